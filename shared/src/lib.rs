@@ -1,1 +1,16 @@
-//! Shared.
+//! What the functions share.
+//!
+//! [`domain`] is pure. Around it, each module is one part of the world: [`jobs`] the table in DynamoDB, [`queue`] the
+//! queue in SQS, [`rollups`] the usage in PostgreSQL, [`objects`] the store of files. [`export`] joins them for the one
+//! thing that matters here: rollups in, a file out.
+
+pub mod auth;
+pub mod config;
+pub mod csv;
+pub mod database;
+pub mod domain;
+pub mod export;
+pub mod jobs;
+pub mod objects;
+pub mod queue;
+pub mod rollups;

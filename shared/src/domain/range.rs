@@ -1,0 +1,246 @@
+//! The time range of an export, and the instants that bound it.
+
+use jiff::{SignedDuration, Timestamp, ToSpan as _, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+
+/// The longest range of one export: 31 × 24 hours, so that every calendar month fits.
+pub const LONGEST: SignedDuration = SignedDuration::from_hours(31 * 24);
+
+/// How long rollups are kept.
+const KEPT_MONTHS: i32 = 13;
+
+/// The half-open range `start ≤ t < end` of instants, at most [`LONGEST`] long, in whole seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Bounds")]
+pub struct TimeRange {
+    start: Timestamp,
+    end: Timestamp,
+}
+
+/// Why two instants do not bound an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRange {
+    /// `end` is `start` or before it.
+    #[error("must be later than timeRange.start")]
+    Empty,
+    /// More than [`LONGEST`] lies between them.
+    #[error("must be at most 31 days (744 hours) after timeRange.start; split a longer range into several exports")]
+    TooLong,
+}
+
+#[derive(Deserialize)]
+struct Bounds {
+    start: Timestamp,
+    end: Timestamp,
+}
+
+impl TryFrom<Bounds> for TimeRange {
+    type Error = InvalidRange;
+
+    fn try_from(bounds: Bounds) -> Result<Self, InvalidRange> {
+        Self::new(bounds.start, bounds.end)
+    }
+}
+
+impl TimeRange {
+    /// The range from `start` up to, and without, `end`.
+    ///
+    /// # Errors
+    /// When the range is empty, reversed, or longer than [`LONGEST`].
+    pub fn new(start: Timestamp, end: Timestamp) -> Result<Self, InvalidRange> {
+        let length = end.duration_since(start);
+        if length <= SignedDuration::ZERO {
+            return Err(InvalidRange::Empty);
+        }
+        if length > LONGEST {
+            return Err(InvalidRange::TooLong);
+        }
+        Ok(Self { start, end })
+    }
+
+    /// The first instant of the range.
+    pub const fn start(self) -> Timestamp {
+        self.start
+    }
+
+    /// The first instant after the range.
+    pub const fn end(self) -> Timestamp {
+        self.end
+    }
+
+    /// What a reader of this range's export ought to know, as seen at `now`; empty when there is nothing.
+    pub fn warnings(self, now: Timestamp) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.end > now {
+            warnings.push(
+                "The range reaches into the future: usage after the export's creation is not in the file. \
+                 Create a new export once the range is over."
+                    .to_owned(),
+            );
+        }
+        let oldest =
+            now.to_zoned_datetime(TimeZone::UTC).checked_sub(KEPT_MONTHS.months()).map(|oldest| oldest.timestamp());
+        if oldest.is_ok_and(|oldest| self.start < oldest) {
+            warnings.push(
+                "The range begins before the 13 months for which rollups are kept: \
+                 the file holds what is left of that time, which may be nothing."
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+}
+
+/// Text that is not an instant as the API takes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidInstant {
+    /// The text has another form than RFC 3339, or lacks the offset from UTC.
+    #[error("must be an RFC 3339 timestamp with its offset, such as 2024-01-01T00:00:00Z")]
+    Form,
+    /// The form is right, but there is no such date or time.
+    #[error("is no such date or time; check the month, day, hour, minute and second")]
+    NoSuchTime,
+    /// A fraction of a second other than zero.
+    #[error("must be a whole second; leave out the fraction")]
+    Fraction,
+}
+
+/// Parses an instant by RFC 3339, strictly: four-digit year, `T`, seconds, and `Z` or an offset.
+///
+/// A zero fraction is taken, since many clients write `.000Z`. Leap seconds are refused: an instant that most
+/// clocks cannot name bounds no bucket.
+///
+/// # Errors
+/// [`InvalidInstant`] says which rule was broken.
+pub fn parse_instant(text: &str) -> Result<Timestamp, InvalidInstant> {
+    const SHAPE: &[u8] = b"0000-00-00T00:00:00";
+    let bytes = text.as_bytes();
+    let (Some(time), Some(rest)) = (bytes.get(..SHAPE.len()), text.get(SHAPE.len()..)) else {
+        return Err(InvalidInstant::Form);
+    };
+    let fits =
+        SHAPE.iter().zip(time).all(|(shape, byte)| if *shape == b'0' { byte.is_ascii_digit() } else { shape == byte });
+    if !fits {
+        return Err(InvalidInstant::Form);
+    }
+    let offset = match rest.strip_prefix('.') {
+        None => rest,
+        Some(fraction) => {
+            let offset = fraction.trim_start_matches(|c: char| c.is_ascii_digit());
+            let digits = &fraction[..fraction.len() - offset.len()];
+            if digits.is_empty() {
+                return Err(InvalidInstant::Form);
+            }
+            if digits.bytes().any(|digit| digit != b'0') {
+                return Err(InvalidInstant::Fraction);
+            }
+            offset
+        }
+    };
+    let offset_fits = match offset.as_bytes() {
+        b"Z" => true,
+        [b'+' | b'-', h1, h2, b':', m1, m2] => [h1, h2, m1, m2].iter().all(|byte| byte.is_ascii_digit()),
+        _ => false,
+    };
+    if !offset_fits {
+        return Err(InvalidInstant::Form);
+    }
+    // jiff reads second 60 as 59.
+    if &time[17..] == b"60" {
+        return Err(InvalidInstant::NoSuchTime);
+    }
+    format!("{}{offset}", &text[..SHAPE.len()]).parse().map_err(|_| InvalidInstant::NoSuchTime)
+}
+
+/// The first instant of `at`'s calendar month, UTC.
+pub fn month_start(at: Timestamp) -> Timestamp {
+    let zoned = at.to_zoned_datetime(TimeZone::UTC);
+    zoned.first_of_month().and_then(|first| first.start_of_day()).map_or(at, |first| first.timestamp())
+}
+
+/// `at` plus a number of days of 24 hours; the latest instant there is, if that lies beyond it.
+pub fn days_after(at: Timestamp, days: i32) -> Timestamp {
+    at.checked_add((i64::from(days) * 24).hours()).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        parse_instant(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    #[test]
+    fn exactly_31_days_are_allowed_and_one_second_more_is_not() {
+        let start = at("2024-01-01T00:00:00Z");
+        assert!(TimeRange::new(start, at("2024-02-01T00:00:00Z")).is_ok());
+        assert_eq!(TimeRange::new(start, at("2024-02-01T00:00:01Z")), Err(InvalidRange::TooLong));
+        assert_eq!(TimeRange::new(start, start), Err(InvalidRange::Empty));
+        assert_eq!(TimeRange::new(start, at("2023-12-31T23:59:59Z")), Err(InvalidRange::Empty));
+        assert_eq!(TimeRange::new(at("0000-01-01T00:00:00Z"), at("9999-12-30T00:00:00Z")), Err(InvalidRange::TooLong));
+    }
+
+    #[test]
+    fn instants_are_read_strictly() {
+        assert_eq!(at("2024-01-31T23:59:59Z").to_string(), "2024-01-31T23:59:59Z");
+        assert_eq!(at("2024-01-01T00:00:00.000Z"), at("2024-01-01T00:00:00Z"));
+        assert_eq!(at("2024-01-01T02:00:00+02:00"), at("2024-01-01T00:00:00Z"));
+        assert_eq!(at("2024-01-01T00:00:00-00:00"), at("2024-01-01T00:00:00Z"));
+        for (text, error) in [
+            ("2024-01-01T00:00:00", InvalidInstant::Form),
+            ("2024-01-01", InvalidInstant::Form),
+            ("2024-01-01 00:00:00Z", InvalidInstant::Form),
+            ("2024-01-01t00:00:00z", InvalidInstant::Form),
+            ("10000-01-01T00:00:00Z", InvalidInstant::Form),
+            ("+12024-01-01T00:00:00Z", InvalidInstant::Form),
+            ("-2024-01-01T00:00:00Z", InvalidInstant::Form),
+            ("2024-01-01T00:00:00.Z", InvalidInstant::Form),
+            ("2024-01-01T00:00:00Z[Europe/Berlin]", InvalidInstant::Form),
+            ("2024-01-01T00:00:00+0200", InvalidInstant::Form),
+            ("2024-01-01T00:00:00é", InvalidInstant::Form),
+            ("２024-01-01T00:00:00Z", InvalidInstant::Form),
+            ("", InvalidInstant::Form),
+            ("2024-13-01T00:00:00Z", InvalidInstant::NoSuchTime),
+            ("2024-02-30T00:00:00Z", InvalidInstant::NoSuchTime),
+            ("2023-02-29T00:00:00Z", InvalidInstant::NoSuchTime),
+            ("2024-01-01T24:00:00Z", InvalidInstant::NoSuchTime),
+            ("2016-12-31T23:59:60Z", InvalidInstant::NoSuchTime),
+            ("2024-01-01T00:00:00+99:00", InvalidInstant::NoSuchTime),
+            ("2024-01-01T00:00:00.5Z", InvalidInstant::Fraction),
+        ] {
+            assert_eq!(parse_instant(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn warnings_name_the_future_and_what_is_no_longer_kept() {
+        let range = |start, end| TimeRange::new(at(start), at(end)).unwrap_or_else(|error| panic!("{error}"));
+        let now = at("2025-03-15T12:00:00Z");
+        assert_eq!(range("2025-02-01T00:00:00Z", "2025-03-01T00:00:00Z").warnings(now), Vec::<String>::new());
+        assert!(range("2025-03-01T00:00:00Z", "2025-03-31T00:00:00Z").warnings(now)[0].contains("future"));
+        assert_eq!(range("2024-02-15T12:00:00Z", "2024-03-01T00:00:00Z").warnings(now), Vec::<String>::new());
+        assert!(range("2024-02-15T11:59:59Z", "2024-03-01T00:00:00Z").warnings(now)[0].contains("13 months"));
+    }
+
+    #[test]
+    fn a_month_starts_at_its_first_instant() {
+        assert_eq!(month_start(at("2024-02-29T23:59:59Z")), at("2024-02-01T00:00:00Z"));
+        assert_eq!(month_start(at("2024-01-01T00:00:00Z")), at("2024-01-01T00:00:00Z"));
+    }
+
+    proptest! {
+        #[test]
+        fn every_instant_reads_back_as_it_was_written(seconds in -62_167_219_200i64..=253_402_300_799 - 86_400) {
+            let instant = Timestamp::from_second(seconds).unwrap();
+            prop_assert_eq!(parse_instant(&instant.to_string()), Ok(instant));
+        }
+
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "\\PC{0,40}|[0-9TZ:.+-]{0,30}") {
+            let _ = parse_instant(&text);
+        }
+    }
+}

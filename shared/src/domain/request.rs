@@ -1,0 +1,203 @@
+//! What a client asks for, checked field by field so that one answer names every mistake.
+
+use serde_json::{Map, Value};
+
+use super::{Granularity, ModelId, TimeRange, range::parse_instant};
+
+/// The most models that one export may be filtered by. Without a filter, all are exported.
+pub const MOST_MODELS: usize = 500;
+
+/// An export that can be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportRequest {
+    /// The instants that bound the buckets.
+    pub range: TimeRange,
+    /// The length of the buckets.
+    pub granularity: Granularity,
+    /// Only these models, in order and each once; all of them if `None`.
+    pub models: Option<Vec<ModelId>>,
+}
+
+/// One mistake in a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// Where it is, as a JSON pointer (RFC 6901) into the body. Empty for the body itself.
+    pub pointer: String,
+    /// What to do about it.
+    pub detail: String,
+}
+
+impl ExportRequest {
+    /// Reads a request from a JSON body.
+    ///
+    /// # Errors
+    /// All mistakes at once, in the order in which the fields are documented, unknown fields last.
+    pub fn from_json(body: &Value) -> Result<Self, Vec<FieldError>> {
+        let mut errors = Errors::default();
+        let Some(fields) = errors.object(body, "", &["timeRange", "granularity", "models"]) else {
+            return Err(errors.0);
+        };
+        let range = read_range(fields, &mut errors);
+        let granularity = read_granularity(fields, &mut errors);
+        let models = read_models(fields, &mut errors);
+        match range {
+            Some(range) if errors.0.is_empty() => Ok(Self { range, granularity, models }),
+            _ => Err(errors.0),
+        }
+    }
+}
+
+fn read_range(fields: &Map<String, Value>, errors: &mut Errors) -> Option<TimeRange> {
+    let Some(value) = fields.get("timeRange") else {
+        return errors.add("/timeRange", "is required: an object with start and end");
+    };
+    let bounds = errors.object(value, "/timeRange", &["start", "end"])?;
+    let mut instant = |field: &str| {
+        let pointer = format!("/timeRange/{field}");
+        match bounds.get(field) {
+            None => errors.add(&pointer, "is required: an RFC 3339 timestamp such as 2024-01-01T00:00:00Z"),
+            Some(Value::String(text)) => parse_instant(text).map_or_else(|error| errors.add(&pointer, error), Some),
+            Some(_) => errors.add(&pointer, "must be a string: an RFC 3339 timestamp such as 2024-01-01T00:00:00Z"),
+        }
+    };
+    let (start, end) = (instant("start"), instant("end"));
+    TimeRange::new(start?, end?).map_or_else(|error| errors.add("/timeRange/end", error), Some)
+}
+
+fn read_granularity(fields: &Map<String, Value>, errors: &mut Errors) -> Granularity {
+    let granularity = match fields.get("granularity") {
+        None => Some(Granularity::default()),
+        Some(Value::String(name)) => name.parse().map_or_else(|error| errors.add("/granularity", error), Some),
+        Some(_) => errors.add("/granularity", "must be a string: one of hourly, daily, monthly"),
+    };
+    granularity.unwrap_or_default()
+}
+
+fn read_models(fields: &Map<String, Value>, errors: &mut Errors) -> Option<Vec<ModelId>> {
+    let list = match fields.get("models")? {
+        Value::Array(list) if list.is_empty() => {
+            return errors.add("/models", "must name at least one model; leave it out to export all models");
+        }
+        Value::Array(list) if list.len() > MOST_MODELS => {
+            return errors
+                .add("/models", format!("must name at most {MOST_MODELS} models; leave it out to export all"));
+        }
+        Value::Array(list) => list,
+        _ => return errors.add("/models", "must be a list of model UUIDs; leave it out to export all models"),
+    };
+    let mut models = Vec::with_capacity(list.len());
+    for (index, value) in list.iter().enumerate() {
+        match value.as_str().map(str::parse) {
+            Some(Ok(model)) => models.push(model),
+            _ => errors.add(&format!("/models/{index}"), super::id::InvalidId).unwrap_or_default(),
+        }
+    }
+    models.sort_unstable();
+    models.dedup();
+    Some(models)
+}
+
+#[derive(Default)]
+struct Errors(Vec<FieldError>);
+
+impl Errors {
+    /// Notes a mistake and gives `None`, so that a reader can return it.
+    fn add<T>(&mut self, pointer: &str, detail: impl ToString) -> Option<T> {
+        self.0.push(FieldError { pointer: pointer.to_owned(), detail: detail.to_string() });
+        None
+    }
+
+    /// The fields of an object; each that is not among `known` is a mistake.
+    fn object<'a>(&mut self, value: &'a Value, pointer: &str, known: &[&str]) -> Option<&'a Map<String, Value>> {
+        let Value::Object(fields) = value else {
+            return self.add(pointer, format!("must be a JSON object with the fields {}", known.join(", ")));
+        };
+        for unknown in fields.keys().filter(|field| !known.contains(&field.as_str())) {
+            let token = unknown.replace('~', "~0").replace('/', "~1");
+            let detail = format!("is not a field of this request; the fields are {}", known.join(", "));
+            self.add::<()>(&format!("{pointer}/{token}"), detail);
+        }
+        Some(fields)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn pointers(body: Value) -> Vec<String> {
+        ExportRequest::from_json(&body).unwrap_err().into_iter().map(|error| error.pointer).collect()
+    }
+
+    fn january() -> Value {
+        json!({"start": "2024-01-01T00:00:00Z", "end": "2024-02-01T00:00:00Z"})
+    }
+
+    #[test]
+    fn a_request_defaults_to_daily_and_all_models() {
+        let request = ExportRequest::from_json(&json!({"timeRange": january()})).unwrap();
+        assert_eq!((request.granularity, request.models), (Granularity::Daily, None));
+    }
+
+    #[test]
+    fn models_are_ordered_and_each_counts_once() {
+        let (a, b) = ("00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b");
+        let body = json!({"timeRange": january(), "models": [b, a, "00000000-0000-0000-0000-00000000000B"]});
+        let models = ExportRequest::from_json(&body).unwrap().models.unwrap();
+        assert_eq!(models, [a.parse().unwrap(), b.parse().unwrap()]);
+    }
+
+    #[test]
+    fn every_mistake_is_named_at_once() {
+        let body = json!({
+            "timeRange": {"start": "yesterday", "end": 5, "zone": "UTC"},
+            "granularity": "weekly",
+            "models": ["x", 1],
+            "a/b~c": true,
+        });
+        assert_eq!(
+            pointers(body),
+            [
+                "/a~1b~0c",
+                "/timeRange/zone",
+                "/timeRange/start",
+                "/timeRange/end",
+                "/granularity",
+                "/models/0",
+                "/models/1"
+            ]
+        );
+    }
+
+    #[test]
+    fn each_wrong_shape_is_refused() {
+        for (body, pointer) in [
+            (json!(null), ""),
+            (json!([]), ""),
+            (json!({}), "/timeRange"),
+            (json!({"timeRange": null}), "/timeRange"),
+            (json!({"timeRange": []}), "/timeRange"),
+            (json!({"timeRange": {"start": "2024-01-01T00:00:00Z"}}), "/timeRange/end"),
+            (json!({"timeRange": {"start": "2024-01-02T00:00:00Z", "end": "2024-01-01T00:00:00Z"}}), "/timeRange/end"),
+            (json!({"timeRange": january(), "granularity": null}), "/granularity"),
+            (json!({"timeRange": january(), "granularity": "Daily"}), "/granularity"),
+            (json!({"timeRange": january(), "models": null}), "/models"),
+            (json!({"timeRange": january(), "models": []}), "/models"),
+            (json!({"timeRange": january(), "models": vec!["x"; MOST_MODELS + 1]}), "/models"),
+        ] {
+            assert_eq!(pointers(body.clone()), [pointer], "{body}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_the_reader_panic(text in "[\\[\\]{}\":,a-zA-Z0-9 .+-]{0,80}") {
+            if let Ok(body) = serde_json::from_str(&text) {
+                let _ = ExportRequest::from_json(&body);
+            }
+        }
+    }
+}
