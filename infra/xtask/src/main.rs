@@ -1,1 +1,47 @@
-fn main() {}
+//! Sets up, runs and tests the whole stack on one machine.
+//!
+//! `cargo xtask --help` lists the commands. Nothing here is needed to build or deploy the functions:
+//! cargo-lambda and the SAM CLI do both without it.
+
+mod binaries;
+mod checkout;
+mod checks;
+mod cli;
+mod demo;
+mod deploy;
+mod emulator;
+mod front;
+mod issuer;
+mod postgres;
+mod process;
+mod progress;
+mod reconcile;
+mod run;
+mod stack;
+mod supervisor;
+mod token;
+mod up;
+mod venv;
+mod watch;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if let Some(status) = process::become_child() {
+        return status;
+    }
+    if let Some(status) = supervisor::supervise() {
+        return status;
+    }
+    match cli::run() {
+        Ok(status) => status,
+        Err(error) if process::interrupted() => {
+            progress::note(&format!("interrupted: {error}"));
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            progress::failure(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

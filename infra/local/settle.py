@@ -1,0 +1,169 @@
+"""Puts right what the emulator's CloudFormation drops from the template, and checks that it holds.
+
+Every value is read from the template as the emulator processed it. Each property is set by the API call that
+CloudFormation would make, read back, and compared: a template that changes, or an emulator that learns, needs no
+change here. On AWS none of this is needed.
+"""
+
+import sys
+
+import boto3
+
+
+def settle(stack, parameters):
+    """Settles all resources of the stack; returns the names of its functions by logical id."""
+    cloudformation = boto3.client("cloudformation")
+    template = cloudformation.get_template(StackName=stack, TemplateStage="Processed")["TemplateBody"]
+    resources = cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
+    names = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
+    functions = {}
+    for logical, resource in template["Resources"].items():
+        if logical not in names:
+            continue  # its condition is false
+        properties = resolve(resource.get("Properties", {}), parameters)
+        kind, name = resource["Type"], names[logical]
+        if kind == "AWS::Lambda::Function":
+            functions[logical] = name
+            settle_function(name, properties)
+        elif kind == "AWS::DynamoDB::Table":
+            settle_table(name, properties)
+        elif kind == "AWS::S3::Bucket":
+            settle_bucket(name, properties)
+        elif kind == "AWS::SQS::Queue":
+            check_queue(name, properties)
+        elif kind == "AWS::Lambda::EventSourceMapping":
+            check_event_source(name, properties)
+    make_download_key(template, names)
+    return functions
+
+
+def resolve(value, parameters):
+    """Replaces references to parameters by their values; other functions stay as they are."""
+    if isinstance(value, dict):
+        if list(value) == ["Ref"] and value["Ref"] in parameters:
+            return parameters[value["Ref"]]
+        return {key: resolve(inner, parameters) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [resolve(inner, parameters) for inner in value]
+    return value
+
+
+def expect(what, wanted, found):
+    """The read-back value must be the template's."""
+    if wanted != found:
+        sys.exit(f"{what} should be {wanted!r} and is {found!r}")
+
+
+def settle_function(name, properties):
+    functions = boto3.client("lambda")
+    reserved = properties.get("ReservedConcurrentExecutions")
+    if reserved is not None:
+        functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=reserved)
+        found = functions.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions")
+        expect(f"{name}: ReservedConcurrentExecutions", reserved, found)
+    found = functions.get_function_configuration(FunctionName=name)
+    expect(f"{name}: Timeout", int(properties["Timeout"]), found["Timeout"])
+
+
+def settle_table(name, properties):
+    dynamodb = boto3.client("dynamodb")
+    wanted = properties.get("TimeToLiveSpecification")
+    if wanted:
+        dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification=wanted)
+        found = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+        expect(f"{name}: TimeToLive", ("ENABLED", wanted["AttributeName"]),
+               (found["TimeToLiveStatus"], found.get("AttributeName")))
+    wanted = properties.get("PointInTimeRecoverySpecification")
+    if wanted:
+        dynamodb.update_continuous_backups(TableName=name, PointInTimeRecoverySpecification=wanted)
+        found = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
+        expect(f"{name}: PointInTimeRecovery", "ENABLED",
+               found["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"])
+    wanted = properties.get("SSESpecification")
+    if wanted:
+        dynamodb.update_table(TableName=name, SSESpecification={"Enabled": wanted["SSEEnabled"]})
+        found = dynamodb.describe_table(TableName=name)["Table"].get("SSEDescription") or {}
+        expect(f"{name}: SSE", "ENABLED", found.get("Status"))
+
+
+def settle_bucket(name, properties):
+    s3 = boto3.client("s3")
+    rules = properties.get("LifecycleConfiguration", {}).get("Rules")
+    if rules:
+        wanted = sorted((lifecycle_rule(rule) for rule in rules), key=lambda rule: rule["ID"])
+        s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": wanted})
+        found = s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
+        expect(f"{name}: lifecycle", wanted, sorted(found, key=lambda rule: rule["ID"]))
+    rules = properties.get("BucketEncryption", {}).get("ServerSideEncryptionConfiguration")
+    if rules:
+        wanted = [{"ApplyServerSideEncryptionByDefault": rule["ServerSideEncryptionByDefault"]} for rule in rules]
+        s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": wanted})
+        found = s3.get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"]
+        expect(f"{name}: encryption", wanted,
+               [{key: rule[key] for key in ("ApplyServerSideEncryptionByDefault",)} for rule in found])
+    wanted = properties.get("OwnershipControls")
+    if wanted:
+        s3.put_bucket_ownership_controls(Bucket=name, OwnershipControls=wanted)
+        found = s3.get_bucket_ownership_controls(Bucket=name)["OwnershipControls"]
+        expect(f"{name}: ownership", wanted, found)
+    wanted = properties.get("PublicAccessBlockConfiguration")
+    if wanted:
+        found = s3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"]
+        expect(f"{name}: public access", wanted, found)
+
+
+def lifecycle_rule(rule):
+    """A rule of the template in the shape of the S3 API."""
+    known = {"Id", "Status", "Prefix", "ExpirationInDays", "AbortIncompleteMultipartUpload"}
+    if set(rule) - known:
+        sys.exit(f"lifecycle rule {rule['Id']}: settle.py does not know {sorted(set(rule) - known)}")
+    answer = {"ID": rule["Id"], "Status": rule["Status"], "Filter": {"Prefix": rule.get("Prefix", "")}}
+    if "ExpirationInDays" in rule:
+        answer["Expiration"] = {"Days": rule["ExpirationInDays"]}
+    if "AbortIncompleteMultipartUpload" in rule:
+        answer["AbortIncompleteMultipartUpload"] = rule["AbortIncompleteMultipartUpload"]
+    return answer
+
+
+def check_queue(url, properties):
+    sqs = boto3.client("sqs")
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    for name in ("VisibilityTimeout", "MessageRetentionPeriod"):
+        if name in properties:
+            expect(f"{url}: {name}", str(properties[name]), found.get(name))
+    expect(f"{url}: has a redrive policy", "RedrivePolicy" in properties, "RedrivePolicy" in found)
+
+
+def check_event_source(name, properties):
+    found = boto3.client("lambda").get_event_source_mapping(UUID=name)
+    for key in ("BatchSize", "FunctionResponseTypes", "ScalingConfig"):
+        if key in properties:
+            expect(f"event source: {key}", properties[key], found.get(key))
+
+
+def make_download_key(template, names):
+    """Creates the access keys that the template asks for.
+
+    The emulator knows no AWS::IAM::AccessKey and refuses a template that creates one, so the parameter
+    CreateDownloadKey is false here, and the key goes to the function in the variables that name it.
+    """
+    iam = boto3.client("iam")
+    for logical, resource in template["Resources"].items():
+        user = resource["Properties"].get("UserName", {}).get("Ref") if "Properties" in resource else None
+        if resource["Type"] != "AWS::IAM::AccessKey" or logical in names or user not in names:
+            continue
+        key = iam.create_access_key(UserName=names[user])["AccessKey"]
+        add_variables(names["ApiFunction"], {
+            "EXPORTS_ACCESS_KEY_ID": key["AccessKeyId"],
+            "EXPORTS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+        })
+
+
+def add_variables(function, more):
+    """Adds variables to a function; returns all that it has."""
+    functions = boto3.client("lambda")
+    variables = functions.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+    if more:
+        variables = {**variables, **more}
+        functions.update_function_configuration(FunctionName=function, Environment={"Variables": variables})
+    return variables

@@ -1,0 +1,110 @@
+//! `template.yaml`, deployed to the emulator by `infra/local/deploy.py`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::binaries::Binaries;
+use crate::checkout::Checkout;
+use crate::emulator::Emulator;
+use crate::issuer::{AUDIENCE, Issuer};
+use crate::process::Spec;
+use crate::run::Run;
+
+/// Name of the stack.
+pub(crate) const STACK: &str = "analytics-exports";
+/// Name of the bucket of the CSV files.
+const BUCKET: &str = "analytics-exports";
+
+/// A deployed stack, as CloudFormation and Lambda describe it.
+#[derive(Debug)]
+pub(crate) struct Deployed {
+    answer: Value,
+}
+
+impl Deployed {
+    /// An output of the template.
+    pub(crate) fn output(&self, name: &str) -> Result<String> {
+        text(&self.answer["outputs"][name]).with_context(|| format!("template.yaml has no output {name}"))
+    }
+
+    /// A variable of a function, by the name of its binary.
+    pub(crate) fn variable(&self, function: &str, name: &str) -> Result<String> {
+        text(&self.answer["variables"][function][name]).with_context(|| format!("{function} has no variable {name}"))
+    }
+
+    /// All variables of a function, by the name of its binary.
+    pub(crate) fn variables(&self, function: &str) -> Vec<(String, String)> {
+        let variables = self.answer["variables"][function].as_object().into_iter().flatten();
+        variables.filter_map(|(name, value)| Some((name.clone(), text(value)?))).collect()
+    }
+
+    /// The id of the HTTP API, which is the first label of its address.
+    pub(crate) fn api_id(&self) -> Result<String> {
+        let url = self.output("ApiUrl")?;
+        let id = url.split("//").nth(1).and_then(|host| host.split('.').next());
+        id.map(str::to_owned).with_context(|| format!("{url} is no address of an API"))
+    }
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+/// Deploys the template; `proxies` are addresses that serve a binary's invocations in its place.
+pub(crate) fn deploy(
+    checkout: &Checkout,
+    run: &Run,
+    emulator: &Emulator,
+    issuer: &Issuer,
+    database_url: &str,
+    binaries: &Binaries,
+    proxies: &BTreeMap<String, String>,
+) -> Result<Deployed> {
+    let request = json!({
+        "template": checkout.template(),
+        "stack": STACK,
+        "parameters": {
+            "DatabaseUrl": database_url,
+            "Issuer": issuer.url(),
+            "Audience": AUDIENCE,
+            "JwksUrl": issuer.keys_url(),
+            "ExportsBucketName": BUCKET,
+            "Architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" },
+            "WorkerTimeout": "300",
+            "QueueVisibilityTimeout": "1800",
+            // What the emulator has not: a stack that outlives its run, TLS, and access keys from templates.
+            "DeletionProtection": "false",
+            "RequireTls": "false",
+            "CreateDownloadKey": "false",
+        },
+        "binaries": binaries,
+        "proxies": proxies,
+    });
+    let path: PathBuf = run.path("deploy.json");
+    crate::run::write_private(&path, &request.to_string())?;
+    let spec = python(checkout, run, emulator).arg(checkout.infra("deploy.py")).arg(path);
+    let answer = spec.read(&run.log("deploy")).context("can't deploy template.yaml")?;
+    let answer = serde_json::from_str(&answer).context("deploy.py gave no answer")?;
+    Ok(Deployed { answer })
+}
+
+/// Saves what the functions logged beside the other logs.
+pub(crate) fn save_function_logs(checkout: &Checkout, run: &Run, emulator: &Emulator) -> Result<()> {
+    let spec = python(checkout, run, emulator).arg(checkout.infra("logs.py"));
+    let text = spec.read(&run.log("logs"))?;
+    Ok(std::fs::write(run.log("functions"), text)?)
+}
+
+/// The Python of `.venv`, as administrator of the emulator and with no configuration of the user.
+fn python(checkout: &Checkout, run: &Run, emulator: &Emulator) -> Spec {
+    emulator
+        .environment()
+        .into_iter()
+        .fold(Spec::new(checkout.tool("python")).clean(), |spec, (name, value)| spec.env(name, value))
+        .env("HOME", run.path("home"))
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+}

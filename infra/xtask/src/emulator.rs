@@ -1,0 +1,95 @@
+//! The AWS emulator for one run: on a free loopback port, with signatures and policies enforced.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::checkout::Checkout;
+use crate::postgres::free_port;
+use crate::process::{Child, Output, Spec, wait_for};
+use crate::run::Run;
+
+/// The region that the stack is in.
+pub(crate) const REGION: &str = "us-east-1";
+/// The administrator's access key; its secret is another one in every run.
+pub(crate) const ACCESS_KEY: &str = "local";
+
+/// A running emulator.
+#[derive(Debug)]
+pub(crate) struct Emulator {
+    server: Child,
+    port: u16,
+    secret: String,
+    log: PathBuf,
+}
+
+impl Emulator {
+    /// Starts it; it is not ready yet.
+    pub(crate) fn start(checkout: &Checkout, run: &Run, secret: String) -> Result<Self> {
+        let port = free_port()?;
+        let log = run.log("emulator");
+        // The functions inherit this environment, so nothing of ours is in it. Each gets credentials of its own role.
+        let server = Spec::new(checkout.tool("ministack"))
+            .clean()
+            .folder(run.path("tmp"))
+            .env("HOME", run.path("home"))
+            .env("TMPDIR", run.path("tmp"))
+            .env("GATEWAY_PORT", port.to_string())
+            .env("BIND_HOST", "127.0.0.1")
+            .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"))
+            .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+            .env("AWS_SECRET_ACCESS_KEY", &secret)
+            .env("MINISTACK_REGION", REGION)
+            .env("AUTH", "true")
+            .env("PERSIST_STATE", "0")
+            .env("S3_PERSIST", "0")
+            .env("IOT_MTLS_ENABLED", "0")
+            .env("SFTP_ENABLED", "0")
+            // It would remove containers that it takes for its own.
+            .env("DOCKER_HOST", "unix:///nonexistent")
+            // What Lambda sets for functions whose LogFormat is JSON.
+            .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
+            .env("AWS_LAMBDA_LOG_LEVEL", "INFO")
+            .spawn(&Output::File(&log))?;
+        Ok(Self { server, port, secret, log })
+    }
+
+    /// Waits until it answers.
+    pub(crate) fn wait(&mut self) -> Result<()> {
+        let agent = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(2))).build().new_agent();
+        let url = format!("{}/_ministack/health", self.url());
+        wait_for("the AWS emulator", Duration::from_secs(60), || {
+            self.check()?;
+            Ok(agent.get(&url).call().is_ok())
+        })?;
+        // Another one may have had the port first.
+        self.check()
+    }
+
+    /// An error if it has ended.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        self.server.check_alive(&self.log)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What the AWS tools and SDKs read, for the administrator.
+    pub(crate) fn environment(&self) -> Vec<(String, String)> {
+        [
+            ("AWS_ENDPOINT_URL", self.url()),
+            ("AWS_REGION", REGION.to_owned()),
+            ("AWS_DEFAULT_REGION", REGION.to_owned()),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", self.secret.clone()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
+}

@@ -1,0 +1,211 @@
+//! One whole stack: PostgreSQL, the AWS emulator, the deployed template, the token issuer and the API's address.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::binaries::{self, Binaries};
+use crate::checkout::Checkout;
+use crate::deploy::{self, Deployed};
+use crate::emulator::Emulator;
+use crate::front::Front;
+use crate::issuer::{self, AUDIENCE, Issuer, Key};
+use crate::postgres::{self, Postgres};
+use crate::process::{Output, Spec, wait_for};
+use crate::progress;
+use crate::run::Run;
+use crate::watch::Watch;
+
+/// A running stack. It stops when this is dropped: the parts in this order, the data last.
+#[derive(Debug)]
+pub(crate) struct Stack {
+    watch: Option<Watch>,
+    emulator: Emulator,
+    postgres: Postgres,
+    variables: Vec<(String, String)>,
+    issuer: Issuer,
+    key: Key,
+    front: Front,
+    checkout: Checkout,
+    run: Run,
+}
+
+impl Stack {
+    /// Installs, builds, starts and deploys everything. `kind` names the run's folder.
+    pub(crate) fn start(checkout: Checkout, kind: &str, watched: bool) -> Result<Self> {
+        crate::venv::ensure(&checkout)?;
+        let run = Run::start(&checkout, kind)?;
+        match Parts::start(&checkout, &run, watched) {
+            Ok(parts) => Ok(parts.into_stack(checkout, run)),
+            Err(error) if crate::process::interrupted() => Err(error),
+            Err(error) => Err(match run.keep_logs() {
+                Some(logs) => {
+                    error.context(format!("the stack did not start; its logs are in {}", checkout.short(logs)))
+                }
+                None => error,
+            }),
+        }
+    }
+
+    /// What programs that use the stack read from their environment.
+    pub(crate) fn variables(&self) -> &[(String, String)] {
+        &self.variables
+    }
+
+    /// What precedes `/analytics/v1`.
+    pub(crate) fn api_url(&self) -> String {
+        self.front.url()
+    }
+
+    pub(crate) fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    pub(crate) fn postgres(&self) -> &Postgres {
+        &self.postgres
+    }
+
+    pub(crate) fn emulator(&self) -> &Emulator {
+        &self.emulator
+    }
+
+    pub(crate) fn checkout(&self) -> &Checkout {
+        &self.checkout
+    }
+
+    /// Where a log of this run is.
+    pub(crate) fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// An error if a part of the stack has ended.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        self.postgres.check(&self.run)?;
+        self.emulator.check()?;
+        self.watch.as_mut().map_or(Ok(()), Watch::check)
+    }
+
+    /// Keeps the logs, with those of the functions, and says where they are.
+    pub(crate) fn keep_logs(&self) {
+        if crate::process::interrupted() {
+            return;
+        }
+        if let Err(error) = deploy::save_function_logs(&self.checkout, &self.run, &self.emulator) {
+            progress::note(&format!("can't save the functions' logs: {error:#}"));
+        }
+        if let Some(logs) = self.run.keep_logs() {
+            progress::note(&format!("the logs are in {}", self.checkout.short(logs)));
+        }
+    }
+}
+
+/// What is running, before it is known to work.
+#[derive(Debug)]
+struct Parts {
+    watch: Option<Watch>,
+    emulator: Emulator,
+    postgres: Postgres,
+    issuer: Issuer,
+    key: Key,
+    front: Front,
+    variables: Vec<(String, String)>,
+}
+
+impl Parts {
+    fn start(checkout: &Checkout, run: &Run, watched: bool) -> Result<Self> {
+        let key = Key::of(checkout)?;
+        let issuer = Issuer::start(&key)?;
+        // These two take a second to start: meanwhile Cargo looks whether there is anything to build.
+        let mut emulator = Emulator::start(checkout, run, issuer::secret()?)?;
+        let setup = postgres::set_up(checkout, run, issuer::secret()?)?;
+        let front = Front::start(emulator.port())?;
+        let binaries = binaries::build(checkout)?;
+        let postgres = progress::step("Starting PostgreSQL", |_| {
+            let postgres = setup.start()?;
+            let detail = format!("127.0.0.1:{}", postgres.port());
+            Ok((postgres, detail))
+        })?;
+        progress::step("Migrating the database", |_| migrate(run, &postgres, &binaries).map(|()| ((), String::new())))?;
+        progress::step("Starting the AWS emulator", |_| {
+            emulator.wait()?;
+            Ok(((), format!("127.0.0.1:{}", emulator.port())))
+        })?;
+        let port = watched.then(postgres::free_port).transpose()?;
+        let deployed = progress::step("Deploying template.yaml", |_| {
+            let proxies = port.map(Watch::addresses).unwrap_or_default();
+            let url = postgres.url();
+            let deployed = deploy::deploy(checkout, run, &emulator, &issuer, &url, &binaries, &proxies)?;
+            Ok((deployed, String::new()))
+        })?;
+        let watch = port.map(|port| Watch::start(checkout, run, &emulator, &deployed, port)).transpose()?;
+        front.open(&deployed.api_id()?);
+        let variables = variables(checkout, &front, &emulator, &postgres, &issuer, &deployed)?;
+        let mut parts = Self { watch, emulator, postgres, issuer, key, front, variables };
+        progress::step("Waiting for the API", |_| parts.wait().map(|()| ((), parts.front.url())))?;
+        Ok(parts)
+    }
+
+    /// Waits until the API says that it reaches everything it needs.
+    fn wait(&mut self) -> Result<()> {
+        let url = format!("{}/analytics/v1/status/readyz", self.front.url());
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(60)))
+            .build()
+            .new_agent();
+        let mut last = String::new();
+        let ready = wait_for("the API", Duration::from_secs(90), || {
+            self.emulator.check()?;
+            self.watch.as_mut().map_or(Ok(()), Watch::check)?;
+            let Ok(mut response) = agent.get(&url).call() else { return Ok(false) };
+            last = format!("{} {}", response.status(), response.body_mut().read_to_string().unwrap_or_default());
+            Ok(response.status() == 200)
+        });
+        ready.with_context(|| format!("{url} answers {last}"))
+    }
+
+    fn into_stack(self, checkout: Checkout, run: Run) -> Stack {
+        let Self { watch, emulator, postgres, issuer, key, front, variables } = self;
+        Stack { watch, emulator, postgres, variables, issuer, key, front, checkout, run }
+    }
+}
+
+fn migrate(run: &Run, postgres: &Postgres, binaries: &Binaries) -> Result<()> {
+    let program = binaries.get("migrate").context("the workspace has no program `migrate`")?;
+    let log = run.log("migrate");
+    let done = Spec::new(program).env("DATABASE_URL", postgres.url()).run(&Output::File(&log));
+    done.with_context(|| crate::process::tail(&log, 20))
+}
+
+fn variables(
+    checkout: &Checkout,
+    front: &Front,
+    emulator: &Emulator,
+    postgres: &Postgres,
+    issuer: &Issuer,
+    deployed: &Deployed,
+) -> Result<Vec<(String, String)>> {
+    let own: BTreeMap<&str, String> = [
+        ("API_URL", front.url()),
+        ("DATABASE_URL", postgres.url()),
+        ("PSQL", postgres.client().display().to_string()),
+        ("EXPORTS_BUCKET", deployed.output("ExportsBucket")?),
+        ("EXPORTS_QUEUE_URL", deployed.output("ExportsQueueUrl")?),
+        ("EXPORTS_DLQ_URL", deployed.output("ExportsDlqUrl")?),
+        ("JOBS_TABLE", deployed.output("JobsTable")?),
+        ("ISSUER", issuer.url().to_owned()),
+        ("ISSUER_KEY_FILE", checkout.issuer_key().display().to_string()),
+        ("AUDIENCE", AUDIENCE.to_owned()),
+        ("JWKS_URL", issuer.keys_url()),
+        ("WORKER_TIMEOUT_SECONDS", deployed.variable("worker", "WORKER_TIMEOUT_SECONDS")?),
+        ("MAX_RECEIVES", deployed.variable("worker", "MAX_RECEIVES")?),
+    ]
+    .into();
+    let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
+    Ok(own.chain(emulator.environment()).collect())
+}

@@ -1,0 +1,44 @@
+//! `cargo xtask token`: a bearer token for the stack of `up`.
+
+use std::net::TcpStream;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use uuid::Uuid;
+
+use crate::checkout::Checkout;
+use crate::cli::Token;
+use crate::issuer::{Claims, Key};
+use crate::progress;
+
+/// Prints the token and nothing else on stdout.
+pub(crate) fn run(token: &Token) -> Result<ExitCode> {
+    let checkout = Checkout::find()?;
+    let issuer = issuer(&checkout)?;
+    let claims = Claims {
+        issuer: &issuer,
+        subject: &token.sub,
+        organizations: token.organizations.iter().map(Uuid::to_string).collect(),
+        scope: &token.scope,
+    };
+    progress::answer(&Key::of(&checkout)?.token(&claims)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The address of the running issuer, as `up` published it.
+fn issuer(checkout: &Checkout) -> Result<String> {
+    let path = checkout.stack_env();
+    let name = checkout.short(&path);
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        bail!("no stack is up in this checkout ({name} is missing); start one with `cargo xtask up`");
+    };
+    let line = text.lines().find_map(|line| line.strip_prefix("export ISSUER='"));
+    let url = line.and_then(|line| line.strip_suffix('\'')).with_context(|| format!("{name} has no ISSUER"))?;
+    let address = url.strip_prefix("http://").and_then(|address| address.parse().ok());
+    let address = address.with_context(|| format!("{name} has a bad ISSUER, {url}"))?;
+    if TcpStream::connect_timeout(&address, Duration::from_secs(2)).is_err() {
+        bail!("the stack that wrote {name} is gone; start one with `cargo xtask up`");
+    }
+    Ok(url.to_owned())
+}
