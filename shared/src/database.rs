@@ -10,7 +10,10 @@ use tokio::{sync::Mutex, time::timeout};
 use tokio_postgres::{Client, Config, error::SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::config::{self, ConfigError};
+use crate::{
+    config::{self, ConfigError},
+    log::Causes,
+};
 
 /// How long a connection may take to come up, and a kept one to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -93,14 +96,22 @@ impl Database {
         {
             return Ok(kept.insert(client).clone());
         }
-        let (client, connection) =
-            timeout(PATIENCE, self.config.connect(self.tls.clone())).await.map_err(|_| DatabaseError::Silent)??;
+        Ok(kept.insert(Arc::new(self.connect().await?)).clone())
+    }
+
+    /// A new connection, for the caller alone.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn connect(&self) -> Result<Client, DatabaseError> {
+        let connecting = self.config.connect(self.tls.clone());
+        let (client, connection) = timeout(PATIENCE, connecting).await.map_err(|_| DatabaseError::Silent)??;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "database connection lost");
+                tracing::warn!(error = %Causes(&error), "database connection lost");
             }
         });
-        Ok(kept.insert(Arc::new(client)).clone())
+        Ok(client)
     }
 
     /// Forgets the kept connection. After a query was given up in the middle, this ends it on the server too,

@@ -11,6 +11,7 @@ pub mod database;
 pub mod domain;
 pub mod export;
 pub mod jobs;
+pub mod log;
 pub mod objects;
 pub mod queue;
 pub mod rollups;

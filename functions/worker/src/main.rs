@@ -1,8 +1,22 @@
-//! The worker.
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+//! The worker: takes export jobs off the queue, writes each one's CSV and stores it.
+
+mod context;
+mod deadline;
+mod failure;
+mod handler;
+mod retry;
+
+use context::Context;
+use deadline::Deadline;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    run(service_fn(async |_event: LambdaEvent<serde_json::Value>| -> Result<serde_json::Value, Error> {
-        Ok(serde_json::json!({"batchItemFailures": []}))
-    })).await
+    tracing::init_default_subscriber();
+    let context = Context::from_env().await?;
+    run(service_fn(async |event: LambdaEvent<_>| {
+        let deadline = Deadline::of(&event.context, context.timeout);
+        Ok::<_, Error>(handler::handle(event.payload, deadline, &context).await)
+    }))
+    .await
 }

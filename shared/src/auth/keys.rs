@@ -8,7 +8,11 @@ use std::{
 use jsonwebtoken::{Algorithm, DecodingKey, jwk::JwkSet};
 use tokio::sync::Mutex;
 
-use crate::{config, config::ConfigError, database::install_crypto};
+use crate::{
+    config::{self, ConfigError},
+    database::install_crypto,
+    log::Causes,
+};
 
 /// How long the issuer may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -80,7 +84,7 @@ impl Keys {
                     kept.fetched = kept.tried;
                 }
                 Err(error) if never => return Err(error),
-                Err(error) => tracing::warn!(error = &error as &dyn Error, "going on with the issuer's earlier keys"),
+                Err(error) => tracing::warn!(error = %Causes(&error), "going on with the issuer's earlier keys"),
             }
         }
         Ok(kept.find(id))

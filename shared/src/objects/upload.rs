@@ -13,7 +13,10 @@ use aws_sdk_s3::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use super::{ExportObject, ExportStore, ObjectError};
-use crate::domain::{ClaimedJob, ExportFile, ExportRequest};
+use crate::{
+    domain::{ClaimedJob, ExportFile, ExportRequest},
+    log::Causes,
+};
 
 /// The size at which gathered bytes become a part. S3 allows no part under 5 MiB but the last, and 10,000 parts: this
 /// size allows files of 78 GiB, and bounds the worker's memory.
@@ -108,7 +111,7 @@ impl Upload {
             let request = self.store.client.abort_multipart_upload().bucket(&self.store.bucket);
             if let Err(error) = request.key(&self.staging_key).upload_id(id).send().await {
                 let error = ObjectError::new("abort the upload of", &self.staging_key, error);
-                tracing::warn!(error = &error as &dyn std::error::Error, "an upload was left in the store");
+                tracing::warn!(error = %Causes(&error), "an upload was left in the store");
             }
         }
         if !self.parts.is_empty() {
@@ -200,7 +203,7 @@ impl Upload {
         let request = self.store.client.delete_object().bucket(&self.store.bucket).key(&self.staging_key);
         if let Err(error) = request.send().await {
             let error = ObjectError::new("remove", &self.staging_key, error);
-            tracing::warn!(error = &error as &dyn std::error::Error, "a staged file was left in the store");
+            tracing::warn!(error = %Causes(&error), "a staged file was left in the store");
         }
     }
 }
@@ -221,7 +224,7 @@ mod tests {
     fn the_checksum_goes_to_the_store_in_base64() {
         // The digest of nothing, in both forms, as documented for SHA-256.
         let checksum = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        assert_eq!(base64_checksum(checksum).unwrap(), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NKpJWZG3hSuFU=");
+        assert_eq!(base64_checksum(checksum).unwrap(), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
         assert_eq!(base64_checksum("md5:00"), None);
         assert_eq!(base64_checksum("sha256:zz"), None);
     }

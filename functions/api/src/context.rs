@@ -1,0 +1,39 @@
+//! What the HTTP function needs from its environment.
+
+use aws_config::BehaviorVersion;
+use shared::{
+    auth::Verifier,
+    config::{self, ConfigError},
+    database::Database,
+    jobs::JobsTable,
+    objects::ExportStore,
+    queue::ExportQueue,
+};
+
+/// The function's clients, made once per process.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) verifier: Verifier,
+    pub(crate) jobs: JobsTable,
+    pub(crate) queue: ExportQueue,
+    pub(crate) store: ExportStore,
+    pub(crate) database: Database,
+}
+
+impl Context {
+    /// Reads, besides the SDK's standard variables and those of [`Verifier::from_env`], [`Database::from_env`] and
+    /// [`ExportStore::from_env`]:
+    ///
+    /// - `JOBS_TABLE`: the name of the jobs table;
+    /// - `EXPORTS_QUEUE_URL`: the queue that the worker reads.
+    pub(crate) async fn from_env() -> Result<Self, ConfigError> {
+        let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        Ok(Self {
+            verifier: Verifier::from_env()?,
+            jobs: JobsTable::new(aws_sdk_dynamodb::Client::new(&sdk), config::required("JOBS_TABLE")?),
+            queue: ExportQueue::new(aws_sdk_sqs::Client::new(&sdk), config::required("EXPORTS_QUEUE_URL")?),
+            store: ExportStore::from_env(&sdk)?,
+            database: Database::from_env("analytics-exports-api")?,
+        })
+    }
+}

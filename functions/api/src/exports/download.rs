@@ -1,0 +1,55 @@
+//! `GET …/exports/{jobId}/download`: the way to a finished file.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+};
+use jiff::Timestamp;
+use shared::{
+    auth::Permission,
+    domain::{Job, State as JobState, Status},
+    objects::ExportObject,
+};
+
+use super::find;
+use crate::{
+    context::Context,
+    problem::{Kind, Problem, ProblemBody},
+    scope::OrgScope,
+};
+
+/// Redirects to the file, by a link that works for 24 hours and needs no token.
+#[utoipa::path(
+    get, path = "/orgs/{orgId}/exports/{jobId}/download", tag = "exports",
+    params(("orgId" = Uuid, Path, description = "The organization"), ("jobId" = Uuid, Path, description = "The job")),
+    responses(
+        (status = 302, description = "The file is at Location", headers(("Location" = String, description = "The signed link"))),
+        (status = 404, description = "There is no such job, or it is not ready yet, failed or expired; type tells which", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = [])),
+)]
+pub(crate) async fn download(
+    State(context): State<Arc<Context>>,
+    scope: OrgScope,
+) -> Result<impl IntoResponse, Problem> {
+    let org = scope.require(Permission::DownloadExports)?;
+    let job = find(&context, org, scope.job()?).await?;
+    let link = context.store.sign_link(&finished(&job)?).await?;
+    Ok((StatusCode::FOUND, [(header::LOCATION, link)]))
+}
+
+/// The object of a job that has one.
+fn finished(job: &Job) -> Result<ExportObject, Problem> {
+    match (job.status(Timestamp::now()), &job.state) {
+        (Status::Succeeded, _) => Ok(ExportObject::of(job)),
+        (_, JobState::Failed { error, .. }) => Err(Problem::new(Kind::ExportFailed, error)),
+        (Status::Expired, _) => Err(Problem::new(
+            Kind::ExportExpired,
+            "Files are kept for 90 days. Create a new export of the same range to make the file again.",
+        )),
+        _ => Err(Problem::new(Kind::ExportNotReady, "Follow the job until its status is succeeded, then download it.")),
+    }
+}

@@ -1,0 +1,45 @@
+//! What the worker needs from its environment.
+
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use shared::{
+    config::{self, ConfigError},
+    database::Database,
+    jobs::JobsTable,
+    objects::ExportStore,
+    queue::ExportQueue,
+};
+
+/// The worker's clients and settings, made once per process.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) jobs: JobsTable,
+    pub(crate) queue: ExportQueue,
+    pub(crate) database: Database,
+    pub(crate) store: ExportStore,
+    /// The function's timeout.
+    pub(crate) timeout: Duration,
+    /// How often a message is received before it goes to the dead-letter queue.
+    pub(crate) max_receives: u32,
+}
+
+impl Context {
+    /// Reads, besides the SDK's standard variables and those of [`Database::from_env`] and [`ExportStore::from_env`]:
+    ///
+    /// - `JOBS_TABLE`: the name of the jobs table;
+    /// - `EXPORTS_QUEUE_URL`: the queue that the messages come from;
+    /// - `WORKER_TIMEOUT_SECONDS`: the function's own timeout, for emulators that state no usable deadline;
+    /// - `MAX_RECEIVES`: the `maxReceiveCount` of the queue's redrive policy.
+    pub(crate) async fn from_env() -> Result<Self, ConfigError> {
+        let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        Ok(Self {
+            jobs: JobsTable::new(aws_sdk_dynamodb::Client::new(&sdk), config::required("JOBS_TABLE")?),
+            queue: ExportQueue::new(aws_sdk_sqs::Client::new(&sdk), config::required("EXPORTS_QUEUE_URL")?),
+            database: Database::from_env("analytics-exports-worker")?,
+            store: ExportStore::from_env(&sdk)?,
+            timeout: Duration::from_secs(config::parsed("WORKER_TIMEOUT_SECONDS", "a number of seconds")?),
+            max_receives: config::parsed("MAX_RECEIVES", "a number")?,
+        })
+    }
+}
