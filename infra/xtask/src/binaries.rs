@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::checkout::Checkout;
-use crate::process::{Output, Spec};
+use crate::command::{Output, Spec};
 use crate::progress;
 
 /// Paths of programs by name.

@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 use ureq::Agent;
 
 use crate::checkout::Checkout;
+use crate::command::Output;
 use crate::issuer::Claims;
-use crate::process::{Output, pause};
+use crate::process::pause;
 use crate::progress::{self, step};
 use crate::reconcile::Sums;
 use crate::stack::Stack;

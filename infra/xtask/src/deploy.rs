@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use crate::binaries::Binaries;
 use crate::checkout::Checkout;
+use crate::command::Spec;
 use crate::emulator::Emulator;
 use crate::issuer::{AUDIENCE, Issuer};
-use crate::process::Spec;
 use crate::run::Run;
 
 /// Name of the stack.

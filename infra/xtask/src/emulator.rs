@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::checkout::Checkout;
+use crate::command::{Output, Spec};
 use crate::postgres::free_port;
-use crate::process::{Child, Output, Spec, wait_for};
+use crate::process::{Child, wait_for};
 use crate::run::Run;
 
 /// The region that the stack is in.

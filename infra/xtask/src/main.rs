@@ -7,6 +7,7 @@ mod binaries;
 mod checkout;
 mod checks;
 mod cli;
+mod command;
 mod demo;
 mod deploy;
 mod emulator;
@@ -35,8 +36,8 @@ fn main() -> ExitCode {
     }
     match cli::run() {
         Ok(status) => status,
-        Err(error) if process::interrupted() => {
-            progress::note(&format!("interrupted: {error}"));
+        Err(_) if process::interrupted() => {
+            progress::note("interrupted");
             ExitCode::from(130)
         }
         Err(error) => {

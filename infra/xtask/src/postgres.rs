@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
 use crate::checkout::Checkout;
-use crate::process::{Child, Output, Spec, wait_for};
+use crate::command::{Output, Spec};
+use crate::process::{Child, wait_for};
 use crate::run::Run;
 
 const USER: &str = "postgres";

@@ -7,12 +7,13 @@ use anyhow::{Context, Result};
 
 use crate::binaries::{self, Binaries};
 use crate::checkout::Checkout;
+use crate::command::{Output, Spec};
 use crate::deploy::{self, Deployed};
 use crate::emulator::Emulator;
 use crate::front::Front;
 use crate::issuer::{self, AUDIENCE, Issuer, Key};
 use crate::postgres::{self, Postgres};
-use crate::process::{Output, Spec, wait_for};
+use crate::process::wait_for;
 use crate::progress;
 use crate::run::Run;
 use crate::watch::Watch;

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
 use crate::checkout::Checkout;
-use crate::process::{Output, Spec, tail};
+use crate::command::{Output, Spec};
+use crate::process::tail;
 use crate::progress;
 
 /// Written last, so that a half-made `.venv` is not mistaken for a whole one.

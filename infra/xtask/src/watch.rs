@@ -1,7 +1,7 @@
 //! The functions under `cargo lambda watch`: an edit is live on the next request.
 //!
 //! The deployed functions stay, so that the HTTP API, the queue and every other trigger reach them as ever; only their
-//! invocations are forwarded. One process per function serves all of them.
+//! invocations are forwarded. Cargo Lambda starts up to four processes per function, as they are needed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,9 +9,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::checkout::Checkout;
+use crate::command::{Output, Spec};
 use crate::deploy::Deployed;
 use crate::emulator::Emulator;
-use crate::process::{Child, Output, Spec};
+use crate::process::Child;
 use crate::run::Run;
 
 /// The functions, by the names of their binaries.
