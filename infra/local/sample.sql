@@ -14,7 +14,7 @@ select
     model,
     requests,
     requests * (180 + 35 * number),
-    requests * (number + 1) / 250,
+    requests * (number + 1) / 60,
     requests * (0.0021 + 0.0017 * number)
 from generate_series(
         timestamptz '2023-12-31T00:00:00Z', timestamptz '2024-02-01T23:00:00Z', interval '1 hour'

@@ -1,15 +1,19 @@
 //! The workspace's programs, by the one build that every command shares.
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader},
+    path::PathBuf,
+};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::checkout::Checkout;
-use crate::command::{Output, Spec};
-use crate::progress;
+use crate::{
+    checkout::Checkout,
+    command::{Output, Spec},
+    progress,
+};
 
 /// Paths of programs by name.
 pub(crate) type Binaries = BTreeMap<String, PathBuf>;

@@ -1,19 +1,23 @@
 //! `cargo xtask test`: every check and test, one after the other, with a table at the end.
 
-use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 
-use crate::binaries::cargo;
-use crate::checkout::Checkout;
-use crate::cli::{Suite, Tests};
-use crate::command::{Output, Spec};
-use crate::emulator::REGION;
-use crate::process;
-use crate::progress::{self, paint, seconds};
-use crate::run::Run;
-use crate::stack::Stack;
+use crate::{
+    binaries::cargo,
+    checkout::Checkout,
+    cli::{Suite, Tests},
+    command::{Output, Spec},
+    emulator::REGION,
+    process,
+    progress::{self, paint, seconds},
+    run::Run,
+    stack::Stack,
+};
 
 /// Most of them in the order in which they are cheap to fix.
 const SUITES: [Suite; 5] = [Suite::Fmt, Suite::Clippy, Suite::Template, Suite::Deny, Suite::Tests];

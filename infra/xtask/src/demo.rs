@@ -1,22 +1,26 @@
 //! `cargo xtask demo`: the finance user's way, from the request to the reconciled CSV.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use ureq::Agent;
 
-use crate::checkout::Checkout;
-use crate::command::Output;
-use crate::issuer::Claims;
-use crate::process::pause;
-use crate::progress::{self, step};
-use crate::reconcile::Sums;
-use crate::stack::Stack;
-use crate::venv::hex;
+use crate::{
+    checkout::Checkout,
+    command::Output,
+    issuer::Claims,
+    process::pause,
+    progress::{self, step},
+    reconcile::Sums,
+    stack::Stack,
+    venv::hex,
+};
 
 /// The organization of the sample rollups.
 pub(crate) const ORGANIZATION: &str = "123e4567-e89b-12d3-a456-426614174000";

@@ -1,17 +1,18 @@
 //! `template.yaml`, deployed to the emulator by `infra/local/deploy.py`.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::binaries::Binaries;
-use crate::checkout::Checkout;
-use crate::command::Spec;
-use crate::emulator::Emulator;
-use crate::issuer::{AUDIENCE, Issuer};
-use crate::run::Run;
+use crate::{
+    binaries::Binaries,
+    checkout::Checkout,
+    command::Spec,
+    emulator::Emulator,
+    issuer::{AUDIENCE, Issuer},
+    run::Run,
+};
 
 /// Name of the stack.
 pub(crate) const STACK: &str = "analytics-exports";

@@ -1,15 +1,16 @@
 //! The AWS emulator for one run: on a free loopback port, with signatures and policies enforced.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Result;
 
-use crate::checkout::Checkout;
-use crate::command::{Output, Spec};
-use crate::postgres::free_port;
-use crate::process::{Child, wait_for};
-use crate::run::Run;
+use crate::{
+    checkout::Checkout,
+    command::{Output, Spec},
+    postgres::free_port,
+    process::{Child, wait_for},
+    run::Run,
+};
 
 /// The region that the stack is in.
 pub(crate) const REGION: &str = "us-east-1";

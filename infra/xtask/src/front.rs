@@ -4,10 +4,12 @@
 //! must never see it, so the API is not at the emulator's port but here. One request per connection is relayed
 //! byte by byte, but for its path, its `Host` and its `Connection`; a redirect is the client's to follow.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, OnceLock};
-use std::thread;
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, OnceLock},
+    thread,
+};
 
 use anyhow::{Context, Result};
 

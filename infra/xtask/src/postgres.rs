@@ -1,16 +1,20 @@
 //! PostgreSQL for one run: in the foreground, on a free loopback port, with a password of its own.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::{
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
-use crate::checkout::Checkout;
-use crate::command::{Output, Spec};
-use crate::process::{Child, wait_for};
-use crate::run::Run;
+use crate::{
+    checkout::Checkout,
+    command::{Output, Spec},
+    process::{Child, wait_for},
+    run::Run,
+};
 
 const USER: &str = "postgres";
 const DATABASE: &str = "analytics";

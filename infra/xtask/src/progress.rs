@@ -3,8 +3,10 @@
 //! On a terminal a running step spins and shows its time; elsewhere each step is a line or two. Colours need a terminal
 //! and respect `NO_COLOR`. Writing never fails: a reader that went away is no reason to leave a stack running.
 
-use std::io::{IsTerminal, Write};
-use std::time::{Duration, Instant};
+use std::{
+    io::{IsTerminal, Write},
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};

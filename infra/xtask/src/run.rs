@@ -1,9 +1,11 @@
 //! The folder of one run: its data while it lasts, its logs for longer when it failed.
 
-use std::fs::{File, TryLockError};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{File, TryLockError},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 

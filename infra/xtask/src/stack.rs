@@ -1,22 +1,23 @@
 //! One whole stack: PostgreSQL, the AWS emulator, the deployed template, the token issuer and the API's address.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result};
 
-use crate::binaries::{self, Binaries};
-use crate::checkout::Checkout;
-use crate::command::{Output, Spec};
-use crate::deploy::{self, Deployed};
-use crate::emulator::Emulator;
-use crate::front::Front;
-use crate::issuer::{self, AUDIENCE, Issuer, Key};
-use crate::postgres::{self, Postgres};
-use crate::process::wait_for;
-use crate::progress;
-use crate::run::Run;
-use crate::watch::Watch;
+use crate::{
+    binaries::{self, Binaries},
+    checkout::Checkout,
+    command::{Output, Spec},
+    deploy::{self, Deployed},
+    emulator::Emulator,
+    front::Front,
+    issuer::{self, AUDIENCE, Issuer, Key},
+    postgres::{self, Postgres},
+    process::wait_for,
+    progress,
+    run::Run,
+    watch::Watch,
+};
 
 /// A running stack. It stops when this is dropped: the parts in this order, the data last.
 #[derive(Debug)]

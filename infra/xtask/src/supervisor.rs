@@ -19,10 +19,12 @@ pub(crate) fn supervise() -> Option<ExitCode> {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::os::unix::process::ExitStatusExt;
-    use std::process::{Command, ExitCode};
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::{Duration, Instant};
+    use std::{
+        os::unix::process::ExitStatusExt,
+        process::{Command, ExitCode},
+        sync::atomic::{AtomicUsize, Ordering},
+        time::{Duration, Instant},
+    };
 
     use rustix::process::{
         Pid, Signal, WaitOptions, getpid, getppid, kill_process, set_child_subreaper, set_parent_process_death_signal,

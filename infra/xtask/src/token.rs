@@ -1,16 +1,16 @@
 //! `cargo xtask token`: a bearer token for the stack of `up`.
 
-use std::net::TcpStream;
-use std::process::ExitCode;
-use std::time::Duration;
+use std::{net::TcpStream, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use uuid::Uuid;
 
-use crate::checkout::Checkout;
-use crate::cli::Token;
-use crate::issuer::{Claims, Key};
-use crate::progress;
+use crate::{
+    checkout::Checkout,
+    cli::Token,
+    issuer::{Claims, Key},
+    progress,
+};
 
 /// Prints the token and nothing else on stdout.
 pub(crate) fn run(token: &Token) -> Result<ExitCode> {

@@ -1,19 +1,23 @@
 //! `cargo xtask up`: the stack in the foreground.
 
-use std::fmt::Write;
-use std::fs::TryLockError;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::time::Duration;
+use std::{
+    fmt::Write,
+    fs::TryLockError,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::{Result, bail};
 
-use crate::checkout::Checkout;
-use crate::demo::ORGANIZATION;
-use crate::process::{interrupted, pause};
-use crate::progress;
-use crate::run::write_private;
-use crate::stack::Stack;
+use crate::{
+    checkout::Checkout,
+    demo::ORGANIZATION,
+    process::{interrupted, pause},
+    progress,
+    run::write_private,
+    stack::Stack,
+};
 
 /// Runs the stack until a signal asks us to stop, which is its normal end.
 pub(crate) fn run(watch: bool) -> Result<ExitCode> {
@@ -27,6 +31,8 @@ pub(crate) fn run(watch: bool) -> Result<ExitCode> {
         ),
         Err(TryLockError::Error(error)) => return Err(error.into()),
     }
+    // One that was killed could not remove its own.
+    let _ = std::fs::remove_file(checkout.stack_env());
     let mut stack = Stack::start(checkout, "up", watch)?;
     let _published = Published::write(&stack)?;
     describe(&stack, watch);

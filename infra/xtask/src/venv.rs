@@ -1,16 +1,20 @@
 //! The tools from PyPI, pinned and hashed by `infra/local/requirements.txt`, in `.venv`.
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
-use crate::checkout::Checkout;
-use crate::command::{Output, Spec};
-use crate::process::tail;
-use crate::progress;
+use crate::{
+    checkout::Checkout,
+    command::{Output, Spec},
+    process::tail,
+    progress,
+};
 
 /// Written last, so that a half-made `.venv` is not mistaken for a whole one.
 const MARKER: &str = ".installed";

@@ -3,17 +3,18 @@
 //! The deployed functions stay, so that the HTTP API, the queue and every other trigger reach them as ever; only their
 //! invocations are forwarded. Cargo Lambda starts up to four processes per function, as they are needed.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::Result;
 
-use crate::checkout::Checkout;
-use crate::command::{Output, Spec};
-use crate::deploy::Deployed;
-use crate::emulator::Emulator;
-use crate::process::Child;
-use crate::run::Run;
+use crate::{
+    checkout::Checkout,
+    command::{Output, Spec},
+    deploy::Deployed,
+    emulator::Emulator,
+    process::Child,
+    run::Run,
+};
 
 /// The functions, by the names of their binaries.
 const FUNCTIONS: [&str; 2] = ["api", "worker"];
