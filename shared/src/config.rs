@@ -1,6 +1,6 @@
 //! Reading the environment. Each function documents its variables at its own `Context::from_env`.
 
-use std::{env, str::FromStr};
+use std::{env, str::FromStr, time::Duration};
 
 /// An environment variable that keeps a function from starting. Holds the name, never the value.
 #[derive(Debug, thiserror::Error)]
@@ -37,4 +37,12 @@ pub fn optional(name: &'static str) -> Option<String> {
 /// When it is unset, empty, or no such value.
 pub fn parsed<T: FromStr>(name: &'static str, expected: &'static str) -> Result<T, ConfigError> {
     required(name)?.parse().map_err(|_| ConfigError::Invalid { name, expected })
+}
+
+/// A variable that has to be set to a whole number of seconds.
+///
+/// # Errors
+/// When it is unset, empty, or no such number.
+pub fn seconds(name: &'static str) -> Result<Duration, ConfigError> {
+    parsed(name, "a whole number of seconds").map(Duration::from_secs)
 }

@@ -1,5 +1,7 @@
 //! What the HTTP function needs from its environment.
 
+use std::time::Duration;
+
 use aws_config::BehaviorVersion;
 use shared::{
     auth::Verifier,
@@ -18,6 +20,10 @@ pub(crate) struct Context {
     pub(crate) queue: ExportQueue,
     pub(crate) store: ExportStore,
     pub(crate) database: Database,
+    /// How many unfinished jobs an organization may have.
+    pub(crate) open_jobs_cap: u32,
+    /// After how long a message is given up for lost.
+    pub(crate) resend_after: Duration,
 }
 
 impl Context {
@@ -25,7 +31,9 @@ impl Context {
     /// [`ExportStore::from_env`]:
     ///
     /// - `JOBS_TABLE`: the name of the jobs table;
-    /// - `EXPORTS_QUEUE_URL`: the queue that the worker reads.
+    /// - `EXPORTS_QUEUE_URL`: the queue that the worker reads;
+    /// - `OPEN_JOBS_CAP`: how many unfinished jobs an organization may have;
+    /// - `RESEND_AFTER_SECONDS`: after how long the sweep gives a job's message up for lost.
     pub(crate) async fn from_env() -> Result<Self, ConfigError> {
         let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
         Ok(Self {
@@ -34,6 +42,8 @@ impl Context {
             queue: ExportQueue::new(aws_sdk_sqs::Client::new(&sdk), config::required("EXPORTS_QUEUE_URL")?),
             store: ExportStore::from_env(&sdk)?,
             database: Database::from_env("analytics-exports-api")?,
+            open_jobs_cap: config::parsed("OPEN_JOBS_CAP", "a whole number")?,
+            resend_after: config::seconds("RESEND_AFTER_SECONDS")?,
         })
     }
 }

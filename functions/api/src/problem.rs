@@ -20,7 +20,6 @@ use shared::{
     jobs::JobsError,
     log::Causes,
     objects::ObjectError,
-    queue::QueueError,
 };
 use utoipa::ToSchema;
 
@@ -29,6 +28,9 @@ const TYPE_BASE: &str = "https://api.ai-aas.local/problems/";
 
 /// What the caller is told to do about a fault of ours, in seconds from now.
 const RETRY_AFTER_SECONDS: u32 = 5;
+
+/// When an organization with too many unfinished jobs may ask again, in seconds: about as long as a short one takes.
+const JOB_RETRY_AFTER_SECONDS: u32 = 30;
 
 /// The kinds of problem. Each is a `type` that clients may rely on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +47,8 @@ pub(crate) enum Kind {
     MethodNotAllowed,
     BodyTooLarge,
     UnsupportedMediaType,
+    IdempotencyKeyReused,
+    TooManyOpenJobs,
     Internal,
     Unavailable,
 }
@@ -68,6 +72,12 @@ impl Kind {
             Self::BodyTooLarge => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
             Self::UnsupportedMediaType => {
                 ("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The content type is not supported")
+            }
+            Self::IdempotencyKeyReused => {
+                ("idempotency-key-reused", StatusCode::CONFLICT, "The idempotency key was used for another request")
+            }
+            Self::TooManyOpenJobs => {
+                ("too-many-open-jobs", StatusCode::TOO_MANY_REQUESTS, "Too many exports are unfinished")
             }
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side"),
             Self::Unavailable => {
@@ -144,17 +154,11 @@ impl From<Forbidden> for Problem {
 impl From<JobsError> for Problem {
     fn from(error: JobsError) -> Self {
         match error {
-            JobsError::Table { .. } => Self::unavailable(error),
+            JobsError::Table { .. } | JobsError::Contended { .. } => Self::unavailable(error),
             JobsError::Corrupt(error) => {
                 Self::new(Kind::Internal, "Contact platform engineering and give them the requestId.").because(error)
             }
         }
-    }
-}
-
-impl From<QueueError> for Problem {
-    fn from(error: QueueError) -> Self {
-        Self::unavailable(error)
     }
 }
 
@@ -258,6 +262,9 @@ fn write(problem: &Problem, instance: String, request_id: String, response: &mut
         }
         Kind::Unavailable => {
             set(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        }
+        Kind::TooManyOpenJobs => {
+            set(header::RETRY_AFTER, HeaderValue::from(JOB_RETRY_AFTER_SECONDS));
         }
         _ => {}
     }

@@ -1,9 +1,15 @@
 //! Query parameters, read strictly: a misspelt filter that is ignored gives a wrong answer.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use shared::domain::request::FieldError;
+use shared::{
+    domain::request::FieldError,
+    jobs::{Cursor, List},
+};
 
 use crate::problem::Problem;
+
+const DEFAULT_LIMIT: usize = 50;
+const LARGEST_LIMIT: usize = 100;
 
 /// The parameters of a query, each of which has a value and stands there once.
 #[derive(Debug)]
@@ -27,6 +33,24 @@ impl Parameters {
         }
         if errors.is_empty() { Ok(values) } else { Err(Problem::invalid(errors)) }
     }
+}
+
+/// The most entries of a page, by the parameter `limit`: [`DEFAULT_LIMIT`] if it is left out.
+pub(crate) fn limit(parameter: Option<String>) -> Result<usize, FieldError> {
+    match parameter.map(|limit| limit.parse()) {
+        None => Ok(DEFAULT_LIMIT),
+        Some(Ok(limit @ 1..=LARGEST_LIMIT)) => Ok(limit),
+        Some(_) => Err(FieldError {
+            pointer: "/query/limit".to_owned(),
+            detail: format!("must be a whole number from 1 to {LARGEST_LIMIT}"),
+        }),
+    }
+}
+
+/// The place in `list` where a page begins, by the parameter `cursor`.
+pub(crate) fn cursor(parameter: Option<String>, list: List) -> Result<Option<Cursor>, FieldError> {
+    let cursor = parameter.map(|text| Cursor::decode(&text, list)).transpose();
+    cursor.map_err(|error| FieldError { pointer: "/query/cursor".to_owned(), detail: error.to_string() })
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Parameters {

@@ -41,6 +41,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Context>> {
         .routes(routes!(exports::create::create, exports::list::list))
         .routes(routes!(exports::show::show))
         .routes(routes!(exports::download::download))
+        .routes(routes!(exports::audit::audit))
         .routes(routes!(status::healthz))
         .routes(routes!(status::readyz))
         .routes(routes!(openapi::serve));

@@ -6,9 +6,11 @@ use axum::{
     extract::{FromRequestParts, RawPathParams},
     http::{header, request::Parts},
 };
+use jiff::Timestamp;
+use lambda_http::{lambda_runtime::Context as Invocation, request::RequestContext};
 use shared::{
-    auth::{Caller, Permission},
-    domain::{JobId, OrgId, Subject},
+    auth::{Access, Caller, Permission},
+    domain::{Action, AuditRecord, JobId, OrgId, Origin, Subject},
 };
 
 use crate::{
@@ -20,16 +22,28 @@ use crate::{
 /// [`require`](Self::require), so no handler can forget to ask for a permission.
 #[derive(Debug)]
 pub(crate) struct OrgScope {
+    context: Arc<Context>,
     caller: Caller,
     org: OrgId,
     job: Option<String>,
+    origin: Origin,
 }
 
 impl OrgScope {
-    /// The organization of the route, if the caller has `permission` in it.
-    pub(crate) fn require(&self, permission: Permission) -> Result<OrgId, Problem> {
-        self.caller.authorize(permission, self.org)?;
+    /// The organization of the route, if the caller has `permission` in it. An administrator's call in an organization
+    /// that is not theirs is recorded first.
+    pub(crate) async fn require(&self, permission: Permission) -> Result<OrgId, Problem> {
+        if self.caller.authorize(permission, self.org)? == Access::CrossOrganization {
+            let job = self.job.as_deref().and_then(|job| job.parse().ok());
+            self.context.jobs.record(&self.audit(Action::CrossOrganizationAccess, job)).await?;
+        }
         Ok(self.org)
+    }
+
+    /// The record that the caller did this, now.
+    pub(crate) fn audit(&self, action: Action, job: Option<JobId>) -> AuditRecord {
+        let (subject, origin) = (self.subject(), self.origin.clone());
+        AuditRecord { at: Timestamp::now(), action, subject, org: self.org, job, origin }
     }
 
     /// The job of the route.
@@ -54,8 +68,19 @@ impl FromRequestParts<Arc<Context>> for OrgScope {
         let parameter = |wanted: &str| path.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.to_owned());
         let org = parameter("orgId").unwrap_or_default();
         let org = org.parse().map_err(|error| Problem::invalid_field("/path/orgId", error))?;
-        Ok(Self { caller, org, job: parameter("jobId") })
+        let job = parameter("jobId");
+        Ok(Self { context: context.clone(), caller, org, job, origin: origin(parts) })
     }
+}
+
+/// Where the request came from, as Lambda and API Gateway say.
+fn origin(parts: &Parts) -> Origin {
+    let request_id = parts.extensions.get::<Invocation>().map(|invocation| invocation.request_id.clone());
+    let source_ip = match parts.extensions.get::<RequestContext>() {
+        Some(RequestContext::ApiGatewayV2(gateway)) => gateway.http.source_ip.clone(),
+        _ => None,
+    };
+    Origin { request_id: request_id.unwrap_or_default(), source_ip }
 }
 
 /// The token of the one `Authorization: Bearer …` header.

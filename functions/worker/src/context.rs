@@ -20,6 +20,10 @@ pub(crate) struct Context {
     pub(crate) store: ExportStore,
     /// The function's timeout.
     pub(crate) timeout: Duration,
+    /// The delay before the second attempt; later ones wait longer.
+    pub(crate) retry_delay: Duration,
+    /// After how long a message is given up for lost.
+    pub(crate) resend_after: Duration,
     /// How often a message is received before it goes to the dead-letter queue.
     pub(crate) max_receives: u32,
 }
@@ -30,6 +34,8 @@ impl Context {
     /// - `JOBS_TABLE`: the name of the jobs table;
     /// - `EXPORTS_QUEUE_URL`: the queue that the messages come from;
     /// - `WORKER_TIMEOUT_SECONDS`: the function's own timeout, for emulators that state no usable deadline;
+    /// - `RETRY_DELAY_SECONDS`: the delay before the second attempt at a job;
+    /// - `RESEND_AFTER_SECONDS`: after how long the sweep gives a job's message up for lost;
     /// - `MAX_RECEIVES`: the `maxReceiveCount` of the queue's redrive policy.
     pub(crate) async fn from_env() -> Result<Self, ConfigError> {
         let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
@@ -38,7 +44,9 @@ impl Context {
             queue: ExportQueue::new(aws_sdk_sqs::Client::new(&sdk), config::required("EXPORTS_QUEUE_URL")?),
             database: Database::from_env("analytics-exports-worker")?,
             store: ExportStore::from_env(&sdk)?,
-            timeout: Duration::from_secs(config::parsed("WORKER_TIMEOUT_SECONDS", "a number of seconds")?),
+            timeout: config::seconds("WORKER_TIMEOUT_SECONDS")?,
+            retry_delay: config::seconds("RETRY_DELAY_SECONDS")?,
+            resend_after: config::seconds("RESEND_AFTER_SECONDS")?,
             max_receives: config::parsed("MAX_RECEIVES", "a number")?,
         })
     }

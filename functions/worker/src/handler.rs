@@ -14,7 +14,7 @@ use shared::{
 use tokio::time::timeout_at;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
-use crate::{context::Context, deadline::Deadline, failure::Failure, retry};
+use crate::{context::Context, deadline::Deadline, delivery::Delivery, failure::AttemptError, retry};
 
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,9 +30,9 @@ pub(crate) async fn handle(event: SqsEvent, deadline: Deadline, context: &Contex
     let mut response = SqsBatchResponse::default();
     for record in event.records {
         let message_id = record.message_id.clone().unwrap_or_default();
-        let receives = receives(&record);
-        let span = info_span!("message", message_id, receives);
-        if let Outcome::Return(delay) = run(&record, receives, deadline, context).instrument(span).await {
+        let delivery = Delivery::of(&record);
+        let span = info_span!("message", message_id, receives = delivery.receives);
+        if let Outcome::Return(delay) = run(&record, delivery, deadline, context).instrument(span).await {
             give_back(&record, delay, context).await;
             response.add_failure(message_id);
         }
@@ -40,7 +40,7 @@ pub(crate) async fn handle(event: SqsEvent, deadline: Deadline, context: &Contex
     response
 }
 
-async fn run(record: &SqsMessage, receives: u32, deadline: Deadline, context: &Context) -> Outcome {
+async fn run(record: &SqsMessage, delivery: Delivery, deadline: Deadline, context: &Context) -> Outcome {
     let Message::Export { org_id, job_id } = match serde_json::from_str(record.body.as_deref().unwrap_or_default()) {
         Ok(message) => message,
         Err(error) => {
@@ -50,12 +50,12 @@ async fn run(record: &SqsMessage, receives: u32, deadline: Deadline, context: &C
     };
     let span = info_span!("job", %org_id, %job_id);
     async {
-        let claimed = match claim(org_id, job_id, receives, deadline, context).await {
+        let claimed = match claim(org_id, job_id, delivery, deadline, context).await {
             Ok(claimed) => claimed,
             Err(outcome) => return outcome,
         };
         let made = make(&claimed, deadline, context).await;
-        end(&claimed, made, receives, context).await
+        end(&claimed, made, delivery, context).await
     }
     .instrument(span)
     .await
@@ -64,12 +64,13 @@ async fn run(record: &SqsMessage, receives: u32, deadline: Deadline, context: &C
 async fn claim(
     org: OrgId,
     id: JobId,
-    receives: u32,
+    delivery: Delivery,
     deadline: Deadline,
     context: &Context,
 ) -> Result<ClaimedJob, Outcome> {
     let now = Timestamp::now();
-    let error = match context.jobs.claim(org, id, Claim { now, lease_until: deadline.at }).await {
+    let wish = Claim { now, lease_until: deadline.at, sent_at: delivery.sent_at };
+    let error = match context.jobs.claim(org, id, wish).await {
         Ok(claimed) => {
             info!(fence = claimed.job().fence, "claimed");
             return Ok(claimed);
@@ -83,24 +84,26 @@ async fn claim(
         }
         ClaimError::Refused(ClaimRefused::Held { until }) => {
             info!(%until, "held by another invocation");
-            let wait = until.duration_since(now).unsigned_abs() + Duration::from_secs(1);
-            Outcome::Return(wait)
+            Outcome::Return(until.duration_since(now).unsigned_abs() + Duration::from_secs(1))
         }
-        ClaimError::Raced => Outcome::Return(retry::delay(1)),
+        ClaimError::Raced => {
+            info!("another invocation was quicker");
+            Outcome::Return(retry::delay(context.retry_delay, 1))
+        }
         ClaimError::Missing | ClaimError::Jobs(_) => {
             error!(error = %Causes(&error), "could not claim the job");
-            Outcome::Return(retry::delay(receives))
+            Outcome::Return(retry::delay(context.retry_delay, delivery.receives))
         }
     })
 }
 
-async fn make(claimed: &ClaimedJob, deadline: Deadline, context: &Context) -> Result<ExportFile, Failure> {
+async fn make(claimed: &ClaimedJob, deadline: Deadline, context: &Context) -> Result<ExportFile, AttemptError> {
     let client = context.database.client().await?;
     let mut upload = context.store.upload(claimed);
     let work = export(&client, claimed, &mut upload, deadline.left());
     let made = match timeout_at(deadline.work_until, work).await {
-        Ok(made) => made.map_err(Failure::from),
-        Err(_) => Err(Failure::OutOfTime),
+        Ok(made) => made.map_err(AttemptError::from),
+        Err(_) => Err(AttemptError::OutOfTime),
     };
     if made.is_err() {
         upload.abort().await;
@@ -109,20 +112,28 @@ async fn make(claimed: &ClaimedJob, deadline: Deadline, context: &Context) -> Re
     made
 }
 
-async fn end(claimed: &ClaimedJob, made: Result<ExportFile, Failure>, receives: u32, context: &Context) -> Outcome {
+async fn end(
+    claimed: &ClaimedJob,
+    made: Result<ExportFile, AttemptError>,
+    delivery: Delivery,
+    context: &Context,
+) -> Outcome {
     let now = Timestamp::now();
-    let last = receives >= context.max_receives;
+    let delay = retry::delay(context.retry_delay, delivery.receives);
     let (ended, outcome) = match made {
         Ok(file) => (context.jobs.complete(claimed, file, now).await, Outcome::Done),
-        Err(failure) => {
-            let code = failure.code();
-            let outcome = if code.can_pass() { Outcome::Return(retry::delay(receives)) } else { Outcome::Done };
-            let again = code.can_pass() && !last;
-            error!(error = %Causes(&failure), again, "the export failed");
-            if again {
-                (context.jobs.release(claimed).await, outcome)
-            } else {
-                (context.jobs.fail(claimed, code.to_string(), now).await, outcome)
+        Err(error) => {
+            let failure = error.failure();
+            let last = delivery.receives >= context.max_receives;
+            error!(error = %Causes(&error), code = failure.code(), last, "the attempt failed");
+            match failure.can_pass() {
+                false => (context.jobs.fail(claimed, failure, false, now).await, Outcome::Done),
+                // Given back at once, the message goes to the dead-letter queue.
+                true if last => (context.jobs.fail(claimed, failure, true, now).await, Outcome::Return(Duration::ZERO)),
+                true => {
+                    let resend_at = now.saturating_add(delay + context.resend_after).unwrap_or(Timestamp::MAX);
+                    (context.jobs.release(claimed, resend_at).await, Outcome::Return(delay))
+                }
             }
         }
     };
@@ -135,12 +146,12 @@ async fn end(claimed: &ClaimedJob, made: Result<ExportFile, Failure>, receives: 
         }
         Err(FinishError::LostClaim) => {
             warn!("another invocation took the job over; its outcome counts");
-            Outcome::Return(retry::delay(receives))
+            Outcome::Return(delay)
         }
         Err(FinishError::Jobs(error)) => {
-            // The lease still stands. The next delivery finds it over and takes the job over.
+            // The lease still stands. A delivery that finds it over takes the job over; else the sweep does.
             error!(error = %Causes(&error), "could not write the job's state");
-            Outcome::Return(retry::delay(receives))
+            Outcome::Return(delay)
         }
     }
 }
@@ -150,9 +161,4 @@ async fn give_back(record: &SqsMessage, delay: Duration, context: &Context) {
     if let Err(error) = context.queue.retry_after(receipt_handle, delay).await {
         warn!(error = %Causes(&error), "the message comes back at its visibility timeout");
     }
-}
-
-/// How often the message was received, this time included.
-fn receives(record: &SqsMessage) -> u32 {
-    record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1)
 }

@@ -2,6 +2,7 @@
 
 mod context;
 mod deadline;
+mod delivery;
 mod failure;
 mod handler;
 mod retry;

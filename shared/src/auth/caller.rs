@@ -13,6 +13,8 @@ pub enum Permission {
     ReadExports,
     /// Download finished exports.
     DownloadExports,
+    /// Read the audit trail.
+    ReadAudit,
 }
 
 impl Permission {
@@ -22,6 +24,7 @@ impl Permission {
             Self::CreateExports => "analytics:exports:create",
             Self::ReadExports => "analytics:exports:read",
             Self::DownloadExports => "analytics:exports:download",
+            Self::ReadAudit => "analytics:audit:read",
         }
     }
 }
@@ -46,6 +49,15 @@ pub struct Caller {
     pub(super) grants: BTreeSet<String>,
 }
 
+/// By which right a caller may do something in an organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// The organization is one of the caller's.
+    Own,
+    /// It is not: the caller administers the platform. Every such call leaves an audit record.
+    CrossOrganization,
+}
+
 /// The caller may not do this here. It says the same whether or not what was asked for exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the token does not grant {0} in this organization")]
@@ -61,10 +73,14 @@ impl Caller {
     ///
     /// # Errors
     /// When the organization is not one of the caller's, or the permission is not granted.
-    pub fn authorize(&self, permission: Permission, org: OrgId) -> Result<(), Forbidden> {
+    pub fn authorize(&self, permission: Permission, org: OrgId) -> Result<Access, Forbidden> {
+        let own = self.organizations.contains(&org);
         let granted = self.has(ADMIN) || self.has(permission.name());
-        let allowed = self.has(PLATFORM_ADMIN) || (granted && self.organizations.contains(&org));
-        if allowed { Ok(()) } else { Err(Forbidden(permission)) }
+        match self.has(PLATFORM_ADMIN) {
+            true if !own => Ok(Access::CrossOrganization),
+            platform_admin if own && (granted || platform_admin) => Ok(Access::Own),
+            _ => Err(Forbidden(permission)),
+        }
     }
 
     fn has(&self, grant: &str) -> bool {
@@ -79,27 +95,27 @@ mod tests {
     const OWN: &str = "123e4567-e89b-12d3-a456-426614174000";
     const OTHER: &str = "123e4567-e89b-12d3-a456-426614174001";
 
-    fn may(grants: &[&str], org: &str) -> bool {
+    fn access(grants: &[&str], org: &str) -> Option<Access> {
         let caller = Caller {
             subject: Subject { issuer: "https://issuer.example".to_owned(), name: "ada".to_owned() },
             organizations: [OWN.parse().unwrap()].into(),
             grants: grants.iter().map(|grant| (*grant).to_owned()).collect(),
         };
-        caller.authorize(Permission::ReadExports, org.parse().unwrap()).is_ok()
+        caller.authorize(Permission::ReadExports, org.parse().unwrap()).ok()
     }
 
     #[test]
     fn permissions_hold_within_the_tokens_organizations() {
-        assert!(may(&["analytics:exports:read"], OWN));
-        assert!(may(&["admin"], OWN));
-        assert!(!may(&["analytics:exports:create"], OWN));
-        assert!(!may(&[], OWN));
-        assert!(!may(&["analytics:exports:read", "admin"], OTHER));
+        assert_eq!(access(&["analytics:exports:read"], OWN), Some(Access::Own));
+        assert_eq!(access(&["admin"], OWN), Some(Access::Own));
+        assert_eq!(access(&["analytics:exports:create"], OWN), None);
+        assert_eq!(access(&[], OWN), None);
+        assert_eq!(access(&["analytics:exports:read", "admin"], OTHER), None);
     }
 
     #[test]
     fn a_platform_admin_may_do_everything_everywhere() {
-        assert!(may(&["platform-admin"], OWN));
-        assert!(may(&["platform-admin"], OTHER));
+        assert_eq!(access(&["platform-admin"], OWN), Some(Access::Own));
+        assert_eq!(access(&["platform-admin"], OTHER), Some(Access::CrossOrganization));
     }
 }

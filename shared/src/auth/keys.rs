@@ -42,7 +42,7 @@ pub(super) struct Keys {
 struct Kept {
     keys: Vec<Key>,
     fetched: Option<Instant>,
-    tried: Option<Instant>,
+    refetched: Option<Instant>,
 }
 
 /// A key that can verify a signature, for the algorithms of its own kind alone.
@@ -73,17 +73,20 @@ impl Keys {
     /// `id` is not among them, and when they have grown old; while the issuer is away, the kept ones go on working.
     pub(super) async fn find(&self, id: &str) -> Result<Option<Key>, KeysUnavailable> {
         let mut kept = self.kept.lock().await;
-        let old = kept.fetched.is_none_or(|at| at.elapsed() > REFRESH_AFTER);
-        let rested = kept.tried.is_none_or(|at| at.elapsed() > SOONEST_REFETCH);
-        let never = kept.fetched.is_none();
-        if never || ((old || kept.find(id).is_none()) && rested) {
-            kept.tried = Some(Instant::now());
+        let Some(fetched) = kept.fetched else {
+            kept.keys = self.fetch().await?;
+            kept.fetched = Some(Instant::now());
+            return Ok(kept.find(id));
+        };
+        let wanted = fetched.elapsed() > REFRESH_AFTER || kept.find(id).is_none();
+        let rested = kept.refetched.is_none_or(|at| at.elapsed() > SOONEST_REFETCH);
+        if wanted && rested {
+            kept.refetched = Some(Instant::now());
             match self.fetch().await {
                 Ok(keys) => {
                     kept.keys = keys;
-                    kept.fetched = kept.tried;
+                    kept.fetched = kept.refetched;
                 }
-                Err(error) if never => return Err(error),
                 Err(error) => tracing::warn!(error = %Causes(&error), "going on with the issuer's earlier keys"),
             }
         }

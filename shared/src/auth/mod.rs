@@ -4,6 +4,6 @@ mod caller;
 mod keys;
 mod verifier;
 
-pub use caller::{Caller, Forbidden, Permission};
+pub use caller::{Access, Caller, Forbidden, Permission};
 pub use keys::KeysUnavailable;
 pub use verifier::{AuthError, Verifier};

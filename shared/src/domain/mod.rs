@@ -1,8 +1,11 @@
 //! What an export is, in the field's terms. Pure: no AWS crate, no database crate, no clock and no network.
 
+pub mod audit;
+pub mod failure;
 pub mod file;
 pub mod granularity;
 pub mod id;
+pub mod idempotency;
 pub mod job;
 pub mod range;
 pub mod request;
@@ -10,10 +13,13 @@ pub mod status;
 pub mod subject;
 pub mod usage;
 
+pub use audit::{Action, AuditRecord, Origin};
+pub use failure::Failure;
 pub use file::ExportFile;
 pub use granularity::Granularity;
 pub use id::{JobId, ModelId, OrgId};
-pub use job::{Claim, ClaimRefused, ClaimedJob, Job, State};
+pub use idempotency::IdempotencyKey;
+pub use job::{Claim, ClaimRefused, ClaimedJob, Job, State, Swept};
 pub use range::TimeRange;
 pub use request::ExportRequest;
 pub use status::Status;

@@ -5,17 +5,36 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use super::Item;
+use super::{Item, due};
 use crate::domain::{
-    ExportFile, ExportRequest, Granularity, Job, JobId, ModelId, OrgId, State, Status, Subject, TimeRange, Totals,
+    ExportFile, ExportRequest, Failure, Granularity, Job, JobId, ModelId, OrgId, State, Status, Subject, TimeRange,
+    Totals,
 };
 
-/// An item in the table that cannot be read as a job.
+/// An item in the table that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("item {key} of the jobs table is no job")]
+#[error("item {key} of the jobs table is not as this version writes it")]
 pub struct CorruptItem {
     key: String,
     source: Option<Box<serde_dynamo::Error>>,
+}
+
+impl CorruptItem {
+    fn new(key: &str, source: impl Into<Option<serde_dynamo::Error>>) -> Self {
+        Self { key: key.to_owned(), source: source.into().map(Box::new) }
+    }
+}
+
+/// Reads an item's attributes.
+pub(super) fn read<'a, T: Deserialize<'a>>(attributes: Item) -> Result<T, CorruptItem> {
+    let key = ["pk", "sk"].map(|name| attributes.get(name).and_then(|value| value.as_s().ok()).cloned());
+    let key = key.map(Option::unwrap_or_default).join("/");
+    serde_dynamo::from_item(attributes).map_err(|source| CorruptItem::new(&key, source))
+}
+
+/// An item's attributes. Strings, integers, lists and maps: there is nothing in our items that DynamoDB does not know.
+pub(super) fn write(item: impl Serialize) -> Item {
+    serde_dynamo::to_item(item).unwrap_or_default()
 }
 
 /// The attributes. Timestamps are RFC 3339 in UTC; absent values are not written.
@@ -38,11 +57,15 @@ pub(super) struct JobItem {
     fence: u64,
     status: Status,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    resend_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     lease_until: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     completed_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
+    failure: Option<Failure>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    exhausted: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     file: Option<FileItem>,
 }
@@ -71,8 +94,17 @@ pub(super) fn status_sort(status: Status, id: impl ToString) -> String {
     format!("{status}#{}", id.to_string())
 }
 
+/// The key of the number of an organization's open jobs.
+pub(super) fn open_key(org: OrgId) -> Item {
+    primary_key(partition(org), "OPEN".to_owned())
+}
+
+pub(super) fn primary_key(pk: String, sk: String) -> Item {
+    Item::from([("pk".to_owned(), AttributeValue::S(pk)), ("sk".to_owned(), AttributeValue::S(sk))])
+}
+
 pub(super) fn key(org: OrgId, id: JobId) -> Item {
-    Item::from([("pk".to_owned(), AttributeValue::S(partition(org))), ("sk".to_owned(), AttributeValue::S(sort(id)))])
+    primary_key(partition(org), sort(id))
 }
 
 impl JobItem {
@@ -92,41 +124,45 @@ impl JobItem {
             warnings: job.warnings.clone(),
             fence: job.fence,
             status,
+            resend_at: None,
             lease_until: None,
             completed_at: None,
-            error: None,
+            failure: None,
+            exhausted: false,
             file: None,
         };
         match &job.state {
-            State::Pending => {}
+            State::Pending { resend_at } => item.resend_at = Some(*resend_at),
             State::Running { lease_until } => item.lease_until = Some(*lease_until),
-            State::Failed { completed_at, error } => {
+            State::Failed { completed_at, failure, exhausted } => {
                 item.completed_at = Some(*completed_at);
-                item.error = Some(error.clone());
+                item.failure = Some(*failure);
+                item.exhausted = *exhausted;
             }
             State::Succeeded { completed_at, file } | State::Expired { completed_at, file } => {
                 item.completed_at = Some(*completed_at);
                 item.file = Some(FileItem::write(file));
             }
         }
-        // Strings, integers and maps of them: there is nothing in it that DynamoDB does not know.
-        serde_dynamo::to_item(item).unwrap_or_default()
+        let mut item = write(item);
+        due::index(&mut item, job);
+        item
     }
 
     pub(super) fn read(attributes: Item) -> Result<Job, CorruptItem> {
-        let key = ["pk", "sk"].map(|name| attributes.get(name).and_then(|value| value.as_s().ok()).cloned());
-        let key = key.map(Option::unwrap_or_default).join("/");
-        let item: Self = serde_dynamo::from_item(attributes)
-            .map_err(|source| CorruptItem { key: key.clone(), source: Some(Box::new(source)) })?;
-        item.into_job().ok_or(CorruptItem { key, source: None })
+        let item: Self = read(attributes)?;
+        let key = format!("{}/{}", item.pk, item.sk);
+        item.into_job().ok_or_else(|| CorruptItem::new(&key, None))
     }
 
     fn into_job(self) -> Option<Job> {
         let state = match self.status {
-            Status::Pending => State::Pending,
+            Status::Pending => State::Pending { resend_at: self.resend_at? },
             Status::Running => State::Running { lease_until: self.lease_until? },
             Status::Succeeded => State::Succeeded { completed_at: self.completed_at?, file: self.file?.read()? },
-            Status::Failed => State::Failed { completed_at: self.completed_at?, error: self.error? },
+            Status::Failed => {
+                State::Failed { completed_at: self.completed_at?, failure: self.failure?, exhausted: self.exhausted }
+            }
             Status::Expired => State::Expired { completed_at: self.completed_at?, file: self.file?.read()? },
         };
         Some(Job {
@@ -187,10 +223,12 @@ mod tests {
 
     fn state() -> impl Strategy<Value = State> {
         prop_oneof![
-            Just(State::Pending),
+            instant().prop_map(|resend_at| State::Pending { resend_at }),
             instant().prop_map(|lease_until| State::Running { lease_until }),
             (instant(), file()).prop_map(|(completed_at, file)| State::Succeeded { completed_at, file }),
-            (instant(), "\\PC*").prop_map(|(completed_at, error)| State::Failed { completed_at, error }),
+            (instant(), any::<bool>()).prop_map(|(completed_at, exhausted)| {
+                State::Failed { completed_at, failure: Failure::WorkerLost, exhausted }
+            }),
             (instant(), file()).prop_map(|(completed_at, file)| State::Expired { completed_at, file }),
         ]
     }
@@ -228,6 +266,9 @@ mod tests {
     #[test]
     fn an_item_that_is_no_job_is_an_error_that_names_it() {
         let item = Item::from([("pk".to_owned(), AttributeValue::S("ORG#x".to_owned()))]);
-        assert_eq!(JobItem::read(item).unwrap_err().to_string(), "item ORG#x/ of the jobs table is no job");
+        assert_eq!(
+            JobItem::read(item).unwrap_err().to_string(),
+            "item ORG#x/ of the jobs table is not as this version writes it"
+        );
     }
 }

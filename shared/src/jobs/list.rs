@@ -1,35 +1,55 @@
-//! An organization's jobs, newest first, in pages.
+//! Lists, in pages.
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::{
-    Item, JobsError, JobsTable,
+    Item, JobsError, JobsTable, audit,
     item::{self, JobItem},
 };
-use crate::domain::{Job, JobId, OrgId, Status};
+use crate::domain::{AuditRecord, Job, JobId, OrgId, Status};
 
 /// The index of an organization's jobs by status.
 const BY_STATUS: &str = "by-status";
 
 /// Some of an organization's jobs.
 #[derive(Debug)]
-pub struct Page {
+pub struct JobPage {
     /// The jobs, newest first.
     pub jobs: Vec<Job>,
     /// Where the next page begins, if there is one.
     pub next: Option<Cursor>,
 }
 
-/// A place in a list: after this job. Since it names a job and not a count, jobs that come or go move nothing.
+/// Some of a job's audit records.
+#[derive(Debug)]
+pub struct AuditPage {
+    /// The records, oldest first.
+    pub records: Vec<AuditRecord>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<Cursor>,
+}
+
+/// A list that is read in pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cursor(JobId);
+pub enum List {
+    /// An organization's jobs, of one status or of all. The status is the table's: a file whose time ran out counts as
+    /// succeeded until the sweep has been there.
+    Jobs(OrgId, Option<Status>),
+    /// A job's audit records.
+    Audit(OrgId, JobId),
+}
+
+/// A place in a list: after the entry with this id. Since it names an entry and not a count, entries that come or go
+/// move nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor(Uuid);
 
 /// Text that is no cursor of this list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is not a cursor of this list; use nextCursor of an earlier answer, with the same status filter")]
+#[error("is not a cursor of this list; use nextCursor of an earlier answer, with the same filters")]
 pub struct InvalidCursor;
 
 const TAG_LENGTH: usize = 16;
@@ -37,35 +57,36 @@ const TAG_LENGTH: usize = 16;
 impl Cursor {
     /// The cursor as opaque text, tied to the list it belongs to.
     ///
-    /// The tag finds slips and edits; it is no signature and need not be one: a list holds the jobs of the one
+    /// The tag finds slips and edits; it is no signature and need not be one: a list holds what belongs to the one
     /// organization that the token was checked for, wherever in it a page begins.
-    pub fn encode(self, org: OrgId, status: Option<Status>) -> String {
-        BASE64_URL_SAFE_NO_PAD.encode([self.0.uuid().as_bytes().as_slice(), &self.tag(org, status)].concat())
+    pub fn encode(self, list: List) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode([self.0.as_bytes().as_slice(), &self.tag(list)].concat())
     }
 
     /// Reads what [`encode`](Self::encode) wrote for the same list.
     ///
     /// # Errors
     /// When the text was changed or belongs to another list.
-    pub fn decode(text: &str, org: OrgId, status: Option<Status>) -> Result<Self, InvalidCursor> {
+    pub fn decode(text: &str, list: List) -> Result<Self, InvalidCursor> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidCursor)?;
         let (id, tag) = bytes.split_first_chunk::<16>().ok_or(InvalidCursor)?;
-        let cursor = Self(Uuid::from_bytes(*id).into());
-        if cursor.tag(org, status) == tag { Ok(cursor) } else { Err(InvalidCursor) }
+        let cursor = Self(Uuid::from_bytes(*id));
+        if cursor.tag(list) == tag { Ok(cursor) } else { Err(InvalidCursor) }
     }
 
-    fn tag(self, org: OrgId, status: Option<Status>) -> [u8; TAG_LENGTH] {
-        let list = format!("cursor.v1 {org} {} {}", status.map_or("all", Status::name), self.0);
+    fn tag(self, list: List) -> [u8; TAG_LENGTH] {
+        let list = match list {
+            List::Jobs(org, status) => format!("jobs {org} {}", status.map_or("all", Status::name)),
+            List::Audit(org, job) => format!("audit {org} {job}"),
+        };
         let mut tag = [0; TAG_LENGTH];
-        tag.copy_from_slice(&Sha256::digest(list)[..TAG_LENGTH]);
+        tag.copy_from_slice(&Sha256::digest(format!("cursor.v1 {list} {}", self.0))[..TAG_LENGTH]);
         tag
     }
 }
 
 impl JobsTable {
     /// A page of at most `limit` jobs of an organization, newest first, of one status or of all.
-    ///
-    /// The status is the table's: a file whose time ran out counts as succeeded until the sweep has been there.
     ///
     /// # Errors
     /// When DynamoDB does not answer, or an item is no job.
@@ -75,52 +96,81 @@ impl JobsTable {
         status: Option<Status>,
         limit: usize,
         after: Option<Cursor>,
-    ) -> Result<Page, JobsError> {
+    ) -> Result<JobPage, JobsError> {
+        let query = self.client.query().scan_index_forward(false).set_exclusive_start_key(after.map(|Cursor(id)| {
+            let mut key = item::key(org, id.into());
+            if let Some(status) = status {
+                key.insert("status_job".to_owned(), AttributeValue::S(item::status_sort(status, id)));
+            }
+            key
+        }));
+        let query = match status {
+            None => query.key_condition_expression("pk = :pk and begins_with(sk, :prefix)"),
+            Some(_) => {
+                query.index_name(BY_STATUS).key_condition_expression("pk = :pk and begins_with(status_job, :prefix)")
+            }
+        };
+        let prefix = status.map_or("JOB#".to_owned(), |status| item::status_sort(status, ""));
         let mut jobs = Vec::new();
-        let mut start = after.map(|cursor| position(org, status, cursor));
-        // One more than asked for tells whether there is a next page. DynamoDB ends an answer at 1 MiB, so it may take
-        // several.
-        while jobs.len() <= limit {
-            let mut request = self
-                .client
-                .query()
-                .table_name(&self.name)
-                .consistent_read(true)
-                .scan_index_forward(false)
-                .limit(i32::try_from(limit + 1 - jobs.len()).unwrap_or(i32::MAX))
-                .set_exclusive_start_key(start)
-                .expression_attribute_values(":org", AttributeValue::S(item::partition(org)));
-            request = match status {
-                None => request
-                    .key_condition_expression("pk = :org and begins_with(sk, :job)")
-                    .expression_attribute_values(":job", AttributeValue::S("JOB#".to_owned())),
-                Some(status) => request
-                    .index_name(BY_STATUS)
-                    .key_condition_expression("pk = :org and begins_with(status_job, :status)")
-                    .expression_attribute_values(":status", AttributeValue::S(item::status_sort(status, ""))),
-            };
-            let answer = request.send().await.map_err(|error| JobsError::table("list jobs", error))?;
-            for item in answer.items.unwrap_or_default() {
-                jobs.push(JobItem::read(item)?);
-            }
-            start = answer.last_evaluated_key.filter(|key| !key.is_empty());
-            if start.is_none() {
-                break;
-            }
+        for item in self.page(query, item::partition(org), prefix, limit).await? {
+            jobs.push(JobItem::read(item)?);
         }
         let more = jobs.len() > limit;
         jobs.truncate(limit);
-        let next = jobs.last().filter(|_| more).map(|job| Cursor(job.id));
-        Ok(Page { jobs, next })
+        let next = jobs.last().filter(|_| more).map(|job| Cursor(job.id.uuid()));
+        Ok(JobPage { jobs, next })
     }
-}
 
-fn position(org: OrgId, status: Option<Status>, Cursor(id): Cursor) -> Item {
-    let mut key = item::key(org, id);
-    if let Some(status) = status {
-        key.insert("status_job".to_owned(), AttributeValue::S(item::status_sort(status, id)));
+    /// A page of at most `limit` audit records of a job, oldest first.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer, or an item is no record.
+    pub async fn audit_trail(
+        &self,
+        org: OrgId,
+        job: JobId,
+        limit: usize,
+        after: Option<Cursor>,
+    ) -> Result<AuditPage, JobsError> {
+        let query = self
+            .client
+            .query()
+            .key_condition_expression("pk = :pk and begins_with(sk, :prefix)")
+            .set_exclusive_start_key(after.map(|Cursor(id)| audit::key(org, job, id)));
+        let mut records = Vec::new();
+        for item in self.page(query, audit::partition(org), audit::job_prefix(job), limit).await? {
+            records.push(audit::read(item)?);
+        }
+        let more = records.len() > limit;
+        records.truncate(limit);
+        let next = records.last().filter(|_| more).map(|(id, _)| Cursor(*id));
+        Ok(AuditPage { records: records.into_iter().map(|(_, record)| record).collect(), next })
     }
-    key
+
+    /// The items of a query, one more than `limit` if there are as many: that one tells that there is a next page.
+    async fn page(
+        &self,
+        query: QueryFluentBuilder,
+        pk: String,
+        prefix: String,
+        limit: usize,
+    ) -> Result<Vec<Item>, JobsError> {
+        let mut query = query
+            .table_name(&self.name)
+            .consistent_read(true)
+            .expression_attribute_values(":pk", AttributeValue::S(pk))
+            .expression_attribute_values(":prefix", AttributeValue::S(prefix));
+        let mut items: Vec<Item> = Vec::new();
+        // DynamoDB ends an answer at 1 MiB, so it may take several.
+        while items.len() <= limit {
+            query = query.limit(i32::try_from(limit + 1 - items.len()).unwrap_or(i32::MAX));
+            let answer = query.clone().send().await.map_err(|error| JobsError::table("read a list", error))?;
+            items.extend(answer.items.unwrap_or_default());
+            let Some(last) = answer.last_evaluated_key.filter(|key| !key.is_empty()) else { break };
+            query = query.set_exclusive_start_key(Some(last));
+        }
+        Ok(items)
+    }
 }
 
 #[cfg(test)]
@@ -134,20 +184,26 @@ mod tests {
         fn a_cursor_belongs_to_one_list_and_to_no_other(id: u128, org: u128, other: u128, flip in 0usize..32, bit in 0u8..8) {
             let (org, other) = (OrgId::from(Uuid::from_u128(org)), OrgId::from(Uuid::from_u128(other)));
             prop_assume!(org != other);
-            let cursor = Cursor(Uuid::from_u128(id).into());
-            let text = cursor.encode(org, Some(Status::Failed));
-            prop_assert_eq!(Cursor::decode(&text, org, Some(Status::Failed)), Ok(cursor));
-            prop_assert_eq!(Cursor::decode(&text, other, Some(Status::Failed)), Err(InvalidCursor));
-            prop_assert_eq!(Cursor::decode(&text, org, None), Err(InvalidCursor));
+            let list = List::Jobs(org, Some(Status::Failed));
+            let cursor = Cursor(Uuid::from_u128(id));
+            let text = cursor.encode(list);
+            prop_assert_eq!(Cursor::decode(&text, list), Ok(cursor));
+            for another in [
+                List::Jobs(other, Some(Status::Failed)),
+                List::Jobs(org, None),
+                List::Audit(org, Uuid::from_u128(id).into()),
+            ] {
+                prop_assert_eq!(Cursor::decode(&text, another), Err(InvalidCursor));
+            }
             let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(&text).unwrap();
             bytes[flip] ^= 1 << bit;
             let changed = BASE64_URL_SAFE_NO_PAD.encode(bytes);
-            prop_assert_eq!(Cursor::decode(&changed, org, Some(Status::Failed)), Err(InvalidCursor));
+            prop_assert_eq!(Cursor::decode(&changed, list), Err(InvalidCursor));
         }
 
         #[test]
         fn no_text_makes_the_reader_panic(text in "\\PC{0,80}") {
-            let _ = Cursor::decode(&text, OrgId::from(Uuid::nil()), None);
+            let _ = Cursor::decode(&text, List::Jobs(Uuid::nil().into(), None));
         }
     }
 }

@@ -1,28 +1,41 @@
-//! The jobs table in DynamoDB.
+//! The jobs table in DynamoDB, which also holds what belongs to jobs: idempotency keys, counters and audit records.
 //!
-//! One item per job, `pk` the organization and `sk` the job. The local index `by-status` orders an organization's jobs
-//! by status and id; being local it can be read consistently. Every change of state is one conditional write of the whole
-//! item that checks the state it leaves; the states themselves are in [`crate::domain::job`].
+//! | item | `pk` | `sk` |
+//! |---|---|---|
+//! | job | `ORG#<org>` | `JOB#<job>` |
+//! | idempotency key | `ORG#<org>` | `KEY#<digest>` |
+//! | number of open jobs | `ORG#<org>` | `OPEN` |
+//! | audit record | `AUDIT#<org>` | `JOB#<job>#<uuid>` or `ORG#<uuid>` |
+//!
+//! The local index `by-status` orders an organization's jobs by status and id; being local it can be read consistently.
+//! The index `due` holds only jobs that the sweep may have to look at, by the time of it.
+//!
+//! Every change of a job's state is one transaction on the condition that the job is still at the version that was read.
+//! The states themselves are in [`crate::domain::job`].
 
+mod audit;
+mod create;
+mod due;
 mod item;
 mod list;
+mod transaction;
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{
     Client,
-    error::SdkError,
-    operation::put_item::{PutItemError, builders::PutItemFluentBuilder},
-    types::AttributeValue,
+    types::{AttributeValue, Put, TransactWriteItem, Update},
 };
 use jiff::Timestamp;
 
-use self::item::JobItem;
 pub use self::{
+    create::{CreateError, Created},
+    due::{DueCursor, DuePage},
     item::CorruptItem,
-    list::{Cursor, InvalidCursor, Page},
+    list::{AuditPage, Cursor, InvalidCursor, JobPage, List},
 };
-use crate::domain::{Claim, ClaimRefused, ClaimedJob, ExportFile, Job, JobId, OrgId, State};
+use self::{item::JobItem, transaction::Refused};
+use crate::domain::{AuditRecord, Claim, ClaimRefused, ClaimedJob, ExportFile, Failure, Job, JobId, OrgId};
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -44,7 +57,13 @@ pub enum JobsError {
         /// What came back.
         source: Box<aws_sdk_dynamodb::Error>,
     },
-    /// An item that is no job.
+    /// Too many others wrote at the same moment, again and again.
+    #[error("could not {action}: others wrote at the same moment")]
+    Contended {
+        /// What was to be done.
+        action: &'static str,
+    },
+    /// An item that cannot be read.
     #[error(transparent)]
     Corrupt(#[from] CorruptItem),
 }
@@ -89,24 +108,13 @@ impl JobsTable {
         Self { client, name }
     }
 
-    /// Adds a new job.
-    ///
-    /// # Errors
-    /// When DynamoDB did not confirm it.
-    pub async fn create(&self, job: &Job) -> Result<(), JobsError> {
-        let put = self.put(job).condition_expression("attribute_not_exists(pk)").send().await;
-        put.map(|_| ()).map_err(|error| JobsError::table("add a job", error))
-    }
-
     /// The job as it is now, or `None`.
     ///
     /// # Errors
     /// When DynamoDB does not answer, or the item is no job.
     pub async fn get(&self, org: OrgId, id: JobId) -> Result<Option<Job>, JobsError> {
-        let request = self.client.get_item().table_name(&self.name).set_key(Some(item::key(org, id)));
-        let answer =
-            request.consistent_read(true).send().await.map_err(|error| JobsError::table("read a job", error))?;
-        Ok(answer.item.map(JobItem::read).transpose()?)
+        let item = self.get_item(item::key(org, id), "read a job").await?;
+        Ok(item.map(JobItem::read).transpose()?)
     }
 
     /// Takes the job for one invocation: `pending → running`, or `running → running` when the lease is over.
@@ -116,7 +124,7 @@ impl JobsTable {
     pub async fn claim(&self, org: OrgId, id: JobId, claim: Claim) -> Result<ClaimedJob, ClaimError> {
         let job = self.get(org, id).await?.ok_or(ClaimError::Missing)?;
         let claimed = job.claim(claim)?;
-        if self.replace(&job, claimed.job()).await? { Ok(claimed) } else { Err(ClaimError::Raced) }
+        if self.replace(&job, claimed.job(), None).await? { Ok(claimed) } else { Err(ClaimError::Raced) }
     }
 
     /// Ends a claimed job with its file: `running → succeeded`.
@@ -127,20 +135,43 @@ impl JobsTable {
         self.finish(claimed, claimed.complete(file, now)).await
     }
 
-    /// Gives a claimed job up: `running → failed`. `error` is what its user reads.
+    /// Gives a claimed job up: `running → failed`; `exhausted` if only its attempts were used up.
     ///
     /// # Errors
     /// As [`complete`](Self::complete).
-    pub async fn fail(&self, claimed: &ClaimedJob, error: String, now: Timestamp) -> Result<Job, FinishError> {
-        self.finish(claimed, claimed.fail(error, now)).await
+    pub async fn fail(
+        &self,
+        claimed: &ClaimedJob,
+        failure: Failure,
+        exhausted: bool,
+        now: Timestamp,
+    ) -> Result<Job, FinishError> {
+        self.finish(claimed, claimed.fail(failure, exhausted, now)).await
     }
 
-    /// Gives a claimed job back for another attempt: `running → pending`.
+    /// Gives a claimed job back for another attempt: `running → pending`. Its message is given up for lost at
+    /// `resend_at`.
     ///
     /// # Errors
     /// As [`complete`](Self::complete).
-    pub async fn release(&self, claimed: &ClaimedJob) -> Result<Job, FinishError> {
-        self.finish(claimed, claimed.release()).await
+    pub async fn release(&self, claimed: &ClaimedJob, resend_at: Timestamp) -> Result<Job, FinishError> {
+        self.finish(claimed, claimed.release(resend_at)).await
+    }
+
+    /// Writes `next` over `current`, with `record` beside it, unless the item is no longer as `current` shows it. Says
+    /// whether it did.
+    ///
+    /// # Errors
+    /// When DynamoDB did not confirm it.
+    pub async fn replace(&self, current: &Job, next: &Job, record: Option<&AuditRecord>) -> Result<bool, JobsError> {
+        let mut items = vec![self.put_job(Some(current), next)];
+        items.extend(self.count_open(next.org, i8::from(next.is_open()) - i8::from(current.is_open()), None));
+        items.extend(record.map(|record| self.put_record(record)));
+        match self.write(items, "change a job").await {
+            Ok(()) => Ok(true),
+            Err(Refused::Condition(_)) => Ok(false),
+            Err(Refused::Table(error)) => Err(error),
+        }
     }
 
     /// Whether the table answers.
@@ -149,45 +180,52 @@ impl JobsTable {
     /// When it does not.
     pub async fn ping(&self) -> Result<(), JobsError> {
         let nobody = item::key(uuid::Uuid::nil().into(), uuid::Uuid::nil().into());
-        let answer = self.client.get_item().table_name(&self.name).set_key(Some(nobody)).send().await;
-        answer.map(|_| ()).map_err(|error| JobsError::table("reach the jobs table", error))
+        self.get_item(nobody, "reach the jobs table").await.map(|_| ())
     }
 
     async fn finish(&self, claimed: &ClaimedJob, next: Job) -> Result<Job, FinishError> {
-        if self.replace(claimed.job(), &next).await? { Ok(next) } else { Err(FinishError::LostClaim) }
+        if self.replace(claimed.job(), &next, None).await? { Ok(next) } else { Err(FinishError::LostClaim) }
     }
 
-    /// Writes `next` over `current`, unless the item has left the state that `current` shows. Says whether it did.
+    async fn get_item(&self, key: Item, action: &'static str) -> Result<Option<Item>, JobsError> {
+        let request = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
+        let answer = request.send().await.map_err(|error| JobsError::table(action, error))?;
+        Ok(answer.item)
+    }
+
+    /// The write of a job, on the condition that it is as `current` shows it; that it is new, if that is `None`.
     ///
-    /// Status, fencing token and lease together name a state: whoever else writes changes one of them.
-    async fn replace(&self, current: &Job, next: &Job) -> Result<bool, JobsError> {
-        let lease = match &current.state {
-            State::Running { lease_until } => Some(AttributeValue::S(lease_until.to_string())),
-            _ => None,
+    /// Status, fencing token and due time together name a version: whoever else writes changes one of them.
+    fn put_job(&self, current: Option<&Job>, next: &Job) -> TransactWriteItem {
+        let put = Put::builder().table_name(&self.name).set_item(Some(JobItem::write(next)));
+        let Some(current) = current else {
+            return transaction::put(put.condition_expression("attribute_not_exists(pk)"));
         };
-        let same_lease = if lease.is_some() { "lease_until = :lease" } else { "attribute_not_exists(lease_until)" };
-        let put = self
-            .put(next)
-            .condition_expression(format!("#status = :status and fence = :fence and {same_lease}"))
+        let put = put
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":status", AttributeValue::S(current.state.name().to_string()))
             .expression_attribute_values(":fence", AttributeValue::N(current.fence.to_string()));
-        let put = match lease {
-            Some(lease) => put.expression_attribute_values(":lease", lease),
-            None => put,
+        transaction::put(match due::millisecond(current) {
+            Some(due) => put
+                .condition_expression("#status = :status and fence = :fence and due_at = :due")
+                .expression_attribute_values(":due", due),
+            None => put.condition_expression("#status = :status and fence = :fence and attribute_not_exists(due_at)"),
+        })
+    }
+
+    /// The change of the number of open jobs, if it changes; on the condition that it stays within `cap`, if given.
+    fn count_open(&self, org: OrgId, change: i8, cap: Option<u32>) -> Option<TransactWriteItem> {
+        let update = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(item::open_key(org)))
+            .update_expression("add open_jobs :change")
+            .expression_attribute_values(":change", AttributeValue::N(change.to_string()));
+        let update = match cap {
+            Some(cap) => update
+                .condition_expression("attribute_not_exists(open_jobs) or open_jobs < :cap")
+                .expression_attribute_values(":cap", AttributeValue::N(cap.to_string())),
+            None => update,
         };
-        match put.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_refused_condition(&error) => Ok(false),
-            Err(error) => Err(JobsError::table("change a job", error)),
-        }
+        (change != 0).then(|| transaction::update(update))
     }
-
-    fn put(&self, job: &Job) -> PutItemFluentBuilder {
-        self.client.put_item().table_name(&self.name).set_item(Some(JobItem::write(job)))
-    }
-}
-
-fn is_refused_condition<R>(error: &SdkError<PutItemError, R>) -> bool {
-    error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception)
 }

@@ -1,5 +1,7 @@
 //! The one place that knows an export's key and what is written on its object.
 
+use std::collections::HashMap;
+
 use crate::domain::{ExportRequest, Job, JobId, OrgId};
 
 /// The object of one export.
@@ -29,9 +31,16 @@ impl ExportObject {
         format!("analytics/staging/{}/{}.{fence}.csv", self.org, self.job)
     }
 
-    /// The object's metadata.
-    pub(super) fn metadata(&self, checksum: &str) -> [(&'static str, String); 3] {
-        [("org-id", self.org.to_string()), ("job-id", self.job.to_string()), ("checksum", checksum.to_owned())]
+    /// The object's metadata. The fencing token tells attempts apart; see [`super::publish`].
+    pub(super) fn metadata(&self, checksum: &str, fence: u64) -> HashMap<String, String> {
+        [
+            ("org-id", self.org.to_string()),
+            ("job-id", self.job.to_string()),
+            ("checksum", checksum.to_owned()),
+            ("fence", fence.to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
     }
 
     /// The file's name for a person who saves it. Instants in the basic form of ISO 8601: some systems allow no colon.

@@ -1,6 +1,7 @@
 //! The object store: S3, or one that speaks its protocol.
 
 mod key;
+mod publish;
 mod upload;
 
 use std::time::Duration;
@@ -41,6 +42,10 @@ pub struct ObjectError {
 impl ObjectError {
     fn new(action: &'static str, key: &str, source: impl Into<aws_sdk_s3::Error>) -> Self {
         Self { action, key: key.to_owned(), source: Box::new(source.into()) }
+    }
+
+    fn contended(key: &str) -> Self {
+        Self { action: "write", key: key.to_owned(), source: "others wrote it at the same moment".into() }
     }
 }
 

@@ -12,10 +12,13 @@ use axum::{
 use jiff::Timestamp;
 use shared::{
     auth::Permission,
-    domain::{ExportRequest, Job, JobId},
+    domain::{Action, ExportRequest, IdempotencyKey, Job, JobId, idempotency::InvalidKey},
+    jobs::{CreateError, Created},
+    log::Causes,
     objects::ExportObject,
     queue::Message,
 };
+use tracing::Instrument as _;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -60,12 +63,20 @@ struct CreateTimeRangeSchema {
 /// Creates an export job. Its file is made in the background: follow the job at `Location`.
 #[utoipa::path(
     post, path = "/orgs/{orgId}/exports", tag = "exports",
-    params(("orgId" = Uuid, Path, description = "The organization")),
+    params(
+        ("orgId" = Uuid, Path, description = "The organization"),
+        (
+            "Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+            description = "Makes the request safe to repeat: for 24 hours the same key and request answer with the same job"
+        ),
+    ),
     request_body = CreateExportSchema,
     responses(
         (status = 202, description = "The job was accepted", body = JobView, headers(("Location" = String, description = "The job"))),
+        (status = 409, description = "The idempotency key was used for another request", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "The body is larger than 64 KiB", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "The body is not application/json", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "Too many of the organization's exports are unfinished; try again after `Retry-After`", body = ProblemBody, content_type = "application/problem+json"),
     ),
     security(("bearer" = [])),
 )]
@@ -74,16 +85,64 @@ pub(crate) async fn create(
     scope: OrgScope,
     request: Request,
 ) -> Result<impl IntoResponse, Problem> {
-    let org = scope.require(Permission::CreateExports)?;
+    let org = scope.require(Permission::CreateExports).await?;
+    let key = idempotency_key(request.headers())?;
     let request = read(request).await?;
     let now = Timestamp::now();
-    let job = Job::new(JobId::now(), org, request, scope.subject(), now);
-    context.jobs.create(&job).await?;
-    context.queue.send(Message::Export { org_id: org, job_id: job.id }).await?;
-    tracing::info!(org_id = %org, job_id = %job.id, "created");
+    let resend_at = now.saturating_add(context.resend_after).unwrap_or(Timestamp::MAX);
+    let new = Job::new(JobId::now(), org, request, scope.subject(), now, resend_at);
+    let record = scope.audit(Action::Create, Some(new.id));
+    let job = match context.jobs.create(&new, key.as_ref(), context.open_jobs_cap, &record).await? {
+        Created::Before(job) => *job,
+        Created::New => {
+            let span = tracing::info_span!("job", org_id = %org, job_id = %new.id);
+            queue(&new, &context).instrument(span).await;
+            new
+        }
+    };
     let location = format!("{BASE}/orgs/{org}/exports/{}", job.id);
     let view = JobView::new(job, now, |job| context.store.address(&ExportObject::of(job)));
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(view)))
+}
+
+/// Puts the job on the queue. If that fails the job is accepted all the same: it is there, and the next sweep sends it.
+async fn queue(job: &Job, context: &Context) {
+    let Err(error) = context.queue.send(Message::Export { org_id: job.org, job_id: job.id }).await else {
+        tracing::info!("created");
+        return;
+    };
+    tracing::error!(error = %Causes(&error), "created, but not queued; the sweep sends it");
+    if let Err(error) = context.jobs.replace(job, &job.unsent(Timestamp::now()), None).await {
+        tracing::error!(error = %Causes(&error), "the sweep sends it only when its message would count as lost");
+    }
+}
+
+/// The one `Idempotency-Key` header, if there is one.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let key = value.to_str().map_err(|_| InvalidKey).and_then(str::parse);
+    match (key, values.next()) {
+        (Ok(key), None) => Ok(Some(key)),
+        (Err(error), _) => Err(Problem::invalid_field("/header/Idempotency-Key", error)),
+        (Ok(_), Some(_)) => Err(Problem::invalid_field("/header/Idempotency-Key", "must be given once")),
+    }
+}
+
+impl From<CreateError> for Problem {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::KeyReused => Self::new(
+                Kind::IdempotencyKeyReused,
+                "Use a new key for a new request; the same key goes with the same request only, for 24 hours.",
+            ),
+            CreateError::TooManyOpen => Self::new(
+                Kind::TooManyOpenJobs,
+                "Wait until some of the organization's exports are finished, then send the request again.",
+            ),
+            CreateError::Jobs(error) => error.into(),
+        }
+    }
 }
 
 async fn read(request: Request) -> Result<ExportRequest, Problem> {

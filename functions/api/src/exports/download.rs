@@ -10,7 +10,7 @@ use axum::{
 use jiff::Timestamp;
 use shared::{
     auth::Permission,
-    domain::{Job, State as JobState, Status},
+    domain::{Action, Job, State as JobState, Status},
     objects::ExportObject,
 };
 
@@ -35,9 +35,10 @@ pub(crate) async fn download(
     State(context): State<Arc<Context>>,
     scope: OrgScope,
 ) -> Result<impl IntoResponse, Problem> {
-    let org = scope.require(Permission::DownloadExports)?;
+    let org = scope.require(Permission::DownloadExports).await?;
     let job = find(&context, org, scope.job()?).await?;
     let link = context.store.sign_link(&finished(&job)?).await?;
+    context.jobs.record(&scope.audit(Action::Download, Some(job.id))).await?;
     Ok((StatusCode::FOUND, [(header::LOCATION, link)]))
 }
 
@@ -45,7 +46,7 @@ pub(crate) async fn download(
 fn finished(job: &Job) -> Result<ExportObject, Problem> {
     match (job.status(Timestamp::now()), &job.state) {
         (Status::Succeeded, _) => Ok(ExportObject::of(job)),
-        (_, JobState::Failed { error, .. }) => Err(Problem::new(Kind::ExportFailed, error)),
+        (_, JobState::Failed { failure, .. }) => Err(Problem::new(Kind::ExportFailed, failure.to_string())),
         (Status::Expired, _) => Err(Problem::new(
             Kind::ExportExpired,
             "Files are kept for 90 days. Create a new export of the same range to make the file again.",

@@ -8,16 +8,18 @@ use serde::Serialize;
 use shared::{
     auth::Permission,
     domain::{OrgId, Status, request::FieldError},
-    jobs::Cursor,
+    jobs::{Cursor, List},
     objects::ExportObject,
 };
 use utoipa::ToSchema;
 
 use super::view::{JobView, StatusSchema};
-use crate::{context::Context, problem::Problem, query::Parameters, scope::OrgScope};
-
-const DEFAULT_LIMIT: usize = 50;
-const LARGEST_LIMIT: usize = 100;
+use crate::{
+    context::Context,
+    problem::Problem,
+    query::{self, Parameters},
+    scope::OrgScope,
+};
 
 /// Some of an organization's jobs.
 #[derive(Debug, Serialize, ToSchema)]
@@ -49,14 +51,14 @@ pub(crate) async fn list(
     scope: OrgScope,
     parameters: Result<Parameters, Problem>,
 ) -> Result<Json<JobList>, Problem> {
-    let org = scope.require(Permission::ReadExports)?;
+    let org = scope.require(Permission::ReadExports).await?;
     let Filter { status, limit, after } = read(parameters?, org)?;
     let page = context.jobs.list(org, status, limit, after).await?;
     let now = Timestamp::now();
     let address = |job: &_| context.store.address(&ExportObject::of(job));
     Ok(Json(JobList {
         items: page.jobs.into_iter().map(|job| JobView::new(job, now, address)).collect(),
-        next_cursor: page.next.map(|cursor| cursor.encode(org, status)),
+        next_cursor: page.next.map(|cursor| cursor.encode(List::Jobs(org, status))),
     }))
 }
 
@@ -68,22 +70,14 @@ struct Filter {
 
 fn read(parameters: Parameters, org: OrgId) -> Result<Filter, Problem> {
     let [status, limit, cursor] = parameters.take(["status", "limit", "cursor"])?;
-    let mut errors = Vec::new();
-    let mut add = |name: &str, detail: String| {
-        errors.push(FieldError { pointer: format!("/query/{name}"), detail });
-    };
-    let status = status.and_then(|name| {
-        name.parse().map_err(|error: shared::domain::status::UnknownStatus| add("status", error.to_string())).ok()
-    });
-    let limit = match limit.map(|limit| limit.parse()) {
-        None => DEFAULT_LIMIT,
-        Some(Ok(limit @ 1..=LARGEST_LIMIT)) => limit,
-        Some(_) => {
-            add("limit", format!("must be a whole number from 1 to {LARGEST_LIMIT}"));
-            DEFAULT_LIMIT
+    let status = status.map(|name| name.parse::<Status>()).transpose();
+    let status = status.map_err(|error| FieldError { pointer: "/query/status".to_owned(), detail: error.to_string() });
+    let limit = query::limit(limit);
+    let after = query::cursor(cursor, List::Jobs(org, *status.as_ref().unwrap_or(&None)));
+    match (status, limit, after) {
+        (Ok(status), Ok(limit), Ok(after)) => Ok(Filter { status, limit, after }),
+        (status, limit, after) => {
+            Err(Problem::invalid([status.err(), limit.err(), after.err()].into_iter().flatten().collect()))
         }
-    };
-    let after = cursor
-        .and_then(|text| Cursor::decode(&text, org, status).map_err(|error| add("cursor", error.to_string())).ok());
-    if errors.is_empty() { Ok(Filter { status, limit, after }) } else { Err(Problem::invalid(errors)) }
+    }
 }

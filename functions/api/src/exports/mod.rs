@@ -1,5 +1,6 @@
 //! The routes of exports: a file per route, and the job as they all show it.
 
+pub(crate) mod audit;
 pub(crate) mod create;
 pub(crate) mod download;
 pub(crate) mod list;

@@ -24,7 +24,7 @@ use crate::{
     security(("bearer" = [])),
 )]
 pub(crate) async fn show(State(context): State<Arc<Context>>, scope: OrgScope) -> Result<Json<JobView>, Problem> {
-    let org = scope.require(Permission::ReadExports)?;
+    let org = scope.require(Permission::ReadExports).await?;
     let job = find(&context, org, scope.job()?).await?;
     Ok(Json(JobView::new(job, Timestamp::now(), |job| context.store.address(&ExportObject::of(job)))))
 }

@@ -120,8 +120,8 @@ impl JobView {
         let expires_at = job.expires_at();
         let output_uri = expires_at.is_some().then(|| address(&job));
         let (completed_at, file, error) = match job.state {
-            State::Pending | State::Running { .. } => (None, None, None),
-            State::Failed { completed_at, error } => (Some(completed_at), None, Some(error)),
+            State::Pending { .. } | State::Running { .. } => (None, None, None),
+            State::Failed { completed_at, failure, .. } => (Some(completed_at), None, Some(failure.to_string())),
             State::Succeeded { completed_at, file } | State::Expired { completed_at, file } => {
                 (Some(completed_at), Some(file), None)
             }

@@ -1,0 +1,43 @@
+//! What the sweep needs from its environment.
+
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use shared::{
+    config::{self, ConfigError},
+    jobs::JobsTable,
+    queue::ExportQueue,
+};
+
+/// The sweep's clients and settings, made once per process.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) jobs: JobsTable,
+    pub(crate) queue: ExportQueue,
+    /// How long one sweep may take; the next one goes on where it ends.
+    pub(crate) time: Duration,
+    /// After how long a message is given up for lost.
+    pub(crate) resend_after: Duration,
+    /// How often a job is claimed before the loss of its worker fails it.
+    pub(crate) most_attempts: u32,
+}
+
+impl Context {
+    /// Reads, besides the SDK's standard variables:
+    ///
+    /// - `JOBS_TABLE`: the name of the jobs table;
+    /// - `EXPORTS_QUEUE_URL`: the queue that the worker reads;
+    /// - `SWEEP_SECONDS`: how long one sweep may take, less than the function's timeout;
+    /// - `RESEND_AFTER_SECONDS`: after how long a job's message is given up for lost;
+    /// - `MAX_RECEIVES`: how many attempts a job gets.
+    pub(crate) async fn from_env() -> Result<Self, ConfigError> {
+        let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        Ok(Self {
+            jobs: JobsTable::new(aws_sdk_dynamodb::Client::new(&sdk), config::required("JOBS_TABLE")?),
+            queue: ExportQueue::new(aws_sdk_sqs::Client::new(&sdk), config::required("EXPORTS_QUEUE_URL")?),
+            time: config::seconds("SWEEP_SECONDS")?,
+            resend_after: config::seconds("RESEND_AFTER_SECONDS")?,
+            most_attempts: config::parsed("MAX_RECEIVES", "a whole number")?,
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! The ways in which an export can fail, as its user reads them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a job failed. Stored and shown by its code; the log has the rest, under the job's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// The database could not be reached, or broke off.
+    UsageUnavailable,
+    /// The rollups are not as the worker knows them.
+    UsageUnreadable,
+    /// A rollup holds a value that no file can state exactly.
+    UsageInvalid,
+    /// The object store refused, or could not be reached.
+    StorageUnavailable,
+    /// The time of an invocation, or of a statement, ran out.
+    TookTooLong,
+    /// Every worker that had the job was lost.
+    WorkerLost,
+}
+
+impl Failure {
+    /// Whether another attempt may succeed.
+    pub const fn can_pass(self) -> bool {
+        match self {
+            Self::UsageUnavailable | Self::StorageUnavailable | Self::TookTooLong | Self::WorkerLost => true,
+            Self::UsageUnreadable | Self::UsageInvalid => false,
+        }
+    }
+
+    /// The code, for people who look for it in the documentation and the log.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::UsageUnavailable => "usage_unavailable",
+            Self::UsageUnreadable => "usage_unreadable",
+            Self::UsageInvalid => "usage_invalid",
+            Self::StorageUnavailable => "storage_unavailable",
+            Self::TookTooLong => "took_too_long",
+            Self::WorkerLost => "worker_lost",
+        }
+    }
+
+    const fn sentence(self) -> &'static str {
+        match self {
+            Self::UsageUnavailable => {
+                "The usage database could not be reached, after several attempts. Create a new export in a few minutes; \
+                 if it fails again, contact platform engineering and name this job."
+            }
+            Self::UsageUnreadable => {
+                "The usage data could not be read the way it is set up. Trying again will not help: contact platform \
+                 engineering and name this job."
+            }
+            Self::UsageInvalid => {
+                "The usage data of this range holds a value that cannot be stated exactly in the file. Contact platform \
+                 engineering and name this job, so that the data is corrected."
+            }
+            Self::StorageUnavailable => {
+                "The file could not be stored, after several attempts. Create a new export in a few minutes; if it fails \
+                 again, contact platform engineering and name this job."
+            }
+            Self::TookTooLong => {
+                "The export took longer than a job may, in several attempts. Create new exports of shorter time ranges, \
+                 or of daily instead of hourly granularity."
+            }
+            Self::WorkerLost => {
+                "The export was interrupted in every attempt. Create new exports of shorter time ranges; if they fail as \
+                 well, contact platform engineering and name this job."
+            }
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (code: {})", self.sentence(), self.code())
+    }
+}

@@ -1,0 +1,133 @@
+//! Adding jobs: once per idempotency key, and no more than an organization may have open.
+
+use aws_sdk_dynamodb::types::{AttributeValue, Put};
+use jiff::{Timestamp, ToSpan as _};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    JobsError, JobsTable,
+    item::{self, partition},
+    transaction::{self, Refused},
+};
+use crate::domain::{AuditRecord, IdempotencyKey, Job, JobId, OrgId, idempotency::request_digest};
+
+/// How long an idempotency key is kept, in hours.
+const KEY_KEPT_HOURS: i64 = 24;
+
+/// What became of a create.
+#[derive(Debug)]
+pub enum Created {
+    /// The job is new.
+    New,
+    /// The key was used before, for the same request: this is the job of that time.
+    Before(Box<Job>),
+}
+
+/// Why no job was created.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The key was used before, for another request.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// The organization has as many open jobs as it may.
+    #[error("the organization has as many unfinished jobs as it may")]
+    TooManyOpen,
+    /// The table.
+    #[error(transparent)]
+    Jobs(#[from] JobsError),
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeyItem {
+    pk: String,
+    sk: String,
+    job_id: JobId,
+    request: String,
+    /// When the key ends, in seconds since 1970. DynamoDB deletes the item some time after.
+    ttl: i64,
+}
+
+impl JobsTable {
+    /// Adds a new job with the record of its creation, unless `key` has one already, or the organization has `cap` open
+    /// jobs.
+    ///
+    /// # Errors
+    /// When the key was used for something else, the cap is reached, or DynamoDB did not confirm it.
+    pub async fn create(
+        &self,
+        job: &Job,
+        key: Option<&IdempotencyKey>,
+        cap: u32,
+        record: &AuditRecord,
+    ) -> Result<Created, CreateError> {
+        // A key may end between the refusal and the look at it; then it is free.
+        for _ in 0..2 {
+            // In the order of what a refusal means: a key that was used wins over the cap.
+            let mut items: Vec<_> = key.map(|key| self.put_key(job, key)).into_iter().collect();
+            items.extend(self.count_open(job.org, 1, Some(cap)));
+            items.extend([self.put_job(None, job), self.put_record(record)]);
+            let refused = match self.write(items, "add a job").await {
+                Ok(()) => return Ok(Created::New),
+                Err(Refused::Condition(item)) => item,
+                Err(Refused::Table(error)) => return Err(error.into()),
+            };
+            match key {
+                Some(key) if refused == 0 => {
+                    if let Some(before) = self.created_before(job, key).await? {
+                        return Ok(Created::Before(Box::new(before)));
+                    }
+                }
+                _ => return Err(CreateError::TooManyOpen),
+            }
+        }
+        Err(JobsError::Contended { action: "add a job" }.into())
+    }
+
+    fn put_key(&self, job: &Job, key: &IdempotencyKey) -> aws_sdk_dynamodb::types::TransactWriteItem {
+        let now = Timestamp::now();
+        let item = KeyItem {
+            pk: partition(job.org),
+            sk: key_sort(key),
+            job_id: job.id,
+            request: request_digest(&job.request),
+            ttl: now.saturating_add(KEY_KEPT_HOURS.hours()).unwrap_or(Timestamp::MAX).as_second(),
+        };
+        let put = Put::builder().table_name(&self.name).set_item(Some(item::write(item)));
+        transaction::put(
+            put.condition_expression("attribute_not_exists(pk) or #ttl <= :now")
+                .expression_attribute_names("#ttl", "ttl")
+                .expression_attribute_values(":now", AttributeValue::N(now.as_second().to_string())),
+        )
+    }
+
+    /// The job that the key was used for, if it still holds.
+    async fn created_before(&self, job: &Job, key: &IdempotencyKey) -> Result<Option<Job>, CreateError> {
+        let position = item::primary_key(partition(job.org), key_sort(key));
+        let Some(attributes) = self.get_item(position, "read an idempotency key").await? else { return Ok(None) };
+        let used: KeyItem = item::read(attributes).map_err(JobsError::from)?;
+        if used.ttl <= Timestamp::now().as_second() {
+            return Ok(None);
+        }
+        if used.request != request_digest(&job.request) {
+            return Err(CreateError::KeyReused);
+        }
+        Ok(self.get(job.org, used.job_id).await?)
+    }
+
+    /// The number of an organization's open jobs.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn open_jobs(&self, org: OrgId) -> Result<i64, JobsError> {
+        #[derive(Deserialize)]
+        struct OpenItem {
+            open_jobs: i64,
+        }
+        let item = self.get_item(item::open_key(org), "count open jobs").await?;
+        Ok(item.map(item::read::<OpenItem>).transpose()?.map_or(0, |item| item.open_jobs))
+    }
+}
+
+fn key_sort(key: &IdempotencyKey) -> String {
+    format!("KEY#{}", key.digest())
+}
