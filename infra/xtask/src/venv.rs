@@ -66,13 +66,17 @@ fn install(checkout: &Checkout, requirements: &Path, step: &mut progress::Step) 
             Spec::new(&python).args(["-m", "pip", "--python"]).arg(checkout.tool("python"))
         }
     };
+    // What an interrupted pip leaves goes with the rest.
+    let scratch = venv.join("tmp");
+    std::fs::create_dir_all(&scratch)?;
     let lock = std::fs::read_to_string(requirements)?;
     let total = lock.lines().filter(|line| line.contains("==")).count();
     let pip = pip
         .args(["install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"])
         .args(["--require-hashes", "--no-deps", "--only-binary", ":all:", "-r"])
         .arg(requirements)
-        .env("PYTHONUNBUFFERED", "1");
+        .env("PYTHONUNBUFFERED", "1")
+        .env("TMPDIR", &scratch);
     let mut child = pip.spawn(&Output::PipeAndFile(&log))?;
     let Some(output) = child.take_stdout() else { bail!("pip has no output") };
     let mut seen = 0;
@@ -95,7 +99,7 @@ fn install(checkout: &Checkout, requirements: &Path, step: &mut progress::Step) 
             tail(&log, 15)
         );
     }
-    Ok(())
+    Ok(std::fs::remove_dir_all(&scratch)?)
 }
 
 /// The newest Python on the PATH that is 3.10 or newer.
