@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::{
     binaries::cargo,
@@ -43,9 +43,11 @@ pub(crate) fn run(tests: &Tests) -> Result<ExitCode> {
             Some(Run::start(&checkout, "check")?)
         }
     };
+    let run = stack.as_ref().map(Stack::run).or(scratch.as_ref()).context("a run has a folder")?;
+    let variables = stack.as_ref().map(Stack::variables).unwrap_or_default();
     let mut results = vec![("set-up", Verdict::Passed, start.elapsed())];
     for suite in SUITES.into_iter().filter(chosen) {
-        for (name, spec) in programs(suite, &checkout, stack.as_ref(), scratch.as_ref(), &tests.arguments) {
+        for (name, spec) in programs(suite, &checkout, run, variables, &tests.arguments) {
             progress::heading(name);
             let start = Instant::now();
             let verdict = match spec {
@@ -74,8 +76,8 @@ pub(crate) fn run(tests: &Tests) -> Result<ExitCode> {
 fn programs(
     suite: Suite,
     checkout: &Checkout,
-    stack: Option<&Stack>,
-    scratch: Option<&Run>,
+    run: &Run,
+    variables: &[(String, String)],
     arguments: &[String],
 ) -> Vec<(&'static str, Option<Spec>)> {
     let cargo = || cargo(checkout);
@@ -86,17 +88,7 @@ fn programs(
             vec![("cargo clippy", Some(clippy))]
         }
         Suite::Template => {
-            let home = stack.map(Stack::run).or(scratch).map(|run| run.path("home"));
-            let tool = |name: &str| {
-                Spec::new(checkout.tool(name))
-                    .folder(checkout.root())
-                    .clean()
-                    .env("HOME", home.clone().unwrap_or_default())
-                    .env("AWS_DEFAULT_REGION", REGION)
-                    .env("AWS_EC2_METADATA_DISABLED", "true")
-                    .env("SAM_CLI_TELEMETRY", "0")
-                    .env("PYTHONDONTWRITEBYTECODE", "1")
-            };
+            let tool = |name| run.tool(checkout.tool(name)).folder(checkout.root()).env("AWS_DEFAULT_REGION", REGION);
             vec![
                 ("sam validate", Some(tool("sam").args(["validate", "--lint", "--template-file", "template.yaml"]))),
                 ("cfn-lint", Some(tool("cfn-lint").arg("template.yaml"))),
@@ -107,7 +99,6 @@ fn programs(
             vec![("cargo deny", installed.then(|| cargo().args(["deny", "check"])))]
         }
         Suite::Tests => {
-            let variables = stack.map(Stack::variables).unwrap_or_default();
             let spec = cargo().args(["test", "--workspace"]).args(arguments);
             let spec = variables.iter().fold(spec, |spec, (name, value)| spec.env(name, value));
             vec![("cargo test", Some(spec))]

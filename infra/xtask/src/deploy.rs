@@ -99,13 +99,8 @@ pub(crate) fn save_function_logs(checkout: &Checkout, run: &Run, emulator: &Emul
     Ok(std::fs::write(run.log("functions"), text)?)
 }
 
-/// The Python of `.venv`, as administrator of the emulator and with no configuration of the user.
+/// The Python of `.venv`, as administrator of the emulator.
 fn python(checkout: &Checkout, run: &Run, emulator: &Emulator) -> Spec {
-    emulator
-        .environment()
-        .into_iter()
-        .fold(Spec::new(checkout.tool("python")).clean(), |spec, (name, value)| spec.env(name, value))
-        .env("HOME", run.path("home"))
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env("PYTHONDONTWRITEBYTECODE", "1")
+    let python = run.tool(checkout.tool("python"));
+    emulator.environment().into_iter().fold(python, |spec, (name, value)| spec.env(name, value))
 }

@@ -37,6 +37,8 @@ impl Emulator {
             .folder(run.path("tmp"))
             .env("HOME", run.path("home"))
             .env("TMPDIR", run.path("tmp"))
+            .env("STATE_DIR", run.path("tmp/state"))
+            .env("S3_DATA_DIR", run.path("tmp/s3"))
             .env("GATEWAY_PORT", port.to_string())
             .env("BIND_HOST", "127.0.0.1")
             .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"))

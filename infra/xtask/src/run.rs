@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::checkout::Checkout;
+use crate::{checkout::Checkout, command::Spec};
 
 /// Logs of failed runs that are kept.
 const KEPT_LOGS: usize = 5;
@@ -44,6 +44,17 @@ impl Run {
 
     pub(crate) fn log(&self, name: &str) -> PathBuf {
         self.folder.join("logs").join(format!("{name}.log"))
+    }
+
+    /// A Python tool that neither reads the user's configuration nor writes outside of this folder.
+    pub(crate) fn tool(&self, program: PathBuf) -> Spec {
+        Spec::new(program)
+            .clean()
+            .env("HOME", self.path("home"))
+            .env("TMPDIR", self.path("tmp"))
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("SAM_CLI_TELEMETRY", "0")
     }
 
     /// Moves the logs to where they stay, and says where that is.
