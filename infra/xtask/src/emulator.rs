@@ -8,7 +8,7 @@ use crate::{
     checkout::Checkout,
     command::{Output, Spec},
     postgres::free_port,
-    process::{Child, wait_for},
+    process::{Child, tail, wait_for},
     run::Run,
 };
 
@@ -59,15 +59,27 @@ impl Emulator {
         Ok(Self { server, port, secret, log })
     }
 
-    /// Waits until it answers.
-    pub(crate) fn wait(&mut self) -> Result<()> {
+    /// Waits until it answers. Starts it again if somebody else took its port first.
+    pub(crate) fn ready(mut self, checkout: &Checkout, run: &Run) -> Result<Self> {
+        let mut attempts = 0;
+        loop {
+            match self.wait() {
+                Ok(()) => return Ok(self),
+                Err(_) if attempts < 2 && tail(&self.log, 5).contains("already in use") => attempts += 1,
+                Err(error) => return Err(error),
+            }
+            self = Self::start(checkout, run, self.secret.clone())?;
+        }
+    }
+
+    fn wait(&mut self) -> Result<()> {
         let agent = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(2))).build().new_agent();
         let url = format!("{}/_ministack/health", self.url());
         wait_for("the AWS emulator", Duration::from_secs(60), || {
             self.check()?;
             Ok(agent.get(&url).call().is_ok())
         })?;
-        // Another one may have had the port first.
+        // The answer may have been another's.
         self.check()
     }
 

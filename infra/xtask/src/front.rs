@@ -16,33 +16,41 @@ use anyhow::{Context, Result};
 /// The largest head of a request; the gateway of AWS refuses more than about 10 KiB.
 const MAX_HEAD: usize = 64 * 1024;
 
+/// What requests are relayed to.
+#[derive(Debug)]
+struct Target {
+    port: u16,
+    /// What precedes every path there.
+    prefix: String,
+}
+
 /// The listener. Its threads end with the process.
 #[derive(Debug)]
 pub(crate) struct Front {
     address: SocketAddr,
-    prefix: Arc<OnceLock<String>>,
+    target: Arc<OnceLock<Target>>,
 }
 
 impl Front {
     /// Listens, and answers 503 until it knows what to relay to.
-    pub(crate) fn start(emulator: u16) -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port on 127.0.0.1")?;
         let address = listener.local_addr()?;
-        let prefix = Arc::new(OnceLock::new());
-        let shared = Arc::clone(&prefix);
+        let target = Arc::new(OnceLock::new());
+        let shared = Arc::clone(&target);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let prefix = shared.get().cloned();
-                thread::spawn(move || relay(client, address, emulator, prefix.as_deref()));
+                let target = Arc::clone(&shared);
+                thread::spawn(move || relay(client, address, target.get()));
             }
         });
-        Ok(Self { address, prefix })
+        Ok(Self { address, target })
     }
 
     /// From now on relays to this API of the emulator.
-    pub(crate) fn open(&self, api: &str) {
+    pub(crate) fn open(&self, port: u16, api: &str) {
         // The form with the id in the path: on an API's own host the emulator keeps paths such as /health for itself.
-        let _ = self.prefix.set(format!("/_aws/execute-api/{api}/$default"));
+        let _ = self.target.set(Target { port, prefix: format!("/_aws/execute-api/{api}/$default") });
     }
 
     pub(crate) fn url(&self) -> String {
@@ -50,12 +58,15 @@ impl Front {
     }
 }
 
-fn relay(mut client: TcpStream, own: SocketAddr, emulator: u16, prefix: Option<&str>) -> Option<()> {
+fn relay(mut client: TcpStream, own: SocketAddr, target: Option<&Target>) -> Option<()> {
     let request = read_head(&mut client)?;
-    let Some(head) = prefix.and_then(|prefix| rewrite(&request, prefix, own)) else {
-        return refuse(&mut client, if prefix.is_none() { "503 Service Unavailable" } else { "400 Bad Request" });
+    let Some(Target { port, prefix }) = target else {
+        return refuse(&mut client, "503 Service Unavailable");
     };
-    let Ok(mut server) = TcpStream::connect(("127.0.0.1", emulator)) else {
+    let Some(head) = rewrite(&request, prefix, own) else {
+        return refuse(&mut client, "400 Bad Request");
+    };
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", *port)) else {
         return refuse(&mut client, "502 Bad Gateway");
     };
     server.write_all(&head).ok()?;

@@ -123,9 +123,9 @@ impl Parts {
         let key = Key::of(checkout)?;
         let issuer = Issuer::start(&key)?;
         // These two take a second to start: meanwhile Cargo looks whether there is anything to build.
-        let mut emulator = Emulator::start(checkout, run, issuer::secret()?)?;
+        let emulator = Emulator::start(checkout, run, issuer::secret()?)?;
         let setup = postgres::set_up(checkout, run, issuer::secret()?)?;
-        let front = Front::start(emulator.port())?;
+        let front = Front::start()?;
         let binaries = binaries::build(checkout)?;
         let postgres = progress::step("Starting PostgreSQL", |_| {
             let postgres = setup.start()?;
@@ -133,9 +133,10 @@ impl Parts {
             Ok((postgres, detail))
         })?;
         progress::step("Migrating the database", |_| migrate(run, &postgres, &binaries).map(|()| ((), String::new())))?;
-        progress::step("Starting the AWS emulator", |_| {
-            emulator.wait()?;
-            Ok(((), format!("127.0.0.1:{}", emulator.port())))
+        let emulator = progress::step("Starting the AWS emulator", |_| {
+            let emulator = emulator.ready(checkout, run)?;
+            let detail = format!("127.0.0.1:{}", emulator.port());
+            Ok((emulator, detail))
         })?;
         let port = watched.then(postgres::free_port).transpose()?;
         let deployed = progress::step("Deploying template.yaml", |_| {
@@ -145,7 +146,7 @@ impl Parts {
             Ok((deployed, String::new()))
         })?;
         let watch = port.map(|port| Watch::start(checkout, run, &emulator, &deployed, port)).transpose()?;
-        front.open(&deployed.api_id()?);
+        front.open(emulator.port(), &deployed.api_id()?);
         let variables = variables(checkout, &front, &emulator, &postgres, &issuer, &deployed)?;
         let mut parts = Self { watch, emulator, postgres, issuer, key, front, variables };
         progress::step("Waiting for the API", |_| parts.wait().map(|()| ((), parts.front.url())))?;
