@@ -145,8 +145,8 @@ pub fn parse_instant(text: &str) -> Result<Timestamp, InvalidInstant> {
     if !offset_fits {
         return Err(InvalidInstant::Form);
     }
-    // jiff reads second 60 as 59.
-    if &time[17..] == b"60" {
+    // jiff reads second 60 as 59, and knows offsets of more than a day.
+    if &time[17..] == b"60" || offset.get(1..3).is_some_and(|hours| hours > "23") {
         return Err(InvalidInstant::NoSuchTime);
     }
     format!("{}{offset}", &text[..SHAPE.len()]).parse().map_err(|_| InvalidInstant::NoSuchTime)
@@ -209,6 +209,8 @@ mod tests {
             ("2024-01-01T24:00:00Z", InvalidInstant::NoSuchTime),
             ("2016-12-31T23:59:60Z", InvalidInstant::NoSuchTime),
             ("2024-01-01T00:00:00+99:00", InvalidInstant::NoSuchTime),
+            ("2024-01-01T00:00:00+24:00", InvalidInstant::NoSuchTime),
+            ("2024-01-01T00:00:00-25:00", InvalidInstant::NoSuchTime),
             ("2024-01-01T00:00:00.5Z", InvalidInstant::Fraction),
         ] {
             assert_eq!(parse_instant(text), Err(error), "{text}");
