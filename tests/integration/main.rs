@@ -1,1 +1,26 @@
-//! Tests.
+//! The service as its users and operators see it, on a running stack: PostgreSQL, the AWS APIs, the deployed functions.
+//!
+//! `cargo xtask test` starts such a stack and runs these. Each test has organizations of its own; all run at once.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, also in what it calls"
+)]
+
+mod auth;
+mod bad_requests;
+mod delivery;
+mod deployment;
+mod download;
+mod events;
+mod files;
+mod guide;
+mod large_file;
+mod lists;
+mod openapi;
+mod ranges;
+mod rollup_shapes;
+mod states;
+mod subjects;

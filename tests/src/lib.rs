@@ -1,1 +1,34 @@
-//! Harness.
+//! The harness of the integration tests: a running stack, as its users and its operators see it.
+//!
+//! [`Stack`] knows where everything is. [`Organization`] is a tenant of a test's own, so that all tests can run at the
+//! same time on one stack. [`CsvFile`] and [`Rollup`] compute what a file should hold without the product's code.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a harness fails by panicking, as an assertion does"
+)]
+
+pub mod answer;
+pub mod api;
+pub mod csv_file;
+pub mod database;
+pub mod job;
+pub mod objects;
+pub mod organization;
+pub mod poll;
+pub mod problem;
+pub mod queue;
+pub mod rollup;
+pub mod stack;
+pub mod token;
+
+pub use answer::Answer;
+pub use csv_file::{CsvFile, Sums};
+pub use database::Table;
+pub use job::ExportJob;
+pub use organization::{Export, Organization};
+pub use problem::Problem;
+pub use rollup::Rollup;
+pub use stack::Stack;

@@ -1,0 +1,65 @@
+//! What the deployed resources are set to. Those of the functions are asserted where they are deployed.
+
+use aws_sdk_dynamodb::types::TimeToLiveStatus;
+use aws_sdk_s3::types::{ExpirationStatus, ServerSideEncryption};
+use aws_sdk_sqs::types::QueueAttributeName;
+use serde_json::Value;
+use shared::domain::job::FILE_KEPT_DAYS;
+use tests::{Stack, stack::variable};
+
+#[tokio::test]
+async fn a_message_stays_hidden_for_six_timeouts_and_is_received_five_times() {
+    let stack = Stack::from_env().await;
+    let timeout: u32 = variable("WORKER_TIMEOUT_SECONDS").parse().unwrap();
+    let attributes = stack.queue.attributes(&stack.queue.url).await;
+    assert_eq!(attributes[&QueueAttributeName::VisibilityTimeout], (6 * timeout).to_string());
+
+    let redrive: Value = serde_json::from_str(&attributes[&QueueAttributeName::RedrivePolicy]).unwrap();
+    let dead_letters = stack.queue.attributes(&stack.queue.dead_letters_url).await;
+    assert_eq!(redrive["deadLetterTargetArn"], dead_letters[&QueueAttributeName::QueueArn].as_str());
+    let receives = redrive["maxReceiveCount"].as_str().map_or(redrive["maxReceiveCount"].to_string(), str::to_owned);
+    assert_eq!((receives.as_str(), variable("MAX_RECEIVES").as_str()), ("5", "5"));
+    // 14 days: time for a person to look.
+    assert_eq!(dead_letters[&QueueAttributeName::MessageRetentionPeriod], "1209600");
+}
+
+#[tokio::test]
+async fn the_bucket_keeps_files_for_90_days_encrypted_and_to_itself() {
+    let stack = Stack::from_env().await;
+    let (s3, bucket) = (&stack.objects.client, &stack.objects.bucket);
+
+    let lifecycle = s3.get_bucket_lifecycle_configuration().bucket(bucket).send().await.unwrap();
+    let rule = |prefix: &str| {
+        let mut rules = lifecycle.rules().iter().filter(|rule| rule.status() == &ExpirationStatus::Enabled);
+        rules.find(|rule| rule.filter().and_then(|filter| filter.prefix()) == Some(prefix)).expect(prefix)
+    };
+    let days = |prefix: &str| rule(prefix).expiration().and_then(|expiration| expiration.days());
+    assert_eq!((days("analytics/exports/"), FILE_KEPT_DAYS), (Some(90), 90));
+    assert_eq!(days("analytics/staging/"), Some(1));
+    let abandoned = rule("").abort_incomplete_multipart_upload().and_then(|abort| abort.days_after_initiation());
+    assert_eq!(abandoned, Some(1));
+
+    let encryption = s3.get_bucket_encryption().bucket(bucket).send().await.unwrap();
+    let rules = encryption.server_side_encryption_configuration.unwrap().rules;
+    let algorithm = rules[0].apply_server_side_encryption_by_default().map(|default| default.sse_algorithm());
+    assert_eq!(algorithm, Some(&ServerSideEncryption::Aes256));
+
+    let access = s3.get_public_access_block().bucket(bucket).send().await.unwrap();
+    let access = access.public_access_block_configuration.unwrap();
+    let blocked = [
+        access.block_public_acls(),
+        access.block_public_policy(),
+        access.ignore_public_acls(),
+        access.restrict_public_buckets(),
+    ];
+    assert_eq!(blocked, [Some(true); 4]);
+}
+
+#[tokio::test]
+async fn the_jobs_table_forgets_only_what_carries_a_ttl() {
+    let stack = Stack::from_env().await;
+    let ttl = stack.dynamodb.describe_time_to_live().table_name(variable("JOBS_TABLE")).send().await.unwrap();
+    let ttl = ttl.time_to_live_description.unwrap();
+    let status = ttl.time_to_live_status().map(TimeToLiveStatus::as_str);
+    assert_eq!((ttl.attribute_name(), status), (Some("ttl"), Some("ENABLED")));
+}

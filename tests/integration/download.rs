@@ -1,0 +1,67 @@
+//! The object of a file, and the ways to it.
+
+use std::collections::HashMap;
+
+use aws_sdk_s3::{operation::head_object::HeadObjectOutput, types::ServerSideEncryption};
+use reqwest::Url;
+use tests::{Answer, Export, Rollup, Stack, Table, organization::export_of};
+
+/// What is written on every object, however it went up.
+pub(crate) fn assert_is_described(object: &HeadObjectOutput, export: &Export) {
+    let job = &export.job;
+    assert_eq!(object.content_type(), Some("text/csv; charset=utf-8"));
+    assert_eq!(object.content_length(), i64::try_from(export.bytes.len()).ok());
+    assert_eq!(object.server_side_encryption(), Some(&ServerSideEncryption::Aes256));
+    let metadata = [
+        ("org-id", job.org_id.to_string()),
+        ("job-id", job.job_id.to_string()),
+        ("checksum", job.checksum.clone().unwrap()),
+        // The claim that wrote it: the first.
+        ("fence", "1".to_owned()),
+    ];
+    let metadata: HashMap<String, String> = metadata.map(|(name, value)| (name.to_owned(), value)).into();
+    assert_eq!(object.metadata(), Some(&metadata));
+    let instant = |text: &str| text.replace(['-', ':'], "");
+    let (start, end) = (instant(&job.time_range.start), instant(&job.time_range.end));
+    let disposition = format!("attachment; filename=\"usage-{}-{start}-{end}-{}.csv\"", job.org_id, job.granularity);
+    assert_eq!(object.content_disposition(), Some(disposition.as_str()));
+}
+
+#[tokio::test]
+async fn the_object_says_what_it_is_and_whose() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    org.insert(Table::Daily, &[Rollup::new("2024-01-01T00:00:00Z", None, [1, 2, 0], "3")]).await;
+    let export = org.export(&export_of("2024-01-01T00:00:00Z", "2024-01-31T23:59:59Z", "daily")).await;
+    let prefix = format!("analytics/exports/{}/", org.id);
+    let key = format!("{prefix}{}.csv", export.job.job_id);
+    assert_eq!(stack.objects.keys(&prefix).await, [key.as_str()]);
+    assert_is_described(&stack.objects.head(&key).await, &export);
+
+    let kept = export.job.expires_at.unwrap().duration_since(export.job.completed_at.unwrap());
+    assert_eq!(kept.as_hours(), 90 * 24);
+}
+
+#[tokio::test]
+async fn the_plain_address_grants_nothing_and_the_link_grants_one_file_for_a_day() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let body = export_of("2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z", "daily");
+    let (export, other) = (org.export(&body).await, org.export(&body).await);
+    let get = async |url: &str| Answer::to(stack.api.get_url(url)).await;
+
+    let address = export.job.output_uri.unwrap();
+    assert!(address.ends_with(&format!("/analytics/exports/{}/{}.csv", org.id, export.job.job_id)), "{address}");
+    assert!(!address.contains('?'), "{address}");
+    assert_eq!(get(&address).await.status, 403);
+
+    let link = org.link(export.job.job_id).await;
+    let url = Url::parse(&link).unwrap();
+    let parameters: HashMap<_, _> = url.query_pairs().collect();
+    assert_eq!(parameters["X-Amz-Expires"], "86400");
+    assert_eq!(link.split('?').next(), Some(address.as_str()));
+    assert_eq!(get(&link).await.expect(200).body, export.bytes);
+    assert_eq!(get(&link.replace("X-Amz-Expires=86400", "X-Amz-Expires=86401")).await.status, 403);
+    let another = link.replace(&export.job.job_id.to_string(), &other.job.job_id.to_string());
+    assert_eq!(get(&another).await.status, 403);
+}

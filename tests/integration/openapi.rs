@@ -1,0 +1,95 @@
+//! Status, and the document that describes every route.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tests::{Answer, Problem, Stack};
+
+async fn document(stack: &Stack) -> Value {
+    let answer = Answer::to(stack.api.request(Method::GET, "/openapi.json")).await.expect(200);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    answer.json()
+}
+
+/// Each operation of the document: its path, its method, and the statuses it may answer with.
+fn operations(document: &Value) -> Vec<(String, String, BTreeSet<String>)> {
+    let paths = document["paths"].as_object().unwrap();
+    let operations = paths.iter().flat_map(|(path, item)| {
+        item.as_object().unwrap().iter().map(move |(method, operation)| {
+            let statuses = operation["responses"].as_object().unwrap().keys().cloned().collect();
+            (path.clone(), method.to_uppercase(), statuses)
+        })
+    });
+    operations.collect()
+}
+
+#[tokio::test]
+async fn the_service_is_alive_and_ready() {
+    let stack = Stack::from_env().await;
+    for path in ["/status/healthz", "/status/readyz"] {
+        let answer = Answer::to(stack.api.request(Method::GET, path)).await.expect(200);
+        assert_eq!(answer.json::<Value>(), json!({"status": "ok"}));
+    }
+}
+
+#[tokio::test]
+async fn the_document_is_this_one() {
+    let stack = Stack::from_env().await;
+    let document = document(&stack).await;
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1."));
+    insta::assert_json_snapshot!("openapi", document);
+}
+
+#[tokio::test]
+async fn the_document_names_every_route_and_no_other() {
+    let stack = Stack::from_env().await;
+    let document = document(&stack).await;
+    let operations = operations(&document);
+    let named: Vec<String> = operations.iter().map(|(path, method, _)| format!("{method} {path}")).collect();
+    assert_eq!(
+        named,
+        [
+            "GET /analytics/v1/openapi.json",
+            "GET /analytics/v1/orgs/{orgId}/exports",
+            "POST /analytics/v1/orgs/{orgId}/exports",
+            "GET /analytics/v1/orgs/{orgId}/exports/{jobId}",
+            "GET /analytics/v1/orgs/{orgId}/exports/{jobId}/audit",
+            "GET /analytics/v1/orgs/{orgId}/exports/{jobId}/download",
+            "GET /analytics/v1/status/healthz",
+            "GET /analytics/v1/status/readyz",
+        ]
+    );
+
+    let org = stack.organization();
+    let job = org.add_unqueued().await.id.to_string();
+    for (path, method, statuses) in operations {
+        let path = path.replace("{orgId}", &org.id.to_string()).replace("{jobId}", &job);
+        let path = path.strip_prefix("/analytics/v1").unwrap();
+        let request = stack.api.request(method.parse().unwrap(), path).bearer_auth(&org.token);
+        let answer = Answer::to(request).await;
+        assert!(statuses.contains(&answer.status.to_string()), "{method} {path}: {} {}", answer.status, answer.text());
+        assert!(
+            answer.status != 404 || answer.json::<Problem>().slug() != "no-such-route",
+            "{method} {path}: {}",
+            answer.text()
+        );
+    }
+}
+
+#[tokio::test]
+async fn only_status_and_the_document_need_no_token() {
+    let stack = Stack::from_env().await;
+    let document = document(&stack).await;
+    let org = stack.organization();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let path = path.replace("{orgId}", &org.id.to_string()).replace("{jobId}", &org.id.to_string());
+            let request =
+                stack.api.request(method.to_uppercase().parse().unwrap(), path.strip_prefix("/analytics/v1").unwrap());
+            let needs_token = Answer::to(request).await.status == 401;
+            assert_eq!(needs_token, operation["security"] == json!([{"bearer": []}]), "{method} {path}");
+            assert_eq!(needs_token, path.contains("/orgs/"), "{method} {path}");
+        }
+    }
+}

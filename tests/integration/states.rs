@@ -1,0 +1,110 @@
+//! What a job says of itself in each of its states, and what its download answers.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::{SignedDuration, Timestamp};
+use tests::{ExportJob, Organization, Stack, organization::export_of, stack::variable};
+use uuid::Uuid;
+
+/// The detail of the 404 that the download of a job answers.
+async fn refused_download(org: &Organization<'_>, job: Uuid, slug: &str) -> String {
+    let answer = org.get(&format!("/{job}/download")).await;
+    assert_eq!(answer.header("location"), None);
+    answer.problem(404, slug).detail
+}
+
+#[tokio::test]
+async fn a_job_that_is_not_done_has_no_file() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let job = org.add_unqueued().await;
+    assert_eq!(org.show(job.id.uuid()).await.status, "pending");
+    refused_download(&org, job.id.uuid(), "export-not-ready").await;
+
+    let _held = org.claim(&job).await;
+    let running = org.show(job.id.uuid()).await;
+    assert_eq!(running.status, "running");
+    assert_eq!(
+        (running.completed_at, running.output_uri, running.checksum, running.row_count),
+        (None, None, None, None)
+    );
+    refused_download(&org, job.id.uuid(), "export-not-ready").await;
+}
+
+#[tokio::test]
+async fn a_job_that_failed_says_so_to_a_person() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    // The one number of the column's type that no file can state.
+    let insert = format!(
+        "insert into analytics_daily_rollups values ('2024-01-01T00:00:00Z', '{}', null, 1, 1, 1, 'NaN')",
+        org.id
+    );
+    stack.database.client.batch_execute(&insert).await.unwrap();
+    let job = org.create(&export_of("2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z", "daily")).await;
+    let job = org.ended(job.job_id).await;
+    assert_eq!(job.status, "failed");
+    assert!(job.completed_at.is_some_and(|at| at >= job.created_at));
+    assert_eq!(
+        (&job.output_uri, &job.checksum, job.row_count, &job.totals, job.expires_at),
+        (&None, &None, None, &None, None)
+    );
+    let error = job.error.unwrap();
+    assert!(error.contains("cannot be stated exactly") && error.contains("Contact platform engineering"), "{error}");
+    assert_eq!(refused_download(&org, job.job_id, "export-failed").await, error);
+    assert_eq!(stack.objects.keys(&format!("analytics/exports/{}/", org.id)).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_file_expires_after_90_days() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let job = org.export(&export_of("2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z", "daily")).await.job;
+    let complete_before = async |age: SignedDuration| {
+        let completed = (Timestamp::from_second(Timestamp::now().as_second()).unwrap() - age).to_string();
+        let update = stack.dynamodb.update_item().table_name(variable("JOBS_TABLE"));
+        let update = update
+            .key("pk", AttributeValue::S(format!("ORG#{}", org.id)))
+            .key("sk", AttributeValue::S(format!("JOB#{}", job.job_id)))
+            .condition_expression("attribute_exists(completed_at)")
+            .update_expression("set completed_at = :completed")
+            .expression_attribute_values(":completed", AttributeValue::S(completed));
+        update.send().await.unwrap();
+    };
+
+    complete_before(SignedDuration::from_hours(90 * 24 - 1)).await;
+    assert_eq!(org.show(job.job_id).await.status, "succeeded");
+    org.link(job.job_id).await;
+
+    complete_before(SignedDuration::from_hours(91 * 24)).await;
+    let expired: ExportJob = org.show(job.job_id).await;
+    assert_eq!(expired.status, "expired");
+    assert_eq!((&expired.checksum, expired.row_count), (&job.checksum, Some(0)), "what is known of the file stays");
+    assert!(expired.expires_at.unwrap() < Timestamp::now());
+    let detail = refused_download(&org, job.job_id, "export-expired").await;
+    assert!(detail.contains("Create a new export"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_range_that_usage_cannot_fill_is_accepted_with_a_warning() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let days_from_now = |days: i64| {
+        let at = Timestamp::now() + SignedDuration::from_hours(days * 24);
+        Timestamp::from_second(at.as_second()).unwrap().to_string()
+    };
+    for (start, end, warnings) in [
+        (-30, -1, &[][..]),
+        (-1, 1, &["future"]),
+        (365, 366, &["future"]),
+        // Thirteen months are 395 days at least and 398 at most.
+        (-394, -390, &[]),
+        (-399, -390, &["13 months"]),
+    ] {
+        let job = org.create(&export_of(&days_from_now(start), &days_from_now(end), "daily")).await;
+        assert_eq!(job.warnings.len(), warnings.len(), "{start} to {end}: {:?}", job.warnings);
+        for (warning, word) in job.warnings.iter().zip(warnings) {
+            assert!(warning.contains(word), "{start} to {end}: {warning}");
+        }
+        assert_eq!(org.ended(job.job_id).await.warnings, job.warnings);
+    }
+}

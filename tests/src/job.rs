@@ -1,0 +1,72 @@
+//! A job as the API describes it.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use uuid::Uuid;
+
+/// The fields of a job. One that is not documented makes a test fail.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(missing_docs, reason = "the names are the API's own")]
+pub struct ExportJob {
+    pub job_id: Uuid,
+    pub org_id: Uuid,
+    pub status: String,
+    pub granularity: String,
+    pub time_range: Range,
+    pub models: Option<Vec<Uuid>>,
+    pub created_at: Timestamp,
+    pub completed_at: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+    pub output_uri: Option<String>,
+    pub checksum: Option<String>,
+    pub row_count: Option<u64>,
+    pub totals: Option<Totals>,
+    pub initiated_by: Uuid,
+    pub error: Option<String>,
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// A job's range, as text: its form matters.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the names are the API's own")]
+pub struct Range {
+    pub start: String,
+    pub end: String,
+}
+
+/// A file's sums. Counts may be larger than 64 bits.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(missing_docs, reason = "the names are the API's own")]
+pub struct Totals {
+    pub request_count: i128,
+    pub tokens_total: i128,
+    pub error_count: i128,
+    pub cost_total: String,
+}
+
+/// A page of a list of jobs.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(missing_docs, reason = "the names are the API's own")]
+pub struct JobList {
+    pub items: Vec<ExportJob>,
+    pub next_cursor: Option<String>,
+}
+
+impl ExportJob {
+    /// Whether nothing more will happen to it by itself.
+    pub fn is_ended(&self) -> bool {
+        !matches!(self.status.as_str(), "pending" | "running")
+    }
+}
+
+impl JobList {
+    /// The jobs' ids, in order.
+    pub fn ids(&self) -> Vec<Uuid> {
+        self.items.iter().map(|job| job.job_id).collect()
+    }
+}

@@ -1,0 +1,44 @@
+//! The bucket of the files, as its owner sees it.
+
+use aws_config::SdkConfig;
+use aws_sdk_s3::{Client, config::Builder, operation::head_object::HeadObjectOutput};
+
+/// The exports bucket.
+#[derive(Debug)]
+pub struct Objects {
+    /// The client, for what has no function here.
+    pub client: Client,
+    /// The bucket's name.
+    pub bucket: String,
+}
+
+impl Objects {
+    pub(crate) fn new(sdk: &SdkConfig, bucket: String) -> Self {
+        // A local store has no host name per bucket.
+        let path_style = sdk.endpoint_url().is_some();
+        Self { client: Client::from_conf(Builder::from(sdk).force_path_style(path_style).build()), bucket }
+    }
+
+    /// What is known of an object.
+    ///
+    /// # Panics
+    /// When there is no such object.
+    pub async fn head(&self, key: &str) -> HeadObjectOutput {
+        let request = self.client.head_object().bucket(&self.bucket).key(key);
+        request.send().await.unwrap_or_else(|error| panic!("{key}: {error:?}"))
+    }
+
+    /// The keys that begin with `prefix`; at most a thousand.
+    pub async fn keys(&self, prefix: &str) -> Vec<String> {
+        let answer = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).send().await.unwrap();
+        answer.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect()
+    }
+
+    /// The keys of the unfinished multipart uploads that begin with `prefix`.
+    pub async fn open_uploads(&self, prefix: &str) -> Vec<String> {
+        let answer = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(prefix).send().await.unwrap();
+        let keys = answer.uploads().iter().filter_map(|upload| upload.key().map(str::to_owned));
+        // Not every emulator filters by the prefix.
+        keys.filter(|key| key.starts_with(prefix)).collect()
+    }
+}

@@ -1,0 +1,48 @@
+//! The queue between the functions and its dead letters.
+
+use std::collections::HashMap;
+
+use aws_config::SdkConfig;
+use aws_sdk_sqs::{
+    Client,
+    types::{Message, QueueAttributeName},
+};
+
+/// The exports queue and its dead-letter queue.
+#[derive(Debug)]
+pub struct Queue {
+    /// The client, for what has no function here.
+    pub client: Client,
+    /// The exports queue.
+    pub url: String,
+    /// Its dead-letter queue.
+    pub dead_letters_url: String,
+}
+
+impl Queue {
+    pub(crate) fn new(sdk: &SdkConfig, url: String, dead_letters_url: String) -> Self {
+        Self { client: Client::new(sdk), url, dead_letters_url }
+    }
+
+    /// Puts a message on the exports queue.
+    pub async fn send(&self, body: &str) {
+        self.client.send_message().queue_url(&self.url).message_body(body).send().await.unwrap();
+    }
+
+    /// The dead letter with this body, if it is there, taken off its queue.
+    pub async fn take_dead_letter(&self, body: &str) -> Option<Message> {
+        let receive = self.client.receive_message().queue_url(&self.dead_letters_url).max_number_of_messages(10);
+        // For a moment only: other tests look for letters of their own.
+        let answer = receive.visibility_timeout(1).send().await.unwrap();
+        let letter = answer.messages().iter().find(|message| message.body() == Some(body))?.clone();
+        let delete = self.client.delete_message().queue_url(&self.dead_letters_url);
+        delete.set_receipt_handle(letter.receipt_handle.clone()).send().await.unwrap();
+        Some(letter)
+    }
+
+    /// All attributes of a queue.
+    pub async fn attributes(&self, url: &str) -> HashMap<QueueAttributeName, String> {
+        let request = self.client.get_queue_attributes().queue_url(url);
+        request.attribute_names(QueueAttributeName::All).send().await.unwrap().attributes.unwrap_or_default()
+    }
+}

@@ -1,0 +1,87 @@
+//! Tokens, good and bad.
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use jiff::Timestamp;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{Answer, api::Api, stack::variable};
+
+/// The issuer that the stack trusts, with its private key.
+#[derive(Debug)]
+pub struct Issuer {
+    /// `iss` of its tokens.
+    pub name: String,
+    /// `aud` of its tokens.
+    pub audience: String,
+    /// Its published key.
+    pub public: PublicKey,
+    private: Vec<u8>,
+}
+
+/// A published Ed25519 key.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PublicKey {
+    /// The key's name.
+    pub kid: String,
+    /// The key, in URL-safe base64.
+    pub x: String,
+}
+
+#[derive(Deserialize)]
+struct KeySet {
+    keys: [PublicKey; 1],
+}
+
+impl Issuer {
+    /// Reads `ISSUER`, `AUDIENCE`, the private key in `ISSUER_KEY_FILE` and the public one at `JWKS_URL`.
+    pub(crate) async fn from_env(api: &Api) -> Self {
+        let path = variable("ISSUER_KEY_FILE");
+        let pem = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("can't read {path}: {error}"));
+        let base64: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+        let set: KeySet = Answer::to(api.get_url(&variable("JWKS_URL"))).await.expect(200).json();
+        let [public] = set.keys;
+        Self {
+            name: variable("ISSUER"),
+            audience: variable("AUDIENCE"),
+            public,
+            private: BASE64_STANDARD.decode(base64).expect("the issuer's key is PEM"),
+        }
+    }
+
+    /// The claims of a good token: valid for ten minutes, for these organizations and with this scope.
+    pub fn claims(&self, subject: &str, organizations: &[Uuid], scope: &str) -> Value {
+        let now = Timestamp::now().as_second();
+        json!({
+            "iss": self.name, "aud": self.audience, "sub": subject, "org_id": organizations, "scope": scope,
+            "iat": now, "nbf": now, "exp": now + 600,
+        })
+    }
+
+    /// The header of a good token.
+    pub fn header(&self) -> Header {
+        Header { kid: Some(self.public.kid.clone()), ..Header::new(Algorithm::EdDSA) }
+    }
+
+    /// The private key.
+    pub fn key(&self) -> EncodingKey {
+        EncodingKey::from_ed_der(&self.private)
+    }
+
+    /// A token with these claims.
+    pub fn sign(&self, claims: &Value) -> String {
+        sign(&self.header(), claims, &self.key())
+    }
+
+    /// A good token.
+    pub fn token(&self, subject: &str, organizations: &[Uuid], scope: &str) -> String {
+        self.sign(&self.claims(subject, organizations, scope))
+    }
+}
+
+/// A token with any header and claims, signed by any key.
+pub fn sign(header: &Header, claims: &Value, key: &EncodingKey) -> String {
+    jsonwebtoken::encode(header, claims, key).expect("the token can be signed")
+}
