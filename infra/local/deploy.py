@@ -6,9 +6,9 @@ settle.py). Endpoint and credentials come from the standard AWS variables.
 
     deploy.py request.json
 
-The request holds `template` (a path), `stack` (a name), `parameters`, `binaries` (name to path), and `proxies` (name of
-a binary to the address that serves it instead, if any). The answer, on stdout, holds the stack's `outputs` and the
-`variables` of each function by the name of its binary.
+The request holds `template` (a path), `stack` (a name), `parameters`, `binaries` (name to path), and `invoke`: null, or
+the address that serves all invocations instead of the deployed binaries. The answer, on stdout, holds the stack's
+`outputs` and the `variables` of each function by the name of its binary.
 """
 
 import io
@@ -34,7 +34,7 @@ def main():
     outputs = create(request["stack"], template, request["parameters"])
     settled = settle.settle(request["stack"], request["parameters"])
     variables = {
-        binary: settle.add_variables(settled[logical], proxy(request["proxies"], binary))
+        binary: settle.add_variables(settled[logical], proxy(request["invoke"], binary))
         for logical, binary in functions.items()
     }
     json.dump({"outputs": outputs, "variables": variables}, sys.stdout)
@@ -89,9 +89,9 @@ def create(stack, template, parameters):
         time.sleep(0.1)
 
 
-def proxy(proxies, binary):
-    """Invocations go to this address instead of to the deployed binary."""
-    return {"MINISTACK_LAMBDA_PROXY_URL": proxies[binary]} if binary in proxies else {}
+def proxy(invoke, binary):
+    """The variable that makes the emulator forward invocations to this address."""
+    return {"MINISTACK_LAMBDA_PROXY_URL": f"{invoke}/2015-03-31/functions/{binary}/invocations"} if invoke else {}
 
 
 if __name__ == "__main__":

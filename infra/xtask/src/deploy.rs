@@ -1,6 +1,6 @@
 //! `template.yaml`, deployed to the emulator by `infra/local/deploy.py`.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -42,6 +42,11 @@ impl Deployed {
         variables.filter_map(|(name, value)| Some((name.clone(), text(value)?))).collect()
     }
 
+    /// The functions, by the names of their binaries.
+    pub(crate) fn functions(&self) -> impl Iterator<Item = &str> {
+        self.answer["variables"].as_object().into_iter().flatten().map(|(name, _)| name.as_str())
+    }
+
     /// The id of the HTTP API, which is the first label of its address.
     pub(crate) fn api_id(&self) -> Result<String> {
         let url = self.output("ApiUrl")?;
@@ -54,7 +59,7 @@ fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
 
-/// Deploys the template; `proxies` are addresses that serve a binary's invocations in its place.
+/// Deploys the template; `invoke` is the address that serves all invocations in place of the binaries.
 pub(crate) fn deploy(
     checkout: &Checkout,
     run: &Run,
@@ -62,7 +67,7 @@ pub(crate) fn deploy(
     issuer: &Issuer,
     database_url: &str,
     binaries: &Binaries,
-    proxies: &BTreeMap<String, String>,
+    invoke: Option<&str>,
 ) -> Result<Deployed> {
     let request = json!({
         "template": checkout.template(),
@@ -82,7 +87,7 @@ pub(crate) fn deploy(
             "CreateDownloadKey": "false",
         },
         "binaries": binaries,
-        "proxies": proxies,
+        "invoke": invoke,
     });
     let path: PathBuf = run.path("deploy.json");
     crate::run::write_private(&path, &request.to_string())?;

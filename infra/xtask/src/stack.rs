@@ -140,9 +140,9 @@ impl Parts {
         })?;
         let port = watched.then(postgres::free_port).transpose()?;
         let deployed = progress::step("Deploying template.yaml", |_| {
-            let proxies = port.map(Watch::addresses).unwrap_or_default();
+            let invoke = port.map(Watch::address);
             let url = postgres.url();
-            let deployed = deploy::deploy(checkout, run, &emulator, &issuer, &url, &binaries, &proxies)?;
+            let deployed = deploy::deploy(checkout, run, &emulator, &issuer, &url, &binaries, invoke.as_deref())?;
             Ok((deployed, String::new()))
         })?;
         let watch = port.map(|port| Watch::start(checkout, run, &emulator, &deployed, port)).transpose()?;

@@ -3,7 +3,7 @@
 //! The deployed functions stay, so that the HTTP API, the queue and every other trigger reach them as ever; only their
 //! invocations are forwarded. Cargo Lambda starts up to four processes per function, as they are needed.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 
@@ -16,9 +16,6 @@ use crate::{
     run::Run,
 };
 
-/// The functions, by the names of their binaries.
-const FUNCTIONS: [&str; 2] = ["api", "worker"];
-
 /// A running `cargo lambda watch`.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -27,10 +24,9 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Where each function is invoked.
-    pub(crate) fn addresses(port: u16) -> BTreeMap<String, String> {
-        let address = |name| format!("http://127.0.0.1:{port}/2015-03-31/functions/{name}/invocations");
-        FUNCTIONS.into_iter().map(|name| (name.to_owned(), address(name))).collect()
+    /// Where it answers at this port.
+    pub(crate) fn address(port: u16) -> String {
+        format!("http://127.0.0.1:{port}")
     }
 
     /// Starts it. A function starts with its first invocation.
@@ -48,7 +44,7 @@ impl Watch {
             .arg(port.to_string());
         // One environment for all: what the deployed functions have, but for the key that signs downloads. It may
         // not write, and the worker would use it too. The administrator's credentials sign as well.
-        for name in FUNCTIONS {
+        for name in deployed.functions() {
             for (name, value) in deployed.variables(name) {
                 if !name.starts_with("EXPORTS_ACCESS_KEY") && !name.starts_with("EXPORTS_SECRET_ACCESS_KEY") {
                     spec = spec.env(name, value);
