@@ -1,6 +1,6 @@
 //! `template.yaml`, deployed to the emulator by `infra/local/deploy.py`.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -19,6 +19,9 @@ pub(crate) const STACK: &str = "analytics-exports";
 /// Name of the bucket of the CSV files.
 const BUCKET: &str = "analytics-exports";
 
+/// The variable that deploy.py adds to a function whose invocations are forwarded.
+const PROXY: &str = "MINISTACK_LAMBDA_PROXY_URL";
+
 /// A deployed stack, as CloudFormation and Lambda describe it.
 #[derive(Debug)]
 pub(crate) struct Deployed {
@@ -31,20 +34,18 @@ impl Deployed {
         text(&self.answer["outputs"][name]).with_context(|| format!("template.yaml has no output {name}"))
     }
 
-    /// A variable of a function, by the name of its binary.
-    pub(crate) fn variable(&self, function: &str, name: &str) -> Result<String> {
-        text(&self.answer["variables"][function][name]).with_context(|| format!("{function} has no variable {name}"))
-    }
-
-    /// All variables of a function, by the name of its binary.
-    pub(crate) fn variables(&self, function: &str) -> Vec<(String, String)> {
-        let variables = self.answer["variables"][function].as_object().into_iter().flatten();
-        variables.filter_map(|(name, value)| Some((name.clone(), text(value)?))).collect()
-    }
-
-    /// The functions, by the names of their binaries.
-    pub(crate) fn functions(&self) -> impl Iterator<Item = &str> {
-        self.answer["variables"].as_object().into_iter().flatten().map(|(name, _)| name.as_str())
+    /// What all functions together read: for one of them that is started by hand, or by `cargo lambda watch`.
+    ///
+    /// Without the key that signs downloads. It may not write, and the worker would use it too; the administrator's
+    /// credentials sign as well.
+    pub(crate) fn variables(&self) -> BTreeMap<String, String> {
+        let functions = self.answer["variables"].as_object().into_iter().flatten();
+        let variables = functions.filter_map(|(_, variables)| variables.as_object()).flatten();
+        variables
+            .filter(|(name, _)| !matches!(name.as_str(), "EXPORTS_ACCESS_KEY_ID" | "EXPORTS_SECRET_ACCESS_KEY"))
+            .filter(|(name, _)| *name != PROXY)
+            .filter_map(|(name, value)| Some((name.clone(), text(value)?)))
+            .collect()
     }
 
     /// The id of the HTTP API, which is the first label of its address.

@@ -1,6 +1,6 @@
 //! One whole stack: PostgreSQL, the AWS emulator, the deployed template, the token issuer and the API's address.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -11,7 +11,7 @@ use crate::{
     deploy::{self, Deployed},
     emulator::Emulator,
     front::Front,
-    issuer::{self, AUDIENCE, Issuer, Key},
+    issuer::{self, Issuer, Key},
     postgres::{self, Postgres},
     process::wait_for,
     progress,
@@ -147,7 +147,7 @@ impl Parts {
         })?;
         let watch = port.map(|port| Watch::start(checkout, run, &emulator, &deployed, port)).transpose()?;
         front.open(emulator.port(), &deployed.api_id()?);
-        let variables = variables(checkout, &front, &emulator, &postgres, &issuer, &deployed)?;
+        let variables = variables(checkout, &front, &emulator, &postgres, &deployed)?;
         let mut parts = Self { watch, emulator, postgres, issuer, key, front, variables };
         progress::step("Waiting for the API", |_| parts.wait().map(|()| ((), parts.front.url())))?;
         Ok(parts)
@@ -185,30 +185,20 @@ fn migrate(run: &Run, postgres: &Postgres, binaries: &Binaries) -> Result<()> {
     done.with_context(|| crate::process::tail(&log, 20))
 }
 
+/// Everything that the functions read, and what else tests and people need.
 fn variables(
     checkout: &Checkout,
     front: &Front,
     emulator: &Emulator,
     postgres: &Postgres,
-    issuer: &Issuer,
     deployed: &Deployed,
 ) -> Result<Vec<(String, String)>> {
-    let own: BTreeMap<&str, String> = [
+    let more = [
         ("API_URL", front.url()),
-        ("DATABASE_URL", postgres.url()),
-        ("PSQL", postgres.client().display().to_string()),
-        ("EXPORTS_BUCKET", deployed.output("ExportsBucket")?),
-        ("EXPORTS_QUEUE_URL", deployed.output("ExportsQueueUrl")?),
         ("EXPORTS_DLQ_URL", deployed.output("ExportsDlqUrl")?),
-        ("JOBS_TABLE", deployed.output("JobsTable")?),
-        ("ISSUER", issuer.url().to_owned()),
         ("ISSUER_KEY_FILE", checkout.issuer_key().display().to_string()),
-        ("AUDIENCE", AUDIENCE.to_owned()),
-        ("JWKS_URL", issuer.keys_url()),
-        ("WORKER_TIMEOUT_SECONDS", deployed.variable("worker", "WORKER_TIMEOUT_SECONDS")?),
-        ("MAX_RECEIVES", deployed.variable("worker", "MAX_RECEIVES")?),
-    ]
-    .into();
-    let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
-    Ok(own.chain(emulator.environment()).collect())
+        ("PSQL", postgres.client().display().to_string()),
+    ];
+    let more = more.map(|(name, value)| (name.to_owned(), value));
+    Ok(more.into_iter().chain(deployed.variables()).chain(emulator.environment()).collect())
 }

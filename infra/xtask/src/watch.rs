@@ -42,14 +42,9 @@ impl Watch {
             .folder(checkout.root())
             .args(["lambda", "watch", "--invoke-address", "127.0.0.1", "--concurrency", "4", "--invoke-port"])
             .arg(port.to_string());
-        // One environment for all: what the deployed functions have, but for the key that signs downloads. It may
-        // not write, and the worker would use it too. The administrator's credentials sign as well.
-        for name in deployed.functions() {
-            for (name, value) in deployed.variables(name) {
-                if !name.starts_with("EXPORTS_ACCESS_KEY") && !name.starts_with("EXPORTS_SECRET_ACCESS_KEY") {
-                    spec = spec.env(name, value);
-                }
-            }
+        // One environment for all.
+        for (name, value) in deployed.variables() {
+            spec = spec.env(name, value);
         }
         for (name, value) in emulator.environment() {
             spec = spec.env(name, value);
