@@ -82,6 +82,9 @@ impl Answer {
         assert!(!problem.title.is_empty() && !problem.request_id.is_empty(), "{text}");
         assert!(problem.instance.starts_with('/'), "{text}");
         assert!(is_sentence(&problem.detail), "no sentence: {text}");
+        // Each goes on where its pointer ends: "/timeRange/end must be …".
+        let reads_on = |detail: &str| detail.starts_with("is ") || detail.starts_with("must ");
+        assert!(problem.errors.iter().all(|error| reads_on(&error.detail)), "{text}");
         let said =
             [&problem.title, &problem.detail].into_iter().chain(problem.errors.iter().map(|error| &error.detail));
         for said in said {

@@ -19,7 +19,7 @@ pub enum Granularity {
 
 /// Text that names no granularity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a granularity; use one of: hourly, daily, monthly")]
+#[error("is not a granularity; use one of: hourly, daily, monthly")]
 pub struct UnknownGranularity;
 
 impl Granularity {

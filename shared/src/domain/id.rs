@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 /// Text that is not a UUID in the form `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a UUID; write it as 123e4567-e89b-12d3-a456-426614174000")]
+#[error("is not a UUID; write it as 123e4567-e89b-12d3-a456-426614174000")]
 pub struct InvalidId;
 
 /// Parses the hyphenated form alone: the `uuid` crate would also take braces, URNs and bare digits,

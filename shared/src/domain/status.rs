@@ -22,7 +22,7 @@ pub enum Status {
 
 /// Text that names no status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a status; use one of: pending, running, succeeded, failed, expired")]
+#[error("is not a status; use one of: pending, running, succeeded, failed, expired")]
 pub struct UnknownStatus;
 
 impl Status {
