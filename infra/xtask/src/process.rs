@@ -5,7 +5,7 @@
 //! kernel for SIGKILL at our death, and [`crate::supervisor`] collects whatever still slips through.
 
 use std::{
-    os::unix::process::{CommandExt, ExitStatusExt},
+    os::unix::process::ExitStatusExt,
     path::Path,
     process::{Command, ExitCode, ExitStatus},
     sync::{
@@ -93,6 +93,8 @@ fn signal_groups(signal: Option<Signal>) {
 pub(crate) fn become_child() -> Option<ExitCode> {
     #[cfg(target_os = "linux")]
     {
+        use std::os::unix::process::CommandExt;
+
         let mut arguments = std::env::args_os().skip(1);
         if arguments.next()? != BECOME {
             return None;
