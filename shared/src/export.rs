@@ -45,6 +45,7 @@ pub async fn export(
     upload: &mut Upload,
     limit: Duration,
 ) -> Result<ExportFile, ExportError> {
+    upload.remove_earlier().await;
     let job = claimed.job();
     let mut rows = pin!(rollups::rows(client, job.org, &job.request, limit).await?);
     let mut csv = CsvWriter::new(job.org)?;

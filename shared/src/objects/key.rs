@@ -28,7 +28,17 @@ impl ExportObject {
     /// Where one attempt gathers a large file before it is complete. Each attempt has a place of its own, by its
     /// fencing token.
     pub(super) fn staging_key(&self, fence: u64) -> String {
-        format!("analytics/staging/{}/{}.{fence}.csv", self.org, self.job)
+        format!("{}{fence}.csv", self.staging_prefix())
+    }
+
+    /// What the staging keys of all attempts begin with.
+    pub(super) fn staging_prefix(&self) -> String {
+        format!("analytics/staging/{}/{}.", self.org, self.job)
+    }
+
+    /// The attempt whose staging key this is.
+    pub(super) fn staging_fence(&self, key: &str) -> Option<u64> {
+        key.strip_prefix(&self.staging_prefix())?.strip_suffix(".csv")?.parse().ok()
     }
 
     /// The object's metadata. The fencing token tells attempts apart; see [`super::publish`].
@@ -66,6 +76,8 @@ mod tests {
             object.key(),
             "analytics/exports/123e4567-e89b-12d3-a456-426614174000/550e8400-e29b-41d4-a716-446655440000.csv"
         );
+        assert_eq!(object.staging_fence(&object.staging_key(12)), Some(12));
+        assert_eq!(object.staging_fence(&object.key()), None);
         let range = TimeRange::new("2024-01-01T00:00:00Z".parse().unwrap(), "2024-01-31T23:59:59Z".parse().unwrap());
         let request = ExportRequest { range: range.unwrap(), granularity: Granularity::Daily, models: None };
         assert_eq!(

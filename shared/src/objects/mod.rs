@@ -1,5 +1,6 @@
 //! The object store: S3, or one that speaks its protocol.
 
+mod earlier;
 mod key;
 mod publish;
 mod upload;

@@ -8,6 +8,7 @@ use std::mem;
 
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ServerSideEncryption};
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::{ExportObject, ExportStore, ObjectError, publish::Multipart};
 use crate::{
@@ -27,6 +28,7 @@ pub struct Upload {
     pub(super) object: ExportObject,
     pub(super) request: ExportRequest,
     pub(super) fence: u64,
+    pub(super) began: Timestamp,
     /// The large file's way to its staging key.
     pub(super) staging: Option<Multipart>,
     /// The large file's way from there to its final key.
@@ -59,6 +61,7 @@ impl ExportStore {
             object: ExportObject::of(job),
             request: job.request.clone(),
             fence: job.fence,
+            began: Timestamp::now(),
             staging: None,
             copy: None,
             buffer: Vec::new(),
@@ -163,9 +166,7 @@ impl Upload {
 
     async fn remove_staging(&mut self) {
         let key = self.object.staging_key(self.fence);
-        let request = self.store.client.delete_object().bucket(&self.store.bucket).key(&key);
-        if let Err(error) = request.send().await {
-            let error = ObjectError::new("remove", &key, error);
+        if let Err(error) = self.delete(&key).await {
             tracing::warn!(error = %Causes(&error), "a staged file was left in the store");
         }
     }
