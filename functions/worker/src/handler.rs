@@ -84,6 +84,11 @@ async fn claim(
         }
         ClaimError::Refused(ClaimRefused::Held { until }) => {
             info!(%until, "held by another invocation");
+            if delivery.receives >= context.max_receives {
+                // A dead letter would stand for a job that failed. This job goes on, and if its worker is lost, the
+                // sweep sends a message anew.
+                return Err(Outcome::Done);
+            }
             Outcome::Return(until.duration_since(now).unsigned_abs() + Duration::from_secs(1))
         }
         ClaimError::Raced => {
