@@ -6,9 +6,10 @@ settle.py). Endpoint and credentials come from the standard AWS variables.
 
     deploy.py request.json
 
-The request holds `template` (a path), `stack` (a name), `parameters`, `binaries` (name to path), and `invoke`: null, or
-the address that serves all invocations instead of the deployed binaries. The answer, on stdout, holds the stack's
-`outputs` and the `variables` of each function by the name of its binary.
+The request holds `template` (a path), `stack` (a name), `parameters`, `binaries` (name to path), `invoke`: null, or the
+address that serves all invocations instead of the deployed binaries, and `changes`: other values for variables of
+functions, by the name of the binary. The answer, on stdout, holds the stack's `outputs`, and by the name of the binary
+the names of the `functions` and their `variables` before those changes.
 """
 
 import io
@@ -37,7 +38,10 @@ def main():
         binary: settle.add_variables(settled[logical], proxy(request["invoke"], binary))
         for logical, binary in functions.items()
     }
-    json.dump({"outputs": outputs, "variables": variables}, sys.stdout)
+    for logical, binary in functions.items():
+        settle.add_variables(settled[logical], request["changes"].get(binary))
+    names = {binary: settled[logical] for logical, binary in functions.items()}
+    json.dump({"outputs": outputs, "functions": names, "variables": variables}, sys.stdout)
 
 
 def upload(template, binaries):

@@ -16,11 +16,11 @@ use crate::{
     process,
     progress::{self, paint, seconds},
     run::Run,
-    stack::Stack,
+    stack::{Kind, Stack},
 };
 
 /// Most of them in the order in which they are cheap to fix.
-const SUITES: [Suite; 5] = [Suite::Fmt, Suite::Clippy, Suite::Template, Suite::Deny, Suite::Tests];
+const SUITES: [Suite; 6] = [Suite::Fmt, Suite::Clippy, Suite::Template, Suite::Deny, Suite::Tests, Suite::Faults];
 
 /// What came of one program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(crate) fn run(tests: &Tests) -> Result<ExitCode> {
     let checkout = Checkout::find()?;
     let start = Instant::now();
     let chosen = |suite: &Suite| tests.suites.is_empty() || tests.suites.contains(suite);
-    let stack = if chosen(&Suite::Tests) { Some(Stack::start(checkout.clone(), "test", false)?) } else { None };
+    let stack = if chosen(&Suite::Tests) { Some(Stack::start(checkout.clone(), "test", Kind::Plain)?) } else { None };
     let scratch = match &stack {
         Some(_) => None,
         None => {
@@ -64,6 +64,9 @@ pub(crate) fn run(tests: &Tests) -> Result<ExitCode> {
             results.push((name, verdict, start.elapsed()));
         }
     }
+    if chosen(&Suite::Faults) {
+        results.push(faults(&checkout, &tests.arguments)?);
+    }
     let failed = results.iter().any(|(_, verdict, _)| *verdict == Verdict::Failed);
     if let Some(stack) = stack.as_ref().filter(|_| failed) {
         stack.keep_logs();
@@ -85,7 +88,9 @@ fn programs(
         Suite::Fmt => vec![("cargo fmt", Some(cargo().args(["fmt", "--all", "--check"])))],
         Suite::Clippy => {
             let clippy = cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
-            vec![("cargo clippy", Some(clippy))]
+            // No test by itself, so none of all targets.
+            let faults = cargo().args(["clippy", "--workspace", "--test", "faults", "--", "-D", "warnings"]);
+            vec![("cargo clippy", Some(clippy)), ("clippy faults", Some(faults))]
         }
         Suite::Template => {
             let tool = |name| run.tool(checkout.tool(name)).folder(checkout.root()).env("AWS_DEFAULT_REGION", REGION);
@@ -100,10 +105,29 @@ fn programs(
         }
         Suite::Tests => {
             let spec = cargo().args(["test", "--workspace"]).args(arguments);
-            let spec = variables.iter().fold(spec, |spec, (name, value)| spec.env(name, value));
-            vec![("cargo test", Some(spec))]
+            vec![("cargo test", Some(with(variables, spec)))]
         }
+        // It has a stack of its own.
+        Suite::Faults => Vec::new(),
     }
+}
+
+/// The fault suite, on a stack that nobody else uses.
+fn faults(checkout: &Checkout, arguments: &[String]) -> Result<(&'static str, Verdict, Duration)> {
+    progress::heading("faults");
+    let start = Instant::now();
+    let mut stack = Stack::start(checkout.clone(), "faults", Kind::Disturbed)?;
+    let spec = cargo(checkout).args(["test", "--workspace", "--test", "faults"]).args(arguments);
+    let spec = with(stack.variables(), spec);
+    let passed = stack.attend(spec)?;
+    if !passed {
+        stack.keep_logs();
+    }
+    Ok(("faults", if passed { Verdict::Passed } else { Verdict::Failed }, start.elapsed()))
+}
+
+fn with(variables: &[(String, String)], spec: Spec) -> Spec {
+    variables.iter().fold(spec, |spec, (name, value)| spec.env(name, value))
 }
 
 fn summarize(results: &[(&str, Verdict, Duration)], total: Duration) {

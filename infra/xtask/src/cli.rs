@@ -77,6 +77,8 @@ pub(crate) enum Suite {
     Deny,
     /// cargo test, unit and integration, on a running stack
     Tests,
+    /// what the stack does when its parts fail, on a stack of its own
+    Faults,
 }
 
 /// Whose token, and what it permits.

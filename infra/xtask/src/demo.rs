@@ -18,7 +18,7 @@ use crate::{
     process::pause,
     progress::{self, step},
     reconcile::Sums,
-    stack::Stack,
+    stack::{Kind, Stack},
     venv::hex,
 };
 
@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs it on a stack of its own.
 pub(crate) fn run() -> Result<ExitCode> {
-    let stack = Stack::start(Checkout::find()?, "demo", false)?;
+    let stack = Stack::start(Checkout::find()?, "demo", Kind::Plain)?;
     let played = Demo::new(&stack).and_then(|demo| demo.play());
     match played {
         Ok(path) => {

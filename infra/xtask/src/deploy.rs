@@ -22,6 +22,15 @@ const BUCKET: &str = "analytics-exports";
 /// The variable that deploy.py adds to a function whose invocations are forwarded.
 const PROXY: &str = "MINISTACK_LAMBDA_PROXY_URL";
 
+/// What one stack has otherwise than others.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    /// Parameters of the template.
+    pub(crate) parameters: BTreeMap<&'static str, &'static str>,
+    /// Variables of functions, by the name of the binary, changed after the deploy.
+    pub(crate) changes: BTreeMap<&'static str, BTreeMap<&'static str, String>>,
+}
+
 /// A deployed stack, as CloudFormation and Lambda describe it.
 #[derive(Debug)]
 pub(crate) struct Deployed {
@@ -32,6 +41,11 @@ impl Deployed {
     /// An output of the template.
     pub(crate) fn output(&self, name: &str) -> Result<String> {
         text(&self.answer["outputs"][name]).with_context(|| format!("template.yaml has no output {name}"))
+    }
+
+    /// The name of a function, by that of its binary.
+    pub(crate) fn function(&self, binary: &str) -> Result<String> {
+        text(&self.answer["functions"][binary]).with_context(|| format!("template.yaml has no function {binary}"))
     }
 
     /// What all functions together read: for one of them that is started by hand, or by `cargo lambda watch`.
@@ -61,6 +75,7 @@ fn text(value: &Value) -> Option<String> {
 }
 
 /// Deploys the template; `invoke` is the address that serves all invocations in place of the binaries.
+#[expect(clippy::too_many_arguments, reason = "each is one part of a stack")]
 pub(crate) fn deploy(
     checkout: &Checkout,
     run: &Run,
@@ -69,8 +84,9 @@ pub(crate) fn deploy(
     database_url: &str,
     binaries: &Binaries,
     invoke: Option<&str>,
+    settings: &Settings,
 ) -> Result<Deployed> {
-    let request = json!({
+    let mut request = json!({
         "template": checkout.template(),
         "stack": STACK,
         "parameters": {
@@ -89,7 +105,11 @@ pub(crate) fn deploy(
         },
         "binaries": binaries,
         "invoke": invoke,
+        "changes": settings.changes,
     });
+    for (name, value) in &settings.parameters {
+        request["parameters"][name] = json!(value);
+    }
     let path: PathBuf = run.path("deploy.json");
     crate::run::write_private(&path, &request.to_string())?;
     let spec = python(checkout, run, emulator).arg(checkout.infra("deploy.py")).arg(path);

@@ -11,6 +11,7 @@ mod command;
 mod demo;
 mod deploy;
 mod emulator;
+mod faults;
 mod front;
 mod issuer;
 mod postgres;

@@ -25,10 +25,16 @@ const NOBODY: u32 = 65534;
 #[derive(Debug)]
 pub(crate) struct Setup {
     initdb: Child,
+    place: Place,
+    password: String,
+}
+
+/// Where a server is, and who runs it.
+#[derive(Debug)]
+struct Place {
     bin: PathBuf,
     data: PathBuf,
     log: PathBuf,
-    password: String,
     identity: Identity,
 }
 
@@ -36,7 +42,7 @@ pub(crate) struct Setup {
 #[derive(Debug)]
 pub(crate) struct Postgres {
     server: Child,
-    bin: PathBuf,
+    place: Place,
     port: u16,
     password: String,
 }
@@ -60,27 +66,36 @@ pub(crate) fn set_up(checkout: &Checkout, run: &Run, password: String) -> Result
         .arg("--pgdata")
         .arg(&data)
         .spawn(&Output::File(&log))?;
-    Ok(Setup { initdb, bin, data, log, password, identity })
+    Ok(Setup { initdb, place: Place { bin, data, log, identity }, password })
 }
 
 impl Setup {
     /// Waits for the data folder and starts the server in it.
     pub(crate) fn start(mut self) -> Result<Postgres> {
         if !self.initdb.wait()?.success() {
-            bail!("initdb failed\n{}", crate::process::tail(&self.log, 20));
+            bail!("initdb failed\n{}", crate::process::tail(&self.place.log, 20));
         }
         let mut attempts = 0;
         loop {
-            match self.serve(free_port()?) {
-                Ok(postgres) => return Ok(postgres),
+            let port = free_port()?;
+            match self.place.serve(port) {
+                Ok(server) => {
+                    let postgres = Postgres { server, place: self.place, port, password: self.password };
+                    let log = Output::File(&postgres.place.log);
+                    postgres.psql("postgres").args(["-c", &format!("create database {DATABASE}")]).run(&log)?;
+                    return Ok(postgres);
+                }
                 // Somebody may have taken the port in between.
                 Err(_) if attempts < 2 => attempts += 1,
                 Err(error) => return Err(error),
             }
         }
     }
+}
 
-    fn serve(&self, port: u16) -> Result<Postgres> {
+impl Place {
+    /// Starts the server and waits until it is ready.
+    fn serve(&self, port: u16) -> Result<Child> {
         let mut server = self
             .identity
             .spec(&self.bin.join("postgres"))
@@ -92,15 +107,12 @@ impl Setup {
             .args(["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"])
             .stop(Signal::QUIT)
             .spawn(&Output::File(&self.log))?;
-        let (bin, password) = (self.bin.clone(), self.password.clone());
         wait_for("PostgreSQL", Duration::from_secs(60), || {
             server.check_alive(&self.log)?;
             let state = std::fs::read_to_string(self.data.join("postmaster.pid")).unwrap_or_default();
             Ok(state.lines().nth(7).is_some_and(|line| line.trim() == "ready"))
         })?;
-        let postgres = Postgres { server, bin, port, password };
-        postgres.psql("postgres").args(["-c", &format!("create database {DATABASE}")]).run(&Output::File(&self.log))?;
-        Ok(postgres)
+        Ok(server)
     }
 }
 
@@ -118,9 +130,25 @@ impl Postgres {
         self.server.check_alive(&run.log("postgres"))
     }
 
+    /// Whether the server has ended.
+    pub(crate) fn ended(&mut self) -> Result<bool> {
+        Ok(self.server.ended()?.is_some())
+    }
+
+    /// Starts an ended server again, with its data and at its port.
+    pub(crate) fn restart(&mut self) -> Result<()> {
+        self.server = self.place.serve(self.port)?;
+        Ok(())
+    }
+
+    /// The data folder.
+    pub(crate) fn data(&self) -> &Path {
+        &self.place.data
+    }
+
     /// The program `psql`.
     pub(crate) fn client(&self) -> PathBuf {
-        self.bin.join("psql")
+        self.place.bin.join("psql")
     }
 
     /// `psql` on our database: silent, unaligned, and stopping at the first error.

@@ -174,13 +174,18 @@ impl Child {
         Ok(status)
     }
 
-    /// An error if the program has ended, with the end of its log.
-    pub(crate) fn check_alive(&mut self, log: &Path) -> Result<()> {
+    /// How the program ended, if it has.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
         check()?;
         if self.status.is_none() {
             self.status = self.inner.try_wait()?;
         }
-        match self.status {
+        Ok(self.status)
+    }
+
+    /// An error if the program has ended, with the end of its log.
+    pub(crate) fn check_alive(&mut self, log: &Path) -> Result<()> {
+        match self.ended()? {
             Some(status) => bail!("{} ended: {}\n{}", self.name, describe(status), tail(log, 20)),
             None => Ok(()),
         }

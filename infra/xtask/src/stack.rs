@@ -10,14 +10,26 @@ use crate::{
     command::{Output, Spec},
     deploy::{self, Deployed},
     emulator::Emulator,
+    faults,
     front::Front,
     issuer::{self, Issuer, Key},
     postgres::{self, Postgres},
-    process::wait_for,
+    process::{pause, wait_for},
     progress,
     run::Run,
     watch::Watch,
 };
+
+/// What a stack is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// To use it.
+    Plain,
+    /// To edit the functions while it runs.
+    Watched,
+    /// To disturb it: whoever uses it has to listen at the ports through which the functions reach the services.
+    Disturbed,
+}
 
 /// A running stack. It stops when this is dropped: the parts in this order, the data last.
 #[derive(Debug)]
@@ -34,11 +46,11 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// Installs, builds, starts and deploys everything. `kind` names the run's folder.
-    pub(crate) fn start(checkout: Checkout, kind: &str, watched: bool) -> Result<Self> {
+    /// Installs, builds, starts and deploys everything. `name` is the run's folder's.
+    pub(crate) fn start(checkout: Checkout, name: &str, kind: Kind) -> Result<Self> {
         crate::venv::ensure(&checkout)?;
-        let run = Run::start(&checkout, kind)?;
-        match Parts::start(&checkout, &run, watched) {
+        let run = Run::start(&checkout, name)?;
+        match Parts::start(&checkout, &run, kind) {
             Ok(parts) => Ok(parts.into_stack(checkout, run)),
             Err(error) if crate::process::interrupted() => Err(error),
             Err(error) => Err(match run.keep_logs() {
@@ -92,6 +104,23 @@ impl Stack {
         self.watch.as_mut().map_or(Ok(()), Watch::check)
     }
 
+    /// Runs a program to its end and says whether it succeeded. A PostgreSQL that ends meanwhile is started again, as a
+    /// service manager would.
+    pub(crate) fn attend(&mut self, spec: Spec) -> Result<bool> {
+        let mut child = spec.spawn(&Output::Inherit)?;
+        loop {
+            if let Some(status) = child.ended()? {
+                return Ok(status.success());
+            }
+            self.emulator.check()?;
+            if self.postgres.ended()? {
+                pause(Duration::from_secs(1))?;
+                self.postgres.restart()?;
+            }
+            pause(Duration::from_millis(50))?;
+        }
+    }
+
     /// Keeps the logs, with those of the functions, and says where they are.
     pub(crate) fn keep_logs(&self) {
         if crate::process::interrupted() {
@@ -119,7 +148,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn start(checkout: &Checkout, run: &Run, watched: bool) -> Result<Self> {
+    fn start(checkout: &Checkout, run: &Run, kind: Kind) -> Result<Self> {
         let key = Key::of(checkout)?;
         let issuer = Issuer::start(&key)?;
         // These two take a second to start: meanwhile Cargo looks whether there is anything to build.
@@ -138,18 +167,26 @@ impl Parts {
             let detail = format!("127.0.0.1:{}", emulator.port());
             Ok((emulator, detail))
         })?;
-        let port = watched.then(postgres::free_port).transpose()?;
+        let port = (kind == Kind::Watched).then(postgres::free_port).transpose()?;
+        let (settings, proxies) = match kind {
+            Kind::Disturbed => faults::settings(&emulator, &postgres, &issuer)?,
+            Kind::Plain | Kind::Watched => Default::default(),
+        };
         let deployed = progress::step("Deploying template.yaml", |_| {
-            let invoke = port.map(Watch::address);
-            let url = postgres.url();
-            let deployed = deploy::deploy(checkout, run, &emulator, &issuer, &url, &binaries, invoke.as_deref())?;
+            let (invoke, url) = (port.map(Watch::address), postgres.url());
+            let invoke = invoke.as_deref();
+            let deployed = deploy::deploy(checkout, run, &emulator, &issuer, &url, &binaries, invoke, &settings)?;
             Ok((deployed, String::new()))
         })?;
         let watch = port.map(|port| Watch::start(checkout, run, &emulator, &deployed, port)).transpose()?;
         front.open(emulator.port(), &deployed.api_id()?);
-        let variables = variables(checkout, &front, &emulator, &postgres, &deployed)?;
+        let mut variables = variables(checkout, &front, &emulator, &postgres, &deployed)?;
+        variables.push(("FAULT_PROXIES".to_owned(), proxies));
         let mut parts = Self { watch, emulator, postgres, issuer, key, front, variables };
-        progress::step("Waiting for the API", |_| parts.wait().map(|()| ((), parts.front.url())))?;
+        // A disturbed stack answers once its user listens.
+        if kind != Kind::Disturbed {
+            progress::step("Waiting for the API", |_| parts.wait().map(|()| ((), parts.front.url())))?;
+        }
         Ok(parts)
     }
 
@@ -196,6 +233,10 @@ fn variables(
     let more = [
         ("API_URL", front.url()),
         ("EXPORTS_DLQ_URL", deployed.output("ExportsDlqUrl")?),
+        ("API_FUNCTION", deployed.function("api")?),
+        ("SWEEP_FUNCTION", deployed.function("sweep")?),
+        ("WORKER_FUNCTION", deployed.function("worker")?),
+        ("POSTGRES_DATA", postgres.data().display().to_string()),
         ("ISSUER_KEY_FILE", checkout.issuer_key().display().to_string()),
         ("PSQL", postgres.client().display().to_string()),
     ];

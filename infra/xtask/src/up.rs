@@ -16,7 +16,7 @@ use crate::{
     process::{interrupted, pause},
     progress,
     run::write_private,
-    stack::Stack,
+    stack::{Kind, Stack},
 };
 
 /// Runs the stack until a signal asks us to stop, which is its normal end.
@@ -33,7 +33,7 @@ pub(crate) fn run(watch: bool) -> Result<ExitCode> {
     }
     // One that was killed could not remove its own.
     let _ = std::fs::remove_file(checkout.stack_env());
-    let mut stack = Stack::start(checkout, "up", watch)?;
+    let mut stack = Stack::start(checkout, "up", if watch { Kind::Watched } else { Kind::Plain })?;
     let _published = Published::write(&stack)?;
     describe(&stack, watch);
     loop {

@@ -1,0 +1,100 @@
+//! PostgreSQL stops, breaks off, and takes too long.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+use tests::{poll::until, stack::variable};
+use uuid::Uuid;
+
+use crate::{
+    case::{Case, case},
+    lambda, postgres,
+    rule::Action,
+    scene::{Found, Scene, daily, hourly, message},
+};
+
+pub(crate) const CASES: &[Case] = &[
+    case!(
+        database_fails_for_good_then_redriven,
+        "the connection is cut in every attempt; then the dead letter is redriven"
+    ),
+    case!(connection_cut_in_mid_row, "the connection is cut after 1,000,001 bytes of rows"),
+    case!(statement_runs_out_of_time, "the rollups are locked for longer than an attempt may take", alone = true),
+    case!(database_stopped_and_started, "PostgreSQL stopped in mid-export, and started a second later", alone = true),
+];
+
+async fn connection_cut_in_mid_row(scene: &Scene) -> Found {
+    let org = scene.large().await;
+    let _cut = scene.proxies.add_query(org.id, 1, Action::Cut(1_000_001));
+    org.create(&hourly()).await;
+    scene.end(&org).await.expect(1, 2)
+}
+
+async fn database_stopped_and_started(scene: &Scene) -> Found {
+    let org = scene.large().await;
+    let mut rows = scene.proxies.add_query(org.id, 1, Action::Stall(1_000_000));
+    let job = org.create(&hourly()).await;
+    let rows = rows.held().await;
+    postgres::restart().await;
+    rows.release().await;
+    let scene = Scene { stack: tests::Stack::from_env().await, proxies: scene.proxies };
+    let found = scene.end(&org).await.expect(1, 2);
+    assert_eq!(scene.writer(&org, job.job_id).await, 2);
+    found
+}
+
+async fn statement_runs_out_of_time(scene: &Scene) -> Found {
+    let org = scene.small().await;
+    scene.stack.database.client.batch_execute("begin; lock table analytics_daily_rollups").await.unwrap();
+    let job = org.create(&daily()).await;
+    until("the second attempt begins", Duration::from_secs(30), async || {
+        let fence = scene.fence(&org, job.job_id).await;
+        if fence == 2 { Ok(()) } else { Err(fence) }
+    })
+    .await;
+    scene.stack.database.client.batch_execute("commit").await.unwrap();
+    scene.end(&org).await.expect(1, 2)
+}
+
+async fn database_fails_for_good_then_redriven(scene: &Scene) -> Found {
+    let org = scene.small().await;
+    let cut = scene.proxies.add_query(org.id, usize::MAX, Action::Cut(0));
+    let job = org.create(&daily()).await;
+    let sent = Timestamp::now();
+    let failed = scene.end(&org).await;
+    // More than five if it was sent again while it waited for its turn.
+    assert!(failed.failed == 1 && failed.attempts >= 5, "{failed:?}");
+    let error = org.show(job.job_id).await.error.unwrap_or_default();
+    assert!(error.contains("usage_unavailable"), "{error}");
+    drop(cut);
+
+    // A duplicate from before the failure comes late: the job stays as it is.
+    let body = message(org.id, job.job_id);
+    let record = json!({
+        "messageId": Uuid::new_v4(), "receiptHandle": Uuid::new_v4(), "body": body, "eventSource": "aws:sqs",
+        "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": sent.as_millisecond().to_string()},
+    });
+    let answer = lambda::invoke(&variable("WORKER_FUNCTION"), &json!({"Records": [record]})).await;
+    assert_eq!(answer, json!({"batchItemFailures": []}), "the duplicate is done with");
+    assert_eq!(scene.fence(&org, job.job_id).await, failed.attempts);
+    assert_eq!(org.show(job.job_id).await.status, "failed");
+
+    // Only what is sent in a later second than the failure counts as sent after it.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let letter = until("the message is a dead letter", Duration::from_secs(30), async || {
+        scene.stack.queue.take_dead_letter(&body).await.ok_or(())
+    })
+    .await;
+    scene.stack.queue.send(letter.body().unwrap_or_default()).await;
+    until("the redriven job is claimed", Duration::from_secs(30), async || {
+        let fence = scene.fence(&org, job.job_id).await;
+        if fence > failed.attempts { Ok(()) } else { Err(fence) }
+    })
+    .await;
+    scene
+        .end(&org)
+        .await
+        .expect(1, failed.attempts + 1)
+        .note("failed with usage_unavailable; a late duplicate left it; the redrive succeeded")
+}

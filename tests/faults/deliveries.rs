@@ -1,0 +1,83 @@
+//! Messages that come twice, workers that meet, and requests that arrive after their time.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+
+use crate::{
+    case::{Case, case},
+    rule::Action,
+    scene::{Found, Scene, daily, hourly, message},
+};
+
+pub(crate) const CASES: &[Case] = &[
+    case!(late_file, "attempt 1's file arrives at the store after attempt 2 has won"),
+    case!(late_copy, "attempt 1's large file is published after attempt 2 has won"),
+    case!(late_completion, "attempt 1's completing write arrives after attempt 2 has won"),
+    case!(every_message_twice, "every message is sent twice"),
+    case!(two_workers_at_once, "two workers claim one job at the same moment", alone = true),
+];
+
+async fn every_message_twice(scene: &Scene) -> Found {
+    let org = scene.small().await;
+    for _ in 0..6 {
+        let job = org.create(&daily()).await;
+        scene.stack.queue.send(&message(org.id, job.job_id)).await;
+    }
+    scene.end(&org).await.expect(6, 1)
+}
+
+async fn two_workers_at_once(scene: &Scene) -> Found {
+    let org = scene.small().await;
+    let id = org.id.to_string();
+    let mut claims = scene.proxies.add("worker.dynamodb", &[&id, "running#"], 2, Action::Hold);
+    let job = org.create(&daily()).await;
+    scene.stack.queue.send(&message(org.id, job.job_id)).await;
+    let claims = [claims.held().await, claims.held().await];
+    let processes: BTreeSet<u32> = claims.iter().map(crate::rule::Held::process).collect();
+    assert_eq!(processes.len(), 2, "the claims are of two workers");
+    let statuses: BTreeSet<u16> = join_all(claims.map(crate::rule::Held::release)).await.into_iter().collect();
+    assert_eq!(statuses, [200, 400].into(), "one claim is granted, one refused");
+    scene.end(&org).await.expect(1, 1)
+}
+
+async fn late_file(scene: &Scene) -> Found {
+    let org = scene.small().await;
+    let path = format!("/analytics/exports/{}/", org.id);
+    let mut files = scene.proxies.add("worker.s3", &["PUT /", &path], 1, Action::Hold);
+    let job = org.create(&daily()).await;
+    let file = files.held().await;
+    let found = scene.end(&org).await.expect(1, 2);
+    assert_eq!(file.release().await, 412, "the store refuses it");
+    assert_eq!(scene.writer(&org, job.job_id).await, 2);
+    scene.end(&org).await;
+    found
+}
+
+async fn late_copy(scene: &Scene) -> Found {
+    let org = scene.large().await;
+    let path = format!("/analytics/exports/{}/", org.id);
+    let mut ends = scene.proxies.add("worker.s3", &["POST /", &path, "<CompleteMultipartUpload"], 1, Action::Hold);
+    let job = org.create(&hourly()).await;
+    let end = ends.held().await;
+    let found = scene.end(&org).await.expect(1, 2);
+    let status = end.release().await;
+    assert!(matches!(status, 404 | 412), "{status}");
+    assert_eq!(scene.writer(&org, job.job_id).await, 2);
+    scene.end(&org).await;
+    found
+}
+
+async fn late_completion(scene: &Scene) -> Found {
+    let org = scene.small().await;
+    let id = org.id.to_string();
+    let mut ends = scene.proxies.add("worker.dynamodb", &[&id, "succeeded#"], 1, Action::Hold);
+    let job = org.create(&daily()).await;
+    let end = ends.held().await;
+    let found = scene.end(&org).await.expect(1, 2);
+    let before = org.show(job.job_id).await;
+    assert_eq!(end.release().await, 400, "the table refuses it");
+    assert_eq!(org.show(job.job_id).await, before);
+    assert_eq!(scene.fence(&org, job.job_id).await, 2);
+    found
+}

@@ -1,0 +1,49 @@
+//! What the stack does when its parts fail. Each case causes a fault from outside: it kills a process, stops a server, or
+//! disturbs what goes between a function and a service; then the same check for all: every job has ended, with its whole
+//! file or a reason, and nothing is left over.
+//!
+//! `cargo xtask test --suite faults` runs it; names of cases after `--` choose among them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test binary")]
+#![allow(clippy::float_arithmetic, reason = "seconds of a report")]
+
+mod audit;
+mod case;
+mod creates;
+mod database;
+mod deliveries;
+mod http;
+mod keys;
+mod lambda;
+mod postgres;
+mod process;
+mod proxies;
+mod rule;
+mod scene;
+mod store;
+mod sweeps;
+mod turns;
+mod worker;
+mod writes;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut arguments = libtest_mimic::Arguments::from_args();
+    // Most cases wait most of the time.
+    arguments.test_threads.get_or_insert(10);
+    let cases = [
+        worker::CASES,
+        store::CASES,
+        database::CASES,
+        writes::CASES,
+        deliveries::CASES,
+        audit::CASES,
+        sweeps::CASES,
+        creates::CASES,
+        turns::CASES,
+        keys::CASES,
+    ]
+    .concat();
+    case::run(&arguments, cases)
+}

@@ -1,0 +1,43 @@
+//! The functions' processes, found from outside.
+
+use std::{fs, net::SocketAddr};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The process at the other end of a loopback connection: from `peer` to `own`.
+pub(crate) fn owner(peer: SocketAddr, own: SocketAddr) -> Option<u32> {
+    // Ports are in hexadecimal, and the tenth field is the socket's inode: proc(5).
+    let [local, remote] = [peer, own].map(|address| format!(":{:04X}", address.port()));
+    let table = fs::read_to_string("/proc/net/tcp").ok()?;
+    let inode = table.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let found = fields.get(1)?.ends_with(&local) && fields.get(2)?.ends_with(&remote);
+        found.then(|| fields.get(9).map(|inode| (*inode).to_owned()))?
+    })?;
+    let socket = format!("socket:[{inode}]");
+    processes().find(|pid| {
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        files.into_iter().any(|file| fs::read_link(file.path()).is_ok_and(|link| link.to_string_lossy() == socket))
+    })
+}
+
+/// The processes of a function of our emulator, and of no other that runs on this machine.
+pub(crate) fn of_function(function: &str, endpoint: &str) -> Vec<u32> {
+    let wanted = [format!("AWS_LAMBDA_FUNCTION_NAME={function}"), format!("AWS_ENDPOINT_URL={endpoint}")];
+    let has = |pid: &u32| {
+        let variables = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        wanted.iter().all(|wanted| variables.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes()))
+    };
+    processes().filter(has).collect()
+}
+
+/// Kills a process as the kernel does when memory is short: without a word.
+pub(crate) fn kill(pid: u32) {
+    let pid = Pid::from_raw(pid.cast_signed()).expect("a process");
+    kill_process(pid, Signal::KILL).expect("the process is there");
+}
+
+fn processes() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}

@@ -1,0 +1,55 @@
+//! The proxies between the functions and the services: one for each function and service.
+
+use std::{collections::HashMap, net::SocketAddr};
+
+use serde::Deserialize;
+use tests::stack::variable;
+use tokio::net::TcpListener;
+
+use crate::{
+    http, postgres,
+    rule::{Action, Fault, Rules},
+};
+
+/// A proxy, as the stack was deployed for it.
+#[derive(Deserialize)]
+struct Proxy {
+    /// `<function>.<service>`.
+    name: String,
+    /// Where the function looks for the service.
+    listen: SocketAddr,
+    /// Where the service is.
+    target: SocketAddr,
+}
+
+/// All proxies, by name.
+#[derive(Debug, Default)]
+pub(crate) struct Proxies(HashMap<String, Rules>);
+
+impl Proxies {
+    /// Starts the proxies of `FAULT_PROXIES`.
+    pub(crate) async fn start() -> Self {
+        let proxies: Vec<Proxy> = serde_json::from_str(&variable("FAULT_PROXIES")).expect("a list of proxies");
+        let mut all = Self::default();
+        for Proxy { name, listen, target } in proxies {
+            let listener = TcpListener::bind(listen).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+            let rules = all.0.entry(name.clone()).or_default().clone();
+            match name.ends_with(".postgres") {
+                true => drop(tokio::spawn(postgres::serve(listener, target, rules))),
+                false => drop(tokio::spawn(http::serve(listener, target, rules))),
+            }
+        }
+        all
+    }
+
+    /// From now on `action` befalls the next `times` requests through a proxy that have all of these words in them.
+    pub(crate) fn add(&self, name: &str, words: &[&str], times: usize, action: Action) -> Fault {
+        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        self.0[name].add(&words, times, action)
+    }
+
+    /// The same for the queries of an organization's usage.
+    pub(crate) fn add_query(&self, org: uuid::Uuid, times: usize, action: Action) -> Fault {
+        self.0["worker.postgres"].add(&[org.as_bytes()], times, action)
+    }
+}

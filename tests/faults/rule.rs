@@ -1,0 +1,152 @@
+//! What a proxy does with the requests that a test is after.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::process;
+
+/// What happens to a request.
+#[derive(Debug, Clone)]
+pub(crate) enum Action {
+    /// It passes; only its time is noted.
+    Watch,
+    /// The service refuses it.
+    Refuse(u16),
+    /// Somebody else answers it, with this body.
+    Answer(String),
+    /// It takes longer by this.
+    Delay(Duration),
+    /// It waits until the test says what becomes of it.
+    Hold,
+    /// It arrives, and its answer is lost.
+    LoseAnswer,
+    /// The connection ends in the middle of the answer, before more than this many bytes of it are through.
+    Cut(usize),
+    /// The answer waits after this many bytes until the test says what becomes of it.
+    Stall(usize),
+}
+
+/// A request that waits.
+#[derive(Debug)]
+pub(crate) struct Held {
+    peer: SocketAddr,
+    own: SocketAddr,
+    go: oneshot::Sender<oneshot::Sender<u16>>,
+}
+
+impl Held {
+    /// The process that sent it.
+    pub(crate) fn process(&self) -> u32 {
+        process::owner(self.peer, self.own).expect("whoever holds a connection is a process")
+    }
+
+    /// Lets it go on its way, whether or not its sender still waits, and gives the status of the answer: 0 where there
+    /// is none.
+    pub(crate) async fn release(self) -> u16 {
+        let (sender, status) = oneshot::channel();
+        let _ = self.go.send(sender);
+        status.await.unwrap_or_default()
+    }
+
+    /// Ends its connection: it never arrives.
+    pub(crate) fn lose(self) {}
+}
+
+/// One rule of one proxy.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    words: Vec<Vec<u8>>,
+    action: Action,
+    /// How many requests it applies to.
+    times: usize,
+    seen: AtomicUsize,
+    matched: Mutex<Vec<(Instant, String)>>,
+    held: mpsc::UnboundedSender<Held>,
+}
+
+impl Rule {
+    /// Whether a request has all the words; if so, it is noted.
+    fn matches(&self, request: &[u8]) -> bool {
+        let found = self.words.iter().all(|word| contains(request, word));
+        if found {
+            let text = String::from_utf8_lossy(&request[..request.len().min(4096)]).into_owned();
+            self.matched.lock().unwrap().push((Instant::now(), text));
+        }
+        found
+    }
+
+    /// Hands a request to the test; what comes back wants the status of the answer. `None` if the request is lost.
+    pub(crate) async fn hold(&self, peer: SocketAddr, own: SocketAddr) -> Option<oneshot::Sender<u16>> {
+        let (go, told) = oneshot::channel();
+        let _ = self.held.send(Held { peer, own, go });
+        told.await.ok()
+    }
+}
+
+/// The rules of one proxy.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rules(Arc<Mutex<Vec<Arc<Rule>>>>);
+
+impl Rules {
+    /// Adds a rule for the next `times` requests that have all of `words`. It ends when the answer is dropped.
+    pub(crate) fn add(&self, words: &[&[u8]], times: usize, action: Action) -> Fault {
+        let (held, arrivals) = mpsc::unbounded_channel();
+        let words = words.iter().map(|word| word.to_vec()).collect();
+        let rule = Arc::new(Rule { words, action, times, seen: AtomicUsize::new(0), matched: Mutex::default(), held });
+        self.0.lock().unwrap().push(rule.clone());
+        Fault { rules: self.clone(), rule, arrivals }
+    }
+
+    /// The rule that applies to a request, and what it does.
+    pub(crate) fn find(&self, request: &[u8]) -> Option<(Arc<Rule>, Action)> {
+        let rules = self.0.lock().unwrap();
+        let matching: Vec<_> = rules.iter().filter(|rule| rule.matches(request)).collect();
+        let acting = matching.into_iter().filter(|rule| !matches!(rule.action, Action::Watch));
+        let mut due = acting.filter(|rule| rule.seen.fetch_add(1, Ordering::SeqCst) < rule.times);
+        due.next().map(|rule| (rule.clone(), rule.action.clone()))
+    }
+}
+
+/// A rule in force, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    rules: Rules,
+    rule: Arc<Rule>,
+    arrivals: mpsc::UnboundedReceiver<Held>,
+}
+
+impl Fault {
+    /// The next request that waits.
+    pub(crate) async fn held(&mut self) -> Held {
+        let arrival = tokio::time::timeout(Duration::from_secs(45), self.arrivals.recv()).await;
+        arrival.expect("the request comes").expect("the rule is in force")
+    }
+
+    /// How many requests there were.
+    pub(crate) fn count(&self) -> usize {
+        self.rule.matched.lock().unwrap().len()
+    }
+
+    /// When they came, with what they began with.
+    pub(crate) fn requests(&self) -> Vec<(Instant, String)> {
+        self.rule.matched.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Fault {
+    fn drop(&mut self) {
+        self.rules.0.lock().unwrap().retain(|rule| !Arc::ptr_eq(rule, &self.rule));
+    }
+}
+
+pub(crate) fn contains(text: &[u8], word: &[u8]) -> bool {
+    word.is_empty() || text.windows(word.len()).any(|window| window == word)
+}

@@ -1,0 +1,216 @@
+//! Where a case happens: an organization of its own on the stack, the proxies, and the check that ends every case.
+
+use std::{collections::BTreeSet, sync::Mutex, time::Duration};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+use shared::domain::{JobId, OrgId};
+use tests::{
+    Answer, CsvFile, ExportJob, Organization, Rollup, Stack, Table, csv_file::checksum, job::JobList,
+    organization::export_of, poll::until,
+};
+use uuid::Uuid;
+
+use crate::{lambda, proxies::Proxies};
+
+/// How long a job may take to end, with all its attempts.
+const PATIENCE: Duration = Duration::from_secs(150);
+
+/// The jobs whose messages belong in the dead-letter queue.
+pub(crate) static DEAD: Mutex<BTreeSet<Uuid>> = Mutex::new(BTreeSet::new());
+
+/// What a case works with.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    pub(crate) stack: Stack,
+    pub(crate) proxies: &'static Proxies,
+}
+
+/// What was found at the end of a case.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) succeeded: u32,
+    pub(crate) failed: u32,
+    pub(crate) expired: u32,
+    /// The most attempts that a job took.
+    pub(crate) attempts: u64,
+    /// What else there is to say.
+    pub(crate) note: String,
+}
+
+impl Scene {
+    /// An organization with three daily rollups.
+    pub(crate) async fn small(&self) -> Organization<'_> {
+        let org = self.stack.organization();
+        let rollups: Vec<Rollup> = (1..=3)
+            .map(|day| Rollup {
+                bucket_start: format!("2024-01-0{day}T00:00:00Z").parse().unwrap(),
+                model_id: None,
+                request_count: day,
+                tokens_total: 1000 * day,
+                error_count: 0,
+                cost_total: rust_decimal::Decimal::new(12_345 * day, 4),
+            })
+            .collect();
+        org.insert(Table::Daily, &rollups).await;
+        org
+    }
+
+    /// An organization with hourly rollups that make a file of two parts. Large numbers make long lines.
+    pub(crate) async fn large(&self) -> Organization<'_> {
+        let org = self.stack.organization();
+        let statement = "insert into analytics_hourly_rollups
+            (organization_id, bucket_start, model_id, request_count, tokens_total, error_count, cost_total)
+            select $1, hour, md5(model::text)::uuid, 4000000000000000000 + model, 5000000000000000000 + model,
+                   6000000000000000000 + model, 1234567890123.0001 + model
+            from generate_series('2024-01-01'::timestamptz, '2024-01-31 23:00', '1 hour') hour,
+                 generate_series(1, 75) model";
+        let added = self.stack.database.client.execute(statement, &[&org.id]).await.unwrap();
+        assert_eq!(added, 744 * 75);
+        org
+    }
+
+    /// The file's sums by SQL, as text, in the order of the columns, after the number of rows.
+    async fn sums(&self, org: Uuid, table: &str) -> Vec<String> {
+        let statement = format!(
+            "select array[count(*)::text, coalesce(sum(request_count), 0)::text, coalesce(sum(tokens_total), 0)::text,
+                          coalesce(sum(error_count), 0)::text, coalesce(sum(cost_total), 0)::numeric(38, 4)::text]
+             from {table} where organization_id = $1"
+        );
+        self.stack.database.client.query_one(&statement, &[&org]).await.unwrap().get(0)
+    }
+
+    /// Waits until all jobs of an organization have ended, with the help of the sweep, and checks everything that is
+    /// promised of them.
+    pub(crate) async fn end(&self, org: &Organization<'_>) -> Found {
+        let jobs: JobList = until("all jobs end", PATIENCE, async || {
+            let jobs: JobList = org.get("?limit=100").await.expect(200).json();
+            if jobs.items.iter().all(ExportJob::is_ended) {
+                return Ok(jobs);
+            }
+            lambda::sweep().await;
+            Err(jobs)
+        })
+        .await;
+        let mut found = Found::default();
+        for job in &jobs.items {
+            let stored = self.stack.jobs.get(OrgId::from(org.id), JobId::from(job.job_id)).await.unwrap().unwrap();
+            found.attempts = found.attempts.max(stored.fence);
+            match job.status.as_str() {
+                "succeeded" => {
+                    self.check_file(org, job).await;
+                    found.succeeded += 1;
+                }
+                "failed" => {
+                    let error = job.error.as_deref().expect("a failed job says why");
+                    assert!(error.contains("(code: ") && error.contains(". "), "{error}");
+                    found.failed += 1;
+                }
+                _ => found.expired += 1,
+            }
+        }
+        self.check_leftovers(org, &jobs).await;
+        found
+    }
+
+    async fn check_file(&self, org: &Organization<'_>, job: &ExportJob) {
+        let link = org.link(job.job_id).await;
+        let bytes = Answer::to(self.stack.api.get_url(&link)).await.expect(200).body;
+        let file = CsvFile::parse(&bytes);
+        let table = if job.granularity == "hourly" { Table::Hourly } else { Table::Daily };
+        let sums = file.sums();
+        let rows = file.rows.len();
+        let counts = [sums.request_count, sums.tokens_total, sums.error_count].map(|count| count.to_string());
+        let [requests, tokens, errors] = counts;
+        let cost = format!("{:.4}", sums.cost_total);
+        assert_eq!(self.sums(org.id, table.name()).await, [rows.to_string(), requests, tokens, errors, cost]);
+        assert_eq!((job.checksum.clone(), job.row_count), (Some(checksum(&bytes)), Some(rows as u64)));
+        assert!(sums == *job.totals.as_ref().expect("totals"), "{job:?}");
+    }
+
+    /// One object per succeeded job and nothing beside it; nothing counted as open.
+    async fn check_leftovers(&self, org: &Organization<'_>, jobs: &JobList) {
+        let objects = &self.stack.objects;
+        let expected: BTreeSet<String> = jobs
+            .items
+            .iter()
+            .filter(|job| job.status == "succeeded")
+            .map(|job| format!("analytics/exports/{}/{}.csv", org.id, job.job_id))
+            .collect();
+        let left = until("nothing is left over", Duration::from_secs(15), async || {
+            let keys: BTreeSet<String> =
+                objects.keys(&format!("analytics/exports/{}/", org.id)).await.into_iter().collect();
+            let mut staged = objects.keys(&format!("analytics/staging/{}/", org.id)).await;
+            for kind in ["exports", "staging"] {
+                staged.extend(objects.open_uploads(&format!("analytics/{kind}/{}/", org.id)).await);
+            }
+            let open = self.stack.jobs.open_jobs(OrgId::from(org.id)).await.unwrap();
+            if staged.is_empty() && keys == expected && open == 0 { Ok(()) } else { Err((keys, staged, open)) }
+        });
+        left.await;
+    }
+
+    /// The fencing token of a job: the number of its attempts so far.
+    pub(crate) async fn fence(&self, org: &Organization<'_>, job: Uuid) -> u64 {
+        self.stack.jobs.get(OrgId::from(org.id), JobId::from(job)).await.unwrap().unwrap().fence
+    }
+
+    /// The fencing token of the attempt that wrote a job's object.
+    pub(crate) async fn writer(&self, org: &Organization<'_>, job: Uuid) -> u64 {
+        let object = self.stack.objects.head(&format!("analytics/exports/{}/{job}.csv", org.id)).await;
+        object.metadata().and_then(|metadata| metadata.get("fence")?.parse().ok()).expect("an object names its attempt")
+    }
+
+    /// Changes attributes of a job's item past the product: time cannot be waited for.
+    pub(crate) async fn rewrite(
+        &self,
+        org: &Organization<'_>,
+        job: Uuid,
+        change: &str,
+        values: &[(&str, AttributeValue)],
+    ) {
+        let mut update = self
+            .stack
+            .dynamodb
+            .update_item()
+            .table_name(tests::stack::variable("JOBS_TABLE"))
+            .key("pk", AttributeValue::S(format!("ORG#{}", org.id)))
+            .key("sk", AttributeValue::S(format!("JOB#{job}")))
+            .update_expression(change);
+        if change.contains("#status") {
+            update = update.expression_attribute_names("#status", "status");
+        }
+        for (name, value) in values {
+            update = update.expression_attribute_values(*name, value.clone());
+        }
+        update.send().await.unwrap();
+    }
+}
+
+/// A request for the daily usage of January.
+pub(crate) fn daily() -> Value {
+    export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "daily")
+}
+
+/// A request for the hourly usage of January.
+pub(crate) fn hourly() -> Value {
+    export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "hourly")
+}
+
+/// A job's message.
+pub(crate) fn message(org: Uuid, job: Uuid) -> String {
+    json!({"type": "export.v1", "orgId": org, "jobId": job}).to_string()
+}
+
+impl Found {
+    /// These jobs succeeded, none failed, and no job took more than so many attempts.
+    pub(crate) fn expect(self, succeeded: u32, attempts: u64) -> Self {
+        assert_eq!((self.succeeded, self.failed, self.expired, self.attempts), (succeeded, 0, 0, attempts));
+        self
+    }
+
+    /// Adds what else there is to say.
+    pub(crate) fn note(self, note: impl Into<String>) -> Self {
+        Self { note: note.into(), ..self }
+    }
+}

@@ -1,0 +1,73 @@
+//! What the sweep does with what nobody works on.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_sqs::types::QueueAttributeName;
+use serde_json::json;
+use tests::poll::until;
+use uuid::Uuid;
+
+use crate::{
+    case::{Case, case},
+    lambda,
+    rule::Action,
+    scene::{Found, Scene, daily},
+};
+
+pub(crate) const CASES: &[Case] = &[
+    case!(unreadable_message, "a message that is none of ours"),
+    case!(worker_lost_in_every_attempt, "the lease of the fifth attempt runs out"),
+    case!(two_sweeps_at_once, "the queue is purged, and two sweeps run at once", alone = true),
+];
+
+async fn unreadable_message(scene: &Scene) -> Found {
+    let body = format!("{{\"type\":\"nonsense\",\"id\":\"{}\"}}", Uuid::new_v4());
+    scene.stack.queue.send(&body).await;
+    until("it is a dead letter", Duration::from_secs(120), async || {
+        scene.stack.queue.take_dead_letter(&body).await.ok_or(())
+    })
+    .await;
+    Found::default().note("it is a dead letter")
+}
+
+async fn worker_lost_in_every_attempt(scene: &Scene) -> Found {
+    let org = scene.small().await;
+    let id = org.id.to_string();
+    // The message is of no matter here.
+    let answer = json!({"MessageId": Uuid::new_v4(), "MD5OfMessageBody": "0".repeat(32)}).to_string();
+    let _lost = scene.proxies.add("api.sqs", &[&id, "SendMessage"], 1, Action::Answer(answer));
+    let job = org.create(&daily()).await.job_id;
+    let change = "set #status = :running, status_job = :key, fence = :fence, lease_until = :until, due_at = :due \
+                  remove resend_at";
+    let values = [
+        (":running", AttributeValue::S("running".to_owned())),
+        (":key", AttributeValue::S(format!("running#{job}"))),
+        (":fence", AttributeValue::N("5".to_owned())),
+        (":until", AttributeValue::S("2024-01-01T00:00:00Z".to_owned())),
+        (":due", AttributeValue::N("1704067200000".to_owned())),
+    ];
+    scene.rewrite(&org, job, change, &values).await;
+    let found = scene.end(&org).await;
+    assert_eq!((found.failed, found.attempts), (1, 5));
+    let error = org.show(job).await.error.unwrap_or_default();
+    assert!(error.contains("worker_lost"), "{error}");
+    found.note("failed with worker_lost")
+}
+
+async fn two_sweeps_at_once(scene: &Scene) -> Found {
+    let (org, queue) = (scene.small().await, &scene.stack.queue);
+    lambda::deliver(false).await;
+    for _ in 0..5 {
+        org.create(&daily()).await;
+    }
+    queue.client.purge_queue().queue_url(&queue.url).send().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let (one, other) = tokio::join!(lambda::sweep(), lambda::sweep());
+    let attributes = queue.attributes(&queue.url).await;
+    let messages = attributes.get(&QueueAttributeName::ApproximateNumberOfMessages).cloned();
+    lambda::deliver(true).await;
+    assert_eq!((one.resent + other.resent, one.errors + other.errors), (5, 0), "{one:?} {other:?}");
+    assert_eq!(messages.as_deref(), Some("5"), "each message is sent once");
+    scene.end(&org).await.expect(5, 1).note(format!("they sent {} and {}", one.resent, other.resent))
+}
