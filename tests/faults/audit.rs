@@ -18,7 +18,7 @@ pub(crate) const CASES: &[Case] = &[
 async fn expired_and_audited(scene: &Scene) -> Found {
     let org = scene.small().await;
     let job = org.create(&daily()).await.job_id;
-    scene.end(&org).await.expect(1, 1);
+    scene.end(&org).await.expect(1, 1..=1);
     org.link(job).await;
 
     let completed = Timestamp::now().checked_sub((91 * 24).hours()).unwrap();
@@ -59,7 +59,7 @@ async fn expired_and_audited(scene: &Scene) -> Found {
 async fn cross_organization_access_recorded(scene: &Scene) -> Found {
     let org = scene.small().await;
     let job = org.create(&daily()).await.job_id;
-    let found = scene.end(&org).await.expect(1, 1);
+    let found = scene.end(&org).await.expect(1, 1..=1);
     let outsider = scene.stack.issuer.token("operator", &[Uuid::new_v4()], "platform-admin");
     scene.stack.api.get(&org.path(&format!("/{job}")), &outsider).await.expect(200);
     let stranger = scene.stack.issuer.token("stranger", &[Uuid::new_v4()], "admin");

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::json;
-use tests::{poll::until, stack::variable};
-use uuid::Uuid;
+use tests::poll::until;
 
 use crate::{
     case::{Case, case},
@@ -19,6 +17,7 @@ pub(crate) const CASES: &[Case] = &[
         database_fails_for_good_then_redriven,
         "the connection is cut in every attempt; then the dead letter is redriven"
     ),
+    case!(time_runs_out_in_the_last_attempt, "the rows stop coming in the last attempt", alone = true),
     case!(connection_cut_in_mid_row, "the connection is cut after 1,000,001 bytes of rows"),
     case!(statement_runs_out_of_time, "the rollups are locked for longer than an attempt may take", alone = true),
     case!(database_stopped_and_started, "PostgreSQL stopped in mid-export, and started a second later", alone = true),
@@ -28,7 +27,22 @@ async fn connection_cut_in_mid_row(scene: &Scene) -> Found {
     let org = scene.large().await;
     let _cut = scene.proxies.add_query(org.id, 1, Action::Cut(1_000_001));
     org.create(&hourly()).await;
-    scene.end(&org).await.expect(1, 2)
+    scene.end(&org).await.expect(1, 2..)
+}
+
+async fn time_runs_out_in_the_last_attempt(scene: &Scene) -> Found {
+    let org = scene.small().await;
+    let id = org.id.to_string();
+    let _rows = scene.proxies.add_query(org.id, 1, Action::Stall(0));
+    let _lost = scene.proxies.add("api.sqs", &[&id, "SendMessage"], 1, Action::lost_message());
+    let job = org.create(&daily()).await;
+    let returned = lambda::deliver_by_hand(&message(org.id, job.job_id), 5, Timestamp::now()).await;
+    assert_eq!(returned, 1, "the message goes to the dead-letter queue");
+    let found = scene.end(&org).await;
+    assert_eq!((found.failed, found.attempts), (1, 1));
+    let error = org.show(job.job_id).await.error.unwrap_or_default();
+    assert!(error.contains("took_too_long"), "{error}");
+    found.note("failed with took_too_long")
 }
 
 async fn database_stopped_and_started(scene: &Scene) -> Found {
@@ -39,8 +53,8 @@ async fn database_stopped_and_started(scene: &Scene) -> Found {
     postgres::restart().await;
     rows.release().await;
     let scene = Scene { stack: tests::Stack::from_env().await, proxies: scene.proxies };
-    let found = scene.end(&org).await.expect(1, 2);
-    assert_eq!(scene.writer(&org, job.job_id).await, 2);
+    let found = scene.end(&org).await.expect(1, 2..);
+    assert_eq!(scene.writer(&org, job.job_id).await, found.attempts);
     found
 }
 
@@ -54,7 +68,7 @@ async fn statement_runs_out_of_time(scene: &Scene) -> Found {
     })
     .await;
     scene.stack.database.client.batch_execute("commit").await.unwrap();
-    scene.end(&org).await.expect(1, 2)
+    scene.end(&org).await.expect(1, 2..)
 }
 
 async fn database_fails_for_good_then_redriven(scene: &Scene) -> Found {
@@ -71,12 +85,7 @@ async fn database_fails_for_good_then_redriven(scene: &Scene) -> Found {
 
     // A duplicate from before the failure comes late: the job stays as it is.
     let body = message(org.id, job.job_id);
-    let record = json!({
-        "messageId": Uuid::new_v4(), "receiptHandle": Uuid::new_v4(), "body": body, "eventSource": "aws:sqs",
-        "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": sent.as_millisecond().to_string()},
-    });
-    let answer = lambda::invoke(&variable("WORKER_FUNCTION"), &json!({"Records": [record]})).await;
-    assert_eq!(answer, json!({"batchItemFailures": []}), "the duplicate is done with");
+    assert_eq!(lambda::deliver_by_hand(&body, 1, sent).await, 0, "the duplicate is done with");
     assert_eq!(scene.fence(&org, job.job_id).await, failed.attempts);
     assert_eq!(org.show(job.job_id).await.status, "failed");
 
@@ -95,6 +104,6 @@ async fn database_fails_for_good_then_redriven(scene: &Scene) -> Found {
     scene
         .end(&org)
         .await
-        .expect(1, failed.attempts + 1)
+        .expect(1, failed.attempts + 1..)
         .note("failed with usage_unavailable; a late duplicate left it; the redrive succeeded")
 }

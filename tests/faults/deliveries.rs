@@ -24,7 +24,7 @@ async fn every_message_twice(scene: &Scene) -> Found {
         let job = org.create(&daily()).await;
         scene.stack.queue.send(&message(org.id, job.job_id)).await;
     }
-    scene.end(&org).await.expect(6, 1)
+    scene.end(&org).await.expect(6, 1..=1)
 }
 
 async fn two_workers_at_once(scene: &Scene) -> Found {
@@ -38,7 +38,7 @@ async fn two_workers_at_once(scene: &Scene) -> Found {
     assert_eq!(processes.len(), 2, "the claims are of two workers");
     let statuses: BTreeSet<u16> = join_all(claims.map(crate::rule::Held::release)).await.into_iter().collect();
     assert_eq!(statuses, [200, 400].into(), "one claim is granted, one refused");
-    scene.end(&org).await.expect(1, 1)
+    scene.end(&org).await.expect(1, 1..=1)
 }
 
 async fn late_file(scene: &Scene) -> Found {
@@ -47,7 +47,7 @@ async fn late_file(scene: &Scene) -> Found {
     let mut files = scene.proxies.add("worker.s3", &["PUT /", &path], 1, Action::Hold);
     let job = org.create(&daily()).await;
     let file = files.held().await;
-    let found = scene.end(&org).await.expect(1, 2);
+    let found = scene.end(&org).await.expect(1, 2..=2);
     assert_eq!(file.release().await, 412, "the store refuses it");
     assert_eq!(scene.writer(&org, job.job_id).await, 2);
     scene.end(&org).await;
@@ -60,10 +60,10 @@ async fn late_copy(scene: &Scene) -> Found {
     let mut ends = scene.proxies.add("worker.s3", &["POST /", &path, "<CompleteMultipartUpload"], 1, Action::Hold);
     let job = org.create(&hourly()).await;
     let end = ends.held().await;
-    let found = scene.end(&org).await.expect(1, 2);
+    let found = scene.end(&org).await.expect(1, 2..);
     let status = end.release().await;
     assert!(matches!(status, 404 | 412), "{status}");
-    assert_eq!(scene.writer(&org, job.job_id).await, 2);
+    assert_eq!(scene.writer(&org, job.job_id).await, found.attempts);
     scene.end(&org).await;
     found
 }
@@ -74,7 +74,7 @@ async fn late_completion(scene: &Scene) -> Found {
     let mut ends = scene.proxies.add("worker.dynamodb", &[&id, "succeeded#"], 1, Action::Hold);
     let job = org.create(&daily()).await;
     let end = ends.held().await;
-    let found = scene.end(&org).await.expect(1, 2);
+    let found = scene.end(&org).await.expect(1, 2..=2);
     let before = org.show(job.job_id).await;
     assert_eq!(end.release().await, 400, "the table refuses it");
     assert_eq!(org.show(job.job_id).await, before);

@@ -7,10 +7,12 @@ use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SigningSettings, sign},
     sign::v4::SigningParams,
 };
+use jiff::Timestamp;
 use reqwest::{Client, Method};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tests::{Answer, poll::until, stack::variable};
+use uuid::Uuid;
 
 /// What a sweep says it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -43,6 +45,19 @@ pub(crate) async fn invoke(function: &str, event: &Value) -> Value {
         }
     })
     .await
+}
+
+/// Delivers a message to the worker past the queue, as received so often and sent at that time. Gives how many messages
+/// the worker returned.
+pub(crate) async fn deliver_by_hand(body: &str, receives: u32, sent: Timestamp) -> usize {
+    let record = json!({
+        "messageId": Uuid::new_v4(), "receiptHandle": Uuid::new_v4(), "body": body, "eventSource": "aws:sqs",
+        "attributes": {
+            "ApproximateReceiveCount": receives.to_string(), "SentTimestamp": sent.as_millisecond().to_string(),
+        },
+    });
+    let answer = invoke(&variable("WORKER_FUNCTION"), &json!({"Records": [record]})).await;
+    answer["batchItemFailures"].as_array().expect("a partial batch response").len()
 }
 
 /// Stops or starts the delivery of messages to the worker.

@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
 use crate::process;
 
@@ -32,6 +34,14 @@ pub(crate) enum Action {
     Cut(usize),
     /// The answer waits after this many bytes until the test says what becomes of it.
     Stall(usize),
+}
+
+impl Action {
+    /// A queue that takes a message and loses it.
+    pub(crate) fn lost_message() -> Self {
+        let answer = json!({"MessageId": Uuid::new_v4(), "MD5OfMessageBody": "0".repeat(32)});
+        Self::Answer(answer.to_string())
+    }
 }
 
 /// A request that waits.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
-use serde_json::json;
 use tests::poll::until;
 use uuid::Uuid;
 
@@ -35,8 +34,7 @@ async fn worker_lost_in_every_attempt(scene: &Scene) -> Found {
     let org = scene.small().await;
     let id = org.id.to_string();
     // The message is of no matter here.
-    let answer = json!({"MessageId": Uuid::new_v4(), "MD5OfMessageBody": "0".repeat(32)}).to_string();
-    let _lost = scene.proxies.add("api.sqs", &[&id, "SendMessage"], 1, Action::Answer(answer));
+    let _lost = scene.proxies.add("api.sqs", &[&id, "SendMessage"], 1, Action::lost_message());
     let job = org.create(&daily()).await.job_id;
     let change = "set #status = :running, status_job = :key, fence = :fence, lease_until = :until, due_at = :due \
                   remove resend_at";
@@ -69,5 +67,5 @@ async fn two_sweeps_at_once(scene: &Scene) -> Found {
     lambda::deliver(true).await;
     assert_eq!((one.resent + other.resent, one.errors + other.errors), (5, 0), "{one:?} {other:?}");
     assert_eq!(messages.as_deref(), Some("5"), "each message is sent once");
-    scene.end(&org).await.expect(5, 1).note(format!("they sent {} and {}", one.resent, other.resent))
+    scene.end(&org).await.expect(5, 1..=1).note(format!("they sent {} and {}", one.resent, other.resent))
 }

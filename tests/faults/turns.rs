@@ -25,9 +25,15 @@ async fn sixty_jobs_of_three_organizations(scene: &Scene) -> Found {
     let orgs = [scene.small().await, scene.small().await, scene.small().await];
     let claims = scene.proxies.add("worker.dynamodb", &["TransactWriteItems", "running#"], 0, Action::Watch);
     let ends = scene.proxies.add("worker.dynamodb", &["TransactWriteItems", "succeeded#"], 0, Action::Watch);
+    let sent = scene.proxies.add("api.sqs", &["SendMessage"], 0, Action::Watch);
     lambda::deliver(false).await;
     for org in &orgs {
         join_all((0..20).map(async |_| org.create(&daily()).await)).await;
+    }
+    // By its group SQS lets organizations take turns. The emulator does not: it delivers in the order of arrival.
+    for (_, message) in sent.requests() {
+        let grouped = |id: uuid::Uuid| message.contains(&format!("\"MessageGroupId\":\"{id}\""));
+        assert!(orgs.iter().any(|org| grouped(org.id)), "{message}");
     }
     let start = Instant::now();
     lambda::deliver(true).await;
@@ -58,7 +64,7 @@ async fn sixty_jobs_of_three_organizations(scene: &Scene) -> Found {
         turns.values().map(|(first, last)| format!("{:.1}–{:.1}", first.as_secs_f64(), last.as_secs_f64())).collect();
     let mut found = Found::default();
     for org in &orgs {
-        let own = scene.end(org).await.expect(20, 1);
+        let own = scene.end(org).await.expect(20, 1..=1);
         found.succeeded += own.succeeded;
         found.attempts = found.attempts.max(own.attempts);
     }
