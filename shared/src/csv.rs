@@ -17,8 +17,7 @@ use crate::{
 };
 
 /// The first line.
-pub const HEADER: &[u8] =
-    b"bucket_start,organization_id,model_id,request_count,tokens_total,error_count,cost_total\n";
+pub const HEADER: &[u8] = b"bucket_start,organization_id,model_id,request_count,tokens_total,error_count,cost_total\n";
 
 /// The size at which a [`Chunk`] is full. It stays in a core's cache on its way from here to the checksum and the upload.
 pub const CHUNK: usize = 256 << 10;
