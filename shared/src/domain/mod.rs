@@ -9,6 +9,7 @@ pub mod idempotency;
 pub mod job;
 #[cfg(test)]
 mod model;
+pub mod progress;
 pub mod range;
 pub mod request;
 pub mod status;
@@ -22,8 +23,9 @@ pub use granularity::Granularity;
 pub use id::{JobId, ModelId, OrgId};
 pub use idempotency::IdempotencyKey;
 pub use job::{Claim, ClaimRefused, ClaimedJob, Job, State, Swept};
+pub use progress::Progress;
 pub use range::TimeRange;
 pub use request::ExportRequest;
 pub use status::Status;
 pub use subject::Subject;
-pub use usage::{Totals, UsageRow};
+pub use usage::Totals;
