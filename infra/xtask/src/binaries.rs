@@ -18,11 +18,11 @@ use crate::{
 /// Paths of programs by name.
 pub(crate) type Binaries = BTreeMap<String, PathBuf>;
 
-/// Builds all programs of the workspace. Cargo shows its own progress.
+/// Builds all programs of the workspace but the one that measures. Cargo shows its own progress.
 ///
 /// Always the whole workspace: another selection would choose other features, and compile dependencies again.
 pub(crate) fn build(checkout: &Checkout) -> Result<Binaries> {
-    cargo_build(checkout, &["--workspace", "--bins"])
+    cargo_build(checkout, &["--workspace", "--bins", "--exclude", "bench"])
 }
 
 /// Builds the functions and what measures them, as they are deployed: with the release profile.
