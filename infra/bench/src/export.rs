@@ -10,22 +10,24 @@ use crate::{
     plan::Plan,
     progress::Step,
     report::{Section, Table, count, goal},
-    stack::{Cost, Stack},
+    stack::{Cost, Stack, variable},
     statistics::Sample,
 };
 
 /// The ways that are compared, in the order of the table.
-const PATHS: [&str; 5] = [
+const PATHS: [&str; 6] = [
     "psql \\copy | sha256sum",
     "naive: query rows, csv, rust_decimal",
-    "engine, discarding sink",
+    "engine, 1 connection, discarding sink",
+    "engine, default connections, discarding sink",
     "worker, upload to the emulator",
     "server: COPY (FORMAT binary) to /dev/null",
 ];
 const PSQL: usize = 0;
 const ENGINE: usize = 2;
-const WORKER: usize = 3;
-const SERVER: usize = 4;
+const PARALLEL: usize = 3;
+const WORKER: usize = 4;
+const SERVER: usize = 5;
 
 /// What one path took, and whose CPU.
 #[derive(Default)]
@@ -37,6 +39,7 @@ struct Measured {
 pub(crate) fn measure(stack: &Stack, plan: &Plan, dataset: &Dataset) -> Result<Section> {
     let organization = dataset.of(plan.export_rows())?;
     let rounds = plan.export_rounds();
+    let connections = variable("EXPORT_CONNECTIONS")?.parse()?;
     let (mut api, mut worker) = (stack.start("api")?, stack.start("worker")?);
     let mut measured: [Measured; PATHS.len()] = Default::default();
     let mut cost = Cost::default();
@@ -51,7 +54,8 @@ pub(crate) fn measure(stack: &Stack, plan: &Plan, dataset: &Dataset) -> Result<S
             let mut took = None;
             let checksum = match path {
                 PSQL => Some(paths::psql(&organization)?),
-                ENGINE => Some(paths::engine(stack, &organization)?),
+                ENGINE => Some(paths::engine(stack, &organization, 1)?),
+                PARALLEL => Some(paths::engine(stack, &organization, connections)?),
                 WORKER => {
                     let export = stack.export(&mut api, &mut worker, organization.id, &organization.hourly()?)?;
                     took = Some(export.took);
@@ -92,6 +96,7 @@ fn section(
         let bound = 1.0 / wall.speed_up_from(&measured[SERVER].wall);
         let goal = match path {
             ENGINE => format!("{}, {}", goal("≥ 2.5 psql", ratio >= 2.5), goal("≤ 1.6 server", bound <= 1.6)),
+            PARALLEL => format!("{}, {}", goal("≥ 4 psql", ratio >= 4.0), goal("≤ 1.6 server", bound <= 1.6)),
             _ => String::new(),
         };
         table.row([

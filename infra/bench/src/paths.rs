@@ -4,7 +4,7 @@
 use std::{
     io::{self, Write},
     process::Command,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -12,7 +12,7 @@ use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use sha2::{Digest as _, Sha256};
-use shared::csv::{CsvWriter, HEADER};
+use shared::export::{CsvFile, Settings};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -20,6 +20,9 @@ use crate::{
     dataset::Organization,
     stack::{Stack, variable},
 };
+
+/// The columns.
+const HEADER: &str = "bucket_start,organization_id,model_id,request_count,tokens_total,error_count,cost_total";
 
 /// What a user without this project would do.
 pub(crate) fn psql(organization: &Organization) -> Result<String> {
@@ -50,22 +53,14 @@ pub(crate) fn server(stack: &Stack, organization: &Organization) -> Result<()> {
     stack.runtime.block_on(async { Ok(stack.database.client().await?.batch_execute(&copy).await?) })
 }
 
-/// The engine, to a sink that discards everything.
-pub(crate) fn engine(stack: &Stack, organization: &Organization) -> Result<String> {
+/// The engine over so many connections, to a sink that discards everything.
+pub(crate) fn engine(stack: &Stack, organization: &Organization, connections: usize) -> Result<String> {
     let (org, request) = organization.request()?;
+    let settings = Settings { connections, limit: Duration::from_secs(300) };
     stack.runtime.block_on(async {
-        let client = stack.database.client().await?;
-        let limit = std::time::Duration::from_secs(300);
-        let rows = shared::rollups::rows(&client, org, &request, limit).await?;
-        let mut rows = std::pin::pin!(rows);
-        let mut csv = CsvWriter::new(org)?;
-        while let Some(row) = rows.try_next().await? {
-            csv.write(&row)?;
-            if csv.ready() >= 256 << 10 {
-                drop(csv.take()?);
-            }
-        }
-        Ok(csv.finish()?.1.checksum)
+        let mut file = CsvFile::open(&stack.database, org, &request, settings).await?;
+        while file.next().await?.is_some() {}
+        Ok(file.finish(&stack.database).await?.checksum)
     })
 }
 
@@ -79,7 +74,7 @@ pub(crate) fn naive(stack: &Stack, organization: &Organization) -> Result<String
     );
     let id = organization.id.to_string();
     let mut csv = csv::WriterBuilder::new().terminator(csv::Terminator::Any(b'\n')).from_writer(Hash::default());
-    csv.write_record(HEADER)?;
+    csv.write_record(HEADER.split(','))?;
     stack.runtime.block_on(async {
         let client = stack.database.client().await?;
         let mut rows = std::pin::pin!(client.query_raw(&query, std::iter::empty::<i32>()).await?);
