@@ -8,7 +8,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use aws_config::BehaviorVersion;
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 use serde_json::{Value, json};
 use shared::database::Database;
@@ -90,8 +89,8 @@ impl Stack {
     /// Connects to the stack.
     pub(crate) fn from_env() -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let sdk = runtime.block_on(aws_config::load_defaults(BehaviorVersion::latest()));
-        // Only the emulator's own host name for a bucket would need to resolve.
+        let sdk = shared::aws::sdk_config()?;
+        // A bucket is no host name that resolves here.
         let objects = aws_sdk_s3::config::Builder::from(&sdk).force_path_style(true).build();
         let queue = aws_sdk_sqs::Client::new(&sdk).create_queue().queue_name("bench").send();
         let queue_url = runtime.block_on(queue)?.queue_url.context("a queue without an address")?;
