@@ -17,8 +17,7 @@ use crate::{
 };
 
 /// The first line.
-pub const HEADER: &[u8] =
-    b"bucket_start,organization_id,model_id,request_count,tokens_total,error_count,cost_total\n";
+pub const HEADER: &[u8] = b"bucket_start,organization_id,model_id,request_count,tokens_total,error_count,cost_total\n";
 
 /// The size at which a [`Chunk`] is full. It stays in a core's cache on its way from here to the checksum and the upload.
 pub const CHUNK: usize = 256 << 10;
@@ -326,14 +325,14 @@ mod tests {
         let rows = [
             row(BUCKET, Some(&MODEL), [1000, 100_000, 5], 105_000),
             row(BUCKET + DAY, Some(&MODEL), [1100, 110_000, 6], 115_500),
-            row(BUCKET + DAY, None, [0, -1, i128::MAX], -32_500),
+            row(BUCKET + DAY, None, [0, -1, 1 << 64], -32_500),
         ];
         let chunk = write(&rows).unwrap();
         assert_eq!(
             std::str::from_utf8(chunk.bytes()).unwrap(),
             "2024-01-01T00:00:00Z,123e4567-e89b-12d3-a456-426614174000,550e8400-e29b-41d4-a716-446655440000,1000,100000,5,10.5000\n\
              2024-01-02T00:00:00Z,123e4567-e89b-12d3-a456-426614174000,550e8400-e29b-41d4-a716-446655440000,1100,110000,6,11.5500\n\
-             2024-01-02T00:00:00Z,123e4567-e89b-12d3-a456-426614174000,,0,-1,170141183460469231731687303715884105727,-3.2500\n"
+             2024-01-02T00:00:00Z,123e4567-e89b-12d3-a456-426614174000,,0,-1,18446744073709551616,-3.2500\n"
         );
         assert_eq!((chunk.sums().rows, chunk.sums().cost_total), (3, 188_000));
         assert_eq!(chunk.last_bucket(), "2024-01-02T00:00:00Z".parse().unwrap());
@@ -359,7 +358,8 @@ mod tests {
 
     #[test]
     fn the_longest_line_there_is_fits() {
-        let (last, first) = (Timestamp::MAX.as_microsecond(), Timestamp::MIN.as_microsecond() + 1);
+        let microsecond = |second: i64| second * 1_000_000 + 999_999;
+        let (last, first) = (microsecond(Timestamp::MAX.as_second() - 1), microsecond(Timestamp::MIN.as_second()));
         for bucket in [last, first] {
             let longest = row(bucket - POSTGRES_EPOCH, Some(&MODEL), [i128::MIN; 3], i128::MIN);
             let chunk = write(&[longest]).unwrap();

@@ -122,7 +122,14 @@ impl Database {
     /// # Errors
     /// When a variable is missing or unusable. The error does not hold the URL.
     pub fn from_env(application: &str) -> Result<Self, ConfigError> {
-        let mut config: Config = config::parsed("DATABASE_URL", "a PostgreSQL connection URL")?;
+        Self::new(config::parsed("DATABASE_URL", "a PostgreSQL connection URL")?, application)
+    }
+
+    /// The database of a configuration, with what every connection of ours has; see [`from_env`](Self::from_env).
+    ///
+    /// # Errors
+    /// When `PGSSLROOTCERT` is unusable.
+    pub fn new(mut config: Config, application: &str) -> Result<Self, ConfigError> {
         // Dates become instants at midnight UTC, whatever the server's own zone is.
         let options = [config.get_options().unwrap_or_default(), "-c timezone=UTC"].join(" ");
         config

@@ -14,6 +14,7 @@ mod bad_requests;
 mod delivery;
 mod deployment;
 mod download;
+mod engine;
 mod events;
 mod files;
 mod guide;

@@ -1,8 +1,6 @@
 //! Why an attempt at a job failed: in full for the log, and as the [`Failure`] that its user reads.
 
-use shared::{
-    copy::CopyError, database::DatabaseError, domain::Failure, export::ExportError, rollups::RollupError,
-};
+use shared::{copy::CopyError, database::DatabaseError, domain::Failure, export::ExportError, rollups::RollupError};
 
 /// Why an attempt did not succeed.
 #[derive(Debug, thiserror::Error)]

@@ -12,7 +12,7 @@ const LOCK: i64 = 0x006d_6967_7261_7465;
 async fn main() -> Result<()> {
     let mut client = Database::from_env("analytics-exports-migrate")?.connect().await?;
     client.execute("select pg_advisory_lock($1)", &[&LOCK]).await.context("could not take the migration lock")?;
-    let report = migrations::runner().run_async(&mut client).await.context("a migration failed and was undone")?;
+    let report = migrations::runner().run_async(&mut *client).await.context("a migration failed and was undone")?;
     for migration in report.applied_migrations() {
         eprintln!("applied {migration}");
     }

@@ -36,7 +36,9 @@ mod tests {
     fn progress_is_by_time() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let range = TimeRange::new(at(1000), at(3000)).unwrap();
-        for (reached, thousandths) in [(0, 0), (1000, 0), (1001, 0), (2000, 500), (2999, 999), (3000, 1000), (9999, 1000)] {
+        for (reached, thousandths) in
+            [(0, 0), (1000, 0), (1001, 0), (2000, 500), (2999, 999), (3000, 1000), (9999, 1000)]
+        {
             assert_eq!(Progress::new(1, 2, range, at(reached)).thousandths, thousandths, "{reached}");
         }
     }

@@ -177,7 +177,9 @@ impl JobsTable {
             .expression_attribute_values(":fence", AttributeValue::N(job.fence.to_string()));
         match request.send().await {
             Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) => {
+            Err(error)
+                if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) =>
+            {
                 Err(FinishError::LostClaim)
             }
             Err(error) => Err(JobsError::table("note a job's progress", error).into()),

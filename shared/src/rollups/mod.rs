@@ -13,10 +13,13 @@ mod slices;
 
 pub use read::{Lines, Settings};
 
+use tokio_postgres::Client;
+
 use crate::{
     copy::CopyError,
     csv::CsvError,
     database::DatabaseError,
+    domain::{ExportRequest, OrgId},
 };
 
 /// Why usage could not be read.
@@ -48,4 +51,14 @@ impl From<tokio_postgres::Error> for RollupError {
     fn from(error: tokio_postgres::Error) -> Self {
         Self::Database(error.into())
     }
+}
+
+/// The query of all rows of an export, for those who want to see its plan.
+///
+/// # Errors
+/// When the database does not answer, or has no such tables.
+pub async fn select(client: &Client, org: OrgId, request: &ExportRequest) -> Result<String, RollupError> {
+    let (query, whole) = (query::Query::new(org, request), slices::Slice::of(request.range));
+    let (columns, _) = query.describe(client, whole).await?;
+    Ok(query.select(&columns, whole))
 }

@@ -76,6 +76,11 @@ impl Query {
 
     /// The statement that sends the rows of a slice.
     pub(super) fn copy(&self, columns: &Columns, slice: Slice) -> String {
+        format!("copy ({}) to stdout (format binary)", self.select(columns, slice))
+    }
+
+    /// The query of the rows of a slice.
+    pub(super) fn select(&self, columns: &Columns, slice: Slice) -> String {
         let (select, table) = (&columns.select, self.table);
         let rest = match self.monthly {
             false => self.ordered(slice),
@@ -85,7 +90,7 @@ impl Query {
                 within(slice)
             ),
         };
-        format!("copy (select {select} from {table} r {rest}) to stdout (format binary)")
+        format!("select {select} from {table} r {rest}")
     }
 
     /// In the order of the index and of the file: neither casts, since an index knows nothing of casts.

@@ -124,10 +124,8 @@ impl Lines {
         let ((), (columns, estimate)) =
             tokio::try_join!(async { Ok(connection.batch_execute(&begin).await?) }, described)?;
 
-        let cut = settings.connections > 1
-            && query.can_be_cut()
-            && !estimate.scans_table
-            && estimate.rows >= WORTH_CUTTING;
+        let cut =
+            settings.connections > 1 && query.can_be_cut() && !estimate.scans_table && estimate.rows >= WORTH_CUTTING;
         let (slices, helpers) = match cut {
             true => (Slices::many(range, request.granularity, estimate.rows), settings.connections - 1),
             false => (Slices::one(range), 0),
