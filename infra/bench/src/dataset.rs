@@ -112,7 +112,9 @@ impl Dataset {
         // What autovacuum does in its time: without it no index-only scan is one.
         step.borrow_mut().0.at("vacuum");
         let client = stack.database.connect().await?;
-        client.batch_execute("vacuum (freeze, analyze) analytics_hourly_rollups; checkpoint").await?;
+        // Each by itself: neither can run in the transaction that several together are.
+        client.batch_execute("vacuum (freeze, analyze) analytics_hourly_rollups").await?;
+        client.batch_execute("checkpoint").await?;
         let (step, done) = step.into_inner();
         step.done(&format!("{} organizations, {} rows", self.hourly.len(), count(done)));
         Ok(())
