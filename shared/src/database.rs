@@ -2,11 +2,11 @@
 
 use std::{
     ops::{Deref, DerefMut},
-    sync::{Arc, Once},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::CertificateDer;
 use tokio::{sync::Mutex, task::JoinHandle, time::timeout};
 use tokio_postgres::{Client, Config, error::SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -14,6 +14,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::{
     config::{self, ConfigError},
     log::Causes,
+    tls,
 };
 
 /// How long a connection may take to come up, and a kept one to answer.
@@ -32,7 +33,9 @@ pub struct Database {
 #[derive(Clone)]
 pub struct Connector {
     config: Config,
-    tls: MakeRustlsConnect,
+    more_roots: Vec<CertificateDer<'static>>,
+    /// Made when it is first needed.
+    tls: Arc<OnceLock<MakeRustlsConnect>>,
 }
 
 /// A connection. When it is dropped it is gone at once, also on the server, with whatever it was doing.
@@ -135,7 +138,7 @@ impl Database {
             .keepalives_idle(Duration::from_secs(30))
             .tcp_user_timeout(Duration::from_secs(30))
             .options(options);
-        let connector = Connector { config, tls: MakeRustlsConnect::new(tls_config()?) };
+        let connector = Connector { config, more_roots: more_roots()?, tls: Arc::default() };
         Ok(Self { connector, kept: Mutex::new(None) })
     }
 
@@ -210,7 +213,8 @@ impl Connector {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn connect(&self) -> Result<Connection, DatabaseError> {
-        let connecting = self.config.connect(self.tls.clone());
+        let tls = self.tls.get_or_init(|| MakeRustlsConnect::new(tls::client_config(&self.more_roots)));
+        let connecting = self.config.connect(tls.clone());
         let (client, connection) = timeout(PATIENCE, connecting).await.map_err(|_| DatabaseError::Silent)??;
         let driver = tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -221,30 +225,14 @@ impl Connector {
     }
 }
 
-/// TLS with the system's roots and those of `PGSSLROOTCERT`, by the process-wide crypto provider.
-fn tls_config() -> Result<ClientConfig, ConfigError> {
-    install_crypto();
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(path) = config::optional("PGSSLROOTCERT") {
-        let invalid =
-            ConfigError::Invalid { name: "PGSSLROOTCERT", expected: "the path of a PEM file of certificates" };
-        let certificates = rustls_native_certs::load_certs_from_paths(Some(path.as_ref()), None).certs;
-        if certificates.is_empty() {
-            return Err(invalid);
-        }
-        roots.add_parsable_certificates(certificates);
+/// The certificates in the PEM file named by `PGSSLROOTCERT`, if that is set.
+fn more_roots() -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    let Some(path) = config::optional("PGSSLROOTCERT") else { return Ok(Vec::new()) };
+    let certificates = rustls_native_certs::load_certs_from_paths(Some(path.as_ref()), None).certs;
+    match certificates.is_empty() {
+        true => Err(ConfigError::Invalid { name: "PGSSLROOTCERT", expected: "the path of a PEM file of certificates" }),
+        false => Ok(certificates),
     }
-    Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
-}
-
-/// Makes aws-lc the crypto provider of every rustls user in the process, once.
-pub(crate) fn install_crypto() {
-    static INSTALLED: Once = Once::new();
-    INSTALLED.call_once(|| {
-        // Fails only when one is installed already, which is as good.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    });
 }
 
 impl std::fmt::Debug for Connector {

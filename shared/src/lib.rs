@@ -5,6 +5,7 @@
 //! thing that matters here: rollups in, a file out.
 
 pub mod auth;
+pub mod aws;
 pub mod config;
 pub mod copy;
 pub mod csv;
@@ -16,3 +17,4 @@ pub mod log;
 pub mod objects;
 pub mod queue;
 pub mod rollups;
+mod tls;

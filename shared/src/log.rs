@@ -1,6 +1,24 @@
-//! How errors are written to the log.
+//! The log, and how errors are written to it.
 
-use std::{error::Error, fmt};
+use std::{env, error::Error, fmt};
+
+use tracing::level_filters::LevelFilter;
+
+/// Writes the log to stdout from now on, as the function's `LoggingConfig` says: Lambda passes it on in
+/// `AWS_LAMBDA_LOG_LEVEL`, `INFO` unless set, and `AWS_LAMBDA_LOG_FORMAT`, text unless `JSON`.
+///
+/// What the Lambda runtime brings along does the same, and compiles in a whole engine of regular expressions for filters
+/// that no function has.
+pub fn init() {
+    let variable = |name| env::var(name).unwrap_or_default();
+    let level = variable("AWS_LAMBDA_LOG_LEVEL").parse().unwrap_or(LevelFilter::INFO);
+    // Lambda adds the time.
+    let log = tracing_subscriber::fmt().with_target(false).without_time().with_max_level(level);
+    match variable("AWS_LAMBDA_LOG_FORMAT").eq_ignore_ascii_case("json") {
+        true => log.json().init(),
+        false => log.init(),
+    }
+}
 
 /// An error with all its causes, in one line: `could not store the file: could not put object …: …`.
 ///

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use shared::{
+    aws,
     auth::Verifier,
     config::{self, ConfigError},
     database::Database,
@@ -34,8 +34,8 @@ impl Context {
     /// - `EXPORTS_QUEUE_URL`: the queue that the worker reads;
     /// - `OPEN_JOBS_CAP`: how many unfinished jobs an organization may have;
     /// - `RESEND_AFTER_SECONDS`: after how long the sweep gives a job's message up for lost.
-    pub(crate) async fn from_env() -> Result<Self, ConfigError> {
-        let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    pub(crate) fn from_env() -> Result<Self, ConfigError> {
+        let sdk = aws::sdk_config()?;
         Ok(Self {
             verifier: Verifier::from_env()?,
             jobs: JobsTable::new(aws_sdk_dynamodb::Client::new(&sdk), config::required("JOBS_TABLE")?),

@@ -10,11 +10,11 @@ mod scope;
 mod status;
 
 use context::Context;
-use lambda_http::{Error, run, tracing};
+use lambda_http::{Error, run};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    tracing::init_default_subscriber();
-    let context = Context::from_env().await?;
+    shared::log::init();
+    let context = Context::from_env()?;
     run(router::router(context)).await
 }

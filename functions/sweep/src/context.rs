@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use shared::{
+    aws,
     config::{self, ConfigError},
     jobs::JobsTable,
     queue::ExportQueue,
@@ -30,8 +30,8 @@ impl Context {
     /// - `SWEEP_SECONDS`: how long one sweep may take, less than the function's timeout;
     /// - `RESEND_AFTER_SECONDS`: after how long a job's message is given up for lost;
     /// - `MAX_RECEIVES`: how many attempts a job gets.
-    pub(crate) async fn from_env() -> Result<Self, ConfigError> {
-        let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    pub(crate) fn from_env() -> Result<Self, ConfigError> {
+        let sdk = aws::sdk_config()?;
         Ok(Self {
             jobs: JobsTable::new(aws_sdk_dynamodb::Client::new(&sdk), config::required("JOBS_TABLE")?),
             queue: ExportQueue::new(aws_sdk_sqs::Client::new(&sdk), config::required("EXPORTS_QUEUE_URL")?),

@@ -4,12 +4,12 @@ mod context;
 mod sweep;
 
 use context::Context;
-use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    tracing::init_default_subscriber();
-    let context = Context::from_env().await?;
+    shared::log::init();
+    let context = Context::from_env()?;
     run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
         // What fired it does not matter: a rule, or a person.
         Ok::<_, Error>(sweep::sweep(&event.context.request_id, &context).await?)

@@ -9,12 +9,12 @@ mod retry;
 
 use context::Context;
 use deadline::Deadline;
-use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    tracing::init_default_subscriber();
-    let context = Context::from_env().await?;
+    shared::log::init();
+    let context = Context::from_env()?;
     run(service_fn(async |event: LambdaEvent<_>| {
         let deadline = Deadline::of(&event.context, context.timeout);
         Ok::<_, Error>(handler::handle(event.payload, deadline, &context).await)

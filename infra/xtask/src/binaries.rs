@@ -18,13 +18,25 @@ use crate::{
 /// Paths of programs by name.
 pub(crate) type Binaries = BTreeMap<String, PathBuf>;
 
-/// Builds all programs of the workspace. Cargo shows its own progress.
+/// Builds all programs of the workspace but the one that measures. Cargo shows its own progress.
 ///
 /// Always the whole workspace: another selection would choose other features, and compile dependencies again.
 pub(crate) fn build(checkout: &Checkout) -> Result<Binaries> {
-    progress::line(&progress::paint("2", "cargo build --workspace --bins"));
+    cargo_build(checkout, &["--workspace", "--bins", "--exclude", "bench"])
+}
+
+/// Builds the functions and what measures them, as they are deployed: with the release profile.
+pub(crate) fn build_release(checkout: &Checkout) -> Result<Binaries> {
+    let ours = ["--exclude", "migrate", "--exclude", "tests", "--exclude", "xtask"];
+    cargo_build(checkout, &[&["--release", "--workspace", "--bins"], ours.as_slice()].concat())
+}
+
+fn cargo_build(checkout: &Checkout, selection: &[&str]) -> Result<Binaries> {
+    progress::line(&progress::paint("2", &format!("cargo build {}", selection.join(" "))));
     let mut child = cargo(checkout)
-        .args(["build", "--workspace", "--bins", "--message-format", "json-render-diagnostics"])
+        .arg("build")
+        .args(selection.iter().copied())
+        .args(["--message-format", "json-render-diagnostics"])
         .spawn(&Output::Pipe)?;
     let output = child.take_stdout().context("cargo has no output")?;
     let mut binaries = Binaries::new();

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
-use crate::{checks, demo, process, token, up};
+use crate::{bench, checks, demo, process, token, up};
 
 /// Sets up, runs and tests the whole stack on one machine.
 ///
@@ -26,6 +26,7 @@ Examples:
   cargo xtask test                         run every check and test
   cargo xtask test --suite tests -- auth   run the tests whose names contain `auth`
   cargo xtask up --watch                   run the stack; edits are live on the next request
+  cargo xtask bench --quick                see how fast the functions are, in a few minutes
 
   . .local/stack.env                       with `up` running: what curl and psql need
   curl -H \"Authorization: Bearer $(cargo xtask token --org 123e4567-e89b-12d3-a456-426614174000)\" \\
@@ -51,6 +52,12 @@ enum Command {
     },
     /// Print a bearer token for the stack of `up`, valid for an hour
     Token(Token),
+    /// Measure the functions' release binaries; writes infra/bench/RESULTS.md
+    ///
+    /// Builds the functions with the release profile, starts a stack of its own and loads it with millions of rollups.
+    /// All of it takes about a quarter of an hour and 12 GB of disk; leave the machine alone meanwhile. Timings stand
+    /// beside their goals and never fail the run; wrong bytes, and memory that grows, do.
+    Bench(Bench),
 }
 
 /// Which checks to run; all of them unless told otherwise.
@@ -81,6 +88,32 @@ pub(crate) enum Suite {
     Faults,
 }
 
+/// What to measure; everything unless told otherwise.
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Measure only this part; may be repeated. The other parts of RESULTS.md stay as they are
+    #[arg(long, value_name = "PART")]
+    pub(crate) only: Vec<Part>,
+    /// A rough look with a tenth of the rows and few rounds; RESULTS.md stays as it is
+    #[arg(long)]
+    pub(crate) quick: bool,
+}
+
+/// A part of the measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// 5 million rows, beside psql, the naive way and the server's own bound
+    Export,
+    /// time per row and peak memory from 10 thousand to 20 million rows
+    Growth,
+    /// 31 days of 20 models, from the message to `succeeded`
+    Monthly,
+    /// from exec to the first answer, for each function, with its size and memory
+    Start,
+    /// requests per second, latency, CPU and memory of the API
+    Api,
+}
+
 /// Whose token, and what it permits.
 #[derive(Debug, Args)]
 pub(crate) struct Token {
@@ -104,5 +137,6 @@ pub(crate) fn run() -> Result<ExitCode> {
         Command::Test(tests) => checks::run(&tests),
         Command::Up { watch } => up::run(watch),
         Command::Token(token) => token::run(&token),
+        Command::Bench(bench) => bench::run(&bench),
     }
 }

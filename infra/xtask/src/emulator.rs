@@ -96,6 +96,11 @@ impl Emulator {
         self.port
     }
 
+    /// The id of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.server.id()
+    }
+
     /// What the AWS tools and SDKs read, for the administrator.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
         [

@@ -158,6 +158,11 @@ impl Child {
         &self.name
     }
 
+    /// The process's id.
+    pub(crate) fn id(&self) -> u32 {
+        self.inner.id()
+    }
+
     /// The end of a pipe, if there is one.
     pub(crate) fn take_stdout(&mut self) -> Option<std::process::ChildStdout> {
         self.inner.stdout.take()

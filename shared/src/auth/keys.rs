@@ -2,16 +2,25 @@
 
 use std::{
     error::Error,
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
+use http::Uri;
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use jsonwebtoken::{Algorithm, DecodingKey, jwk::JwkSet};
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::timeout};
 
 use crate::{
     config::{self, ConfigError},
-    database::install_crypto,
     log::Causes,
+    tls,
 };
 
 /// How long the issuer may take to answer.
@@ -27,14 +36,17 @@ const LARGEST_SET: usize = 256 << 10;
 #[derive(Debug, thiserror::Error)]
 #[error("could not fetch the issuer's keys")]
 pub struct KeysUnavailable {
-    source: Option<Box<dyn Error + Send + Sync>>,
+    source: Box<dyn Error + Send + Sync>,
 }
+
+type HttpClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
 
 /// A key set at a URL.
 #[derive(Debug)]
 pub(super) struct Keys {
-    url: String,
-    http: reqwest::Client,
+    url: Uri,
+    /// Made when it is first needed.
+    http: OnceLock<HttpClient>,
     kept: Mutex<Kept>,
 }
 
@@ -58,15 +70,14 @@ impl Keys {
     pub(super) fn from_env() -> Result<Self, ConfigError> {
         const INVALID: ConfigError =
             ConfigError::Invalid { name: "JWKS_URL", expected: "an https URL, or an http URL of this machine" };
-        let url: reqwest::Url = config::parsed("JWKS_URL", "a URL")?;
-        let local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-        if url.scheme() != "https" && !(url.scheme() == "http" && local) {
-            return Err(INVALID);
+        let url: Uri = config::parsed("JWKS_URL", "a URL")?;
+        let local = matches!(url.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        match url.scheme_str() {
+            Some("https") => {}
+            Some("http") if local => {}
+            _ => return Err(INVALID),
         }
-        install_crypto();
-        let client = reqwest::Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none());
-        let http = client.build().map_err(|_| INVALID)?;
-        Ok(Self { url: url.into(), http, kept: Mutex::default() })
+        Ok(Self { url, http: OnceLock::new(), kept: Mutex::default() })
     }
 
     /// The key called `id`, or `None` if the issuer has no such key. Fetches the keys when there are none yet, when
@@ -94,19 +105,25 @@ impl Keys {
     }
 
     async fn fetch(&self) -> Result<Vec<Key>, KeysUnavailable> {
-        let failed = |error: reqwest::Error| KeysUnavailable { source: Some(error.without_url().into()) };
-        let mut response =
-            self.http.get(&self.url).send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            body.extend_from_slice(&chunk);
-            if body.len() > LARGEST_SET {
-                return Err(KeysUnavailable { source: Some("the key set is too large".into()) });
-            }
+        let body = match timeout(PATIENCE, self.get()).await {
+            Ok(body) => body,
+            Err(_) => Err("the issuer did not answer in time".into()),
+        };
+        let set = body.and_then(|body| Ok(serde_json::from_slice::<JwkSet>(&body)?));
+        set.map(|set| usable(&set)).map_err(|source| KeysUnavailable { source })
+    }
+
+    /// The body of the answer. A redirect is no answer: the keys are where the configuration says.
+    async fn get(&self) -> Result<Bytes, Box<dyn Error + Send + Sync>> {
+        let http = self.http.get_or_init(|| {
+            let connector = HttpsConnectorBuilder::new().with_tls_config(tls::client_config(&[]));
+            Client::builder(TokioExecutor::new()).build(connector.https_or_http().enable_http1().build())
+        });
+        let response = http.get(self.url.clone()).await?;
+        if !response.status().is_success() {
+            return Err(format!("the issuer answered {}", response.status()).into());
         }
-        let set: JwkSet =
-            serde_json::from_slice(&body).map_err(|error| KeysUnavailable { source: Some(error.into()) })?;
-        Ok(usable(&set))
+        Ok(Limited::new(response.into_body(), LARGEST_SET).collect().await?.to_bytes())
     }
 }
 

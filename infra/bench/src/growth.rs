@@ -1,0 +1,103 @@
+//! Whether time and memory stay in proportion as exports grow.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::{
+    dataset::Dataset,
+    plan::Plan,
+    progress::Step,
+    report::{Section, Table, count, goal, mib},
+    stack::{Cost, Stack},
+    statistics::Sample,
+};
+
+/// The most memory that a worker may have resident, whatever it exports.
+const MOST_MEMORY: u64 = 96 << 20;
+/// From this size on, the time per row is to be flat.
+const TIME_FROM: u64 = 100_000;
+/// From this size on, the memory is to be flat: a smaller file fits into the parts that are in flight.
+const MEMORY_FROM: u64 = 1_000_000;
+
+struct Size {
+    rows: u64,
+    wall: Sample,
+    cost: Cost,
+    peak: u64,
+}
+
+pub(crate) fn measure(stack: &Stack, plan: &Plan, dataset: &Dataset) -> Result<Section> {
+    let mut api = stack.start("api")?;
+    let mut sizes = Vec::new();
+    let mut step = Step::start("Growth");
+    for rows in plan.growth_rows() {
+        let organization = dataset.of(rows)?;
+        // A process of its own: the kernel remembers the peak of a process, not of an export.
+        let mut worker = stack.start("worker")?;
+        let runs = plan.growth_runs(rows);
+        let mut size = Size { rows, wall: Sample::default(), cost: Cost::default(), peak: 0 };
+        for run in 1..=runs {
+            step.at(format!("{} rows, {run} of {runs}", count(rows)));
+            let export = stack.export(&mut api, &mut worker, organization.id, &organization.hourly()?)?;
+            ensure!(export.rows == rows, "the export of {rows} rows has {}", export.rows);
+            size.wall.add(export.took);
+            size.cost += export.cost;
+        }
+        size.peak = worker.process().peak_memory()?;
+        sizes.push(size);
+    }
+    step.done(&format!("{} sizes", sizes.len()));
+    Ok(section(&sizes))
+}
+
+fn section(sizes: &[Size]) -> Section {
+    let mut table = Table::new(["rows", "runs", "median", "per row", "worker's CPU per row", "emulator's", "peak memory"]);
+    for Size { rows, wall, cost, peak } in sizes {
+        let each = |time: Duration| format!("{:.0} ns", per_row(*rows, time) / wall.len() as f64);
+        table.row([
+            count(*rows),
+            wall.len().to_string(),
+            format!("{:.3} s", wall.median().as_secs_f64()),
+            format!("{:.0} ns", per_row(*rows, wall.median())),
+            each(cost.function),
+            each(cost.emulator),
+            mib(*peak),
+        ]);
+    }
+    let times = sizes.iter().filter(|size| size.rows >= TIME_FROM).map(|size| per_row(size.rows, size.wall.median()));
+    let peaks = || sizes.iter().filter(|size| size.rows >= MEMORY_FROM).map(|size| size.peak as f64);
+    let mut flat = Table::new(["from the least to the most", "measured", "goal"]);
+    let mut row = |name: String, spread: f64, most: f64| {
+        let limit = goal(&format!("≤ {:.0} %", most * 100.0), spread <= most);
+        flat.row([name, format!("{:.1} %", spread * 100.0), limit]);
+    };
+    row(format!("time per row, from {} rows", count(TIME_FROM)), spread(times), 0.2);
+    row(format!("peak memory, from {} rows", count(MEMORY_FROM)), spread(peaks()), 0.1);
+    let too_large = sizes.iter().filter(|size| size.peak > MOST_MEMORY);
+    let broken = too_large.map(|size| {
+        format!("a worker took {} for {} rows, more than {}", mib(size.peak), count(size.rows), mib(MOST_MEMORY))
+    });
+    Section {
+        title: "Growth",
+        method: vec![format!(
+            "Hourly exports by the worker's release binary, a new process for each size, uploaded to the emulator, which \
+             shares the cores. Time from the message's handing over to the worker's answer; the peak is the kernel's \
+             `VmHWM`. More than {} fails the run.",
+            mib(MOST_MEMORY)
+        )],
+        tables: vec![table, flat],
+        broken: broken.collect(),
+    }
+}
+
+/// In nanoseconds.
+fn per_row(rows: u64, time: Duration) -> f64 {
+    time.as_secs_f64() * 1e9 / rows as f64
+}
+
+/// By how much the most exceeds the least.
+fn spread(values: impl Iterator<Item = f64>) -> f64 {
+    let (least, most) = values.fold((f64::INFINITY, 0.0_f64), |(least, most), value| (least.min(value), most.max(value)));
+    if most > 0.0 { most / least - 1.0 } else { 0.0 }
+}

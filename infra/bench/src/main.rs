@@ -1,0 +1,70 @@
+//! Measures the functions on a running stack: what `cargo xtask bench` starts.
+//!
+//! Timings are printed beside their goals and never fail a run. Bounds that do not depend on the machine's speed do:
+//! wrong bytes, and memory that grows.
+
+#![allow(clippy::float_arithmetic, reason = "durations and ratios, no money")]
+#![allow(clippy::print_stdout, reason = "the report is this program's answer")]
+
+mod api;
+mod dataset;
+mod event;
+mod export;
+mod function;
+mod growth;
+mod machine;
+mod monthly;
+mod paths;
+mod plan;
+mod process;
+mod progress;
+mod report;
+mod results;
+mod stack;
+mod start;
+mod statistics;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use dataset::Dataset;
+use plan::{Part, Plan};
+use stack::Stack;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether all bounds hold.
+fn run() -> Result<bool> {
+    let plan = Plan::from_env()?;
+    let stack = Stack::from_env()?;
+    let dataset = Dataset::load(&stack, &plan.sizes())?;
+    let mut sections = Vec::new();
+    for part in &plan.parts {
+        sections.push(match part {
+            Part::Export => export::measure(&stack, &plan, &dataset)?,
+            Part::Growth => growth::measure(&stack, &plan, &dataset)?,
+            Part::Monthly => monthly::measure(&stack, &plan)?,
+            Part::Start => start::measure(&stack, &plan)?,
+            Part::Api => api::measure(&stack, &plan)?,
+        });
+    }
+    let machine = machine::describe(&stack)?;
+    println!("\n{machine}");
+    for section in &sections {
+        println!("{section}");
+    }
+    if !plan.quick {
+        results::write(&machine, &sections)?;
+    }
+    Ok(sections.iter().all(|section| section.broken.is_empty()))
+}

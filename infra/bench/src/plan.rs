@@ -1,0 +1,105 @@
+//! What is measured, and how often.
+
+use std::{env, str::FromStr};
+
+use anyhow::{Result, bail};
+
+/// One part of the measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Export,
+    Growth,
+    Monthly,
+    Start,
+    Api,
+}
+
+impl Part {
+    pub(crate) const ALL: [Self; 5] = [Self::Export, Self::Growth, Self::Monthly, Self::Start, Self::Api];
+}
+
+impl FromStr for Part {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Ok(match name {
+            "export" => Self::Export,
+            "growth" => Self::Growth,
+            "monthly" => Self::Monthly,
+            "start" => Self::Start,
+            "api" => Self::Api,
+            _ => bail!("there is nothing called {name} to measure"),
+        })
+    }
+}
+
+/// The parts to measure, and whether a rough look is enough.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) parts: Vec<Part>,
+    pub(crate) quick: bool,
+}
+
+impl Plan {
+    /// Reads `BENCH_ONLY`, names separated by commas, all parts if there is none, and `BENCH_QUICK`.
+    pub(crate) fn from_env() -> Result<Self> {
+        let only = env::var("BENCH_ONLY").unwrap_or_default();
+        let named: Vec<Part> = only.split(',').filter(|name| !name.is_empty()).map(str::parse).collect::<Result<_>>()?;
+        let chosen = |part: &Part| named.is_empty() || named.contains(part);
+        let parts = Part::ALL.into_iter().filter(chosen).collect();
+        Ok(Self { parts, quick: env::var("BENCH_QUICK").is_ok_and(|quick| !quick.is_empty()) })
+    }
+
+    /// The sizes of the organizations that are needed.
+    pub(crate) fn sizes(&self) -> Vec<u64> {
+        let mut sizes = match self.parts.contains(&Part::Growth) {
+            true => self.growth_rows(),
+            // For the export: one organization among several.
+            false => self.growth_rows().into_iter().filter(|rows| *rows < self.export_rows()).collect(),
+        };
+        sizes.push(self.export_rows());
+        if self.parts.contains(&Part::Export) || self.parts.contains(&Part::Growth) { sizes } else { Vec::new() }
+    }
+
+    pub(crate) fn export_rows(&self) -> u64 {
+        if self.quick { 500_000 } else { 5_000_000 }
+    }
+
+    pub(crate) fn export_rounds(&self) -> usize {
+        if self.quick { 3 } else { 7 }
+    }
+
+    pub(crate) fn growth_rows(&self) -> Vec<u64> {
+        let all = [10_000, 100_000, 1_000_000, 5_000_000, 20_000_000];
+        all[..if self.quick { 3 } else { 5 }].to_vec()
+    }
+
+    /// As many as fit into a few seconds for each size.
+    pub(crate) fn growth_runs(&self, rows: u64) -> usize {
+        match rows {
+            _ if self.quick => 2,
+            0..=100_000 => 15,
+            100_001..=1_000_000 => 7,
+            1_000_001..=5_000_000 => 3,
+            _ => 1,
+        }
+    }
+
+    pub(crate) fn monthly_runs(&self) -> usize {
+        if self.quick { 12 } else { 100 }
+    }
+
+    pub(crate) fn start_runs(&self) -> usize {
+        if self.quick { 10 } else { 40 }
+    }
+
+    /// Requests of each kind that is measured.
+    pub(crate) fn api_requests(&self) -> u64 {
+        if self.quick { 200 } else { 2000 }
+    }
+
+    /// Requests over which the memory is watched.
+    pub(crate) fn api_memory_requests(&self) -> u64 {
+        if self.quick { 10_000 } else { 200_000 }
+    }
+}
