@@ -78,10 +78,9 @@ pub(crate) fn read(
             Err(reason) => batch.rejected.push(Rejected { number, reason, line: line.clone() }),
         }
         // Rejected lines hold their text: a file full of them is not for memory.
-        if batch.events.len() >= BATCH || batch.rejected.len() >= BATCH / 20 {
-            if batches.blocking_send(std::mem::take(&mut batch)).is_err() {
-                return Ok(());
-            }
+        let full = batch.events.len() >= BATCH || batch.rejected.len() >= BATCH / 20;
+        if full && batches.blocking_send(std::mem::take(&mut batch)).is_err() {
+            return Ok(());
         }
     }
     if format == Format::Csv && columns.is_none() {
