@@ -236,6 +236,8 @@ fn variables(
         ("API_FUNCTION", deployed.function("api")?),
         ("SWEEP_FUNCTION", deployed.function("sweep")?),
         ("WORKER_FUNCTION", deployed.function("worker")?),
+        ("REFRESH_FUNCTION", deployed.function("refresh")?),
+        ("RETENTION_FUNCTION", deployed.function("retention")?),
         ("POSTGRES_DATA", postgres.data().display().to_string()),
         ("ISSUER_KEY_FILE", checkout.issuer_key().display().to_string()),
         ("PSQL", postgres.client().display().to_string()),
