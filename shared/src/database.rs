@@ -149,7 +149,7 @@ fn tls_config() -> Result<ClientConfig, ConfigError> {
 }
 
 /// Makes aws-lc the crypto provider of every rustls user in the process, once.
-pub(crate) fn install_crypto() {
+pub fn install_crypto() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
         // Fails only when one is installed already, which is as good.

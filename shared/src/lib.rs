@@ -1,13 +1,14 @@
 //! What the functions share.
 //!
 //! [`domain`] is pure. Around it, each module is one part of the world: [`jobs`] the table in DynamoDB, [`queue`] the
-//! queue in SQS, [`rollups`] the usage in PostgreSQL, [`objects`] the store of files. [`export`] joins them for the one
+//! queue in SQS, [`rollups`] and [`usage`] the usage in PostgreSQL, [`objects`] the store of files. [`export`] joins them for the one
 //! thing that matters here: rollups in, a file out.
 
 pub mod auth;
 pub mod config;
 pub mod csv;
 pub mod database;
+pub mod dispatch;
 pub mod domain;
 pub mod export;
 pub mod jobs;
@@ -15,3 +16,4 @@ pub mod log;
 pub mod objects;
 pub mod queue;
 pub mod rollups;
+pub mod usage;

@@ -18,6 +18,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Report {
+    pub(crate) sent: u32,
     pub(crate) resent: u32,
     pub(crate) released: u32,
     pub(crate) failed: u32,

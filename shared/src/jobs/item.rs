@@ -58,6 +58,8 @@ pub(super) struct JobItem {
     status: Status,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     resend_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unsent: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lease_until: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -125,6 +127,7 @@ impl JobItem {
             fence: job.fence,
             status,
             resend_at: None,
+            unsent: false,
             lease_until: None,
             completed_at: None,
             failure: None,
@@ -132,7 +135,7 @@ impl JobItem {
             file: None,
         };
         match &job.state {
-            State::Pending { resend_at } => item.resend_at = Some(*resend_at),
+            State::Pending { sent, resend_at } => (item.unsent, item.resend_at) = (!sent, Some(*resend_at)),
             State::Running { lease_until } => item.lease_until = Some(*lease_until),
             State::Failed { completed_at, failure, exhausted } => {
                 item.completed_at = Some(*completed_at);
@@ -157,7 +160,7 @@ impl JobItem {
 
     fn into_job(self) -> Option<Job> {
         let state = match self.status {
-            Status::Pending => State::Pending { resend_at: self.resend_at? },
+            Status::Pending => State::Pending { sent: !self.unsent, resend_at: self.resend_at? },
             Status::Running => State::Running { lease_until: self.lease_until? },
             Status::Succeeded => State::Succeeded { completed_at: self.completed_at?, file: self.file?.read()? },
             Status::Failed => {
@@ -223,7 +226,7 @@ mod tests {
 
     fn state() -> impl Strategy<Value = State> {
         prop_oneof![
-            instant().prop_map(|resend_at| State::Pending { resend_at }),
+            (any::<bool>(), instant()).prop_map(|(sent, resend_at)| State::Pending { sent, resend_at }),
             instant().prop_map(|lease_until| State::Running { lease_until }),
             (instant(), file()).prop_map(|(completed_at, file)| State::Succeeded { completed_at, file }),
             (instant(), any::<bool>()).prop_map(|(completed_at, exhausted)| {
