@@ -15,5 +15,6 @@ pub mod jobs;
 pub mod log;
 pub mod objects;
 pub mod queue;
+pub mod recount;
 pub mod rollups;
 pub mod usage;

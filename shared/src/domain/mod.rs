@@ -10,6 +10,7 @@ pub mod job;
 pub mod month;
 pub mod monthly;
 pub mod range;
+pub mod reconciliation;
 pub mod request;
 pub mod status;
 pub mod subject;
