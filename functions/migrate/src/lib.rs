@@ -106,7 +106,8 @@ async fn apply(client: &mut Client, applied: &mut Vec<String>) -> Result<(), ref
 
 /// The number of the last migration that the database has; 0 if it has none.
 async fn version(client: &Client) -> Result<i32, tokio_postgres::Error> {
-    let history: bool = client.query_one("select to_regclass('refinery_schema_history') is not null", &[]).await?.get(0);
+    let history: bool =
+        client.query_one("select to_regclass('refinery_schema_history') is not null", &[]).await?.get(0);
     if !history {
         return Ok(0);
     }

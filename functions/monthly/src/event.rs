@@ -54,9 +54,7 @@ mod tests {
 
     #[test]
     fn the_schedule_means_the_month_before_its_time() {
-        let event = |time: &str| {
-            json!({"version": "0", "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, "time": time})
-        };
+        let event = |time: &str| json!({"version": "0", "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, "time": time});
         assert_eq!(order(event("2024-03-01T03:00:00Z")), Ok(("2024-02".to_owned(), false)));
         // Delivered late, it means what it meant.
         assert_eq!(order(event("2024-01-01T03:00:00Z")), Ok(("2023-12".to_owned(), false)));
@@ -67,7 +65,9 @@ mod tests {
     fn a_person_names_the_month() {
         assert_eq!(order(json!({"month": "2024-01"})), Ok(("2024-01".to_owned(), true)));
         assert_eq!(order(json!({})), Ok(("2024-02".to_owned(), true)));
-        for event in [json!({"mnoth": "2024-01"}), json!({"month": "2024-1"}), json!({"month": 1}), json!([]), json!(null)] {
+        for event in
+            [json!({"mnoth": "2024-01"}), json!({"month": "2024-1"}), json!({"month": 1}), json!([]), json!(null)]
+        {
             assert_eq!(order(event.clone()), Err(BadEvent::Unknown), "{event}");
         }
         assert_eq!(order(json!({"month": "2024-01", "force": true})), Err(BadEvent::Unknown));

@@ -135,14 +135,7 @@ enum Outcome {
     Failed,
 }
 
-async fn see(
-    org: OrgId,
-    month: Month,
-    range: TimeRange,
-    pace: &Pace,
-    request_id: &str,
-    context: &Context,
-) -> Outcome {
+async fn see(org: OrgId, month: Month, range: TimeRange, pace: &Pace, request_id: &str, context: &Context) -> Outcome {
     match create(org, month, range, pace, request_id, context).await {
         Ok(Created::New) => {
             pace.created.set(pace.created.get() + 1);

@@ -93,7 +93,9 @@ async fn sweep_job(org: OrgId, id: JobId, request_id: &str, context: &Context) -
 
 /// Sends a job's message. If that fails, the job is due at once: the next sweep tries again.
 async fn send(job: &Job, queue: &ExportQueue, jobs: &JobsTable) -> Result<(), SweepError> {
-    let Err(error) = queue.send(Message::Export { org_id: job.org, job_id: job.id }, Duration::ZERO).await else { return Ok(()) };
+    let Err(error) = queue.send(Message::Export { org_id: job.org, job_id: job.id }, Duration::ZERO).await else {
+        return Ok(());
+    };
     jobs.replace(job, &job.unsent(Timestamp::now()), None).await?;
     Err(error.into())
 }

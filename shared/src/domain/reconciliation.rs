@@ -1,10 +1,13 @@
-//! Comparing sums: how far one is from another, exactly, and whether that is near enough.
+//! Adding and comparing sums: how far one is from another, exactly, and whether that is near enough.
 
 use std::{fmt, str::FromStr};
 
 use rust_decimal::Decimal;
 
-use super::{Totals, usage::COST_SCALE};
+use super::{
+    Totals,
+    usage::{COST_SCALE, TotalOverflow},
+};
 
 /// Percentages are counted in millionths of a percent.
 const MILLIONTHS: u128 = 1_000_000;
@@ -112,6 +115,25 @@ fn write_millionths(f: &mut fmt::Formatter<'_>, is_negative: bool, millionths: u
     }
 }
 
+impl Totals {
+    /// Both together.
+    ///
+    /// # Errors
+    /// When a sum cannot be kept exactly.
+    pub fn plus(&self, other: &Self) -> Result<Self, TotalOverflow> {
+        let count = |a: i128, b: i128, column| a.checked_add(b).ok_or(TotalOverflow { column });
+        // A sum that no longer fits drops decimals instead of failing.
+        let scale = self.cost_total.scale().max(other.cost_total.scale());
+        let cost = self.cost_total.checked_add(other.cost_total).filter(|cost| cost.scale() >= scale);
+        Ok(Self {
+            request_count: count(self.request_count, other.request_count, "request_count")?,
+            tokens_total: count(self.tokens_total, other.tokens_total, "tokens_total")?,
+            error_count: count(self.error_count, other.error_count, "error_count")?,
+            cost_total: cost.ok_or(TotalOverflow { column: "cost_total" })?,
+        })
+    }
+}
+
 /// The sums in the order of the CSV's columns, with their names, as whole numbers: the cost in ten-thousandths of a
 /// dollar.
 pub fn columns(totals: &Totals) -> [(&'static str, i128); 4] {
@@ -193,8 +215,24 @@ mod tests {
     }
 
     #[test]
+    fn sums_are_exact_or_none() {
+        let of = |count: i128, cost: &str| Totals {
+            request_count: count,
+            tokens_total: count,
+            error_count: count,
+            cost_total: cost.parse().unwrap(),
+        };
+        let both = of(i64::MAX.into(), "9999999999.9999").plus(&of(1, "0.0001")).unwrap();
+        assert_eq!((both.tokens_total, both.cost_total.to_string().as_str()), (1 << 63, "10000000000.0000"));
+        assert_eq!(of(i128::MAX, "0").plus(&of(1, "0")), Err(TotalOverflow { column: "request_count" }));
+        let most = of(0, "7922816251426433759354395.0335");
+        assert_eq!(most.plus(&most), Err(TotalOverflow { column: "cost_total" }));
+    }
+
+    #[test]
     fn columns_are_written_as_in_the_file() {
-        let totals = Totals { request_count: 1, tokens_total: -2, error_count: 0, cost_total: "-3.25".parse().unwrap() };
+        let totals =
+            Totals { request_count: 1, tokens_total: -2, error_count: 0, cost_total: "-3.25".parse().unwrap() };
         let written = columns(&totals).map(|(column, value)| column_text(column, value));
         assert_eq!(written, ["1", "-2", "0", "-3.2500"]);
     }

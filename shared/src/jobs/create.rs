@@ -67,9 +67,7 @@ impl Key<'_> {
 
     fn ttl(self, now: Timestamp) -> Option<i64> {
         match self {
-            Self::Client(_) => {
-                Some(now.saturating_add(KEY_KEPT_HOURS.hours()).unwrap_or(Timestamp::MAX).as_second())
-            }
+            Self::Client(_) => Some(now.saturating_add(KEY_KEPT_HOURS.hours()).unwrap_or(Timestamp::MAX).as_second()),
             Self::Monthly(_) => None,
         }
     }

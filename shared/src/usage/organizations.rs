@@ -3,10 +3,10 @@
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use super::instant;
 use crate::{
     database::DatabaseError,
     domain::{OrgId, TimeRange},
-    rollups::instant,
 };
 
 /// Jumps from organization to organization in the index that begins with them: the work grows with the number of

@@ -1,17 +1,12 @@
 //! The sums of an export's range, without its rows.
 
-use std::{str::FromStr, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use rust_decimal::Decimal;
-use tokio_postgres::{Client, Row, types::ToSql};
-use uuid::Uuid;
+use tokio_postgres::{Client, types::ToSql};
 
-use super::{UsageError, limit_statements};
-use crate::{
-    domain::{ExportRequest, Granularity, OrgId, Totals},
-    rollups::instant,
-};
+use super::{Source, UsageError, instant, limit_statements, models, read};
+use crate::domain::{ExportRequest, OrgId, Totals};
 
 /// The sums that an export of this request would have now. The server gives up after `limit`.
 ///
@@ -35,7 +30,7 @@ pub async fn rollup_totals(
     );
     let (start, end) = (instant(request.range.start()), instant(request.range.end()));
     let parameters: [&(dyn ToSql + Sync); 4] = [&org.uuid(), &start, &end, &models(request)];
-    read(&client.query_one(&query, &parameters).await?)
+    read(&client.query_one(&query, &parameters).await?, 0)
 }
 
 /// The sums of the raw events that belong to the buckets of this request; `None` unless they are kept for all of it. The
@@ -80,46 +75,5 @@ pub async fn raw_totals(
     let parameters: [&(dyn ToSql + Sync); 4] = [&org.uuid(), &lower, &upper, &models(request)];
     let row = client.query_one(&query, &parameters).await?;
     let is_kept: bool = row.try_get(4)?;
-    is_kept.then(|| read(&row)).transpose()
-}
-
-/// The table that exports of a granularity read, and its buckets.
-struct Source {
-    table: &'static str,
-    unit: &'static str,
-    seconds: i64,
-}
-
-impl Source {
-    const fn of(granularity: Granularity) -> Self {
-        match granularity {
-            Granularity::Hourly => Self { table: "analytics_hourly_rollups", unit: "hour", seconds: 3600 },
-            Granularity::Daily | Granularity::Monthly => {
-                Self { table: "analytics_daily_rollups", unit: "day", seconds: 86_400 }
-            }
-        }
-    }
-}
-
-fn models(request: &ExportRequest) -> Option<Vec<Uuid>> {
-    request.models.as_ref().map(|models| models.iter().map(|model| model.uuid()).collect())
-}
-
-/// Sums come as text: they may be longer than any type of the driver.
-fn read(row: &Row) -> Result<Totals, UsageError> {
-    fn count(row: &Row, index: usize, column: &'static str) -> Result<i128, UsageError> {
-        let text: &str = row.try_get(index)?;
-        // A numeric column may print zeros after the point.
-        let whole = text.split_once('.').map_or(text, |(whole, rest)| {
-            if rest.bytes().all(|digit| digit == b'0') { whole } else { text }
-        });
-        i128::from_str(whole).map_err(|_| UsageError::Inexact { column })
-    }
-    let cost: &str = row.try_get(3)?;
-    Ok(Totals {
-        request_count: count(row, 0, "request_count")?,
-        tokens_total: count(row, 1, "tokens_total")?,
-        error_count: count(row, 2, "error_count")?,
-        cost_total: Decimal::from_str_exact(cost).map_err(|_| UsageError::Inexact { column: "cost_total" })?,
-    })
+    is_kept.then(|| read(&row, 0)).transpose()
 }

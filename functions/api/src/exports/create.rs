@@ -12,8 +12,8 @@ use axum::{
 use jiff::Timestamp;
 use shared::{
     auth::Permission,
-    domain::{Action, ExportRequest, IdempotencyKey, Job, JobId, idempotency::InvalidKey},
     dispatch::dispatch,
+    domain::{Action, ExportRequest, IdempotencyKey, Job, JobId, idempotency::InvalidKey},
     jobs::{CreateError, Created, Key},
     objects::ExportObject,
 };
