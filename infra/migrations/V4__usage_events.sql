@@ -93,7 +93,7 @@ create table usage_state (
     events_from  timestamptz not null default '-infinity',
     -- Rollups of buckets before this are dropped.
     rollups_from timestamptz not null default '-infinity',
-    -- Keys of events that were received before this are forgotten.
+    -- Keys of events that occurred and were received before this are forgotten.
     keys_from    timestamptz not null default '-infinity',
     -- When a refresh last began that left nothing to do.
     refreshed_at timestamptz
@@ -164,6 +164,16 @@ language plpgsql security definer as $$
 declare
     state record;
 begin
+    -- Of two transactions that bring the same event, the second waits here for the end of the first. The key's day is
+    -- never before the event's, so that an event whose key is forgotten is older than keys_from.
+    insert into usage_event_keys (organization_id, event_id, received_on)
+    values (new.organization_id, new.event_id,
+            (greatest(new.received_at, new.occurred_at) at time zone 'UTC')::date)
+    on conflict do nothing;
+    if not found then
+        return null;
+    end if;
+    -- Read after the key was made: had it been forgotten just before, keys_from says so.
     select events_from, keys_from into strict state from usage_state;
     if new.occurred_at < state.events_from then
         insert into usage_events_refused
@@ -174,14 +184,6 @@ begin
         on conflict do nothing;
         return null;
     end if;
-    -- Of two transactions that bring the same event, the second waits here for the end of the first.
-    insert into usage_event_keys (organization_id, event_id, received_on)
-    values (new.organization_id, new.event_id, (new.received_at at time zone 'UTC')::date)
-    on conflict do nothing;
-    if not found then
-        return null;
-    end if;
-    -- It may have come before, and its key have been forgotten, only if it is that old.
     if new.occurred_at < state.keys_from
         and usage_event_is_kept(new.organization_id, new.event_id, new.occurred_at)
     then

@@ -13,6 +13,7 @@ pub mod domain;
 pub mod export;
 pub mod jobs;
 pub mod log;
+pub mod maintenance;
 pub mod objects;
 pub mod queue;
 pub mod recount;

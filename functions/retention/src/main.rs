@@ -1,0 +1,18 @@
+//! The retention: runs every night, compresses and drops what is old, and makes partitions ahead.
+
+mod context;
+mod handler;
+
+use context::Context;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    tracing::init_default_subscriber();
+    let context = Context::from_env()?;
+    run(service_fn(async |_: LambdaEvent<serde_json::Value>| {
+        // What fired it does not matter: a rule, or a person.
+        Ok::<_, Error>(handler::handle(&context).await?)
+    }))
+    .await
+}

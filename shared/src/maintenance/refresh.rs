@@ -1,0 +1,309 @@
+//! Rollups from raw events: every hour that received some is computed anew, whole, and the days above from their hours.
+//!
+//! Which hours those are is in `usage_dirty_hours`, in rows that the writers' own transactions added. A batch takes some
+//! of these rows, writes their rollups, and commits both together: an hour is dirty until its rollups are right, and what
+//! a transaction that is still open has written makes its hour dirty when it commits.
+//!
+//! Nothing is asked of the rollup tables but their columns, as by [`rollups`](crate::rollups).
+
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::time::Instant;
+use tokio_postgres::{Client, Transaction};
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use super::instant;
+use crate::{database::DatabaseError, log::Causes};
+
+/// The advisory lock that lets one batch run at a time, and no drop during it. Any number does, as long as nothing else
+/// takes it.
+pub(super) const LOCK: i64 = 0x0072_6566_7265_7368;
+
+/// The most hours of organizations in one batch: few enough that a batch takes a second, and many enough that the days
+/// above them are not computed once for each of their hours.
+const LARGEST_BATCH: i64 = 2048;
+
+/// What a refresh did.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefreshReport {
+    /// Transactions.
+    pub batches: u64,
+    /// Hours of organizations that were computed.
+    pub hours: u64,
+    /// Days of organizations that were computed.
+    pub days: u64,
+    /// Rollups that were written; those that were right already are not.
+    pub rollups_written: u64,
+    /// Hours and days left as they are, since their rollups count more requests than there are raw events.
+    pub kept: u64,
+    /// Hours left out, since their rollups are dropped.
+    pub too_old: u64,
+    /// Hours that could not be computed. They are tried again by the next refresh.
+    pub failed: u64,
+    /// Whether the time was up before all was done. The next refresh goes on.
+    pub unfinished: bool,
+}
+
+/// One of the rollup tables, with how long its buckets are.
+#[derive(Debug, Clone, Copy)]
+struct Rollup {
+    table: &'static str,
+    bucket: &'static str,
+}
+
+const HOURLY: Rollup = Rollup { table: "analytics_hourly_rollups", bucket: "hour" };
+const DAILY: Rollup = Rollup { table: "analytics_daily_rollups", bucket: "day" };
+
+/// Refreshes until nothing is dirty or `time` is up. `now` is what the freshness states.
+///
+/// # Errors
+/// When the database fails. What was done until then stays done.
+pub async fn refresh(client: &mut Client, now: Timestamp, time: Duration) -> Result<RefreshReport, DatabaseError> {
+    let end = Instant::now() + time;
+    prepare(client, time).await?;
+    let mut report = RefreshReport::default();
+    // Hours that cannot be computed are passed over, and found by making the batch smaller.
+    let mut size = LARGEST_BATCH;
+    loop {
+        if Instant::now() > end {
+            report.unfinished = true;
+            break;
+        }
+        match batch(client, now, size, report.failed).await {
+            Ok(done) if done.hours + done.kept + done.too_old == 0 => break,
+            Ok(done) => {
+                report.add(&done);
+                size = LARGEST_BATCH.min(size * 2);
+            }
+            Err(failure) if failure.can_pass() => return Err(failure),
+            Err(failure) if size > 1 => {
+                warn!(error = %Causes(&failure), size, "could not refresh a batch; trying a smaller one");
+                size /= 2;
+            }
+            Err(failure) => {
+                let hour = failing(client, report.failed).await?;
+                error!(error = %Causes(&failure), ?hour, "could not refresh an hour of an organization");
+                report.failed += 1;
+            }
+        }
+    }
+    if !report.unfinished && report.failed == 0 {
+        let refreshed = "update usage_state set refreshed_at = greatest(refreshed_at, $1)";
+        client.execute(refreshed, &[&instant(now)]).await?;
+    }
+    info!(?report, "refreshed");
+    Ok(report)
+}
+
+/// Sets the session up: whoever calls may be gone in the middle, and must not block others for longer than that.
+async fn prepare(client: &Client, time: Duration) -> Result<(), DatabaseError> {
+    let limit = time.as_millis().max(1);
+    client
+        .batch_execute(&format!(
+            "set timezone = 'UTC';
+             set statement_timeout = {limit};
+             set idle_in_transaction_session_timeout = '60s';
+             set client_min_messages = warning;
+             create temporary table if not exists refresh_buckets (organization_id uuid, bucket timestamptz)
+                 on commit delete rows;
+             create temporary table if not exists refresh_rows (
+                 organization_id uuid, bucket timestamptz, model_id uuid, request_count numeric, tokens_total numeric,
+                 error_count numeric, cost_total numeric, last_event_at timestamptz
+             ) on commit delete rows"
+        ))
+        .await?;
+    Ok(())
+}
+
+/// Computes up to `size` hours, passing over the first `skip`.
+async fn batch(client: &mut Client, now: Timestamp, size: i64, skip: u64) -> Result<RefreshReport, DatabaseError> {
+    let transaction = client.transaction().await?;
+    transaction.execute("select pg_advisory_xact_lock($1)", &[&LOCK]).await?;
+    let taken = take(&transaction, size, skip).await?;
+    if taken == 0 {
+        return Ok(RefreshReport::default());
+    }
+    let mut report = RefreshReport { batches: 1, too_old: leave_out(&transaction).await?, ..Default::default() };
+    read_events(&transaction).await?;
+    report.kept = keep(&transaction, HOURLY).await?;
+    report.hours = taken - report.too_old - report.kept;
+    report.rollups_written = write(&transaction, HOURLY).await?;
+    mark_fresh(&transaction, now).await?;
+    report.days = read_hours(&transaction).await?;
+    let kept = keep(&transaction, DAILY).await?;
+    report.days -= kept;
+    report.kept += kept;
+    report.rollups_written += write(&transaction, DAILY).await?;
+    transaction.commit().await?;
+    Ok(report)
+}
+
+/// Takes hours from the queue, with all their marks.
+async fn take(transaction: &Transaction<'_>, size: i64, skip: u64) -> Result<u64, DatabaseError> {
+    let take = "with due as (
+                    select distinct organization_id, hour from usage_dirty_hours order by 1, 2 limit $1 offset $2
+                ),
+                taken as (
+                    delete from usage_dirty_hours dirty using due
+                    where dirty.organization_id = due.organization_id and dirty.hour = due.hour
+                    returning dirty.organization_id, dirty.hour
+                )
+                insert into refresh_buckets select distinct organization_id, hour from taken";
+    Ok(transaction.execute(take, &[&size, &i64::try_from(skip).unwrap_or(i64::MAX)]).await?)
+}
+
+/// Leaves out the hours whose rollups or raw events are dropped.
+async fn leave_out(transaction: &Transaction<'_>) -> Result<u64, DatabaseError> {
+    let leave_out = "delete from refresh_buckets using usage_state
+                     where bucket < greatest(events_from, rollups_from)";
+    Ok(transaction.execute(leave_out, &[]).await?)
+}
+
+/// Sums the raw events of the hours, compressed or not, in one snapshot.
+async fn read_events(transaction: &Transaction<'_>) -> Result<(), DatabaseError> {
+    transaction
+        .batch_execute(
+            "analyze refresh_buckets;
+             insert into refresh_rows
+             select buckets.organization_id, buckets.bucket, events.model_id,
+                    count(*), sum(events.input_tokens) + sum(events.output_tokens),
+                    count(*) filter (where events.status <> 'success'), sum(events.cost_usd), max(events.occurred_at)
+             from refresh_buckets buckets
+             cross join lateral usage_events_between(
+                 buckets.organization_id, buckets.bucket, buckets.bucket + interval '1 hour'
+             ) events
+             group by 1, 2, 3;
+             analyze refresh_rows",
+        )
+        .await?;
+    Ok(())
+}
+
+/// Goes from the hours to their days, and sums the hourly rollups of these.
+async fn read_hours(transaction: &Transaction<'_>) -> Result<u64, DatabaseError> {
+    transaction
+        .batch_execute(
+            "with hours as (delete from refresh_buckets returning organization_id, bucket)
+             insert into refresh_buckets
+             select distinct organization_id, date_trunc('day', bucket, 'UTC') from hours;
+             analyze refresh_buckets;
+             delete from refresh_rows;
+             insert into refresh_rows
+             select days.organization_id, days.bucket, hours.model_id,
+                    sum(hours.request_count), sum(hours.tokens_total), sum(hours.error_count), sum(hours.cost_total)
+             from refresh_buckets days
+             join analytics_hourly_rollups hours
+               on hours.organization_id = days.organization_id
+              and hours.bucket_start >= days.bucket and hours.bucket_start < days.bucket + interval '1 day'
+             group by 1, 2, 3;
+             analyze refresh_rows",
+        )
+        .await?;
+    Ok(transaction.query_one("select count(*) from refresh_buckets", &[]).await?.get::<_, i64>(0).unsigned_abs())
+}
+
+/// Keeps the buckets whose rollups count more requests than what they would be computed from: some of that is gone, or
+/// was never here. Events are only ever added, so that this is so of no bucket that a refresh wrote.
+async fn keep(transaction: &Transaction<'_>, rollup: Rollup) -> Result<u64, DatabaseError> {
+    let Rollup { table, bucket } = rollup;
+    let keep = format!(
+        "with there as (
+             select organization_id, bucket, sum(rollups.request_count) as requests
+             from refresh_buckets
+             join {table} rollups using (organization_id)
+             where rollups.bucket_start = bucket
+             group by 1, 2
+         ),
+         computed as (
+             select organization_id, bucket, sum(request_count) as requests from refresh_rows group by 1, 2
+         ),
+         kept as (
+             select organization_id, bucket
+             from there left join computed using (organization_id, bucket)
+             where there.requests > coalesce(computed.requests, 0)
+         ),
+         rows as (
+             delete from refresh_rows using kept
+             where refresh_rows.organization_id = kept.organization_id and refresh_rows.bucket = kept.bucket
+         )
+         delete from refresh_buckets using kept
+         where refresh_buckets.organization_id = kept.organization_id and refresh_buckets.bucket = kept.bucket
+         returning refresh_buckets.organization_id, refresh_buckets.bucket"
+    );
+    let kept = transaction.query(&keep, &[]).await?;
+    for row in &kept {
+        let (org_id, start): (Uuid, SystemTime) = (row.try_get(0)?, row.try_get(1)?);
+        let start = Timestamp::try_from(start).unwrap_or_default();
+        warn!(%org_id, %start, "kept the rollups of this {bucket}: they count more requests than there are raw events");
+    }
+    Ok(kept.len() as u64)
+}
+
+/// Makes the rollups of the buckets what was computed. What is so already is not touched.
+///
+/// A table that is not ours may have no unique index, so this is no upsert.
+async fn write(transaction: &Transaction<'_>, rollup: Rollup) -> Result<u64, DatabaseError> {
+    let table = rollup.table;
+    let delete = format!(
+        "delete from {table} rollups using refresh_buckets buckets
+         where rollups.organization_id = buckets.organization_id and rollups.bucket_start = buckets.bucket
+           and not exists (
+               select from refresh_rows computed
+               where computed.organization_id = buckets.organization_id
+                 and computed.bucket = buckets.bucket
+                 and computed.model_id is not distinct from rollups.model_id
+                 and computed.request_count = rollups.request_count
+                 and computed.tokens_total = rollups.tokens_total
+                 and computed.error_count = rollups.error_count
+                 and computed.cost_total = rollups.cost_total
+           )"
+    );
+    transaction.execute(&delete, &[]).await?;
+    let insert = format!(
+        "insert into {table}
+             (bucket_start, organization_id, model_id, request_count, tokens_total, error_count, cost_total)
+         select bucket, organization_id, model_id, request_count, tokens_total, error_count, cost_total
+         from refresh_rows computed
+         where not exists (
+             select from {table} rollups
+             where rollups.organization_id = computed.organization_id
+               and rollups.bucket_start = computed.bucket
+               and rollups.model_id is not distinct from computed.model_id
+         )"
+    );
+    Ok(transaction.execute(&insert, &[]).await?)
+}
+
+/// States how far the organizations of the hours are now.
+async fn mark_fresh(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), DatabaseError> {
+    let mark = "insert into usage_refreshed as there (organization_id, last_event_at, last_refresh_at)
+                select organization_id, max(last_event_at), $1 from refresh_rows group by 1
+                on conflict (organization_id) do update
+                set last_event_at = greatest(there.last_event_at, excluded.last_event_at),
+                    last_refresh_at = greatest(there.last_refresh_at, excluded.last_refresh_at)";
+    transaction.execute(mark, &[&instant(now)]).await?;
+    Ok(())
+}
+
+/// The hour that a batch of one takes, for the log.
+async fn failing(client: &Client, skip: u64) -> Result<Option<(Uuid, String)>, DatabaseError> {
+    let hour = "select organization_id, hour::text from usage_dirty_hours group by 1, hour order by 1, hour
+                limit 1 offset $1";
+    let row = client.query_opt(hour, &[&i64::try_from(skip).unwrap_or(i64::MAX)]).await?;
+    Ok(row.map(|row| (row.get(0), row.get(1))))
+}
+
+impl RefreshReport {
+    fn add(&mut self, batch: &Self) {
+        self.batches += batch.batches;
+        self.hours += batch.hours;
+        self.days += batch.days;
+        self.rollups_written += batch.rollups_written;
+        self.kept += batch.kept;
+        self.too_old += batch.too_old;
+    }
+}
