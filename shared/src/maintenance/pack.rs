@@ -123,10 +123,8 @@ async fn drop_empty(client: &mut Client, partition: &Partition) -> Result<bool, 
     let Partition { table, name, .. } = partition;
     let transaction = client.transaction().await?;
     // The parent before the partition, as writers do.
-    let lock = format!(
-        "set local lock_timeout = '{LOCK_TIMEOUT}'; lock table only {} in access exclusive mode",
-        table.name()
-    );
+    let lock =
+        format!("set local lock_timeout = '{LOCK_TIMEOUT}'; lock table only {} in access exclusive mode", table.name());
     match transaction.batch_execute(&lock).await {
         Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => return Ok(false),
         other => other?,

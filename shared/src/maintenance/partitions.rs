@@ -148,11 +148,8 @@ pub(super) async fn older_than(client: &Client, table: Table, end: Timestamp) ->
                     from pg_inherits join pg_class child on child.oid = inhrelid
                     where inhparent = to_regclass($1) and not inhdetachpending";
     let rows = client.query(children, &[&table.name()]).await?;
-    let mut partitions: Vec<Partition> = rows
-        .iter()
-        .filter_map(|row| table.parse(row.get(0)))
-        .filter(|partition| partition.end() <= end)
-        .collect();
+    let mut partitions: Vec<Partition> =
+        rows.iter().filter_map(|row| table.parse(row.get(0))).filter(|partition| partition.end() <= end).collect();
     partitions.sort_by_key(|partition| partition.first);
     Ok(partitions)
 }
@@ -203,10 +200,10 @@ mod tests {
     fn a_partition_is_known_by_its_name() {
         let day = Table::Packed.partition(date(2024, 2, 29));
         assert_eq!(day.name, "usage_events_packed_20240229");
-        assert_eq!((day.start().to_string(), day.end().to_string()), (
-            "2024-02-29T00:00:00Z".to_owned(),
-            "2024-03-01T00:00:00Z".to_owned()
-        ));
+        assert_eq!(
+            (day.start().to_string(), day.end().to_string()),
+            ("2024-02-29T00:00:00Z".to_owned(), "2024-03-01T00:00:00Z".to_owned())
+        );
         assert_eq!(Table::Packed.parse(&day.name), Some(day));
         let month = Table::Daily.partition(date(2024, 12, 1));
         assert_eq!(month.name, "analytics_daily_rollups_202412");

@@ -248,11 +248,7 @@ async fn drop_in(
 }
 
 /// Keeps out refreshes, and of a limit of raw events the writers.
-async fn lock(
-    transaction: &Transaction<'_>,
-    old: &[Partition],
-    column: &str,
-) -> Result<(), tokio_postgres::Error> {
+async fn lock(transaction: &Transaction<'_>, old: &[Partition], column: &str) -> Result<(), tokio_postgres::Error> {
     transaction.batch_execute(&format!("set local lock_timeout = '{}'", pack::LOCK_TIMEOUT)).await?;
     transaction.execute("select pg_advisory_xact_lock($1)", &[&refresh::LOCK]).await?;
     if column == EVENTS_FROM {
@@ -325,10 +321,14 @@ async fn review_refused(
     report: &mut RetentionReport,
 ) -> Result<(), DatabaseError> {
     let lately = instant(midnight(days_before(now, 1)));
-    let refused = client.query_one("select count(*) from usage_events_refused where refused_at >= $1", &[&lately]).await?;
+    let refused =
+        client.query_one("select count(*) from usage_events_refused where refused_at >= $1", &[&lately]).await?;
     report.events_refused = refused.try_get::<_, i64>(0)?.unsigned_abs();
     if report.events_refused > 0 {
-        warn!(events = report.events_refused, "events came after their day was dropped; they are in usage_events_refused");
+        warn!(
+            events = report.events_refused,
+            "events came after their day was dropped; they are in usage_events_refused"
+        );
     }
     delete(client, "usage_events_refused", "refused_at < $1", midnight(events_from), end, report).await
 }
