@@ -41,7 +41,11 @@ pub(crate) async fn handle(event: Value) -> Result<Value, Error> {
         request.answer(Status::Success, "nothing is undone", Vec::new()).await?;
         return Ok(Value::Null);
     }
-    match run().await {
+    answer(request, run().await).await
+}
+
+async fn answer(request: Request, done: Result<Migrated, RunError>) -> Result<Value, Error> {
+    match done {
         Ok(migrated) => {
             let data = [("Version", migrated.version.to_string()), ("Applied", migrated.applied.join(" "))];
             request.answer(Status::Success, "migrated", data.map(|(name, value)| (name.to_owned(), value))).await?;
@@ -73,4 +77,45 @@ async fn run() -> Result<Migrated, RunError> {
         Err(error) => error!(error = %Causes(error), "not migrated"),
     }
     done
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_failure_is_answered_with_its_reason_even_if_the_first_try_is_lost() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut event: Value =
+            serde_json::from_str(include_str!("../../../events/migrate-cloudformation.json")).unwrap();
+        event["ResponseURL"] = json!(format!("http://{}/", listener.local_addr().unwrap()));
+        let receive = async {
+            drop(listener.accept().await.unwrap());
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut received = Vec::new();
+            loop {
+                stream.read_buf(&mut received).await.unwrap();
+                let text = String::from_utf8_lossy(&received).into_owned();
+                let Some(Ok(body)) = text.split("\r\n\r\n").nth(1).map(serde_json::from_str::<Value>) else { continue };
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                return body;
+            }
+        };
+        let request = Request::read(event).unwrap().unwrap();
+        let long = RunError::Config(ConfigError::Invalid { name: "DATABASE_URL", expected: "é".repeat(3000).leak() });
+        let (body, done) = tokio::join!(receive, answer(request, Err(long)));
+        done.unwrap();
+        assert_eq!(
+            (&body["Status"], &body["RequestId"]),
+            (&json!("FAILED"), &json!("9c1f2e34-5a6b-4c7d-8e9f-0a1b2c3d4e5f"))
+        );
+        let reason = body["Reason"].as_str().unwrap();
+        assert!(reason.starts_with("environment variable DATABASE_URL is not é"), "{reason}");
+        assert!(body.to_string().len() < 4096, "CloudFormation takes no more");
+    }
 }

@@ -56,6 +56,8 @@ mod tests {
     fn the_schedule_means_the_month_before_its_time() {
         let event = |time: &str| json!({"version": "0", "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, "time": time});
         assert_eq!(order(event("2024-03-01T03:00:00Z")), Ok(("2024-02".to_owned(), false)));
+        let sample = serde_json::from_str(include_str!("../../../events/monthly-schedule.json")).unwrap();
+        assert_eq!(order(sample), Ok(("2024-01".to_owned(), false)));
         // Delivered late, it means what it meant.
         assert_eq!(order(event("2024-01-01T03:00:00Z")), Ok(("2023-12".to_owned(), false)));
         assert_eq!(order(event("yesterday")), Err(BadEvent::Unknown));
