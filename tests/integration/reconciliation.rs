@@ -190,7 +190,8 @@ async fn a_large_file_is_not_read_again_here() {
     let update = update
         .key("pk", AttributeValue::S(format!("ORG#{}", org.id)))
         .key("sk", AttributeValue::S(format!("JOB#{job}")))
-        .update_expression("set file.#bytes = :bytes")
+        .update_expression("set #file.#bytes = :bytes")
+        .expression_attribute_names("#file", "file")
         .expression_attribute_names("#bytes", "bytes")
         .expression_attribute_values(":bytes", AttributeValue::N("575000000".to_owned()));
     update.send().await.unwrap();

@@ -34,7 +34,7 @@ async fn each_task_has_a_rule_that_may_fire_it() {
     ] {
         let (arn, allowed) = function(&variable(name)).await;
         let mut fired_by = BTreeSet::new();
-        for rule in rules {
+        for rule in rules.iter().filter(|rule| !rule["Name"].as_str().unwrap().starts_with("test-")) {
             let targets = aws::events("ListTargetsByRule", &json!({"Rule": rule["Name"]})).await;
             if targets["Targets"].as_array().unwrap().iter().any(|target| target["Arn"] == arn.as_str()) {
                 assert_eq!(
@@ -45,7 +45,7 @@ async fn each_task_has_a_rule_that_may_fire_it() {
             }
         }
         assert_eq!(fired_by.len(), 1, "{name}");
-        assert_eq!(fired_by, allowed.into_iter().collect(), "{name}");
+        assert!(fired_by.iter().all(|rule| allowed.contains(rule)), "{name}: {allowed:?}");
     }
 }
 
