@@ -106,8 +106,10 @@ insert into usage_state default values;
 create view usage_freshness as
 select known.organization_id,
        refreshed.last_event_at,
-       greatest(refreshed.last_refresh_at, case when waiting.since is null then state.refreshed_at end)
-           as last_refresh_at,
+       -- Null, where none ever reached it.
+       case when refreshed.last_refresh_at is not null
+           then greatest(refreshed.last_refresh_at, state.refreshed_at)
+       end as last_refresh_at,
        coalesce(greatest(extract(epoch from now() - waiting.since), 0), 0)::bigint as lag_seconds
 from (select organization_id from usage_refreshed union select organization_id from usage_dirty_hours) known
 left join usage_refreshed refreshed using (organization_id)

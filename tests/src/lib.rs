@@ -25,6 +25,7 @@ pub mod queue;
 pub mod rollup;
 pub mod stack;
 pub mod token;
+pub mod usage;
 
 pub use answer::Answer;
 pub use csv_file::{CsvFile, Sums};
@@ -34,3 +35,4 @@ pub use organization::{Export, Organization};
 pub use problem::Problem;
 pub use rollup::Rollup;
 pub use stack::Stack;
+pub use usage::{Event, UsageDatabase};

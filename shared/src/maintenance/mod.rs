@@ -12,6 +12,7 @@ pub mod retention;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
+use tokio_postgres::error::SqlState;
 
 /// An instant as the driver takes it.
 fn instant(at: Timestamp) -> SystemTime {
@@ -20,4 +21,9 @@ fn instant(at: Timestamp) -> SystemTime {
         false => SystemTime::UNIX_EPOCH + since_epoch.unsigned_abs(),
         true => SystemTime::UNIX_EPOCH - since_epoch.unsigned_abs(),
     }
+}
+
+/// Whether a lock was not to be had in time.
+fn is_busy(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
 }

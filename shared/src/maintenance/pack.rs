@@ -5,19 +5,17 @@
 
 use jiff::{Timestamp, civil::Date};
 use tokio::time::Instant;
-use tokio_postgres::{Client, error::SqlState};
+use tokio_postgres::Client;
 use tracing::info;
 
 use super::{
-    instant,
+    instant, is_busy,
     partitions::{self, Partition, Table, midnight},
 };
 use crate::database::DatabaseError;
 
 /// The events of one step: about half a second's work.
 const STEP: i32 = 50_000;
-/// How long a drop may wait for those who use the table: nobody gets at it meanwhile.
-pub(super) const LOCK_TIMEOUT: &str = "2s";
 
 /// What was compressed.
 #[derive(Debug, Default)]
@@ -59,7 +57,8 @@ async fn pack_partition(
     if packed.unfinished {
         return Ok(());
     }
-    if !drop_empty(client, partition).await? {
+    // Once is enough to wait in a night.
+    if packed.busy > 0 || !drop_empty(client, partition).await? {
         packed.busy += 1;
     }
     if events > 0 {
@@ -123,10 +122,8 @@ async fn drop_empty(client: &mut Client, partition: &Partition) -> Result<bool, 
     let Partition { table, name, .. } = partition;
     let transaction = client.transaction().await?;
     // The parent before the partition, as writers do.
-    let lock =
-        format!("set local lock_timeout = '{LOCK_TIMEOUT}'; lock table only {} in access exclusive mode", table.name());
-    match transaction.batch_execute(&lock).await {
-        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => return Ok(false),
+    match transaction.batch_execute(&format!("lock table only {} in access exclusive mode", table.name())).await {
+        Err(error) if is_busy(&error) => return Ok(false),
         other => other?,
     }
     let row = transaction.query_one(&format!("select not exists (select from {name})"), &[]).await?;

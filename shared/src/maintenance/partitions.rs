@@ -3,9 +3,10 @@
 use std::time::SystemTime;
 
 use jiff::{SignedDuration, Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
-use tokio_postgres::{Client, GenericClient};
+use tokio_postgres::Client;
+use tracing::warn;
 
-use super::instant;
+use super::{instant, is_busy};
 use crate::database::DatabaseError;
 
 /// How far ahead partitions are made: if the retention does not run for so long, what comes goes to the default
@@ -89,7 +90,7 @@ impl Partition {
     }
 
     /// Makes it if it is not there; returns how many rows had come to the default partition before it.
-    pub(super) async fn create(&self, client: &impl GenericClient) -> Result<Option<u64>, DatabaseError> {
+    pub(super) async fn create(&self, client: &Client) -> Result<Option<u64>, tokio_postgres::Error> {
         let (start, end) = (instant(self.start()), instant(self.end()));
         let row = client
             .query_one("select usage_create_partition($1, $2, $3, $4)", &[&self.table.name(), &self.name, &start, &end])
@@ -104,6 +105,8 @@ pub(super) struct Made {
     pub(super) partitions: u64,
     /// Rows that had come to the default partitions before.
     pub(super) moved: u64,
+    /// Tables that were in use for so long that their partitions have to wait.
+    pub(super) postponed: u64,
 }
 
 /// Makes the partitions from `days_from` and `months_from` on that are missing, until some time ahead of `now`.
@@ -113,26 +116,45 @@ pub(super) async fn make_ahead(
     days_from: Date,
     months_from: Date,
 ) -> Result<Made, DatabaseError> {
-    let mut wanted = Vec::new();
     let today = day_of(now);
     let last_day = today.saturating_add(DAYS_AHEAD.days());
-    wanted.extend(days_from.series(1.day()).take_while(|day| *day <= last_day).map(|day| Table::Events.partition(day)));
+    let days = days_from.series(1.day()).take_while(|day| *day <= last_day);
+    let mut made = Made::default();
+    made.make(client, Table::Events, days).await?;
     let last_month = today.first_of_month().saturating_add(MONTHS_AHEAD.months());
     for table in Table::ROLLUPS {
-        if !is_partitioned(client, table).await? {
-            continue;
-        }
-        let months = months_from.series(1.month()).take_while(|month| *month <= last_month);
-        wanted.extend(months.map(|month| table.partition(month)));
-    }
-    let mut made = Made::default();
-    for partition in wanted {
-        if let Some(moved) = partition.create(client).await? {
-            made.partitions += 1;
-            made.moved += moved;
+        if is_partitioned(client, table).await? {
+            let months = months_from.series(1.month()).take_while(|month| *month <= last_month);
+            made.make(client, table, months).await?;
         }
     }
     Ok(made)
+}
+
+impl Made {
+    async fn make(
+        &mut self,
+        client: &Client,
+        table: Table,
+        firsts: impl Iterator<Item = Date>,
+    ) -> Result<(), DatabaseError> {
+        for first in firsts {
+            match table.partition(first).create(client).await {
+                Ok(Some(moved)) => {
+                    self.partitions += 1;
+                    self.moved += moved;
+                }
+                Ok(None) => {}
+                Err(error) if is_busy(&error) => {
+                    warn!(table = table.name(), %first, "the table is in use; its partitions wait for the next night");
+                    self.postponed += 1;
+                    break;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Whether a table is one of ours: a platform's own rollup tables may be plain.

@@ -101,7 +101,7 @@ pub async fn refresh(client: &mut Client, now: Timestamp, time: Duration) -> Res
 
 /// Sets the session up: whoever calls may be gone in the middle, and must not block others for longer than that.
 async fn prepare(client: &Client, time: Duration) -> Result<(), DatabaseError> {
-    let limit = time.as_millis().max(1);
+    let limit = time.as_millis().max(10_000);
     client
         .batch_execute(&format!(
             "set timezone = 'UTC';

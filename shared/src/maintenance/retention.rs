@@ -9,11 +9,11 @@ use std::time::Duration;
 use jiff::{Timestamp, civil::Date};
 use serde::Serialize;
 use tokio::time::Instant;
-use tokio_postgres::{Client, Transaction, error::SqlState};
+use tokio_postgres::{Client, Transaction};
 use tracing::{info, warn};
 
 use super::{
-    instant, pack,
+    instant, is_busy, pack,
     partitions::{self, Partition, Table, days_before, midnight, months_before},
     refresh::{self, RefreshReport},
 };
@@ -24,6 +24,8 @@ const LOCK: i64 = 0x0072_6574_656e_7469;
 /// The rows of one delete, and the partitions of one drop: each is over soon, and holds few locks.
 const STEP: i64 = 20_000;
 const DROPS: usize = 16;
+/// How long to wait for those who use a table.
+const LOCK_TIMEOUT: &str = "2s";
 
 /// The limits in `usage_state`.
 const EVENTS_FROM: &str = "events_from";
@@ -110,6 +112,8 @@ async fn all(
     end: Instant,
     report: &mut RetentionReport,
 ) -> Result<(), DatabaseError> {
+    // For the whole session: what waits for a table keeps all others from it who come later.
+    client.batch_execute(&format!("set lock_timeout = '{LOCK_TIMEOUT}'")).await?;
     // First, so that no raw event is needed any more that is dropped below.
     report.refresh = refresh::refresh(client, now, end.saturating_duration_since(Instant::now())).await?;
     let packed_before = days_before(now, periods.events_plain_days);
@@ -118,6 +122,7 @@ async fn all(
 
     let made = partitions::make_ahead(client, now, packed_before, rollups_from).await?;
     (report.partitions_made, report.rows_moved) = (made.partitions, made.moved);
+    report.postponed += made.postponed;
     drop_events(client, events_from, end, report).await?;
     drop_rollups(client, rollups_from, end, report).await?;
 
@@ -194,7 +199,7 @@ async fn drop_rollups(
             // A platform's own, plain.
             false => table.name().to_owned(),
         };
-        delete(client, &name, "bucket_start < $1", midnight(from), end, report).await?;
+        delete(client, &name, "bucket_start < $1::timestamptz", midnight(from), end, report).await?;
     }
     Ok(())
 }
@@ -213,7 +218,7 @@ async fn drop_partitions(
             warn!(%limit, "hours are still to be computed; their raw events stay until the next night");
             return Ok(false);
         }
-        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+        Err(error) if is_busy(&error) => {
             warn!(%limit, "a table is in use; what is older stays until the next night");
             return Ok(false);
         }
@@ -249,7 +254,6 @@ async fn drop_in(
 
 /// Keeps out refreshes, and of a limit of raw events the writers.
 async fn lock(transaction: &Transaction<'_>, old: &[Partition], column: &str) -> Result<(), tokio_postgres::Error> {
-    transaction.batch_execute(&format!("set local lock_timeout = '{}'", pack::LOCK_TIMEOUT)).await?;
     transaction.execute("select pg_advisory_xact_lock($1)", &[&refresh::LOCK]).await?;
     if column == EVENTS_FROM {
         // To drop a partition locks its parent. Parents before partitions, as those who use them do.
