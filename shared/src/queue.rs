@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{JobId, OrgId};
 
 /// The longest delay that SQS knows.
-pub const LONGEST_DELAY: Duration = Duration::from_secs(900);
+const LONGEST_DELAY: Duration = Duration::from_secs(900);
 
 /// A message on the exports queue: ids only, so that it cannot go stale, and the kind and version in one tag, so that
 /// an older worker knows what it does not know.
@@ -52,7 +52,7 @@ impl ExportQueue {
         Self { client, url }
     }
 
-    /// Puts a message on the queue, to be received after `delay`, in whole seconds up to [`LONGEST_DELAY`]. The
+    /// Puts a message on the queue, to be received after `delay`, in whole seconds up to 15 minutes. The
     /// organization is the message's group: SQS lets groups take turns, so that one with many jobs does not starve
     /// another.
     ///

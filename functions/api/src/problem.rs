@@ -180,7 +180,7 @@ impl From<JobsError> for Problem {
 impl From<DatabaseError> for Problem {
     fn from(error: DatabaseError) -> Self {
         if error.is_timeout() {
-            let detail = "Ask for a shorter range, or create an export, which may take longer.";
+            let detail = "The usage of this range could not be summed in time. Ask again, or for a shorter range, or create an export.";
             return Self::new(Kind::TookTooLong, detail).because(error);
         }
         match error.can_pass() {

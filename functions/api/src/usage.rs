@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How long the database may take, of the time that the function has.
-pub(crate) const QUERY_TIME: Duration = Duration::from_secs(10);
+const QUERY_TIME: Duration = Duration::from_secs(10);
 
 /// The longest series. An answer of a function may have 6 MB, and an entry takes up to 240 bytes.
 const LONGEST_SERIES: usize = 20_000;

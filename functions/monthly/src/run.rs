@@ -17,7 +17,6 @@ use shared::{
     },
     jobs::{CreateError, Created, JobsError, Key},
     log::Causes,
-    queue::LONGEST_DELAY,
     usage::organizations,
 };
 use tokio::time::Instant;
@@ -35,6 +34,10 @@ const AT_ONCE: usize = 8;
 /// Between the exports of two organizations when they reach the queue. Ten thousand at once would make everybody else
 /// wait for all of them; two workers do several a second, so that the queue stays short.
 const SPACING: SignedDuration = SignedDuration::from_secs(1);
+
+/// What is due within this time goes to the queue at once, to be received when it is due; the rest is left to the sweep,
+/// which runs this often. SQS could hold messages back for longer, but would count them as old ones that nobody takes.
+const AHEAD: Duration = Duration::from_secs(300);
 
 /// How long a run belongs to an invocation after its last record. One that died holds it no longer than this.
 const HOLD: SignedDuration = SignedDuration::from_mins(2);
@@ -149,8 +152,7 @@ async fn see(org: OrgId, month: Month, range: TimeRange, pace: &Pace, request_id
     }
 }
 
-/// Creates one organization's export. What the queue can hold back so long goes there now; the rest is left to the
-/// sweep, which sends each job at its time.
+/// Creates one organization's export, and has it sent at its time.
 async fn create(
     org: OrgId,
     month: Month,
@@ -164,7 +166,7 @@ async fn create(
     let subject = Subject::system("monthly-export");
     let later = |delay: Duration| now.saturating_add(delay).unwrap_or(Timestamp::MAX);
     let job = Job::new(JobId::now(), org, request, subject.clone(), now, later(delay + context.resend_after));
-    let is_deferred = delay > LONGEST_DELAY;
+    let is_deferred = delay > AHEAD;
     let job = if is_deferred { job.unsent(later(delay)) } else { job };
     let origin = Origin { request_id: request_id.to_owned(), source_ip: None };
     let record = AuditRecord { at: now, action: Action::Create, subject, org, job: Some(job.id), origin };

@@ -13,7 +13,7 @@ use shared::{
     },
     objects::ExportObject,
     recount::Recount,
-    usage,
+    usage::{self, UsageError},
 };
 use tokio::time::timeout;
 use utoipa::ToSchema;
@@ -24,12 +24,14 @@ use crate::{
     problem::{Kind, Problem, ProblemBody},
     query::{self, Parameters},
     scope::OrgScope,
-    usage::QUERY_TIME,
 };
 
-/// The largest file that is read again, in bytes, and how long that may take: a request ends after 15 seconds.
+/// The largest file that is read again, in bytes.
 const LARGEST_FILE: u64 = 64 << 20;
-const READ_TIME: Duration = Duration::from_secs(8);
+
+/// How long that may take, and each of the two sums: a request ends after 15 seconds, with or without an answer.
+const READ_TIME: Duration = Duration::from_secs(5);
+const SUM_TIME: Duration = Duration::from_secs(4);
 
 /// A file's sums beside those of what it was made from.
 #[derive(Debug, Serialize, ToSchema)]
@@ -53,7 +55,7 @@ pub(crate) struct Reconciliation {
     /// What the file is, read again; present when `verify=file` asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<FileView>,
-    /// In words, what does not agree.
+    /// In words, what does not agree or is left out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<String>,
 }
@@ -144,8 +146,12 @@ pub(crate) async fn reconcile(
     let again = if verify { Some(read_again(&job, file, &context).await?) } else { None };
 
     let client = context.database.client().await?;
-    let rollup = usage::rollup_totals(&client, org, &job.request, QUERY_TIME).await?;
-    let raw = usage::raw_totals(&client, org, &job.request, QUERY_TIME).await?;
+    let rollup = usage::rollup_totals(&client, org, &job.request, SUM_TIME).await?;
+    let (raw, too_slow) = match usage::raw_totals(&client, org, &job.request, SUM_TIME).await {
+        // The other two are an answer without it.
+        Err(UsageError::Database(error)) if error.is_timeout() => (None, Some(RAW_TOO_SLOW.to_owned())),
+        raw => (raw?, None),
+    };
 
     let found = again.as_ref().map_or(Some(file), Option::as_ref);
     let csv = found.unwrap_or(file).totals;
@@ -160,7 +166,7 @@ pub(crate) async fn reconcile(
         tolerance_percent: number(&tolerance),
         checked_at: whole_second(Timestamp::now()),
         changed_since_export: changed.is_some(),
-        notes: [changed, (!is_intact).then(|| NOT_INTACT.to_owned())].into_iter().flatten().collect(),
+        notes: [changed, (!is_intact).then(|| NOT_INTACT.to_owned()), too_slow].into_iter().flatten().collect(),
         columns,
         file: again,
     }))
@@ -168,6 +174,8 @@ pub(crate) async fn reconcile(
 
 const NOT_INTACT: &str = "The stored file is missing or is not the one that was written. Create a new export, and tell \
                           platform engineering.";
+
+const RAW_TOO_SLOW: &str = "The raw events could not be summed in time and are left out.";
 
 fn read(parameters: Parameters) -> Result<(Tolerance, bool), Problem> {
     let [tolerance, verify] = parameters.take(["tolerancePercent", "verify"])?;
