@@ -1,12 +1,14 @@
 //! The connection to PostgreSQL: TLS, settings, and its life between invocations.
 
 use std::{
+    ops::{Deref, DerefMut},
     sync::{Arc, Once},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
+use jiff::Timestamp;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{sync::Mutex, task::JoinHandle, time::timeout};
 use tokio_postgres::{Client, Config, error::SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -20,11 +22,58 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// One connection, made when it is first needed and kept between invocations.
 ///
-/// A function handles one request at a time per process, so one connection is all that it can use.
+/// A function handles one request at a time per process, so one connection is all that has to be kept.
+#[derive(Debug)]
 pub struct Database {
+    connector: Connector,
+    kept: Mutex<Option<Arc<Connection>>>,
+}
+
+/// Makes connections.
+#[derive(Clone)]
+pub struct Connector {
     config: Config,
     tls: MakeRustlsConnect,
-    client: Mutex<Option<Arc<Client>>>,
+}
+
+/// A connection. When it is dropped it is gone at once, also on the server, with whatever it was doing.
+#[derive(Debug)]
+pub struct Connection {
+    client: Client,
+    driver: Driver,
+}
+
+/// The task that reads and writes for a client. By itself it would read to its end what nobody wants any more.
+#[derive(Debug)]
+struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Deref for Connection {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+}
+
+impl Connection {
+    /// Ends an idle connection in the way that the server expects.
+    pub async fn close(self) {
+        let Self { client, mut driver } = self;
+        drop(client);
+        let _ = timeout(PATIENCE, &mut driver.0).await;
+    }
 }
 
 /// What went wrong with the database.
@@ -71,7 +120,14 @@ impl Database {
     /// # Errors
     /// When a variable is missing or unusable. The error does not hold the URL.
     pub fn from_env(application: &str) -> Result<Self, ConfigError> {
-        let mut config: Config = config::parsed("DATABASE_URL", "a PostgreSQL connection URL")?;
+        Self::new(config::parsed("DATABASE_URL", "a PostgreSQL connection URL")?, application)
+    }
+
+    /// The database of a configuration, with what every connection of ours has; see [`from_env`](Self::from_env).
+    ///
+    /// # Errors
+    /// When `PGSSLROOTCERT` is unusable.
+    pub fn new(mut config: Config, application: &str) -> Result<Self, ConfigError> {
         // Dates become instants at midnight UTC, whatever the server's own zone is.
         let options = [config.get_options().unwrap_or_default(), "-c timezone=UTC"].join(" ");
         config
@@ -80,44 +136,51 @@ impl Database {
             .keepalives_idle(Duration::from_secs(30))
             .tcp_user_timeout(Duration::from_secs(30))
             .options(options);
-        Ok(Self { config, tls: MakeRustlsConnect::new(tls_config()?), client: Mutex::new(None) })
+        let connector = Connector { config, tls: MakeRustlsConnect::new(tls_config()?) };
+        Ok(Self { connector, kept: Mutex::new(None) })
     }
 
-    /// The kept connection if it still answers, else a new one.
+    /// The kept connection if it still answers, else a new one, which is kept from then on.
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn client(&self) -> Result<Arc<Client>, DatabaseError> {
-        let mut kept = self.client.lock().await;
-        if let Some(client) = kept.take()
-            // A function may sleep for hours between invocations, and a peer that went away meanwhile says nothing.
-            && !client.is_closed()
-            && matches!(timeout(PATIENCE, client.check_connection()).await, Ok(Ok(())))
-        {
-            return Ok(kept.insert(client).clone());
-        }
-        Ok(kept.insert(Arc::new(self.connect().await?)).clone())
+    pub async fn client(&self) -> Result<Arc<Connection>, DatabaseError> {
+        let mut kept = self.kept.lock().await;
+        let connection = self.checked(kept.take()).await?;
+        Ok(kept.insert(connection).clone())
+    }
+
+    /// The same for the caller alone, until [`keep`](Self::keep) gives it back. If it is dropped instead, as where
+    /// something failed half-way, the next caller gets a new one.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn take(&self) -> Result<Arc<Connection>, DatabaseError> {
+        let kept = self.kept.lock().await.take();
+        self.checked(kept).await
+    }
+
+    /// Keeps a connection for the next caller. It must be idle and outside of any transaction.
+    pub async fn keep(&self, connection: Arc<Connection>) {
+        *self.kept.lock().await = Some(connection);
     }
 
     /// A new connection, for the caller alone.
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn connect(&self) -> Result<Client, DatabaseError> {
-        let connecting = self.config.connect(self.tls.clone());
-        let (client, connection) = timeout(PATIENCE, connecting).await.map_err(|_| DatabaseError::Silent)??;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::warn!(error = %Causes(&error), "database connection lost");
-            }
-        });
-        Ok(client)
+    pub async fn connect(&self) -> Result<Connection, DatabaseError> {
+        self.connector.connect().await
     }
 
-    /// Forgets the kept connection. After a query was given up in the middle, this ends it on the server too,
-    /// where otherwise all its rows would still have to be read.
+    /// What makes connections to this database, for tasks of their own.
+    pub fn connector(&self) -> Connector {
+        self.connector.clone()
+    }
+
+    /// Forgets the kept connection.
     pub async fn disconnect(&self) {
-        self.client.lock().await.take();
+        self.kept.lock().await.take();
     }
 
     /// Whether the database answers.
@@ -128,6 +191,43 @@ impl Database {
         let client = self.client().await?;
         timeout(PATIENCE, client.simple_query("")).await.map_err(|_| DatabaseError::Silent)??;
         Ok(())
+    }
+
+    async fn checked(&self, kept: Option<Arc<Connection>>) -> Result<Arc<Connection>, DatabaseError> {
+        if let Some(connection) = kept
+            // A function may sleep for hours between invocations, and a peer that went away meanwhile says nothing.
+            && !connection.is_closed()
+            && matches!(timeout(PATIENCE, connection.check_connection()).await, Ok(Ok(())))
+        {
+            return Ok(connection);
+        }
+        self.connect().await.map(Arc::new)
+    }
+}
+
+impl Connector {
+    /// A new connection.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn connect(&self) -> Result<Connection, DatabaseError> {
+        let connecting = self.config.connect(self.tls.clone());
+        let (client, connection) = timeout(PATIENCE, connecting).await.map_err(|_| DatabaseError::Silent)??;
+        let driver = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::warn!(error = %Causes(&error), "database connection lost");
+            }
+        });
+        Ok(Connection { client, driver: Driver(driver) })
+    }
+}
+
+/// An instant as the driver takes it.
+pub(crate) fn instant(at: Timestamp) -> SystemTime {
+    let since_epoch = at.as_duration();
+    match since_epoch.is_negative() {
+        false => SystemTime::UNIX_EPOCH + since_epoch.unsigned_abs(),
+        true => SystemTime::UNIX_EPOCH - since_epoch.unsigned_abs(),
     }
 }
 
@@ -157,9 +257,9 @@ pub fn install_crypto() {
     });
 }
 
-impl std::fmt::Debug for Database {
+impl std::fmt::Debug for Connector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The configuration holds the password.
-        f.debug_struct("Database").finish_non_exhaustive()
+        f.debug_struct("Connector").finish_non_exhaustive()
     }
 }

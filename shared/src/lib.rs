@@ -6,6 +6,7 @@
 
 pub mod auth;
 pub mod config;
+pub mod copy;
 pub mod csv;
 pub mod database;
 pub mod dispatch;

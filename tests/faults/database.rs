@@ -19,6 +19,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     case!(time_runs_out_in_the_last_attempt, "the rows stop coming in the last attempt", alone = true),
     case!(connection_cut_in_mid_row, "the connection is cut after 1,000,001 bytes of rows"),
+    case!(one_of_two_connections_cut, "of two connections that read one export, each is cut once"),
     case!(statement_runs_out_of_time, "the rollups are locked for longer than an attempt may take", alone = true),
     case!(database_stopped_and_started, "PostgreSQL stopped in mid-export, and started a second later", alone = true),
 ];
@@ -28,6 +29,26 @@ async fn connection_cut_in_mid_row(scene: &Scene) -> Found {
     let _cut = scene.proxies.add_query(org.id, 1, Action::Cut(1_000_001));
     org.create(&hourly()).await;
     scene.end(&org).await.expect(1, 2..)
+}
+
+async fn one_of_two_connections_cut(scene: &Scene) -> Found {
+    let org = scene.huge().await;
+    let mut first = scene.proxies.add_query(org.id, 2, Action::Stall(300_001));
+    let job = org.create(&hourly()).await;
+    let held = [first.held().await, first.held().await];
+    let [kept, lost] = held;
+    assert_eq!(kept.process(), lost.process(), "one worker reads over both");
+    // While nothing more comes, everybody can see how far it is.
+    let progress = until("the job shows its progress", Duration::from_secs(8), async || {
+        org.show(job.job_id).await.progress.ok_or(())
+    })
+    .await;
+    assert!(progress.rows > 0 && progress.bytes > 0 && (0.0..1.0).contains(&progress.fraction), "{progress:?}");
+    lost.lose();
+    kept.release().await;
+    let found = scene.end(&org).await.expect(1, 2..);
+    assert_eq!(org.show(job.job_id).await.progress, None);
+    found.note("the attempt failed as a whole, the next one succeeded")
 }
 
 async fn time_runs_out_in_the_last_attempt(scene: &Scene) -> Found {

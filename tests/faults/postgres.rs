@@ -1,5 +1,5 @@
 //! A proxy between the worker and PostgreSQL. A rule applies to the answers that follow its words in what the worker
-//! sends, such as an organization's id among a query's parameters.
+//! sends, such as an organization's id in a statement.
 
 use std::{
     fs,

@@ -48,8 +48,8 @@ impl Proxies {
         self.0[name].add(&words, times, action)
     }
 
-    /// The same for the queries of an organization's usage.
+    /// The same for the statements that copy an organization's usage. An export over several connections has many.
     pub(crate) fn add_query(&self, org: uuid::Uuid, times: usize, action: Action) -> Fault {
-        self.0["worker.postgres"].add(&[org.as_bytes()], times, action)
+        self.add("worker.postgres", &["copy (select", &org.to_string()], times, action)
     }
 }

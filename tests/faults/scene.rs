@@ -70,6 +70,21 @@ impl Scene {
         org
     }
 
+    /// An organization with hourly rollups for which a worker takes several connections.
+    pub(crate) async fn huge(&self) -> Organization<'_> {
+        let org = self.stack.organization();
+        let statement = "insert into analytics_hourly_rollups
+            (organization_id, bucket_start, model_id, request_count, tokens_total, error_count, cost_total)
+            select $1, hour, md5(model::text)::uuid, model, 1000 * model, 0, 0.0001 * model
+            from generate_series('2024-01-01'::timestamptz, '2024-01-31 23:00', '1 hour') hour,
+                 generate_series(1, 250) model";
+        let added = self.stack.database.client.execute(statement, &[&org.id]).await.unwrap();
+        assert_eq!(added, 744 * 250);
+        // The planner has to know.
+        self.stack.database.client.batch_execute("vacuum analyze analytics_hourly_rollups").await.unwrap();
+        org
+    }
+
     /// The file's sums by SQL, as text, in the order of the columns, after the number of rows.
     async fn sums(&self, org: Uuid, table: &str) -> Vec<String> {
         let statement = format!(

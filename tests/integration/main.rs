@@ -15,6 +15,7 @@ mod delivery;
 mod deployment;
 mod download;
 mod event_life;
+mod engine;
 mod events;
 mod files;
 mod guide;

@@ -1,118 +1,168 @@
 //! A platform may have rollup tables of its own, with the same columns but other types. They are read all the same.
 
-use std::time::Duration;
-
-use futures_util::TryStreamExt as _;
 use shared::{
-    database::Database,
-    domain::{ExportRequest, UsageRow},
-    rollups,
+    copy::{CopyError, NumericError, ValueError},
+    database::{Connection, Database},
+    domain::ExportRequest,
+    export::{CsvFile, ExportError, Settings},
+    rollups::RollupError,
 };
-use tests::{organization::export_of, rollup::instant, stack::variable};
-use tokio_postgres::Client;
+use tests::{organization::export_of, rollup::HEADER};
 use uuid::Uuid;
 
+use super::engine;
+
 const ORG: Uuid = Uuid::from_u128(1);
-const MODEL: Uuid = Uuid::from_u128(0x550e_8400_e29b_41d4_a716_4466_5544_0000);
+const MODEL: &str = "550e8400-e29b-41d4-a716-446655440000";
 
 /// Plain tables, with the most different types that their columns may have, in a schema of their own.
-async fn foreign_tables() -> (Client, String) {
-    // The tests read the same DATABASE_URL as the worker; here, by the worker's own means.
-    variable("DATABASE_URL");
-    let client = Database::from_env("tests").unwrap().connect().await.unwrap();
-    let schema = format!("shapes_{}", Uuid::new_v4().simple());
-    let columns = "organization_id uuid, model_id uuid, request_count integer, tokens_total numeric,
-                   error_count smallint, cost_total numeric";
-    client
-        .batch_execute(&format!(
-            "create schema {schema};
-             set search_path to {schema};
-             create table analytics_daily_rollups (bucket_start date, {columns});
-             create table analytics_hourly_rollups (bucket_start timestamp with time zone, {columns});"
-        ))
-        .await
-        .unwrap();
-    (client, schema)
+struct Foreign {
+    database: Database,
+    client: Connection,
+    schema: String,
 }
 
-async fn insert_days(client: &Client) {
-    client
-        .batch_execute(&format!(
-            "insert into analytics_daily_rollups values
-                 ('2024-01-31', '{ORG}', null,      4, 9223372036854775808, 0, 0.00005),
-                 ('2024-01-31', '{ORG}', '{MODEL}', 3, 30, 1, 1.00004),
-                 ('2024-02-01', '{ORG}', '{MODEL}', 5, 50, 1, 1.00006),
-                 ('2024-01-30', '{ORG}', '{MODEL}', 2, 20, 1, -1.00005),
-                 ('2024-01-01', '{ORG}', '{MODEL}', 1, 10, 1, 7),
-                 ('2023-12-31', '{ORG}', '{MODEL}', 100, 10, 1, 7);"
-        ))
-        .await
-        .unwrap();
-}
+impl Foreign {
+    async fn new() -> Self {
+        let schema = format!("shapes_{}", Uuid::new_v4().simple());
+        let database = engine::database(&schema);
+        let client = database.connect().await.unwrap();
+        let columns = "organization_id uuid, model_id uuid, request_count integer, tokens_total numeric,
+                       error_count smallint, cost_total numeric";
+        client
+            .batch_execute(&format!(
+                "create schema {schema};
+                 create table analytics_daily_rollups (bucket_start date, {columns});
+                 create table analytics_hourly_rollups (bucket_start timestamp with time zone, {columns});"
+            ))
+            .await
+            .unwrap();
+        Self { database, client, schema }
+    }
 
-async fn read(client: &Client, start: &str, end: &str, granularity: &str) -> Vec<UsageRow> {
-    let request = ExportRequest::from_json(&export_of(start, end, granularity)).unwrap();
-    let rows = rollups::rows(client, ORG.into(), &request, Duration::from_secs(30)).await.unwrap();
-    rows.try_collect().await.unwrap()
-}
+    async fn insert(&self, table: &str, rows: &[(&str, Option<&str>, &str)]) {
+        for (bucket, model, numbers) in rows {
+            let model = model.map_or("null".to_owned(), |model| format!("'{model}'"));
+            let statement =
+                format!("insert into analytics_{table}_rollups values ('{bucket}', '{ORG}', {model}, {numbers})");
+            self.client.batch_execute(&statement).await.unwrap();
+        }
+    }
 
-fn row(bucket: &str, model: Option<Uuid>, requests: i128, tokens: i128, errors: i128, cost: &str) -> UsageRow {
-    UsageRow {
-        bucket_start: instant(bucket),
-        model_id: model.map(Into::into),
-        request_count: requests,
-        tokens_total: tokens,
-        error_count: errors,
-        cost_total: cost.parse().unwrap(),
+    async fn insert_days(&self) {
+        self.insert(
+            "daily",
+            &[
+                ("2024-01-31", None, "4, 9223372036854775808, 0, 0.00005"),
+                ("2024-01-31", Some(MODEL), "3, 30, 1, 1.00004"),
+                ("2024-02-01", Some(MODEL), "5, 50, 1, 1.00006"),
+                ("2024-01-30", Some(MODEL), "2, 20, 1, -1.00005"),
+                ("2024-01-01", Some(MODEL), "1, 10, 1, 7"),
+                ("2023-12-31", Some(MODEL), "100, 10, 1, 7"),
+            ],
+        )
+        .await;
+    }
+
+    /// The lines of the file, which the plain way makes too.
+    async fn lines(&self, start: &str, end: &str, granularity: &str) -> Vec<String> {
+        let request = ExportRequest::from_json(&export_of(start, end, granularity)).unwrap();
+        let file = engine::compare(&self.database, &self.client, ORG, &request, &[1, 3]).await;
+        let lines = file.strip_prefix(HEADER).unwrap().lines();
+        lines.map(|line| line.replace(&format!("{ORG},"), "").replace(MODEL, "MODEL")).collect()
+    }
+
+    /// Why the hours of January cannot be exported.
+    async fn error(&self) -> ExportError {
+        let request = export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "hourly");
+        let request = ExportRequest::from_json(&request).unwrap();
+        let settings = Settings { connections: 2, limit: std::time::Duration::from_secs(30) };
+        let read = async {
+            let mut csv = CsvFile::open(&self.database, ORG.into(), &request, settings).await?;
+            while csv.next().await?.is_some() {}
+            csv.finish(&self.database).await
+        };
+        read.await.unwrap_err()
+    }
+
+    async fn drop(self) {
+        self.client.batch_execute(&format!("drop schema {} cascade", self.schema)).await.unwrap();
     }
 }
 
 #[tokio::test]
 async fn days_may_be_dates() {
-    let (client, schema) = foreign_tables().await;
-    insert_days(&client).await;
+    let foreign = Foreign::new().await;
+    foreign.insert_days().await;
     // To the last second, without its first day.
-    let found = read(&client, "2024-01-01T00:00:01Z", "2024-01-31T23:59:59Z", "daily").await;
     let expected = [
-        row("2024-01-30T00:00:00Z", Some(MODEL), 2, 20, 1, "-1.0001"),
-        row("2024-01-31T00:00:00Z", Some(MODEL), 3, 30, 1, "1.0000"),
-        row("2024-01-31T00:00:00Z", None, 4, i128::from(i64::MAX) + 1, 0, "0.0001"),
+        "2024-01-30T00:00:00Z,MODEL,2,20,1,-1.0001",
+        "2024-01-31T00:00:00Z,MODEL,3,30,1,1.0000",
+        "2024-01-31T00:00:00Z,,4,9223372036854775808,0,0.0001",
     ];
-    assert_eq!(found, expected);
-    let found = read(&client, "2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "daily").await;
-    assert_eq!(found[0], row("2024-01-01T00:00:00Z", Some(MODEL), 1, 10, 1, "7"));
+    assert_eq!(foreign.lines("2024-01-01T00:00:01Z", "2024-01-31T23:59:59Z", "daily").await, expected);
+    let found = foreign.lines("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "daily").await;
+    assert_eq!(found[0], "2024-01-01T00:00:00Z,MODEL,1,10,1,7.0000");
     assert_eq!(found[1..], expected, "the last day is there, the next month is not");
-    drop_schema(&client, &schema).await;
+    foreign.drop().await;
 }
 
 #[tokio::test]
 async fn a_month_of_dates_is_the_sum_of_its_lines() {
-    let (client, schema) = foreign_tables().await;
-    insert_days(&client).await;
-    let found = read(&client, "2024-01-30T00:00:00Z", "2024-02-02T00:00:00Z", "monthly").await;
+    let foreign = Foreign::new().await;
+    foreign.insert_days().await;
     let expected = [
         // -1.0001 and 1.0000, as the daily file states them.
-        row("2024-01-01T00:00:00Z", Some(MODEL), 5, 50, 2, "-0.0001"),
-        row("2024-01-01T00:00:00Z", None, 4, i128::from(i64::MAX) + 1, 0, "0.0001"),
-        row("2024-02-01T00:00:00Z", Some(MODEL), 5, 50, 1, "1.0001"),
+        "2024-01-01T00:00:00Z,MODEL,5,50,2,-0.0001",
+        "2024-01-01T00:00:00Z,,4,9223372036854775808,0,0.0001",
+        "2024-02-01T00:00:00Z,MODEL,5,50,1,1.0001",
     ];
-    assert_eq!(found, expected);
-    drop_schema(&client, &schema).await;
+    assert_eq!(foreign.lines("2024-01-30T00:00:00Z", "2024-02-02T00:00:00Z", "monthly").await, expected);
+    foreign.drop().await;
 }
 
 #[tokio::test]
 async fn hours_may_be_of_other_types_too() {
-    let (client, schema) = foreign_tables().await;
-    let insert = format!(
-        "insert into analytics_hourly_rollups values
-             ('2024-01-31T23:00:00Z', '{ORG}', null, 1, 10, 0, 2.5), ('2024-02-01T00:00:00Z', '{ORG}', null, 1, 10, 0, 2.5);"
-    );
-    client.batch_execute(&insert).await.unwrap();
-    let found = read(&client, "2024-01-31T22:30:00Z", "2024-02-01T00:00:00Z", "hourly").await;
-    assert_eq!(found, [row("2024-01-31T23:00:00Z", None, 1, 10, 0, "2.5000")]);
-    drop_schema(&client, &schema).await;
+    let foreign = Foreign::new().await;
+    let rows = [("2024-01-31T23:00:00Z", None, "1, 10, 0, 2.5"), ("2024-02-01T00:00:00Z", None, "1, 10, 0, 2.5")];
+    foreign.insert("hourly", &rows).await;
+    let found = foreign.lines("2024-01-31T22:30:00Z", "2024-02-01T00:00:00Z", "hourly").await;
+    assert_eq!(found, ["2024-01-31T23:00:00Z,,1,10,0,2.5000"]);
+    foreign.drop().await;
 }
 
-async fn drop_schema(client: &Client, schema: &str) {
-    client.batch_execute(&format!("drop schema {schema} cascade")).await.unwrap();
+#[tokio::test]
+async fn the_first_and_the_last_years_are_ranges_like_others() {
+    let foreign = Foreign::new().await;
+    for (start, end) in
+        [("0000-01-01T00:00:00Z", "0000-01-31T00:00:00Z"), ("9999-12-01T00:00:00Z", "9999-12-30T00:00:00Z")]
+    {
+        let request = ExportRequest::from_json(&export_of(start, end, "daily")).unwrap();
+        assert_eq!(engine::export(&foreign.database, ORG, &request, 2).await.0, HEADER.as_bytes());
+    }
+    foreign.drop().await;
+}
+
+#[tokio::test]
+async fn a_value_that_no_file_can_state_is_an_error_that_names_it() {
+    for (numbers, column, problem) in [
+        ("1, 10, 0, 'NaN'", "cost_total", ValueError::Numeric(NumericError::NotANumber)),
+        ("1, 10, 0, '-Infinity'", "cost_total", ValueError::Numeric(NumericError::Infinite)),
+        ("1, 10, 0, 1e40", "cost_total", ValueError::Numeric(NumericError::TooLarge)),
+        ("1, 10, 0, null", "cost_total", ValueError::Null),
+        ("1, 10.5, 0, 1", "tokens_total", ValueError::NotWhole),
+        ("1, 'NaN', 0, 1", "tokens_total", ValueError::Numeric(NumericError::NotANumber)),
+        ("1, 10, null, 1", "error_count", ValueError::Null),
+        ("null, 10, 1, 1", "request_count", ValueError::Null),
+    ] {
+        let foreign = Foreign::new().await;
+        foreign
+            .insert("hourly", &[("2024-01-07T00:00:00Z", None, "1, 10, 0, 1"), ("2024-01-08T00:00:00Z", None, numbers)])
+            .await;
+        let error = foreign.error().await;
+        let ExportError::Rollups(RollupError::Copy { after, source }) = &error else { panic!("{error:?}") };
+        assert_eq!(*source, CopyError::Value { column, problem }, "{numbers}");
+        assert_eq!(after.to_string(), "2024-01-07T00:00:00Z", "{numbers}");
+        foreign.drop().await;
+    }
 }

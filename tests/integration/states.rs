@@ -2,6 +2,10 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
+use shared::{
+    domain::{Failure, Progress},
+    jobs::FinishError,
+};
 use tests::{ExportJob, Organization, Stack, organization::export_of, stack::variable};
 use uuid::Uuid;
 
@@ -28,6 +32,36 @@ async fn a_job_that_is_not_done_has_no_file() {
         (None, None, None, None)
     );
     refused_download(&org, job.id.uuid(), "export-not-ready").await;
+}
+
+#[tokio::test]
+async fn a_running_job_shows_its_progress_and_no_other_does() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let job = org.add_unqueued().await;
+    let first = org.claim(&job).await;
+    assert_eq!(org.show(job.id.uuid()).await.progress, None, "nothing is known yet");
+
+    let progress = Progress { rows: 3, bytes: 400, thousandths: 250 };
+    stack.jobs.report(&first, progress).await.unwrap();
+    let shown = org.show(job.id.uuid()).await;
+    assert_eq!(shown.progress, Some(tests::job::Progress { rows: 3, bytes: 400, fraction: 0.25 }));
+
+    // A report does not get in the way of what comes next, and is gone with it.
+    stack.jobs.release(&first, Timestamp::now() + SignedDuration::from_hours(24)).await.unwrap();
+    assert_eq!(org.show(job.id.uuid()).await.progress, None);
+    let late = stack.jobs.report(&first, progress).await;
+    assert!(matches!(late, Err(FinishError::LostClaim)), "{late:?}");
+
+    let second = org.claim(&job).await;
+    let late = stack.jobs.report(&first, progress).await;
+    assert!(matches!(late, Err(FinishError::LostClaim)), "{late:?}");
+    stack.jobs.report(&second, progress).await.unwrap();
+    stack.jobs.fail(&second, Failure::TookTooLong, false, Timestamp::now()).await.unwrap();
+    let late = stack.jobs.report(&second, progress).await;
+    assert!(matches!(late, Err(FinishError::LostClaim)), "{late:?}");
+    let ended = org.show(job.id.uuid()).await;
+    assert_eq!((ended.status.as_str(), ended.progress), ("failed", None));
 }
 
 #[tokio::test]

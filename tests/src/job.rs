@@ -5,7 +5,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 /// The fields of a job. One that is not documented makes a test fail.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(missing_docs, reason = "the names are the API's own")]
 pub struct ExportJob {
@@ -17,6 +17,7 @@ pub struct ExportJob {
     pub models: Option<Vec<Uuid>>,
     pub created_at: Timestamp,
     pub completed_at: Option<Timestamp>,
+    pub progress: Option<Progress>,
     pub expires_at: Option<Timestamp>,
     pub output_uri: Option<String>,
     pub checksum: Option<String>,
@@ -37,6 +38,16 @@ pub struct Range {
     pub end: String,
 }
 
+/// What was written so far.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(missing_docs, reason = "the names are the API's own")]
+pub struct Progress {
+    pub rows: u64,
+    pub bytes: u64,
+    pub fraction: f64,
+}
+
 /// A file's sums. Counts may be larger than 64 bits.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -49,7 +60,7 @@ pub struct Totals {
 }
 
 /// A page of a list of jobs.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(missing_docs, reason = "the names are the API's own")]
 pub struct JobList {

@@ -1,7 +1,8 @@
 //! The harness of the integration tests: a running stack, as its users and its operators see it.
 //!
 //! [`Stack`] knows where everything is. [`Organization`] is a tenant of a test's own, so that all tests can run at the
-//! same time on one stack. [`CsvFile`] and [`Rollup`] compute what a file should hold without the product's code.
+//! same time on one stack. [`CsvFile`] and [`Rollup`] compute what a file should hold without the product's code, and
+//! [`reference`] makes it from the database in the plain way.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,6 +23,7 @@ pub mod organization;
 pub mod poll;
 pub mod problem;
 pub mod queue;
+pub mod reference;
 pub mod rollup;
 pub mod stack;
 pub mod token;

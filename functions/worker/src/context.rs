@@ -1,6 +1,6 @@
 //! What the worker needs from its environment.
 
-use std::time::Duration;
+use std::{num::NonZero, time::Duration};
 
 use aws_config::BehaviorVersion;
 use shared::{
@@ -18,6 +18,8 @@ pub(crate) struct Context {
     pub(crate) queue: ExportQueue,
     pub(crate) database: Database,
     pub(crate) store: ExportStore,
+    /// How many connections a large export reads over.
+    pub(crate) connections: NonZero<usize>,
     /// The function's timeout.
     pub(crate) timeout: Duration,
     /// The delay before the second attempt; later ones wait longer.
@@ -33,6 +35,7 @@ impl Context {
     ///
     /// - `JOBS_TABLE`: the name of the jobs table;
     /// - `EXPORTS_QUEUE_URL`: the queue that the messages come from;
+    /// - `EXPORT_CONNECTIONS`: how many database connections a large export reads over;
     /// - `WORKER_TIMEOUT_SECONDS`: the function's own timeout, for emulators that state no usable deadline;
     /// - `RETRY_DELAY_SECONDS`: the delay before the second attempt at a job;
     /// - `RESEND_AFTER_SECONDS`: after how long the sweep gives a job's message up for lost;
@@ -44,6 +47,7 @@ impl Context {
             queue: ExportQueue::new(aws_sdk_sqs::Client::new(&sdk), config::required("EXPORTS_QUEUE_URL")?),
             database: Database::from_env("analytics-exports-worker")?,
             store: ExportStore::from_env(&sdk)?,
+            connections: config::parsed("EXPORT_CONNECTIONS", "a number of at least 1")?,
             timeout: config::seconds("WORKER_TIMEOUT_SECONDS")?,
             retry_delay: config::seconds("RETRY_DELAY_SECONDS")?,
             resend_after: config::seconds("RESEND_AFTER_SECONDS")?,

@@ -1,13 +1,10 @@
 //! Why an attempt at a job failed: in full for the log, and as the [`Failure`] that its user reads.
 
-use shared::{csv::CsvError, database::DatabaseError, domain::Failure, export::ExportError, rollups::RollupError};
+use shared::{copy::CopyError, database::DatabaseError, domain::Failure, export::ExportError, rollups::RollupError};
 
 /// Why an attempt did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AttemptError {
-    /// No connection to the database.
-    #[error("could not connect to the database")]
-    Connect(#[from] DatabaseError),
     /// The file could not be made.
     #[error("could not export")]
     Export(#[from] ExportError),
@@ -21,13 +18,19 @@ impl AttemptError {
     pub(crate) fn failure(&self) -> Failure {
         match self {
             Self::OutOfTime => Failure::TookTooLong,
-            Self::Connect(error) | Self::Export(ExportError::Rollups(RollupError::Database(error))) => database(error),
-            Self::Export(ExportError::Rollups(RollupError::Value { .. }) | ExportError::Csv(CsvError::Overflow(_))) => {
-                Failure::UsageInvalid
-            }
-            Self::Export(ExportError::Csv(CsvError::Encode(_))) => Failure::UsageUnreadable,
+            Self::Export(ExportError::Rollups(error)) => rollups(error),
+            Self::Export(ExportError::Overflow(_)) => Failure::UsageInvalid,
             Self::Export(ExportError::Upload(_)) => Failure::StorageUnavailable,
         }
+    }
+}
+
+fn rollups(error: &RollupError) -> Failure {
+    match error {
+        RollupError::Database(error) => database(error),
+        RollupError::Copy { source: CopyError::Value { .. }, .. } | RollupError::Csv(_) => Failure::UsageInvalid,
+        RollupError::Copy { source: CopyError::Format(_), .. } | RollupError::Description => Failure::UsageUnreadable,
+        RollupError::Incomplete => Failure::UsageUnavailable,
     }
 }
 

@@ -1,20 +1,26 @@
 //! From a batch of queue messages to files: each message is parsed, its job claimed, the file made, the job ended.
 
-use std::time::Duration;
+use std::{convert::Infallible, future::pending, time::Duration};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use jiff::Timestamp;
 use shared::{
-    domain::{Claim, ClaimRefused, ClaimedJob, ExportFile, JobId, OrgId, State},
-    export::export,
+    domain::{Claim, ClaimRefused, ClaimedJob, ExportFile, JobId, OrgId, Progress, State},
+    export::{Settings, export},
     jobs::{ClaimError, FinishError},
     log::Causes,
     queue::Message,
 };
-use tokio::time::timeout_at;
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout_at},
+};
 use tracing::{Instrument as _, error, info, info_span, warn};
 
 use crate::{context::Context, deadline::Deadline, delivery::Delivery, failure::AttemptError, retry};
+
+/// How often the progress is noted at most. An export that takes less time than this is done before anyone could look.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,18 +109,35 @@ async fn claim(
 }
 
 async fn make(claimed: &ClaimedJob, deadline: Deadline, context: &Context) -> Result<ExportFile, AttemptError> {
-    let client = context.database.client().await?;
     let mut upload = context.store.upload(claimed);
-    let work = export(&client, claimed, &mut upload, deadline.left());
-    let made = match timeout_at(deadline.work_until, work).await {
-        Ok(made) => made.map_err(AttemptError::from),
-        Err(_) => Err(AttemptError::OutOfTime),
+    let settings = Settings { connections: context.connections.get(), limit: deadline.left() };
+    let (progress, seen) = watch::channel(Progress::default());
+    let work = export(&context.database, claimed, &mut upload, settings, &progress);
+    let made = tokio::select! {
+        made = timeout_at(deadline.work_until, work) => match made {
+            Ok(made) => made.map_err(AttemptError::from),
+            Err(_) => Err(AttemptError::OutOfTime),
+        },
+        never = report(claimed, seen, context) => match never {},
     };
     if made.is_err() {
         upload.abort().await;
-        context.database.disconnect().await;
     }
     made
+}
+
+/// Notes the progress of an export in its job, as long as it runs. An export does not fail for it.
+async fn report(claimed: &ClaimedJob, mut progress: watch::Receiver<Progress>, context: &Context) -> Infallible {
+    loop {
+        sleep(REPORT_EVERY).await;
+        if progress.changed().await.is_err() {
+            return pending().await;
+        }
+        let seen = *progress.borrow_and_update();
+        if let Err(error) = context.jobs.report(claimed, seen).await {
+            warn!(error = %Causes(&error), "the progress was not noted");
+        }
+    }
 }
 
 async fn end(

@@ -16,7 +16,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{ExportFile, ExportRequest, JobId, OrgId, Status, Subject, failure::Failure, range::days_after};
+use super::{ExportFile, ExportRequest, JobId, OrgId, Progress, Status, Subject, failure::Failure, range::days_after};
 
 /// How long a finished file is kept, in days of 24 hours. The bucket's lifecycle rule has the same number.
 pub const FILE_KEPT_DAYS: i32 = 90;
@@ -56,6 +56,8 @@ pub enum State {
     Running {
         /// Until when the claim holds.
         lease_until: Timestamp,
+        /// How far its holder has said it is.
+        progress: Option<Progress>,
     },
     /// The file is complete.
     Succeeded {
@@ -172,7 +174,7 @@ impl Job {
     pub fn due_at(&self) -> Option<Timestamp> {
         match &self.state {
             State::Pending { resend_at, .. } => Some(*resend_at),
-            State::Running { lease_until } => Some(*lease_until),
+            State::Running { lease_until, .. } => Some(*lease_until),
             State::Succeeded { .. } => self.expires_at(),
             State::Failed { .. } | State::Expired { .. } => None,
         }
@@ -188,8 +190,8 @@ impl Job {
     pub fn claim(&self, claim: Claim) -> Result<ClaimedJob, ClaimRefused> {
         match self.state {
             State::Pending { .. } => {}
-            State::Running { lease_until } if lease_until <= claim.now => {}
-            State::Running { lease_until } => return Err(ClaimRefused::Held { until: lease_until }),
+            State::Running { lease_until, .. } if lease_until <= claim.now => {}
+            State::Running { lease_until, .. } => return Err(ClaimRefused::Held { until: lease_until }),
             // `completed_at` is a whole second, cut off: what was sent within that second may be older than the failure.
             State::Failed { completed_at, exhausted: true, .. }
                 if claim.sent_at.duration_since(completed_at) >= SignedDuration::from_secs(1) => {}
@@ -197,7 +199,7 @@ impl Job {
                 return Err(ClaimRefused::Ended(self.state.name()));
             }
         }
-        let state = State::Running { lease_until: claim.lease_until };
+        let state = State::Running { lease_until: claim.lease_until, progress: None };
         Ok(ClaimedJob(Self { fence: self.fence + 1, ..self.become_state(state) }))
     }
 

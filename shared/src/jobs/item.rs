@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Item, due};
 use crate::domain::{
-    ExportFile, ExportRequest, Failure, Granularity, Job, JobId, ModelId, OrgId, State, Status, Subject, TimeRange,
-    Totals,
+    ExportFile, ExportRequest, Failure, Granularity, Job, JobId, ModelId, OrgId, Progress, State, Status, Subject,
+    TimeRange, Totals,
 };
 
 /// An item in the table that cannot be read.
@@ -62,6 +62,8 @@ pub(super) struct JobItem {
     unsent: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lease_until: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    progress: Option<Progress>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     completed_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,6 +131,7 @@ impl JobItem {
             resend_at: None,
             unsent: false,
             lease_until: None,
+            progress: None,
             completed_at: None,
             failure: None,
             exhausted: false,
@@ -136,7 +139,10 @@ impl JobItem {
         };
         match &job.state {
             State::Pending { sent, resend_at } => (item.unsent, item.resend_at) = (!sent, Some(*resend_at)),
-            State::Running { lease_until } => item.lease_until = Some(*lease_until),
+            State::Running { lease_until, progress } => {
+                item.lease_until = Some(*lease_until);
+                item.progress = *progress;
+            }
             State::Failed { completed_at, failure, exhausted } => {
                 item.completed_at = Some(*completed_at);
                 item.failure = Some(*failure);
@@ -161,7 +167,7 @@ impl JobItem {
     fn into_job(self) -> Option<Job> {
         let state = match self.status {
             Status::Pending => State::Pending { sent: !self.unsent, resend_at: self.resend_at? },
-            Status::Running => State::Running { lease_until: self.lease_until? },
+            Status::Running => State::Running { lease_until: self.lease_until?, progress: self.progress },
             Status::Succeeded => State::Succeeded { completed_at: self.completed_at?, file: self.file?.read()? },
             Status::Failed => {
                 State::Failed { completed_at: self.completed_at?, failure: self.failure?, exhausted: self.exhausted }
@@ -227,7 +233,10 @@ mod tests {
     fn state() -> impl Strategy<Value = State> {
         prop_oneof![
             (any::<bool>(), instant()).prop_map(|(sent, resend_at)| State::Pending { sent, resend_at }),
-            instant().prop_map(|lease_until| State::Running { lease_until }),
+            (instant(), prop::option::of(any::<(u64, u64, u16)>())).prop_map(|(lease_until, progress)| {
+                let progress = progress.map(|(rows, bytes, thousandths)| Progress { rows, bytes, thousandths });
+                State::Running { lease_until, progress }
+            }),
             (instant(), file()).prop_map(|(completed_at, file)| State::Succeeded { completed_at, file }),
             (instant(), any::<bool>()).prop_map(|(completed_at, exhausted)| {
                 State::Failed { completed_at, failure: Failure::WorkerLost, exhausted }

@@ -38,7 +38,7 @@ pub use self::{
     list::{AuditPage, Cursor, InvalidCursor, JobPage, List},
 };
 use self::{item::JobItem, transaction::Refused};
-use crate::domain::{AuditRecord, Claim, ClaimRefused, ClaimedJob, ExportFile, Failure, Job, JobId, OrgId};
+use crate::domain::{AuditRecord, Claim, ClaimRefused, ClaimedJob, ExportFile, Failure, Job, JobId, OrgId, Progress};
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -159,6 +159,34 @@ impl JobsTable {
     /// As [`complete`](Self::complete).
     pub async fn release(&self, claimed: &ClaimedJob, resend_at: Timestamp) -> Result<Job, FinishError> {
         self.finish(claimed, claimed.release(resend_at)).await
+    }
+
+    /// Notes how far a claimed job is. Nothing else of the job changes, and nothing does once the claim no longer holds.
+    ///
+    /// # Errors
+    /// As [`complete`](Self::complete).
+    pub async fn report(&self, claimed: &ClaimedJob, progress: Progress) -> Result<(), FinishError> {
+        let job = claimed.job();
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(item::key(job.org, job.id)))
+            .update_expression("set progress = :progress")
+            .condition_expression("#status = :status and fence = :fence")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":progress", AttributeValue::M(item::write(progress)))
+            .expression_attribute_values(":status", AttributeValue::S(job.state.name().to_string()))
+            .expression_attribute_values(":fence", AttributeValue::N(job.fence.to_string()));
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) =>
+            {
+                Err(FinishError::LostClaim)
+            }
+            Err(error) => Err(JobsError::table("note a job's progress", error).into()),
+        }
     }
 
     /// Writes `next` over `current`, with `record` beside it, unless the item is no longer as `current` shows it. Says

@@ -53,10 +53,6 @@ impl Multipart {
             }
         }
     }
-
-    pub(super) fn next_number(&self) -> i32 {
-        i32::try_from(self.parts.len() + 1).unwrap_or(i32::MAX)
-    }
 }
 
 impl Upload {
@@ -140,7 +136,7 @@ impl Upload {
         let mut start = 0;
         while start < file.bytes {
             let end = file.bytes.min(start + COPY_SIZE);
-            let number = copy.next_number();
+            let number = i32::try_from(copy.parts.len() + 1).unwrap_or(i32::MAX);
             let request = self.store.client.upload_part_copy().bucket(&self.store.bucket).key(key);
             let copied = request
                 .set_upload_id(copy.id.clone())

@@ -1,14 +1,15 @@
 //! Writing an export's object, whole or not at all.
 //!
-//! A small file is one `PutObject`. A large one goes up in parts, as it is made, under a key of its own; when all of it
-//! is there, the store copies it to its final key. An object's metadata is fixed when its upload begins, and the
-//! checksum is known only when it ends: the copy is what carries it. Nobody sees the final key before the file is whole.
+//! A small file is one `PutObject`. A large one goes up in parts while it is made, a few at a time, under a key of its own;
+//! when all of it is there, the store copies it to its final key. An object's metadata is fixed when its upload begins, and
+//! the checksum is known only when it ends: the copy is what carries it. Nobody sees the final key before the file is whole.
 
 use std::mem;
 
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ServerSideEncryption};
 use bytes::Bytes;
 use jiff::Timestamp;
+use tokio::task::{JoinError, JoinSet};
 
 use super::{ExportObject, ExportStore, ObjectError, publish::Multipart};
 use crate::{
@@ -16,9 +17,13 @@ use crate::{
     log::Causes,
 };
 
-/// The size at which gathered bytes become a part. S3 allows no part under 5 MiB but the last, and 10,000 parts: this
-/// size allows files of 78 GiB, and bounds the worker's memory.
+/// The size of every part but the last. S3 allows no other part under 5 MiB, and 10,000 parts: this size allows files of
+/// 78 GiB.
 const PART_SIZE: usize = 8 << 20;
+
+/// How many parts may be on their way while the next is gathered. With their size it bounds the worker's memory; with
+/// fewer, the file would wait for the answer to each.
+const PARTS_UNDER_WAY: usize = 3;
 
 /// An upload under way. It has to be ended by [`finish`](Self::finish) or [`abort`](Self::abort).
 #[derive(Debug)]
@@ -33,6 +38,9 @@ pub struct Upload {
     pub(super) staging: Option<Multipart>,
     /// The large file's way from there to its final key.
     pub(super) copy: Option<Multipart>,
+    /// The parts on their way to the staging key.
+    sending: JoinSet<Result<CompletedPart, ObjectError>>,
+    /// What is gathered for the next.
     buffer: Vec<u8>,
 }
 
@@ -64,23 +72,31 @@ impl ExportStore {
             began: Timestamp::now(),
             staging: None,
             copy: None,
+            sending: JoinSet::new(),
             buffer: Vec::new(),
         }
     }
 }
 
 impl Upload {
-    /// Adds bytes to the end of the file. Sends them once there are enough for a part.
+    /// Adds bytes to the end of the file. Sends a part once there are enough for it and for more; waits while too many are
+    /// on their way.
     ///
     /// # Errors
     /// When the store refuses a part; the upload is then to be aborted.
-    pub async fn write(&mut self, bytes: Vec<u8>) -> Result<(), ObjectError> {
-        if self.buffer.is_empty() {
-            self.buffer = bytes;
-        } else {
-            self.buffer.extend_from_slice(&bytes);
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), ObjectError> {
+        let mut bytes = bytes;
+        while !bytes.is_empty() {
+            if self.buffer.len() == PART_SIZE {
+                self.send_part().await?;
+            }
+            // Room for a whole part at once; what is not used of it costs nothing.
+            self.buffer.reserve_exact(PART_SIZE - self.buffer.len());
+            let (now, later) = bytes.split_at(bytes.len().min(PART_SIZE - self.buffer.len()));
+            self.buffer.extend_from_slice(now);
+            bytes = later;
         }
-        if self.buffer.len() >= PART_SIZE { self.send_part().await } else { Ok(()) }
+        Ok(())
     }
 
     /// Makes the file visible under its key, with its checksum in the metadata.
@@ -92,9 +108,7 @@ impl Upload {
             let bytes = Bytes::from(mem::take(&mut self.buffer));
             return self.put(file, bytes).await;
         }
-        if !self.buffer.is_empty() {
-            self.send_part().await?;
-        }
+        self.send_part().await?;
         self.complete_staging().await?;
         self.copy(file).await?;
         self.remove_staging().await;
@@ -104,6 +118,8 @@ impl Upload {
     /// Gives the upload up and removes what it left in the store. What cannot be removed is logged; the bucket's
     /// lifecycle removes it within a day.
     pub async fn abort(mut self) {
+        // A part that arrives after the abort would stay.
+        self.sending.shutdown().await;
         let multiparts = [self.staging.take(), self.copy.take()];
         let staged = multiparts[0].is_some();
         for Multipart { id, key, .. } in multiparts.into_iter().flatten() {
@@ -120,26 +136,40 @@ impl Upload {
     }
 
     async fn send_part(&mut self) -> Result<(), ObjectError> {
-        let staging = match &mut self.staging {
-            Some(staging) => staging,
-            None => {
-                let staging = self.begin_staging().await?;
-                self.staging.insert(staging)
-            }
-        };
+        if self.staging.is_none() {
+            self.staging = Some(self.begin_staging().await?);
+        }
+        while self.sending.len() >= PARTS_UNDER_WAY {
+            self.part_sent().await?;
+        }
+        let Some(staging) = &self.staging else { return Ok(()) };
+        let number = i32::try_from(staging.parts.len() + self.sending.len() + 1).unwrap_or(i32::MAX);
         let request = self.store.client.upload_part().bucket(&self.store.bucket).key(&staging.key);
-        let number = staging.next_number();
-        let sent = request
+        let request = request
             .set_upload_id(staging.id.clone())
             .part_number(number)
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .body(mem::take(&mut self.buffer).into())
-            .send()
-            .await
-            .map_err(|error| ObjectError::new("send a part of", &staging.key, error))?;
-        let part = CompletedPart::builder().part_number(number);
-        staging.parts.push(part.set_e_tag(sent.e_tag).set_checksum_crc32(sent.checksum_crc32).build());
+            .body(mem::take(&mut self.buffer).into());
+        let key = staging.key.clone();
+        self.sending.spawn(async move {
+            let sent = request.send().await.map_err(|error| ObjectError::new("send a part of", &key, error))?;
+            let part = CompletedPart::builder().part_number(number);
+            Ok(part.set_e_tag(sent.e_tag).set_checksum_crc32(sent.checksum_crc32).build())
+        });
         Ok(())
+    }
+
+    /// Waits for one of the parts on their way; says whether there was one.
+    async fn part_sent(&mut self) -> Result<bool, ObjectError> {
+        let (Some(sent), Some(staging)) = (self.sending.join_next().await, &mut self.staging) else { return Ok(false) };
+        let lost = |error: JoinError| ObjectError {
+            action: "send a part of",
+            key: staging.key.clone(),
+            source: Box::new(error),
+        };
+        let part = sent.map_err(lost)??;
+        staging.parts.push(part);
+        Ok(true)
     }
 
     async fn begin_staging(&self) -> Result<Multipart, ObjectError> {
@@ -155,7 +185,10 @@ impl Upload {
     }
 
     async fn complete_staging(&mut self) -> Result<(), ObjectError> {
+        while self.part_sent().await? {}
         let Some(staging) = &mut self.staging else { return Ok(()) };
+        // They arrived in any order.
+        staging.parts.sort_unstable_by_key(CompletedPart::part_number);
         let parts = CompletedMultipartUpload::builder().set_parts(Some(mem::take(&mut staging.parts))).build();
         let request = self.store.client.complete_multipart_upload().bucket(&self.store.bucket).key(&staging.key);
         let completed = request.set_upload_id(staging.id.clone()).multipart_upload(parts).send().await;

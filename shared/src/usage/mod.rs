@@ -8,12 +8,8 @@ mod organizations;
 mod series;
 mod totals;
 
-use std::{
-    str::FromStr,
-    time::{Duration, SystemTime},
-};
+use std::{str::FromStr, time::Duration};
 
-use jiff::Timestamp;
 use rust_decimal::Decimal;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
@@ -25,7 +21,7 @@ pub use self::{
     totals::{raw_totals, rollup_totals},
 };
 use crate::{
-    database::DatabaseError,
+    database::{DatabaseError, instant},
     domain::{ExportRequest, Granularity, Totals},
 };
 
@@ -93,13 +89,4 @@ fn read(row: &Row, first: usize) -> Result<Totals, UsageError> {
         error_count: count(row, first + 2, "error_count")?,
         cost_total: Decimal::from_str_exact(cost).map_err(|_| UsageError::Inexact { column: "cost_total" })?,
     })
-}
-
-/// An instant as the driver takes it.
-fn instant(at: Timestamp) -> SystemTime {
-    let since_epoch = at.as_duration();
-    match since_epoch.is_negative() {
-        false => SystemTime::UNIX_EPOCH + since_epoch.unsigned_abs(),
-        true => SystemTime::UNIX_EPOCH - since_epoch.unsigned_abs(),
-    }
 }

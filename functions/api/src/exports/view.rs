@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use shared::domain::{Job, State, TimeRange, Totals, usage::cost_text};
+use shared::domain::{Job, Progress, State, TimeRange, Totals, usage::cost_text};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -34,6 +34,9 @@ pub(crate) struct JobView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     completed_at: Option<Timestamp>,
+    /// How far it is, while it runs; said anew at most once a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<ProgressView>,
     /// When the file is deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -70,6 +73,19 @@ pub(crate) struct TimeRangeView {
     /// The first instant after it; at most 31 days later.
     #[schema(value_type = String, format = DateTime)]
     end: Timestamp,
+}
+
+/// What was written so far.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Progress)]
+struct ProgressView {
+    /// Rows, without the header.
+    rows: u64,
+    /// Bytes.
+    bytes: u64,
+    /// The part of the time range that they cover, from 0 to 1. Usage is not even over time; neither is this.
+    #[schema(example = 0.42)]
+    fraction: f64,
 }
 
 /// The sums of a file's four measure columns.
@@ -118,6 +134,10 @@ impl JobView {
     pub(super) fn new(job: Job, now: Timestamp, address: impl FnOnce(&Job) -> String) -> Self {
         let status = job.status(now).name();
         let expires_at = job.expires_at();
+        let progress = match &job.state {
+            State::Running { progress, .. } => progress.map(ProgressView::from),
+            _ => None,
+        };
         let output_uri = expires_at.is_some().then(|| address(&job));
         let (completed_at, file, error) = match job.state {
             State::Pending { .. } | State::Running { .. } => (None, None, None),
@@ -135,6 +155,7 @@ impl JobView {
             models: job.request.models.map(|models| models.into_iter().map(String::from).collect()),
             created_at: job.created_at,
             completed_at,
+            progress,
             expires_at,
             output_uri,
             checksum: file.as_ref().map(|file| file.checksum.clone()),
@@ -144,6 +165,13 @@ impl JobView {
             error,
             warnings: job.warnings,
         }
+    }
+}
+
+impl From<Progress> for ProgressView {
+    #[expect(clippy::float_arithmetic, reason = "a part of a duration, not money")]
+    fn from(Progress { rows, bytes, thousandths }: Progress) -> Self {
+        Self { rows, bytes, fraction: f64::from(thousandths) / 1000.0 }
     }
 }
 

@@ -1,0 +1,200 @@
+//! The export's engine against the plain ways to do what it does: no stack is needed.
+
+mod naive;
+mod stream;
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+use rust_decimal::Decimal;
+use shared::{
+    copy::{CopyError, CountType, Decoder, FormatError},
+    csv::{Chunk, CsvError, CsvWriter},
+    domain::OrgId,
+};
+use tests::reference::{self, UsageRow};
+use uuid::Uuid;
+
+const ORG: Uuid = Uuid::from_u128(0x123e_4567_e89b_12d3_a456_4266_1417_4000);
+
+#[derive(Debug)]
+#[expect(dead_code, reason = "shown when a test fails")]
+enum Error {
+    Copy(CopyError),
+    Csv(CsvError),
+}
+
+impl From<CopyError> for Error {
+    fn from(error: CopyError) -> Self {
+        Self::Copy(error)
+    }
+}
+
+impl From<CsvError> for Error {
+    fn from(error: CsvError) -> Self {
+        Self::Csv(error)
+    }
+}
+
+/// The engine's lines of a stream that comes in pieces.
+fn lines<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, counts: [CountType; 3]) -> Result<Chunk, Error> {
+    let mut decoder = Decoder::new(counts);
+    let (mut writer, mut chunk) = (CsvWriter::new(OrgId::from(ORG)), Chunk::new());
+    for piece in pieces {
+        decoder.read(piece, |row| Ok::<_, Error>(writer.write(row, &mut chunk)?))?;
+    }
+    decoder.finish()?;
+    Ok(chunk)
+}
+
+/// The plain way's lines, without the header.
+fn plain(rows: &[UsageRow]) -> (Vec<u8>, tests::Sums) {
+    let mut csv = reference::CsvWriter::new(ORG);
+    rows.iter().for_each(|row| csv.write(row));
+    let (mut bytes, _, sums) = csv.finish();
+    bytes.drain(..tests::rollup::HEADER.len());
+    (bytes, sums)
+}
+
+/// A number of any length: as many are short as long.
+fn number(random: &mut fastrand::Rng, longest: u32) -> i64 {
+    let digits = random.u32(0..=longest);
+    let most = 10_i64.pow(digits);
+    random.i64(-(most - 1)..most)
+}
+
+fn random_row(random: &mut fastrand::Rng, before: Option<&UsageRow>) -> UsageRow {
+    let hour = match before {
+        Some(before) if random.u8(..) > 0 => before.bucket_start.as_second() / 3600,
+        _ => random.i64(0..500_000),
+    };
+    UsageRow {
+        bucket_start: Timestamp::from_second(hour * 3600).unwrap(),
+        model_id: (random.u8(..) > 0).then(|| Uuid::from_u128(random.u128(..))),
+        request_count: number(random, 18).into(),
+        tokens_total: number(random, 18).into(),
+        error_count: number(random, 5).into(),
+        cost_total: Decimal::new(number(random, 18), random.u32(0..=4)),
+    }
+}
+
+#[test]
+fn millions_of_random_rows_are_the_same_to_the_byte() {
+    const ROWS: usize = 2_000_000;
+    const BATCH: usize = 50_000;
+    let work = |seed: u64| {
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..ROWS / BATCH / 2 {
+            let mut rows: Vec<UsageRow> = Vec::with_capacity(BATCH);
+            for _ in 0..BATCH {
+                rows.push(random_row(&mut random, rows.last()));
+            }
+            let counts = if random.bool() { [CountType::Int8; 3] } else { [CountType::Numeric; 3] };
+            let chunk = lines(stream::of(&rows, counts).iter().map(Vec::as_slice), counts).unwrap();
+            let (expected, sums) = plain(&rows);
+            assert!(chunk.bytes() == expected, "seed {seed}: {}", first_difference(chunk.bytes(), &expected));
+            let totals = chunk.sums().totals().unwrap();
+            assert_eq!(chunk.sums().rows, BATCH as u64);
+            assert_eq!(
+                (totals.request_count, totals.tokens_total, totals.error_count, totals.cost_total),
+                (sums.request_count, sums.tokens_total, sums.error_count, sums.cost_total)
+            );
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| work(1));
+        scope.spawn(|| work(2));
+    });
+}
+
+fn first_difference(found: &[u8], expected: &[u8]) -> String {
+    let lines = |bytes: &[u8]| String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect::<Vec<_>>();
+    let (found, expected) = (lines(found), lines(expected));
+    let differing = found.iter().zip(&expected).find(|(found, expected)| found != expected);
+    format!("{} lines and {}; {differing:?}", found.len(), expected.len())
+}
+
+#[test]
+fn every_end_but_the_right_one_is_an_error() {
+    let mut random = fastrand::Rng::with_seed(3);
+    let rows = [random_row(&mut random, None), random_row(&mut random, None)];
+    let counts = [CountType::Int8, CountType::Numeric, CountType::Int8];
+    let whole = stream::of(&rows, counts).concat();
+    for length in 0..whole.len() {
+        let error = lines([&whole[..length]], counts).unwrap_err();
+        assert!(matches!(error, Error::Copy(CopyError::Format(FormatError::Truncated))), "{length}: {error:?}");
+    }
+    let error = lines([&whole[..], &[0]], counts).unwrap_err();
+    assert!(matches!(error, Error::Copy(CopyError::Format(FormatError::Trailing))), "{error:?}");
+    assert_eq!(lines([&whole[..], &[]], counts).unwrap().bytes(), plain(&rows).0);
+}
+
+fn rows() -> impl Strategy<Value = Vec<UsageRow>> {
+    let cost = (any::<i64>(), 0u32..=4).prop_map(|(digits, scale)| Decimal::new(digits, scale));
+    let row = (0i64..500_000, prop::option::of(any::<u128>()), any::<[i64; 3]>(), cost);
+    let row = row.prop_map(|(hour, model, [requests, tokens, errors], cost_total)| UsageRow {
+        bucket_start: Timestamp::from_second(hour * 3600).unwrap(),
+        model_id: model.map(Uuid::from_u128),
+        request_count: requests.into(),
+        tokens_total: tokens.into(),
+        error_count: errors.into(),
+        cost_total,
+    });
+    prop::collection::vec(row, 0..20)
+}
+
+fn counts() -> impl Strategy<Value = [CountType; 3]> {
+    prop::array::uniform3(prop::sample::select(vec![CountType::Int8, CountType::Numeric]))
+}
+
+/// What the engine accepts, the slow reader has read to the same text.
+fn agrees_with_the_slow_reader(bytes: &[u8], counts: [CountType; 3]) {
+    let Ok(chunk) = lines([bytes], counts) else { return };
+    let slow = naive::read(bytes, counts).expect("the slow reader accepts what the engine accepts");
+    let text = String::from_utf8(chunk.bytes().to_vec()).unwrap();
+    let found: Vec<&str> = text.lines().collect();
+    assert_eq!(found.len(), slow.len());
+    for (found, slow) in found.iter().zip(slow) {
+        let at = Timestamp::from_microsecond(slow.bucket_start + 946_684_800_000_000).unwrap();
+        let model = slow.model_id.map(|id| Uuid::from_u128(id).to_string()).unwrap_or_default();
+        let [requests, tokens, errors] = slow.counts;
+        assert_eq!(*found, format!("{at},{ORG},{model},{requests},{tokens},{errors},{}", slow.cost_total));
+    }
+}
+
+proptest! {
+    #[test]
+    fn however_it_is_cut_a_stream_is_the_same(rows in rows(), counts in counts(), sizes in prop::collection::vec(1usize..200, 1..20)) {
+        let whole = stream::of(&rows, counts).concat();
+        let (mut rest, mut pieces) = (&whole[..], Vec::new());
+        for size in sizes.iter().cycle() {
+            let (piece, later) = rest.split_at(rest.len().min(*size));
+            pieces.push(piece);
+            rest = later;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        let chunk = lines(pieces, counts).unwrap();
+        prop_assert_eq!(chunk.bytes(), &plain(&rows).0[..]);
+        agrees_with_the_slow_reader(&whole, counts);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), counts in counts(), signed in any::<bool>()) {
+        let bytes = if signed { [&stream::HEADER[..], &bytes].concat() } else { bytes };
+        agrees_with_the_slow_reader(&bytes, counts);
+    }
+
+    #[test]
+    fn damage_is_seen_or_means_what_it_says(
+        rows in rows(),
+        counts in counts(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut bytes = stream::of(&rows, counts).concat();
+        for (place, byte) in damage {
+            *place.get_mut(&mut bytes) = byte;
+        }
+        agrees_with_the_slow_reader(&bytes, counts);
+    }
+}

@@ -1,0 +1,195 @@
+//! The export's engine on a real database: byte for byte what the plain way makes of the same rows, and how the database
+//! goes about it.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use jiff::{SignedDuration, Timestamp, ToSpan as _, tz::TimeZone};
+use serde_json::Value;
+use shared::{
+    database::Database,
+    domain::{ExportFile, ExportRequest},
+    export::{CsvFile, Settings},
+    rollups,
+};
+use tests::{
+    Stack,
+    csv_file::checksum,
+    organization::export_of,
+    reference::{self, CsvWriter},
+    stack::variable,
+};
+use tokio_postgres::{Client, SimpleQueryMessage};
+use uuid::Uuid;
+
+/// The engine's own database: the stack's, with this search path.
+pub(crate) fn database(search_path: &str) -> Database {
+    let mut config: tokio_postgres::Config = variable("DATABASE_URL").parse().unwrap();
+    config.options(format!("-c search_path={search_path}"));
+    Database::new(config, "tests").unwrap()
+}
+
+/// The bytes and the facts of an export, read over so many connections.
+pub(crate) async fn export(
+    database: &Database,
+    org: Uuid,
+    request: &ExportRequest,
+    connections: usize,
+) -> (Vec<u8>, ExportFile) {
+    let settings = Settings { connections, limit: Duration::from_secs(120) };
+    let mut csv = CsvFile::open(database, org.into(), request, settings).await.unwrap();
+    let mut bytes = Vec::new();
+    while let Some(next) = csv.next().await.unwrap() {
+        bytes.extend_from_slice(next);
+    }
+    (bytes, csv.finish(database).await.unwrap())
+}
+
+/// Compares the engine, over so many connections, with the plain way, and gives the file.
+pub(crate) async fn compare(
+    database: &Database,
+    client: &Client,
+    org: Uuid,
+    request: &ExportRequest,
+    connections: &[usize],
+) -> String {
+    let mut csv = CsvWriter::new(org);
+    let mut rows = reference::rows(client, org, request).await;
+    while let Some(row) = rows.next().await {
+        csv.write(&row);
+    }
+    let (expected, count, sums) = csv.finish();
+    for connections in connections {
+        let (bytes, file) = export(database, org, request, *connections).await;
+        assert!(bytes == expected, "{connections} connections: the files differ");
+        assert_eq!((file.checksum, file.bytes), (checksum(&bytes), bytes.len() as u64));
+        let totals = file.totals;
+        assert_eq!(
+            (file.row_count, totals.request_count, totals.tokens_total, totals.error_count, totals.cost_total),
+            (count, sums.request_count, sums.tokens_total, sums.error_count, sums.cost_total)
+        );
+    }
+    String::from_utf8(expected).unwrap()
+}
+
+fn request(start: Timestamp, end: Timestamp, granularity: &str) -> ExportRequest {
+    ExportRequest::from_json(&export_of(&start.to_string(), &end.to_string(), granularity)).unwrap()
+}
+
+/// The first instant of this month, so many months ago.
+fn month(ago: i64) -> Timestamp {
+    let first = Timestamp::now().to_zoned_datetime(TimeZone::UTC).first_of_month().unwrap().start_of_day().unwrap();
+    first.checked_sub(ago.months()).unwrap().timestamp()
+}
+
+/// Adds rollups of so many models for every bucket of a range: numbers of all lengths, credits, and no model at times.
+async fn insert(client: &Client, table: &str, step: &str, org: Uuid, start: Timestamp, end: Timestamp, models: i32) {
+    let statement = format!(
+        "insert into {table}
+             (organization_id, bucket_start, model_id, request_count, tokens_total, error_count, cost_total)
+         select '{org}', bucket, case when model > 1 then md5(model::text)::uuid end,
+                (10 ^ (random() * 18))::bigint, (10 ^ (random() * 18))::bigint, (random() * 10)::bigint,
+                ((random() - 0.2) * 10 ^ (random() * 12))::numeric(20, 4)
+         from generate_series('{start}'::timestamptz, '{end}'::timestamptz - interval '1 second', '{step}') bucket,
+              generate_series(1, {models}) model"
+    );
+    client.batch_execute(&statement).await.unwrap();
+}
+
+#[tokio::test]
+async fn any_number_of_connections_makes_the_same_file() {
+    let stack = Stack::from_env().await;
+    let (client, org) = (&stack.database.client, Uuid::new_v4());
+    let start = month(1) - SignedDuration::from_hours(15 * 24);
+    let end = start + SignedDuration::from_hours(31 * 24);
+    // From a night without usage to hours of much: slices have to be longer and shorter than what was estimated.
+    let busy = start + SignedDuration::from_hours(20 * 24);
+    insert(client, "analytics_hourly_rollups", "1 hour", org, start + SignedDuration::from_hours(50), busy, 30).await;
+    insert(client, "analytics_hourly_rollups", "1 hour", org, busy, end, 500).await;
+    client.batch_execute("analyze analytics_hourly_rollups").await.unwrap();
+
+    let database = database("public");
+    let whole = request(start, end, "hourly");
+    let file = compare(&database, client, org, &whole, &[1, 2, 5]).await;
+    assert!(file.lines().count() > 130_000, "too few rows for several connections");
+    let ragged = request(start + SignedDuration::from_secs(1), end - SignedDuration::from_mins(90), "hourly");
+    compare(&database, client, org, &ragged, &[3]).await;
+    let mut some = whole.clone();
+    let filter = client.query("select md5(n::text)::uuid from generate_series(2, 400) n", &[]).await.unwrap();
+    some.models = Some(filter.iter().map(|row| row.get::<_, Uuid>(0).into()).collect());
+    compare(&database, client, org, &some, &[2]).await;
+}
+
+#[tokio::test]
+async fn days_and_months_are_the_same_too() {
+    let stack = Stack::from_env().await;
+    let (client, org) = (&stack.database.client, Uuid::new_v4());
+    let start = month(1) - SignedDuration::from_hours(3 * 24);
+    let end = start + SignedDuration::from_hours(31 * 24);
+    insert(client, "analytics_daily_rollups", "1 day", org, start, end, 40).await;
+    let database = database("public");
+    for granularity in ["daily", "monthly"] {
+        let file = compare(&database, client, org, &request(start, end, granularity), &[1, 2]).await;
+        assert_eq!(file.lines().count(), 1 + 40 * if granularity == "daily" { 31 } else { 2 });
+    }
+}
+
+#[tokio::test]
+async fn an_export_that_is_given_up_leaves_nothing_to_the_next() {
+    let stack = Stack::from_env().await;
+    let (client, org) = (&stack.database.client, Uuid::new_v4());
+    let (start, end) = (month(2), month(2) + SignedDuration::from_hours(24));
+    insert(client, "analytics_hourly_rollups", "1 hour", org, start, end, 5).await;
+    let database = database("public");
+    let request = request(start, end, "hourly");
+    for _ in 0..3 {
+        let settings = Settings { connections: 2, limit: Duration::from_secs(60) };
+        let mut csv = CsvFile::open(&database, org.into(), &request, settings).await.unwrap();
+        csv.next().await.unwrap();
+        drop(csv);
+        // The next one sees what was written in between: no snapshot outlives its export.
+        insert(client, "analytics_hourly_rollups", "1 hour", Uuid::new_v4(), start, end, 1).await;
+        client
+            .execute(
+                "update analytics_hourly_rollups set error_count = error_count + 1 where organization_id = $1",
+                &[&org],
+            )
+            .await
+            .unwrap();
+        compare(&database, client, org, &request, &[1]).await;
+    }
+}
+
+/// The nodes of a plan.
+fn nodes<'a>(plan: &'a Value, found: &mut Vec<&'a str>) {
+    found.extend(plan["Node Type"].as_str());
+    plan["Plans"].as_array().into_iter().flatten().for_each(|plan| nodes(plan, found));
+}
+
+#[tokio::test]
+async fn the_index_alone_is_read_and_nothing_is_sorted() {
+    let stack = Stack::from_env().await;
+    let client = &stack.database.client;
+    let start = month(1) - SignedDuration::from_hours(15 * 24);
+    let end = start + SignedDuration::from_hours(31 * 24);
+    for (table, step, models, granularity) in
+        [("analytics_hourly_rollups", "1 hour", 20, "hourly"), ("analytics_daily_rollups", "1 day", 100, "daily")]
+    {
+        let (org, neighbour) = (Uuid::new_v4(), Uuid::new_v4());
+        insert(client, table, step, org, start, end, models).await;
+        insert(client, table, step, neighbour, start, end, models).await;
+        // Marks the pages as visible to all, so that the index suffices.
+        client.batch_execute(&format!("vacuum analyze {table}")).await.unwrap();
+        let select = rollups::select(client, org.into(), &request(start, end, granularity)).await.unwrap();
+        let explained = client.simple_query(&format!("explain (format json) {select}")).await.unwrap();
+        let plan = explained.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        let plan: Value = serde_json::from_str(plan.unwrap()).unwrap();
+        let mut found = Vec::new();
+        nodes(&plan[0]["Plan"], &mut found);
+        // The partitions of the range, one after the other: a sort or a merge would be a node of its own.
+        assert_eq!(found, ["Append", "Index Only Scan", "Index Only Scan"], "{granularity}: {plan:#}");
+    }
+}
