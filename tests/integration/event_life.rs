@@ -252,7 +252,8 @@ impl Life {
                 let body = export_of(&start.to_string(), &end.to_string(), granularity);
                 let request = ExportRequest::from_json(&body).expect("a month is a range");
                 let series = series(&self.client, org.into(), &request, usize::MAX, LONG).await.unwrap();
-                let totals = series.iter().try_fold(Totals::default(), |totals, entry| totals.plus(&entry.sums)).unwrap();
+                let totals =
+                    series.iter().try_fold(Totals::default(), |totals, entry| totals.plus(&entry.sums)).unwrap();
                 assert_eq!(totals, expected, "{granularity} of {month}");
             }
         }

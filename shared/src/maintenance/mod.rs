@@ -9,9 +9,9 @@ pub mod partitions;
 pub mod refresh;
 pub mod retention;
 
-use crate::database::instant;
 use tokio_postgres::error::SqlState;
 
+use crate::database::instant;
 
 /// Whether a lock was not to be had in time.
 fn is_busy(error: &tokio_postgres::Error) -> bool {
