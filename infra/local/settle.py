@@ -5,6 +5,7 @@ CloudFormation would make, read back, and compared: a template that changes, or 
 change here. On AWS none of this is needed.
 """
 
+import json
 import sys
 
 import boto3
@@ -33,6 +34,8 @@ def settle(stack, parameters):
             check_queue(name, properties)
         elif kind == "AWS::Lambda::EventSourceMapping":
             check_event_source(name, properties)
+        elif kind == "AWS::Events::Rule":
+            check_rule(name, properties)
     make_download_key(template, names)
     return functions
 
@@ -139,6 +142,28 @@ def check_event_source(name, properties):
     for key in ("BatchSize", "FunctionResponseTypes", "ScalingConfig"):
         if key in properties:
             expect(f"event source: {key}", properties[key], found.get(key))
+
+
+def check_rule(name, properties):
+    """A rule is on, and its targets are functions that it may invoke."""
+    events, functions = boto3.client("events"), boto3.client("lambda")
+    # CloudFormation names a rule by its bus, too, where that is another than the default.
+    name = name.split("|")[-1]
+    rule = events.describe_rule(Name=name)
+    expect(f"{name}: schedule", properties.get("ScheduleExpression"), rule.get("ScheduleExpression"))
+    expect(f"{name}: state", "ENABLED", rule["State"])
+    targets = events.list_targets_by_rule(Rule=name)["Targets"]
+    expect(f"{name}: targets", len(properties["Targets"]), len(targets))
+    for target in targets:
+        if ":lambda:" not in target["Arn"]:
+            continue
+        policy = json.loads(functions.get_policy(FunctionName=target["Arn"])["Policy"])
+        allowed = [
+            statement for statement in policy["Statement"]
+            if statement["Principal"] == {"Service": "events.amazonaws.com"}
+            and statement.get("Condition", {}).get("ArnLike", {}).get("AWS:SourceArn") == rule["Arn"]
+        ]
+        expect(f"{name}: may invoke {target['Arn']}", 1, len(allowed))
 
 
 def make_download_key(template, names):

@@ -3,9 +3,10 @@
 use std::{
     ops::{Deref, DerefMut},
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
+use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use tokio::{sync::Mutex, task::JoinHandle, time::timeout};
 use tokio_postgres::{Client, Config, error::SqlState};
@@ -222,6 +223,15 @@ impl Connector {
             }
         });
         Ok(Connection { client, driver: Driver(driver) })
+    }
+}
+
+/// An instant as the driver takes it.
+pub(crate) fn instant(at: Timestamp) -> SystemTime {
+    let since_epoch = at.as_duration();
+    match since_epoch.is_negative() {
+        false => SystemTime::UNIX_EPOCH + since_epoch.unsigned_abs(),
+        true => SystemTime::UNIX_EPOCH - since_epoch.unsigned_abs(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the functions share.
 //!
 //! [`domain`] is pure. Around it, each module is one part of the world: [`jobs`] the table in DynamoDB, [`queue`] the
-//! queue in SQS, [`rollups`] the usage in PostgreSQL, [`objects`] the store of files. [`export`] joins them for the one
+//! queue in SQS, [`rollups`] and [`usage`] the usage in PostgreSQL, [`objects`] the store of files. [`export`] joins them for the one
 //! thing that matters here: rollups in, a file out.
 
 pub mod auth;
@@ -10,6 +10,7 @@ pub mod config;
 pub mod copy;
 pub mod csv;
 pub mod database;
+pub mod dispatch;
 pub mod domain;
 pub mod export;
 pub mod jobs;
@@ -17,5 +18,7 @@ pub mod log;
 pub mod maintenance;
 pub mod objects;
 pub mod queue;
+pub mod recount;
 pub mod rollups;
-mod tls;
+pub mod tls;
+pub mod usage;

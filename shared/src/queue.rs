@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{JobId, OrgId};
 
+/// The longest delay that SQS knows.
+const LONGEST_DELAY: Duration = Duration::from_secs(900);
+
 /// A message on the exports queue: ids only, so that it cannot go stale, and the kind and version in one tag, so that
 /// an older worker knows what it does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,15 +52,17 @@ impl ExportQueue {
         Self { client, url }
     }
 
-    /// Puts a message on the queue. The organization is the message's group: SQS lets groups take turns, so that one
-    /// with many jobs does not starve another.
+    /// Puts a message on the queue, to be received after `delay`, in whole seconds up to 15 minutes. The
+    /// organization is the message's group: SQS lets groups take turns, so that one with many jobs does not starve
+    /// another.
     ///
     /// # Errors
     /// When SQS did not confirm it. The message may have been queued all the same.
-    pub async fn send(&self, message: Message) -> Result<(), QueueError> {
+    pub async fn send(&self, message: Message, delay: Duration) -> Result<(), QueueError> {
         let Message::Export { org_id, .. } = message;
         let body = serde_json::json!(message).to_string();
-        let request = self.client.send_message().queue_url(&self.url).message_body(body);
+        let seconds = i32::try_from(delay.min(LONGEST_DELAY).as_secs()).unwrap_or_default();
+        let request = self.client.send_message().queue_url(&self.url).message_body(body).delay_seconds(seconds);
         let sent = request.message_group_id(org_id.to_string()).send().await;
         sent.map_err(|error| QueueError::new("send a message to the exports queue", error))?;
         Ok(())

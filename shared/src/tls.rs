@@ -22,7 +22,7 @@ pub(crate) fn client_config(more: &[CertificateDer<'static>]) -> ClientConfig {
 }
 
 /// Makes aws-lc the crypto provider of every rustls user in the process, once.
-fn install_crypto() {
+pub fn install_crypto() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
         // Fails only when one is installed already, which is as good.

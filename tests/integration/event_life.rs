@@ -8,7 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::TryStreamExt as _;
 use jiff::{
     SignedDuration, Timestamp, ToSpan as _,
     civil::{Date, Time},
@@ -20,7 +19,7 @@ use shared::{
         refresh::refresh,
         retention::{Periods, RetentionReport, retention},
     },
-    rollups,
+    usage::series,
 };
 use tests::{
     Event, Table, UsageDatabase,
@@ -260,11 +259,9 @@ impl Life {
             for granularity in ["hourly", "daily", "monthly"] {
                 let body = export_of(&start.to_string(), &end.to_string(), granularity);
                 let request = ExportRequest::from_json(&body).expect("a month is a range");
-                let rows = rollups::rows(&self.client, org.into(), &request, LONG).await.unwrap();
-                let mut totals = Totals::default();
-                for row in rows.try_collect::<Vec<_>>().await.unwrap() {
-                    totals.add(&row).unwrap();
-                }
+                let series = series(&self.client, org.into(), &request, usize::MAX, LONG).await.unwrap();
+                let totals =
+                    series.iter().try_fold(Totals::default(), |totals, entry| totals.plus(&entry.sums)).unwrap();
                 assert_eq!(totals, expected, "{granularity} of {month}");
             }
         }

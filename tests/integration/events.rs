@@ -14,13 +14,15 @@ fn event<T: DeserializeOwned>(name: &str) -> T {
 fn an_http_event_is_a_request_as_the_gateway_passes_it_on() {
     const JOB: &str = "/0192d3e4-7a10-7c55-9f21-6b8e4d2c1a90";
     for (name, method, rest) in [
-        ("api-create-export", "POST", String::new()),
-        ("api-list-exports", "GET", String::new()),
-        ("api-get-export", "GET", JOB.to_owned()),
-        ("api-download-export", "GET", format!("{JOB}/download")),
+        ("api-create-export", "POST", "/exports".to_owned()),
+        ("api-list-exports", "GET", "/exports".to_owned()),
+        ("api-get-export", "GET", format!("/exports{JOB}")),
+        ("api-download-export", "GET", format!("/exports{JOB}/download")),
+        ("api-reconcile-export", "GET", format!("/exports{JOB}/reconciliation")),
+        ("api-get-usage", "GET", "/usage".to_owned()),
     ] {
         let event: ApiGatewayV2httpRequest = event(name);
-        let path = format!("/analytics/v1/orgs/123e4567-e89b-12d3-a456-426614174000/exports{rest}");
+        let path = format!("/analytics/v1/orgs/123e4567-e89b-12d3-a456-426614174000{rest}");
         let http = &event.request_context.http;
         assert_eq!(event.version.as_deref(), Some("2.0"), "{name}");
         // With another stage than this, the gateway puts its name before every path.

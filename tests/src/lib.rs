@@ -13,9 +13,11 @@
 
 pub mod answer;
 pub mod api;
+pub mod aws;
 pub mod csv_file;
 pub mod database;
 pub mod job;
+pub mod lambda;
 pub mod objects;
 pub mod organization;
 pub mod poll;

@@ -8,6 +8,7 @@ mod query;
 mod router;
 mod scope;
 mod status;
+mod usage;
 
 use context::Context;
 use lambda_http::{Error, run};

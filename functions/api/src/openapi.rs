@@ -24,6 +24,7 @@ use utoipa::{
     ),
     tags(
         (name = "exports", description = "Create exports, follow them, download their files."),
+        (name = "usage", description = "What the exports are made from, to compare them with."),
         (name = "status", description = "Whether the service is well."),
     ),
     modifiers(&BearerToken),

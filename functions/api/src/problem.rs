@@ -16,10 +16,12 @@ use lambda_http::lambda_runtime::Context as Invocation;
 use serde::Serialize;
 use shared::{
     auth::{AuthError, Forbidden},
+    database::DatabaseError,
     domain::request::FieldError,
     jobs::JobsError,
     log::Causes,
     objects::ObjectError,
+    usage::UsageError,
 };
 use utoipa::ToSchema;
 
@@ -49,6 +51,9 @@ pub(crate) enum Kind {
     UnsupportedMediaType,
     IdempotencyKeyReused,
     TooManyOpenJobs,
+    SeriesTooLong,
+    FileTooLarge,
+    TookTooLong,
     Internal,
     Unavailable,
 }
@@ -79,6 +84,9 @@ impl Kind {
             Self::TooManyOpenJobs => {
                 ("too-many-open-jobs", StatusCode::TOO_MANY_REQUESTS, "Too many exports are unfinished")
             }
+            Self::SeriesTooLong => ("series-too-long", StatusCode::BAD_REQUEST, "The answer would be too long"),
+            Self::FileTooLarge => ("file-too-large", StatusCode::CONFLICT, "The file is too large to be read again"),
+            Self::TookTooLong => ("took-too-long", StatusCode::SERVICE_UNAVAILABLE, "The answer took too long"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side"),
             Self::Unavailable => {
                 ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "A part of the service does not answer")
@@ -125,6 +133,13 @@ impl Problem {
         Self::new(Kind::Unavailable, detail).because(cause)
     }
 
+    /// Usage that cannot be stated exactly.
+    pub(crate) fn inexact() -> Self {
+        let detail = "The usage of this range holds a value that cannot be stated exactly. Contact platform engineering \
+                      and give them the requestId, so that the data is corrected.";
+        Self::new(Kind::Internal, detail)
+    }
+
     /// Adds what goes to the log.
     pub(crate) fn because(self, cause: impl Error + Send + Sync + 'static) -> Self {
         Self { cause: Some(Box::new(cause)), ..self }
@@ -158,6 +173,30 @@ impl From<JobsError> for Problem {
             JobsError::Corrupt(error) => {
                 Self::new(Kind::Internal, "Contact platform engineering and give them the requestId.").because(error)
             }
+        }
+    }
+}
+
+impl From<DatabaseError> for Problem {
+    fn from(error: DatabaseError) -> Self {
+        if error.is_timeout() {
+            let detail = "The usage of this range could not be summed in time. Ask again, or for a shorter range, or create an export.";
+            return Self::new(Kind::TookTooLong, detail).because(error);
+        }
+        match error.can_pass() {
+            true => Self::unavailable(error),
+            false => {
+                Self::new(Kind::Internal, "Contact platform engineering and give them the requestId.").because(error)
+            }
+        }
+    }
+}
+
+impl From<UsageError> for Problem {
+    fn from(error: UsageError) -> Self {
+        match error {
+            UsageError::Database(error) => error.into(),
+            UsageError::Inexact { .. } => Self::inexact().because(error),
         }
     }
 }

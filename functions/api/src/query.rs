@@ -1,8 +1,11 @@
 //! Query parameters, read strictly: a misspelt filter that is ignored gives a wrong answer.
 
+use std::{fmt::Display, str::FromStr};
+
 use axum::{extract::FromRequestParts, http::request::Parts};
+use jiff::Timestamp;
 use shared::{
-    domain::request::FieldError,
+    domain::{range::parse_instant, request::FieldError},
     jobs::{Cursor, List},
 };
 
@@ -33,6 +36,22 @@ impl Parameters {
         }
         if errors.is_empty() { Ok(values) } else { Err(Problem::invalid(errors)) }
     }
+}
+
+/// A mistake in a parameter.
+pub(crate) fn error(name: &str, detail: impl ToString) -> FieldError {
+    FieldError { pointer: format!("/query/{name}"), detail: detail.to_string() }
+}
+
+/// A parameter that may be left out.
+pub(crate) fn parsed<T: FromStr<Err: Display>>(name: &str, value: Option<String>) -> Result<Option<T>, FieldError> {
+    value.map(|text| text.parse()).transpose().map_err(|found| error(name, found))
+}
+
+/// An instant that has to be given.
+pub(crate) fn instant(name: &str, value: Option<String>) -> Result<Timestamp, FieldError> {
+    let missing = || error(name, "is required: an RFC 3339 timestamp such as 2024-01-01T00:00:00Z");
+    parse_instant(&value.ok_or_else(missing)?).map_err(|found| error(name, found))
 }
 
 /// The most entries of a page, by the parameter `limit`: [`DEFAULT_LIMIT`] if it is left out.

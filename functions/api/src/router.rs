@@ -11,7 +11,7 @@ use crate::{
     exports,
     openapi::{self, Document},
     problem::{self, Kind, Problem},
-    status,
+    status, usage,
 };
 
 /// What every path begins with.
@@ -42,6 +42,8 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Context>> {
         .routes(routes!(exports::show::show))
         .routes(routes!(exports::download::download))
         .routes(routes!(exports::audit::audit))
+        .routes(routes!(exports::reconciliation::reconcile))
+        .routes(routes!(usage::show))
         .routes(routes!(status::healthz))
         .routes(routes!(status::readyz))
         .routes(routes!(openapi::serve));

@@ -1,6 +1,8 @@
 //! One sweep over the jobs that are due. Safe to run twice at once: each change is on the condition that the job is still
 //! as it was read, so of two sweeps one does it.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use shared::{
@@ -17,6 +19,8 @@ use crate::context::Context;
 /// What a sweep did.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Report {
+    /// Pending jobs that had no message yet, sent.
+    sent: u32,
     /// Pending jobs whose message was lost and sent again.
     resent: u32,
     /// Running jobs whose worker was lost, sent again.
@@ -75,13 +79,13 @@ async fn sweep_job(org: OrgId, id: JobId, request_id: &str, context: &Context) -
     let Some(job) = context.jobs.get(org, id).await? else { return Ok(None) };
     let Some(swept) = job.sweep(now, context.most_attempts, resend_at) else { return Ok(None) };
     let (next, record) = match &swept {
-        Swept::Resent(next) | Swept::Released(next) | Swept::Failed(next) => (next, None),
+        Swept::Sent(next) | Swept::Resent(next) | Swept::Released(next) | Swept::Failed(next) => (next, None),
         Swept::Expired(next) => (next, Some(expiry(next, now, request_id))),
     };
     if !context.jobs.replace(&job, next, record.as_ref()).await? {
         return Ok(None);
     }
-    if let Swept::Resent(next) | Swept::Released(next) = &swept {
+    if let Swept::Sent(next) | Swept::Resent(next) | Swept::Released(next) = &swept {
         send(next, &context.queue, &context.jobs).await?;
     }
     Ok(Some(swept))
@@ -89,7 +93,9 @@ async fn sweep_job(org: OrgId, id: JobId, request_id: &str, context: &Context) -
 
 /// Sends a job's message. If that fails, the job is due at once: the next sweep tries again.
 async fn send(job: &Job, queue: &ExportQueue, jobs: &JobsTable) -> Result<(), SweepError> {
-    let Err(error) = queue.send(Message::Export { org_id: job.org, job_id: job.id }).await else { return Ok(()) };
+    let Err(error) = queue.send(Message::Export { org_id: job.org, job_id: job.id }, Duration::ZERO).await else {
+        return Ok(());
+    };
     jobs.replace(job, &job.unsent(Timestamp::now()), None).await?;
     Err(error.into())
 }
@@ -98,7 +104,7 @@ fn expiry(job: &Job, now: Timestamp, request_id: &str) -> AuditRecord {
     AuditRecord {
         at: now,
         action: Action::Expire,
-        subject: Subject { issuer: "system".to_owned(), name: "sweep".to_owned() },
+        subject: Subject::system("sweep"),
         org: job.org,
         job: Some(job.id),
         origin: Origin { request_id: request_id.to_owned(), source_ip: None },
@@ -109,6 +115,10 @@ impl Report {
     fn add(&mut self, done: Result<Option<Swept>, SweepError>) {
         match done {
             Ok(None) => self.passed_over += 1,
+            Ok(Some(Swept::Sent(_))) => {
+                info!("sent");
+                self.sent += 1;
+            }
             Ok(Some(Swept::Resent(_))) => {
                 warn!("its message was lost; sent again");
                 self.resent += 1;

@@ -82,12 +82,7 @@ pub(crate) fn measure(stack: &Stack, plan: &Plan, dataset: &Dataset) -> Result<S
     Ok(section(&organization, &measured, rounds, cost))
 }
 
-fn section(
-    organization: &Organization,
-    measured: &[Measured; PATHS.len()],
-    rounds: usize,
-    cost: Cost,
-) -> Section {
+fn section(organization: &Organization, measured: &[Measured; PATHS.len()], rounds: usize, cost: Cost) -> Section {
     let mut table = Table::new(["path", "median", "spread", "M rows/s", "× psql", "× server", "server CPU", "goal"]);
     let seconds = |time: Duration| format!("{:.2} s", time.as_secs_f64());
     for (path, name) in PATHS.into_iter().enumerate() {

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
-use crate::{bench, checks, demo, process, token, up};
+use crate::{bench, checks, demo, process, task, token, up};
 
 /// Sets up, runs and tests the whole stack on one machine.
 ///
@@ -27,6 +27,8 @@ Examples:
   cargo xtask test --suite tests -- auth   run the tests whose names contain `auth`
   cargo xtask up --watch                   run the stack; edits are live on the next request
   cargo xtask bench --quick                see how fast the functions are, in a few minutes
+
+  cargo xtask run monthly --month 2024-01  with `up` running: create January's exports
 
   . .local/stack.env                       with `up` running: what curl and psql need
   curl -H \"Authorization: Bearer $(cargo xtask token --org 123e4567-e89b-12d3-a456-426614174000)\" \\
@@ -58,6 +60,41 @@ enum Command {
     /// All of it takes about a quarter of an hour and 12 GB of disk; leave the machine alone meanwhile. Timings stand
     /// beside their goals and never fail the run; wrong bytes, and memory that grows, do.
     Bench(Bench),
+    /// Run a scheduled task by hand, wait for it and print what it did, as JSON
+    ///
+    /// The task's own function does it, on the stack of `up`. With --database-url its program runs here instead, with
+    /// the settings of template.yaml or, where the environment has a variable of that name, with that.
+    #[command(subcommand)]
+    Run(Task),
+}
+
+/// A scheduled task.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Create one daily export of a month for every organization with usage in it
+    ///
+    /// Nothing is created twice: run it again to go on after a failure, or for usage that came late.
+    Monthly {
+        /// The month; the one before this one unless given
+        #[arg(long, value_name = "YYYY-MM")]
+        month: Option<String>,
+    },
+    /// Make rollups of the raw events that came in
+    Refresh(Database),
+    /// Send lost messages again, resolve dead leases, expire files
+    Sweep,
+    /// Compress and drop old usage, and make partitions ahead
+    Retention(Database),
+    /// Apply the migrations that the database does not have
+    Migrate(Database),
+}
+
+/// Where the task runs.
+#[derive(Debug, Args)]
+pub(crate) struct Database {
+    /// Another database than the stack's
+    #[arg(long = "database-url", value_name = "URL")]
+    pub(crate) url: Option<String>,
 }
 
 /// Which checks to run; all of them unless told otherwise.
@@ -138,5 +175,6 @@ pub(crate) fn run() -> Result<ExitCode> {
         Command::Up { watch } => up::run(watch),
         Command::Token(token) => token::run(&token),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Run(task) => task::run(&task),
     }
 }

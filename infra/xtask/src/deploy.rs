@@ -43,9 +43,10 @@ impl Deployed {
         text(&self.answer["outputs"][name]).with_context(|| format!("template.yaml has no output {name}"))
     }
 
-    /// The name of a function, by that of its binary.
-    pub(crate) fn function(&self, binary: &str) -> Result<String> {
-        text(&self.answer["functions"][binary]).with_context(|| format!("template.yaml has no function {binary}"))
+    /// The names of the functions, each by that of its binary.
+    pub(crate) fn functions(&self) -> impl Iterator<Item = (&str, String)> {
+        let functions = self.answer["functions"].as_object().into_iter().flatten();
+        functions.filter_map(|(binary, name)| Some((binary.as_str(), text(name)?)))
     }
 
     /// What all functions together read: for one of them that is started by hand, or by `cargo lambda watch`.

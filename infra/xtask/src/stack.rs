@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::{
-    binaries::{self, Binaries},
+    binaries,
     checkout::Checkout,
     command::{Output, Spec},
     deploy::{self, Deployed},
@@ -161,7 +161,6 @@ impl Parts {
             let detail = format!("127.0.0.1:{}", postgres.port());
             Ok((postgres, detail))
         })?;
-        progress::step("Migrating the database", |_| migrate(run, &postgres, &binaries).map(|()| ((), String::new())))?;
         let emulator = progress::step("Starting the AWS emulator", |_| {
             let emulator = emulator.ready(checkout, run)?;
             let detail = format!("127.0.0.1:{}", emulator.port());
@@ -215,11 +214,9 @@ impl Parts {
     }
 }
 
-fn migrate(run: &Run, postgres: &Postgres, binaries: &Binaries) -> Result<()> {
-    let program = binaries.get("migrate").context("the workspace has no program `migrate`")?;
-    let log = run.log("migrate");
-    let done = Spec::new(program).env("DATABASE_URL", postgres.url()).run(&Output::File(&log));
-    done.with_context(|| crate::process::tail(&log, 20))
+/// The variable that holds the name of a deployed function, by that of its binary.
+pub(crate) fn function_variable(binary: &str) -> String {
+    format!("{}_FUNCTION", binary.to_uppercase())
 }
 
 /// Everything that the functions read, and what else tests and people need.
@@ -233,15 +230,11 @@ fn variables(
     let more = [
         ("API_URL", front.url()),
         ("EXPORTS_DLQ_URL", deployed.output("ExportsDlqUrl")?),
-        ("API_FUNCTION", deployed.function("api")?),
-        ("SWEEP_FUNCTION", deployed.function("sweep")?),
-        ("WORKER_FUNCTION", deployed.function("worker")?),
-        ("REFRESH_FUNCTION", deployed.function("refresh")?),
-        ("RETENTION_FUNCTION", deployed.function("retention")?),
         ("POSTGRES_DATA", postgres.data().display().to_string()),
         ("ISSUER_KEY_FILE", checkout.issuer_key().display().to_string()),
         ("PSQL", postgres.client().display().to_string()),
     ];
     let more = more.map(|(name, value)| (name.to_owned(), value));
-    Ok(more.into_iter().chain(deployed.variables()).chain(emulator.environment()).collect())
+    let functions = deployed.functions().map(|(binary, name)| (function_variable(binary), name));
+    Ok(more.into_iter().chain(functions).chain(deployed.variables()).chain(emulator.environment()).collect())
 }

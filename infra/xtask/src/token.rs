@@ -9,7 +9,7 @@ use crate::{
     checkout::Checkout,
     cli::Token,
     issuer::{Claims, Key},
-    progress,
+    progress, published,
 };
 
 /// Prints the token and nothing else on stdout.
@@ -30,15 +30,11 @@ pub(crate) fn run(token: &Token) -> Result<ExitCode> {
 fn issuer(checkout: &Checkout) -> Result<String> {
     let path = checkout.stack_env();
     let name = checkout.short(&path);
-    let Ok(text) = std::fs::read_to_string(&path) else {
-        bail!("no stack is up in this checkout ({name} is missing); start one with `cargo xtask up`");
-    };
-    let line = text.lines().find_map(|line| line.strip_prefix("export ISSUER='"));
-    let url = line.and_then(|line| line.strip_suffix('\'')).with_context(|| format!("{name} has no ISSUER"))?;
+    let url = published::variables(checkout)?.remove("ISSUER").with_context(|| format!("{name} has no ISSUER"))?;
     let address = url.strip_prefix("http://").and_then(|address| address.parse().ok());
     let address = address.with_context(|| format!("{name} has a bad ISSUER, {url}"))?;
     if TcpStream::connect_timeout(&address, Duration::from_secs(2)).is_err() {
         bail!("the stack that wrote {name} is gone; start one with `cargo xtask up`");
     }
-    Ok(url.to_owned())
+    Ok(url)
 }

@@ -15,6 +15,8 @@ pub enum Permission {
     DownloadExports,
     /// Read the audit trail.
     ReadAudit,
+    /// Read usage itself, beside the exports of it.
+    ReadUsage,
 }
 
 impl Permission {
@@ -25,6 +27,7 @@ impl Permission {
             Self::ReadExports => "analytics:exports:read",
             Self::DownloadExports => "analytics:exports:download",
             Self::ReadAudit => "analytics:audit:read",
+            Self::ReadUsage => "analytics:usage:read",
         }
     }
 }

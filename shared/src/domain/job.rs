@@ -47,7 +47,9 @@ pub struct Job {
 pub enum State {
     /// Waits for a worker.
     Pending {
-        /// When its message is given up for lost, and sent again.
+        /// Whether its message was put on the queue.
+        sent: bool,
+        /// When its message is given up for lost and sent again or, if it was not sent yet, sent.
         resend_at: Timestamp,
     },
     /// Held by the invocation that has the current fencing token.
@@ -116,6 +118,8 @@ pub struct ClaimedJob(Job);
 /// What the sweep does with a job that nobody works on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Swept {
+    /// It had no message, and its time to be sent has come: the job, with the next time to look.
+    Sent(Job),
     /// Its message is lost: the job, with the next time to look, is sent again.
     Resent(Job),
     /// Its worker is lost: `running → pending`, and it is sent again.
@@ -137,7 +141,7 @@ impl Job {
         resend_at: Timestamp,
     ) -> Self {
         let warnings = request.range.warnings(now);
-        let state = State::Pending { resend_at };
+        let state = State::Pending { sent: true, resend_at };
         Self { id, org, request, subject, created_at: whole_second(now), warnings, fence: 0, state }
     }
 
@@ -160,15 +164,16 @@ impl Job {
         }
     }
 
-    /// Whether it counts against its organization's cap of unfinished jobs.
-    pub const fn is_open(&self) -> bool {
-        matches!(self.state, State::Pending { .. } | State::Running { .. })
+    /// Whether it counts against its organization's cap of unfinished jobs. What the service asked for by itself takes
+    /// nobody's place.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Pending { .. } | State::Running { .. }) && !self.subject.is_system()
     }
 
     /// When the sweep has to look at it; `None` once nothing can happen to it any more.
     pub fn due_at(&self) -> Option<Timestamp> {
         match &self.state {
-            State::Pending { resend_at } => Some(*resend_at),
+            State::Pending { resend_at, .. } => Some(*resend_at),
             State::Running { lease_until, .. } => Some(*lease_until),
             State::Succeeded { .. } => self.expires_at(),
             State::Failed { .. } | State::Expired { .. } => None,
@@ -198,10 +203,10 @@ impl Job {
         Ok(ClaimedJob(Self { fence: self.fence + 1, ..self.become_state(state) }))
     }
 
-    /// A pending job whose message could not be sent: the sweep sends it at `resend_at`.
+    /// A pending job whose message could not be sent, or is not to be sent yet: the sweep sends it at `send_at`.
     #[must_use]
-    pub fn unsent(&self, resend_at: Timestamp) -> Self {
-        self.become_state(State::Pending { resend_at })
+    pub fn unsent(&self, send_at: Timestamp) -> Self {
+        self.become_state(State::Pending { sent: false, resend_at: send_at })
     }
 
     /// What the sweep does with the job at `now`, if anything. A job gets `most_attempts` claims before the loss of its
@@ -211,9 +216,12 @@ impl Job {
             return None;
         }
         match &self.state {
-            State::Pending { .. } => Some(Swept::Resent(self.become_state(State::Pending { resend_at }))),
+            State::Pending { sent, .. } => {
+                let job = self.become_state(State::Pending { sent: true, resend_at });
+                Some(if *sent { Swept::Resent(job) } else { Swept::Sent(job) })
+            }
             State::Running { .. } if self.fence < u64::from(most_attempts) => {
-                Some(Swept::Released(self.become_state(State::Pending { resend_at })))
+                Some(Swept::Released(self.become_state(State::Pending { sent: true, resend_at })))
             }
             State::Running { .. } => Some(Swept::Failed(self.failed(Failure::WorkerLost, true, now))),
             State::Succeeded { completed_at, file } => {
@@ -262,7 +270,7 @@ impl ClaimedJob {
 
     /// The job given back for another attempt: `running → pending`. Its message is given up for lost at `resend_at`.
     pub fn release(&self, resend_at: Timestamp) -> Job {
-        self.0.become_state(State::Pending { resend_at })
+        self.0.become_state(State::Pending { sent: true, resend_at })
     }
 }
 
@@ -362,9 +370,18 @@ mod tests {
     }
 
     #[test]
+    fn what_the_service_asked_for_takes_nobodys_place() {
+        let mut job = job();
+        assert!(job.is_open());
+        job.subject = Subject::system("monthly-export");
+        assert!(!job.is_open());
+    }
+
+    #[test]
     fn the_sweep_touches_only_what_is_due() {
         let sweep = |job: &Job, now| {
             job.sweep(at(now), 2, at(5000)).map(|swept| match swept {
+                Swept::Sent(job) => ("sent", job.state.name(), job.due_at()),
                 Swept::Resent(job) => ("resent", job.state.name(), job.due_at()),
                 Swept::Released(job) => ("released", job.state.name(), job.due_at()),
                 Swept::Failed(job) => ("failed", job.state.name(), job.due_at()),
@@ -374,6 +391,10 @@ mod tests {
         let pending = job();
         assert_eq!(sweep(&pending, 899), None);
         assert_eq!(sweep(&pending, 900), Some(("resent", Status::Pending, Some(at(5000)))));
+
+        let deferred = pending.unsent(at(1200));
+        assert_eq!(sweep(&deferred, 1199), None);
+        assert_eq!(sweep(&deferred, 1200), Some(("sent", Status::Pending, Some(at(5000)))));
 
         let first = pending.claim(claim(0, 60)).unwrap();
         assert_eq!(sweep(first.job(), 59), None);

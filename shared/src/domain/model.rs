@@ -91,8 +91,8 @@ impl Seen {
     fn of(job: &Job) -> Self {
         let fence = job.fence;
         match &job.state {
-            State::Pending { resend_at } => Self::Pending { fence, resend_at: resend_at.as_second() },
-            State::Running { lease_until } => Self::Running { fence, lease_until: lease_until.as_second() },
+            State::Pending { resend_at, .. } => Self::Pending { fence, resend_at: resend_at.as_second() },
+            State::Running { lease_until, .. } => Self::Running { fence, lease_until: lease_until.as_second() },
             State::Succeeded { .. } | State::Expired { .. } => Self::Succeeded { fence },
             State::Failed { completed_at, exhausted, .. } => {
                 Self::Failed { fence, completed_at: completed_at.as_second(), exhausted: *exhausted }
@@ -102,8 +102,10 @@ impl Seen {
 
     fn job(self) -> Job {
         let (fence, state) = match self {
-            Self::Pending { fence, resend_at } => (fence, State::Pending { resend_at: at(resend_at) }),
-            Self::Running { fence, lease_until } => (fence, State::Running { lease_until: at(lease_until) }),
+            Self::Pending { fence, resend_at } => (fence, State::Pending { sent: true, resend_at: at(resend_at) }),
+            Self::Running { fence, lease_until } => {
+                (fence, State::Running { lease_until: at(lease_until), progress: None })
+            }
             Self::Succeeded { fence } => (fence, State::Succeeded { completed_at: at(0), file: file() }),
             Self::Failed { fence, completed_at, exhausted } => {
                 (fence, State::Failed { completed_at: at(completed_at), failure: Failure::UsageUnavailable, exhausted })
@@ -270,7 +272,7 @@ impl World {
         };
         let swept = read.job().sweep(at(NOW), MOST_RECEIVES, at(RESEND_AFTER));
         match swept {
-            Some(Swept::Resent(next) | Swept::Released(next)) => {
+            Some(Swept::Sent(next) | Swept::Resent(next) | Swept::Released(next)) => {
                 if self.replace(read, &next) {
                     self.send();
                 }

@@ -21,10 +21,10 @@ pub struct TimeRange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRange {
     /// `end` is `start` or before it.
-    #[error("must be later than timeRange.start")]
+    #[error("must be later than the start")]
     Empty,
     /// More than [`LONGEST`] lies between them.
-    #[error("must be at most 31 days (744 hours) after timeRange.start; split a longer range into several exports")]
+    #[error("must be at most 31 days (744 hours) after the start; split a longer range")]
     TooLong,
 }
 

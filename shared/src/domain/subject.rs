@@ -12,7 +12,20 @@ pub struct Subject {
     pub name: String,
 }
 
+/// The issuer of what the service does by itself. No token has it: an issuer of tokens is a URL.
+const SYSTEM: &str = "system";
+
 impl Subject {
+    /// A part of the service that acts by itself, such as `sweep`.
+    pub fn system(name: &str) -> Self {
+        Self { issuer: SYSTEM.to_owned(), name: name.to_owned() }
+    }
+
+    /// Whether it is a part of the service.
+    pub fn is_system(&self) -> bool {
+        self.issuer == SYSTEM
+    }
+
     /// The UUID that stands for the subject in answers: the subject itself if it is a UUID, else a UUIDv5 of the
     /// issuer and the subject, in the namespace of URLs.
     pub fn id(&self) -> Uuid {

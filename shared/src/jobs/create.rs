@@ -1,4 +1,4 @@
-//! Adding jobs: once per idempotency key, and no more than an organization may have open.
+//! Adding jobs: once per key, and no more than an organization may have open.
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put};
 use jiff::{Timestamp, ToSpan as _};
@@ -9,10 +9,19 @@ use super::{
     item::{self, partition},
     transaction::{self, Refused},
 };
-use crate::domain::{AuditRecord, IdempotencyKey, Job, JobId, OrgId, idempotency::request_digest};
+use crate::domain::{AuditRecord, IdempotencyKey, Job, JobId, Month, OrgId, idempotency::request_digest};
 
-/// How long an idempotency key is kept, in hours.
+/// How long a client's key is kept, in hours.
 const KEY_KEPT_HOURS: i64 = 24;
+
+/// What makes a create safe to repeat: under one key an organization gets one job.
+#[derive(Debug, Clone, Copy)]
+pub enum Key<'a> {
+    /// A client's own, for 24 hours.
+    Client(&'a IdempotencyKey),
+    /// The scheduled export of a month, for ever.
+    Monthly(Month),
+}
 
 /// What became of a create.
 #[derive(Debug)]
@@ -43,20 +52,37 @@ struct KeyItem {
     sk: String,
     job_id: JobId,
     request: String,
-    /// When the key ends, in seconds since 1970. DynamoDB deletes the item some time after.
-    ttl: i64,
+    /// When the key ends, in seconds since 1970, if it does. DynamoDB deletes the item some time after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ttl: Option<i64>,
+}
+
+impl Key<'_> {
+    fn sort(self) -> String {
+        match self {
+            Self::Client(key) => format!("KEY#{}", key.digest()),
+            Self::Monthly(month) => format!("MONTHLY#{month}"),
+        }
+    }
+
+    fn ttl(self, now: Timestamp) -> Option<i64> {
+        match self {
+            Self::Client(_) => Some(now.saturating_add(KEY_KEPT_HOURS.hours()).unwrap_or(Timestamp::MAX).as_second()),
+            Self::Monthly(_) => None,
+        }
+    }
 }
 
 impl JobsTable {
     /// Adds a new job with the record of its creation, unless `key` has one already, or the organization has `cap` open
-    /// jobs.
+    /// jobs. The cap is of no matter to a job that does not count; see [`Job::is_open`].
     ///
     /// # Errors
     /// When the key was used for something else, the cap is reached, or DynamoDB did not confirm it.
     pub async fn create(
         &self,
         job: &Job,
-        key: Option<&IdempotencyKey>,
+        key: Option<Key<'_>>,
         cap: u32,
         record: &AuditRecord,
     ) -> Result<Created, CreateError> {
@@ -64,7 +90,7 @@ impl JobsTable {
         for _ in 0..2 {
             // In the order of what a refusal means: a key that was used wins over the cap.
             let mut items: Vec<_> = key.map(|key| self.put_key(job, key)).into_iter().collect();
-            items.extend(self.count_open(job.org, 1, Some(cap)));
+            items.extend(self.count_open(job.org, i8::from(job.is_open()), Some(cap)));
             items.extend([self.put_job(None, job), self.put_record(record)]);
             let refused = match self.write(items, "add a job").await {
                 Ok(()) => return Ok(Created::New),
@@ -83,14 +109,14 @@ impl JobsTable {
         Err(JobsError::Contended { action: "add a job" }.into())
     }
 
-    fn put_key(&self, job: &Job, key: &IdempotencyKey) -> aws_sdk_dynamodb::types::TransactWriteItem {
+    fn put_key(&self, job: &Job, key: Key<'_>) -> aws_sdk_dynamodb::types::TransactWriteItem {
         let now = Timestamp::now();
         let item = KeyItem {
             pk: partition(job.org),
-            sk: key_sort(key),
+            sk: key.sort(),
             job_id: job.id,
             request: request_digest(&job.request),
-            ttl: now.saturating_add(KEY_KEPT_HOURS.hours()).unwrap_or(Timestamp::MAX).as_second(),
+            ttl: key.ttl(now),
         };
         let put = Put::builder().table_name(&self.name).set_item(Some(item::write(item)));
         transaction::put(
@@ -101,11 +127,11 @@ impl JobsTable {
     }
 
     /// The job that the key was used for, if it still holds.
-    async fn created_before(&self, job: &Job, key: &IdempotencyKey) -> Result<Option<Job>, CreateError> {
-        let position = item::primary_key(partition(job.org), key_sort(key));
+    async fn created_before(&self, job: &Job, key: Key<'_>) -> Result<Option<Job>, CreateError> {
+        let position = item::primary_key(partition(job.org), key.sort());
         let Some(attributes) = self.get_item(position, "read an idempotency key").await? else { return Ok(None) };
         let used: KeyItem = item::read(attributes).map_err(JobsError::from)?;
-        if used.ttl <= Timestamp::now().as_second() {
+        if used.ttl.is_some_and(|ttl| ttl <= Timestamp::now().as_second()) {
             return Ok(None);
         }
         if used.request != request_digest(&job.request) {
@@ -126,8 +152,4 @@ impl JobsTable {
         let item = self.get_item(item::open_key(org), "count open jobs").await?;
         Ok(item.map(item::read::<OpenItem>).transpose()?.map_or(0, |item| item.open_jobs))
     }
-}
-
-fn key_sort(key: &IdempotencyKey) -> String {
-    format!("KEY#{}", key.digest())
 }

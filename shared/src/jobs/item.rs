@@ -58,6 +58,8 @@ pub(super) struct JobItem {
     status: Status,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     resend_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unsent: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lease_until: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -127,6 +129,7 @@ impl JobItem {
             fence: job.fence,
             status,
             resend_at: None,
+            unsent: false,
             lease_until: None,
             progress: None,
             completed_at: None,
@@ -135,7 +138,7 @@ impl JobItem {
             file: None,
         };
         match &job.state {
-            State::Pending { resend_at } => item.resend_at = Some(*resend_at),
+            State::Pending { sent, resend_at } => (item.unsent, item.resend_at) = (!sent, Some(*resend_at)),
             State::Running { lease_until, progress } => {
                 item.lease_until = Some(*lease_until);
                 item.progress = *progress;
@@ -163,7 +166,7 @@ impl JobItem {
 
     fn into_job(self) -> Option<Job> {
         let state = match self.status {
-            Status::Pending => State::Pending { resend_at: self.resend_at? },
+            Status::Pending => State::Pending { sent: !self.unsent, resend_at: self.resend_at? },
             Status::Running => State::Running { lease_until: self.lease_until?, progress: self.progress },
             Status::Succeeded => State::Succeeded { completed_at: self.completed_at?, file: self.file?.read()? },
             Status::Failed => {
@@ -229,7 +232,7 @@ mod tests {
 
     fn state() -> impl Strategy<Value = State> {
         prop_oneof![
-            instant().prop_map(|resend_at| State::Pending { resend_at }),
+            (any::<bool>(), instant()).prop_map(|(sent, resend_at)| State::Pending { sent, resend_at }),
             (instant(), prop::option::of(any::<(u64, u64, u16)>())).prop_map(|(lease_until, progress)| {
                 let progress = progress.map(|(rows, bytes, thousandths)| Progress { rows, bytes, thousandths });
                 State::Running { lease_until, progress }

@@ -4,8 +4,10 @@
 //! |---|---|---|
 //! | job | `ORG#<org>` | `JOB#<job>` |
 //! | idempotency key | `ORG#<org>` | `KEY#<digest>` |
+//! | key of a scheduled export | `ORG#<org>` | `MONTHLY#<month>` |
 //! | number of open jobs | `ORG#<org>` | `OPEN` |
 //! | audit record | `AUDIT#<org>` | `JOB#<job>#<uuid>` or `ORG#<uuid>` |
+//! | run of the scheduled exports | `MONTHLY#<month>` | `RUN#<uuid>` |
 //!
 //! The local index `by-status` orders an organization's jobs by status and id; being local it can be read consistently.
 //! The index `due` holds only jobs that the sweep may have to look at, by the time of it.
@@ -18,6 +20,7 @@ mod create;
 mod due;
 mod item;
 mod list;
+mod runs;
 mod transaction;
 
 use std::collections::HashMap;
@@ -29,7 +32,7 @@ use aws_sdk_dynamodb::{
 use jiff::Timestamp;
 
 pub use self::{
-    create::{CreateError, Created},
+    create::{CreateError, Created, Key},
     due::{DueCursor, DuePage},
     item::CorruptItem,
     list::{AuditPage, Cursor, InvalidCursor, JobPage, List},

@@ -9,19 +9,9 @@ pub mod partitions;
 pub mod refresh;
 pub mod retention;
 
-use std::time::SystemTime;
-
-use jiff::Timestamp;
 use tokio_postgres::error::SqlState;
 
-/// An instant as the driver takes it.
-fn instant(at: Timestamp) -> SystemTime {
-    let since_epoch = at.as_duration();
-    match since_epoch.is_negative() {
-        false => SystemTime::UNIX_EPOCH + since_epoch.unsigned_abs(),
-        true => SystemTime::UNIX_EPOCH - since_epoch.unsigned_abs(),
-    }
-}
+use crate::database::instant;
 
 /// Whether a lock was not to be had in time.
 fn is_busy(error: &tokio_postgres::Error) -> bool {

@@ -3,6 +3,7 @@
 mod earlier;
 mod key;
 mod publish;
+mod read;
 mod upload;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ use aws_sdk_s3::{
 };
 
 pub use key::ExportObject;
+pub use read::ObjectBytes;
 pub use upload::{Upload, UploadError};
 
 use crate::config::{self, ConfigError};

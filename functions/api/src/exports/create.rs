@@ -1,6 +1,6 @@
 //! `POST …/exports`: a request becomes a job, the job a queue message.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -12,11 +12,10 @@ use axum::{
 use jiff::Timestamp;
 use shared::{
     auth::Permission,
+    dispatch::dispatch,
     domain::{Action, ExportRequest, IdempotencyKey, Job, JobId, idempotency::InvalidKey},
-    jobs::{CreateError, Created},
-    log::Causes,
+    jobs::{CreateError, Created, Key},
     objects::ExportObject,
-    queue::Message,
 };
 use tracing::Instrument as _;
 use utoipa::ToSchema;
@@ -92,29 +91,17 @@ pub(crate) async fn create(
     let resend_at = now.saturating_add(context.resend_after).unwrap_or(Timestamp::MAX);
     let new = Job::new(JobId::now(), org, request, scope.subject(), now, resend_at);
     let record = scope.audit(Action::Create, Some(new.id));
-    let job = match context.jobs.create(&new, key.as_ref(), context.open_jobs_cap, &record).await? {
+    let job = match context.jobs.create(&new, key.as_ref().map(Key::Client), context.open_jobs_cap, &record).await? {
         Created::Before(job) => *job,
         Created::New => {
             let span = tracing::info_span!("job", org_id = %org, job_id = %new.id);
-            queue(&new, &context).instrument(span).await;
+            dispatch(&new, Duration::ZERO, &context.queue, &context.jobs).instrument(span).await;
             new
         }
     };
     let location = format!("{BASE}/orgs/{org}/exports/{}", job.id);
     let view = JobView::new(job, now, |job| context.store.address(&ExportObject::of(job)));
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(view)))
-}
-
-/// Puts the job on the queue. If that fails the job is accepted all the same: it is there, and the next sweep sends it.
-async fn queue(job: &Job, context: &Context) {
-    let Err(error) = context.queue.send(Message::Export { org_id: job.org, job_id: job.id }).await else {
-        tracing::info!("created");
-        return;
-    };
-    tracing::error!(error = %Causes(&error), "created, but not queued; the sweep sends it");
-    if let Err(error) = context.jobs.replace(job, &job.unsent(Timestamp::now()), None).await {
-        tracing::error!(error = %Causes(&error), "the sweep sends it only when its message would count as lost");
-    }
 }
 
 /// The one `Idempotency-Key` header, if there is one.

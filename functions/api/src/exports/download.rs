@@ -10,7 +10,7 @@ use axum::{
 use jiff::Timestamp;
 use shared::{
     auth::Permission,
-    domain::{Action, Job, State as JobState, Status},
+    domain::{Action, ExportFile, Job, State as JobState, Status},
     objects::ExportObject,
 };
 
@@ -37,15 +37,16 @@ pub(crate) async fn download(
 ) -> Result<impl IntoResponse, Problem> {
     let org = scope.require(Permission::DownloadExports).await?;
     let job = find(&context, org, scope.job()?).await?;
-    let link = context.store.sign_link(&finished(&job)?).await?;
+    finished(&job)?;
+    let link = context.store.sign_link(&ExportObject::of(&job)).await?;
     context.jobs.record(&scope.audit(Action::Download, Some(job.id))).await?;
     Ok((StatusCode::FOUND, [(header::LOCATION, link)]))
 }
 
-/// The object of a job that has one.
-fn finished(job: &Job) -> Result<ExportObject, Problem> {
+/// The file of a job that has one, or why it has none.
+pub(super) fn finished(job: &Job) -> Result<&ExportFile, Problem> {
     match (job.status(Timestamp::now()), &job.state) {
-        (Status::Succeeded, _) => Ok(ExportObject::of(job)),
+        (Status::Succeeded, JobState::Succeeded { file, .. }) => Ok(file),
         (_, JobState::Failed { failure, .. }) => Err(Problem::new(Kind::ExportFailed, failure.to_string())),
         (Status::Expired, _) => Err(Problem::new(
             Kind::ExportExpired,

@@ -4,8 +4,9 @@ pub(crate) mod audit;
 pub(crate) mod create;
 pub(crate) mod download;
 pub(crate) mod list;
+pub(crate) mod reconciliation;
 pub(crate) mod show;
-mod view;
+pub(crate) mod view;
 
 use shared::domain::{Job, JobId, OrgId};
 

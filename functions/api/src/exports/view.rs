@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use shared::domain::{Job, Progress, State, Totals, usage::cost_text};
+use shared::domain::{Job, Progress, State, TimeRange, Totals, usage::cost_text};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -66,7 +66,7 @@ pub(crate) struct JobView {
 /// A half-open range: `start` belongs to it, `end` does not.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TimeRange)]
-struct TimeRangeView {
+pub(crate) struct TimeRangeView {
     /// The first instant.
     #[schema(value_type = String, format = DateTime)]
     start: Timestamp,
@@ -92,7 +92,7 @@ struct ProgressView {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Totals)]
-struct TotalsView {
+pub(crate) struct TotalsView {
     /// Sum of `request_count`.
     #[schema(value_type = i64)]
     request_count: i128,
@@ -123,7 +123,7 @@ pub(super) enum StatusSchema {
 #[derive(ToSchema)]
 #[schema(as = Granularity, rename_all = "lowercase")]
 #[expect(dead_code, reason = "the names stand for those of `shared::domain::Granularity`, which knows no OpenAPI")]
-pub(super) enum GranularitySchema {
+pub(crate) enum GranularitySchema {
     Hourly,
     Daily,
     Monthly,
@@ -151,7 +151,7 @@ impl JobView {
             org_id: job.org.to_string(),
             status,
             granularity: job.request.granularity.name(),
-            time_range: TimeRangeView { start: job.request.range.start(), end: job.request.range.end() },
+            time_range: job.request.range.into(),
             models: job.request.models.map(|models| models.into_iter().map(String::from).collect()),
             created_at: job.created_at,
             completed_at,
@@ -183,5 +183,11 @@ impl From<Totals> for TotalsView {
             error_count: totals.error_count,
             cost_total: cost_text(totals.cost_total),
         }
+    }
+}
+
+impl From<TimeRange> for TimeRangeView {
+    fn from(range: TimeRange) -> Self {
+        Self { start: range.start(), end: range.end() }
     }
 }

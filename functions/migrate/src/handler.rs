@@ -1,0 +1,121 @@
+//! One invocation: by CloudFormation, which waits for an answer at an address, or by a person, who waits for the result.
+
+use std::time::Duration;
+
+use lambda_runtime::Error;
+use migrate::{MigrateError, Migrated, migrate};
+use serde_json::{Value, json};
+use shared::{
+    config::{self, ConfigError},
+    database::{Database, DatabaseError},
+    log::Causes,
+};
+use tokio::time::{Instant, timeout_at};
+use tracing::{error, info};
+
+use crate::cloudformation::{Request, Status};
+
+/// What is kept back of an invocation's time, to answer.
+const RESERVE: Duration = Duration::from_secs(30);
+
+/// Why an invocation did not migrate.
+#[derive(Debug, thiserror::Error)]
+enum RunError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("could not connect to the database")]
+    Connect(#[from] DatabaseError),
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+    #[error("the time ran out")]
+    OutOfTime,
+    #[error("the migration broke off; see the log")]
+    Broken(#[from] tokio::task::JoinError),
+}
+
+/// Migrates, and answers whoever asked. Any event that is none of CloudFormation's asks for the same.
+pub(crate) async fn handle(event: Value) -> Result<Value, Error> {
+    let Some(request) = Request::read(event)? else { return Ok(json!(run().await?)) };
+    if request.is_delete() {
+        // The data outlives the stack.
+        request.answer(Status::Success, "nothing is undone", Vec::new()).await?;
+        return Ok(Value::Null);
+    }
+    answer(request, run().await).await
+}
+
+async fn answer(request: Request, done: Result<Migrated, RunError>) -> Result<Value, Error> {
+    match done {
+        Ok(migrated) => {
+            let data = [("Version", migrated.version.to_string()), ("Applied", migrated.applied.join(" "))];
+            request.answer(Status::Success, "migrated", data.map(|(name, value)| (name.to_owned(), value))).await?;
+            Ok(json!(migrated))
+        }
+        // Answered is answered: an error here would make Lambda run it again for nobody.
+        Err(error) => {
+            request.answer(Status::Failed, &Causes(&error).to_string(), Vec::new()).await?;
+            Ok(Value::Null)
+        }
+    }
+}
+
+/// Reads `MIGRATE_SECONDS`, the function's timeout, and the variables of [`Database::from_env`], and migrates.
+async fn run() -> Result<Migrated, RunError> {
+    let work = async {
+        let until = Instant::now() + config::seconds("MIGRATE_SECONDS")?.saturating_sub(RESERVE);
+        let database = Database::from_env("analytics-exports-migrate")?;
+        let work = async {
+            let mut client = database.connect().await?;
+            Ok(migrate(&mut client, until).await?)
+        };
+        timeout_at(until, work).await.map_err(|_| RunError::OutOfTime)?
+    };
+    // In a task of its own, a panic is an error like others.
+    let done = tokio::spawn(work).await.unwrap_or_else(|error| Err(error.into()));
+    match &done {
+        Ok(migrated) => info!(?migrated, "migrated"),
+        Err(error) => error!(error = %Causes(error), "not migrated"),
+    }
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_failure_is_answered_with_its_reason_even_if_the_first_try_is_lost() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut event: Value =
+            serde_json::from_str(include_str!("../../../events/migrate-cloudformation.json")).unwrap();
+        event["ResponseURL"] = json!(format!("http://{}/", listener.local_addr().unwrap()));
+        let receive = async {
+            drop(listener.accept().await.unwrap());
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut received = Vec::new();
+            loop {
+                stream.read_buf(&mut received).await.unwrap();
+                let text = String::from_utf8_lossy(&received).into_owned();
+                let Some(Ok(body)) = text.split("\r\n\r\n").nth(1).map(serde_json::from_str::<Value>) else { continue };
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                return body;
+            }
+        };
+        let request = Request::read(event).unwrap().unwrap();
+        let long = RunError::Config(ConfigError::Invalid { name: "DATABASE_URL", expected: "é".repeat(3000).leak() });
+        let (body, done) = tokio::join!(receive, answer(request, Err(long)));
+        done.unwrap();
+        assert_eq!(
+            (&body["Status"], &body["RequestId"]),
+            (&json!("FAILED"), &json!("9c1f2e34-5a6b-4c7d-8e9f-0a1b2c3d4e5f"))
+        );
+        let reason = body["Reason"].as_str().unwrap();
+        assert!(reason.starts_with("environment variable DATABASE_URL is not é"), "{reason}");
+        assert!(body.to_string().len() < 4096, "CloudFormation takes no more");
+    }
+}

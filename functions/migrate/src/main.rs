@@ -1,0 +1,13 @@
+//! Migrates the database: as a step of every deploy, or when somebody asks for it.
+
+mod cloudformation;
+mod handler;
+
+use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    tracing::init_default_subscriber();
+    // The environment is read by each invocation: what is wrong with it has to reach whoever waits for an answer.
+    run(service_fn(async |event: LambdaEvent<serde_json::Value>| handler::handle(event.payload).await)).await
+}

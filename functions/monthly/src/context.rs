@@ -1,0 +1,42 @@
+//! What the monthly exports need from their environment.
+
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use shared::{
+    config::{self, ConfigError},
+    database::Database,
+    jobs::JobsTable,
+    queue::ExportQueue,
+};
+
+/// The function's clients and settings, made once per process.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) jobs: JobsTable,
+    pub(crate) queue: ExportQueue,
+    pub(crate) database: Database,
+    /// How long one invocation may take; the next one goes on where it ends.
+    pub(crate) time: Duration,
+    /// After how long a message is given up for lost.
+    pub(crate) resend_after: Duration,
+}
+
+impl Context {
+    /// Reads, besides the SDK's standard variables and those of [`Database::from_env`]:
+    ///
+    /// - `JOBS_TABLE`: the name of the jobs table;
+    /// - `EXPORTS_QUEUE_URL`: the queue that the worker reads;
+    /// - `MONTHLY_SECONDS`: how long one invocation may take, less than the function's timeout;
+    /// - `RESEND_AFTER_SECONDS`: after how long the sweep gives a job's message up for lost.
+    pub(crate) async fn from_env() -> Result<Self, ConfigError> {
+        let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        Ok(Self {
+            jobs: JobsTable::new(aws_sdk_dynamodb::Client::new(&sdk), config::required("JOBS_TABLE")?),
+            queue: ExportQueue::new(aws_sdk_sqs::Client::new(&sdk), config::required("EXPORTS_QUEUE_URL")?),
+            database: Database::from_env("analytics-exports-monthly")?,
+            time: config::seconds("MONTHLY_SECONDS")?,
+            resend_after: config::seconds("RESEND_AFTER_SECONDS")?,
+        })
+    }
+}

@@ -1,0 +1,185 @@
+//! The scheduled exports. Each test has a month of its own: a run is for all organizations that there are.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use shared::domain::{ExportRequest, Granularity, Job, Month, MonthlyRun, State};
+use tests::{
+    Organization, Rollup, Stack, Table, aws,
+    organization::export_of,
+    poll::{PATIENCE, until},
+    rollup::expected_file,
+    stack::variable,
+};
+
+/// Organizations with usage on the first and the last day of the month, and on the days around it.
+async fn organizations<'a>(stack: &'a Stack, month: &str, count: usize) -> Vec<Organization<'a>> {
+    let range = month.parse::<Month>().unwrap().range().unwrap();
+    let day = 86_400;
+    let days = [range.start().as_second() - day, range.start().as_second(), range.end().as_second() - day]
+        .into_iter()
+        .chain([range.end().as_second()]);
+    let rollups: Vec<Rollup> = days
+        .map(|second| Rollup::new(&Timestamp::from_second(second).unwrap().to_string(), None, [1, 2, 0], "0.5"))
+        .collect();
+    let mut organizations: Vec<_> = (0..count).map(|_| stack.organization()).collect();
+    organizations.sort_by_key(|org| org.id);
+    for org in &organizations {
+        org.insert(Table::Daily, &rollups).await;
+    }
+    organizations
+}
+
+async fn run(event: Value) -> Result<MonthlyRun, String> {
+    aws::invoke(&variable("MONTHLY_FUNCTION"), &event).await.map(|run| serde_json::from_value(run).unwrap())
+}
+
+fn counts(run: &MonthlyRun) -> (u64, u64, u64) {
+    (run.created, run.already_there, run.failed)
+}
+
+/// From the table: hundreds of requests to the API at once would only measure the machine.
+async fn jobs(org: &Organization<'_>) -> Vec<Job> {
+    org.stack.jobs.list(org.id.into(), None, 10, None).await.unwrap().jobs
+}
+
+#[tokio::test]
+async fn every_organization_gets_one_export_of_the_month_however_often_it_runs() {
+    let stack = Stack::from_env().await;
+    // More than one page.
+    let orgs = organizations(&stack, "2021-02", 210).await;
+    let bystander = stack.organization();
+    bystander.insert(Table::Daily, &[Rollup::new("2021-03-01T00:00:00Z", None, [1, 1, 1], "1")]).await;
+
+    let first = run(json!({"month": "2021-02"})).await.unwrap();
+    assert_eq!(counts(&first), (210, 0, 0));
+    assert!(first.is_complete());
+    let again = run(json!({"month": "2021-02"})).await.unwrap();
+    assert_eq!(counts(&again), (0, 210, 0));
+    // The schedule does not even look again.
+    let event = json!({"source": "aws.events", "time": "2021-03-01T03:00:00Z", "detail": {}});
+    assert_eq!(run(event).await.unwrap(), again);
+
+    let found = join_all(orgs.iter().map(jobs)).await;
+    for (org, jobs) in orgs.iter().zip(&found) {
+        let [job] = jobs.as_slice() else { panic!("{}: {jobs:?}", org.id) };
+        let range = "2021-02".parse::<Month>().unwrap().range().unwrap();
+        assert_eq!(job.request, ExportRequest { range, granularity: Granularity::Daily, models: None });
+        assert!(job.subject.is_system());
+        assert_eq!(job.subject, found[0][0].subject, "one subject for all");
+    }
+    assert!(jobs(&bystander).await.is_empty());
+
+    // The first is sent at once.
+    let (org, job) = (&orgs[0], found[0][0].id.uuid());
+    let ended = org.ended(job).await;
+    assert_eq!((ended.status.as_str(), ended.initiated_by), ("succeeded", found[0][0].subject.id()));
+    let file = tests::Answer::to(stack.api.get_url(&org.link(job).await)).await.expect(200);
+    let day = |day: &str| Rollup::new(day, None, [1, 2, 0], "0.5");
+    let days = [day("2021-02-01T00:00:00Z"), day("2021-02-28T00:00:00Z")];
+    assert_eq!(file.text(), expected_file(org.id, &days));
+    let audit: Value = org.get(&format!("/{job}/audit")).await.expect(200).json();
+    assert_eq!(audit["items"][0]["subject"], "monthly-export");
+}
+
+#[tokio::test]
+async fn its_key_holds_for_ever_and_it_takes_nobodys_place() {
+    let stack = Stack::from_env().await;
+    let org = &organizations(&stack, "2021-04", 1).await[0];
+    run(json!({"month": "2021-04"})).await.unwrap();
+    let id = jobs(org).await[0].id.uuid();
+    let get = stack.dynamodb.get_item().table_name(variable("JOBS_TABLE"));
+    let get = get.key("pk", AttributeValue::S(format!("ORG#{}", org.id)));
+    let key = get.key("sk", AttributeValue::S("MONTHLY#2021-04".to_owned())).send().await.unwrap().item.unwrap();
+    assert_eq!(key["job_id"], AttributeValue::S(id.to_string()));
+    assert!(!key.contains_key("ttl"), "what carries a ttl is deleted");
+    org.ended(id).await;
+    assert_eq!(stack.jobs.open_jobs(org.id.into()).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn two_runs_at_once_create_nothing_twice() {
+    let stack = Stack::from_env().await;
+    let orgs = organizations(&stack, "2021-06", 40).await;
+    let runs = join_all((0..3).map(|_| run(json!({"month": "2021-06"})))).await;
+    assert!(runs.iter().any(Result::is_ok), "{runs:?}");
+    for error in runs.iter().filter_map(|run| run.as_ref().err()) {
+        assert!(error.contains("another invocation"), "{error}");
+    }
+    for jobs in join_all(orgs.iter().map(jobs)).await {
+        assert_eq!(jobs.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_broke_off_goes_on_where_it_was() {
+    let stack = Stack::from_env().await;
+    let orgs = organizations(&stack, "2021-08", 10).await;
+    let month: Month = "2021-08".parse().unwrap();
+    let mut broken = MonthlyRun::new(month, Timestamp::now());
+    (broken.after, broken.created, broken.failed) = (Some(orgs[3].id.into()), 3, 1);
+    // Its invocation is still at it.
+    broken.held_until = Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    assert!(stack.jobs.write_run(&mut broken).await.unwrap());
+    let error = run(json!({"month": "2021-08"})).await.unwrap_err();
+    assert!(error.contains("another invocation works on 2021-08"), "{error}");
+
+    // It is not any more.
+    broken.held_until = Timestamp::now();
+    assert!(stack.jobs.write_run(&mut broken).await.unwrap());
+    let error = run(json!({"month": "2021-08"})).await.unwrap_err();
+    assert!(error.contains("created 9, already there 0, failed 1"), "what failed is told: {error}");
+    let ended = stack.jobs.last_run(month).await.unwrap().unwrap();
+    assert_eq!((ended.id, counts(&ended)), (broken.id, (9, 0, 1)));
+    for (index, org) in orgs.iter().enumerate() {
+        assert_eq!(jobs(org).await.len(), usize::from(index > 3), "{index}");
+    }
+    // What failed is tried again, by the schedule too.
+    let event = json!({"source": "aws.events", "time": "2021-09-01T04:00:00Z", "detail": {}});
+    let next = run(event).await.unwrap();
+    assert_eq!(counts(&next), (4, 6, 0));
+    assert_ne!(next.id, broken.id);
+}
+
+#[tokio::test]
+async fn the_month_has_to_be_over_and_well_said() {
+    for (event, message) in [
+        (json!({"month": "2999-01"}), "is not over yet"),
+        (json!({"month": "2021-1"}), "neither a schedule's nor"),
+        (json!({"mont": "2021-01"}), "neither a schedule's nor"),
+    ] {
+        let error = run(event.clone()).await.unwrap_err();
+        assert!(error.contains(message), "{event}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn the_sweep_sends_what_was_left_for_later() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let job = org.add_unqueued().await;
+    let due = job.unsent(Timestamp::now());
+    assert!(stack.jobs.replace(&job, &due, None).await.unwrap());
+    until("the sweep sends it", PATIENCE, async || {
+        let report = aws::invoke(&variable("SWEEP_FUNCTION"), &json!({})).await?;
+        // The index of due jobs lags behind the table by a moment.
+        let pending = org.show(job.id.uuid()).await.status == "pending" && report["sent"] == 0;
+        if pending { Err(report.to_string()) } else { Ok(()) }
+    })
+    .await;
+    assert_eq!(org.ended(job.id.uuid()).await.status, "succeeded");
+}
+
+/// A person's export does not wait for those of the schedule: they reach the queue one by one.
+#[tokio::test]
+async fn a_run_does_not_fill_the_queue() {
+    let stack = Stack::from_env().await;
+    let orgs = organizations(&stack, "2021-10", 90).await;
+    run(json!({"month": "2021-10"})).await.unwrap();
+    let by_hand = stack.organization();
+    by_hand.export(&export_of("2021-10-01T00:00:00Z", "2021-11-01T00:00:00Z", "daily")).await;
+    let found = join_all(orgs.iter().map(jobs)).await;
+    let done = found.iter().flatten().filter(|job| matches!(job.state, State::Succeeded { .. })).count();
+    assert!(done < orgs.len(), "minutes' worth of exports were done in a moment");
+}

@@ -1,0 +1,135 @@
+//! What an organization used, as the API says it.
+
+use serde_json::{Value, json};
+use tests::{Rollup, Stack, Table, aws, organization::export_of, stack::variable};
+use uuid::Uuid;
+
+const JANUARY: &str = "start=2024-01-01T00:00:00Z&end=2024-02-01T00:00:00Z";
+
+fn path(org: Uuid, query: &str) -> String {
+    format!("/orgs/{org}/usage?{query}")
+}
+
+#[tokio::test]
+async fn usage_is_what_an_export_of_it_says() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let models = [Some(Uuid::from_u128(1)), Some(Uuid::from_u128(2)), None];
+    let rollups = |day: &str| {
+        let counts = [i64::MAX / 40, 100, 5];
+        models.map(|model| Rollup::new(day, model, counts, "0.0007")).into_iter().collect::<Vec<_>>()
+    };
+    for day in ["2023-12-31T00:00:00Z", "2024-01-01T00:00:00Z", "2024-01-31T00:00:00Z", "2024-02-01T00:00:00Z"] {
+        org.insert(Table::Daily, &rollups(day)).await;
+    }
+    for hour in ["2024-01-01T05:00:00Z", "2024-01-01T06:00:00Z"] {
+        org.insert(Table::Hourly, &rollups(hour)).await;
+    }
+    for granularity in ["hourly", "daily", "monthly"] {
+        let export = org.export(&export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", granularity)).await;
+        let query = format!("{JANUARY}&granularity={granularity}");
+        let usage: Value = stack.api.get(&path(org.id, &query), &org.token).await.expect(200).json();
+        assert_eq!((&usage["orgId"], &usage["granularity"]), (&json!(org.id), &json!(granularity)));
+        assert_eq!(usage["timeRange"], json!({"start": "2024-01-01T00:00:00Z", "end": "2024-02-01T00:00:00Z"}));
+        let rows: Vec<Value> = export
+            .file()
+            .rows
+            .iter()
+            .map(|row| {
+                let mut entry = json!({
+                    "bucketStart": row.bucket_start.to_string(), "requestCount": row.request_count,
+                    "tokensTotal": row.tokens_total, "errorCount": row.error_count, "costTotal": row.cost_total,
+                });
+                if let Some(model) = row.model_id {
+                    entry["modelId"] = json!(model);
+                }
+                entry
+            })
+            .collect();
+        assert!(!rows.is_empty());
+        assert_eq!(usage["series"], json!(rows), "{granularity}");
+        let job: Value = org.get(&format!("/{}", export.job.job_id)).await.expect(200).json();
+        assert_eq!(usage["totals"], job["totals"], "{granularity}");
+        assert_eq!(usage["freshness"], json!({"lagSeconds": 0}), "nothing is known of an organization without events");
+    }
+    let query = format!("{JANUARY}&modelId={}", Uuid::from_u128(2));
+    let usage: Value = stack.api.get(&path(org.id, &query), &org.token).await.expect(200).json();
+    assert_eq!(usage["granularity"], "daily");
+    assert_eq!(usage["totals"]["costTotal"], "0.0014");
+    let series = usage["series"].as_array().unwrap();
+    assert_eq!(series.len(), 2);
+    assert!(series.iter().all(|entry| entry["modelId"] == json!(Uuid::from_u128(2))));
+}
+
+#[tokio::test]
+async fn freshness_tells_what_is_not_in_the_figures_yet() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let insert = format!(
+        "insert into usage_events (event_id, organization_id, occurred_at, input_tokens, output_tokens, status, cost_usd)
+         values (gen_random_uuid(), '{}', '2024-01-05T06:07:08.9Z', 1, 2, 'success', 0.25)",
+        org.id
+    );
+    stack.database.client.batch_execute(&insert).await.unwrap();
+    aws::invoke(&variable("REFRESH_FUNCTION"), &json!({})).await.unwrap();
+    let usage: Value = stack.api.get(&path(org.id, JANUARY), &org.token).await.expect(200).json();
+    assert_eq!(usage["totals"], json!({"requestCount": 1, "tokensTotal": 3, "errorCount": 0, "costTotal": "0.2500"}));
+    let freshness = &usage["freshness"];
+    assert_eq!((&freshness["lastEventAt"], &freshness["lagSeconds"]), (&json!("2024-01-05T06:07:08Z"), &json!(0)));
+    assert!(freshness["lastRefreshAt"].as_str().unwrap().ends_with('Z'));
+}
+
+#[tokio::test]
+async fn a_wrong_query_is_told_with_all_that_is_wrong() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    for (query, pointers) in [
+        ("", &["/query/start", "/query/end"][..]),
+        ("start=2024-01-01&end=2024-02-01T00:00:00Z", &["/query/start"]),
+        ("start=2024-01-01T00:00:00Z&end=2024-02-01T00:00:01Z", &["/query/end"]),
+        ("start=2024-01-01T00:00:00Z&end=2024-01-01T00:00:00Z", &["/query/end"]),
+        (&format!("{JANUARY}&granularity=weekly&modelId=gpt"), &["/query/granularity", "/query/modelId"]),
+        (&format!("{JANUARY}&model=x"), &["/query/model"]),
+    ] {
+        let problem = stack.api.get(&path(org.id, query), &org.token).await.problem(400, "invalid-request");
+        assert_eq!(problem.pointers(), pointers, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_series_that_is_too_long_is_refused_with_what_to_do() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let insert = format!(
+        "insert into analytics_hourly_rollups
+         select hour, '{}', md5(model::text)::uuid, 1, 1, 0, 0.0001
+         from generate_series(timestamptz '2024-01-01T00:00:00Z', '2024-01-31T23:00:00Z', interval '1 hour') hour,
+              generate_series(1, 27) model",
+        org.id
+    );
+    stack.database.client.batch_execute(&insert).await.unwrap();
+    let query = format!("{JANUARY}&granularity=hourly");
+    let problem = stack.api.get(&path(org.id, &query), &org.token).await.problem(400, "series-too-long");
+    assert!(
+        problem.detail.contains("20000 entries") && problem.detail.contains("create an export"),
+        "{}",
+        problem.detail
+    );
+    // The longest that there may be.
+    let query = "start=2024-01-01T00:00:00Z&end=2024-01-31T20:00:00Z&granularity=hourly";
+    let usage: Value = stack.api.get(&path(org.id, query), &org.token).await.expect(200).json();
+    assert_eq!(usage["series"].as_array().unwrap().len(), 740 * 27);
+    assert_eq!(usage["totals"]["requestCount"], 740 * 27);
+}
+
+#[tokio::test]
+async fn usage_has_a_permission_of_its_own() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let get = async |scope: &str| {
+        let token = stack.issuer.token("ada", &[org.id], scope);
+        stack.api.get(&path(org.id, JANUARY), &token).await
+    };
+    get("analytics:usage:read").await.expect(200);
+    get("analytics:exports:read analytics:exports:create").await.problem(403, "forbidden");
+}
