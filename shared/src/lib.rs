@@ -2,7 +2,7 @@
 //!
 //! [`domain`] is pure. Around it, each module is one part of the world: [`jobs`] the table in DynamoDB, [`queue`] the
 //! queue in SQS, [`rollups`] the usage in PostgreSQL, [`objects`] the store of files. [`export`] joins them for the one
-//! thing that matters here: rollups in, a file out.
+//! thing that matters here: rollups in, a file out. [`telemetry`] is apart from all that: CI's documents in, runs out.
 
 pub mod auth;
 pub mod config;
@@ -15,3 +15,4 @@ pub mod log;
 pub mod objects;
 pub mod queue;
 pub mod rollups;
+pub mod telemetry;
