@@ -14,6 +14,8 @@ def settle(stack, parameters):
     """Settles all resources of the stack; returns the names of its functions by logical id."""
     cloudformation = boto3.client("cloudformation")
     template = cloudformation.get_template(StackName=stack, TemplateStage="Processed")["TemplateBody"]
+    defaults = {name: known["Default"] for name, known in template["Parameters"].items() if "Default" in known}
+    parameters = {**defaults, **parameters}
     resources = cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
     names = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
     functions = {}

@@ -13,7 +13,7 @@ use tokio_postgres::{Client, Row, types::ToSql};
 use uuid::Uuid;
 
 use crate::{
-    database::{DatabaseError, instant},
+    database::DatabaseError,
     domain::{ExportRequest, Granularity, ModelId, OrgId, UsageRow, usage::COST_SCALE},
 };
 
@@ -98,6 +98,15 @@ const fn query(granularity: Granularity) -> &'static str {
              group by month, r.model_id
              order by month, r.model_id nulls last"
         }
+    }
+}
+
+/// An instant as the driver takes it.
+fn instant(at: Timestamp) -> SystemTime {
+    let since_epoch = at.as_duration();
+    match since_epoch.is_negative() {
+        false => SystemTime::UNIX_EPOCH + since_epoch.unsigned_abs(),
+        true => SystemTime::UNIX_EPOCH - since_epoch.unsigned_abs(),
     }
 }
 
