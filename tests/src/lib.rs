@@ -12,9 +12,11 @@
 
 pub mod answer;
 pub mod api;
+pub mod ci;
 pub mod csv_file;
 pub mod database;
 pub mod job;
+pub mod lambda;
 pub mod objects;
 pub mod organization;
 pub mod poll;
@@ -25,6 +27,7 @@ pub mod stack;
 pub mod token;
 
 pub use answer::Answer;
+pub use ci::Service;
 pub use csv_file::{CsvFile, Sums};
 pub use database::Table;
 pub use job::ExportJob;
