@@ -21,6 +21,7 @@ pub mod objects;
 pub mod organization;
 pub mod poll;
 pub mod problem;
+pub mod program;
 pub mod queue;
 pub mod rollup;
 pub mod stack;

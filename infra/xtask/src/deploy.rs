@@ -1,6 +1,9 @@
 //! `template.yaml`, deployed to the emulator by `infra/local/deploy.py`.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -12,6 +15,7 @@ use crate::{
     emulator::Emulator,
     issuer::{AUDIENCE, Issuer},
     run::Run,
+    stack::Stack,
 };
 
 /// Name of the stack.
@@ -126,6 +130,13 @@ pub(crate) fn save_function_logs(checkout: &Checkout, run: &Run, emulator: &Emul
     let spec = python(checkout, run, emulator).arg(checkout.infra("logs.py"));
     let text = spec.read(&run.log("logs"))?;
     Ok(std::fs::write(run.log("functions"), text)?)
+}
+
+/// Puts the objects of a file into the metrics bucket.
+pub(crate) fn put_objects(stack: &Stack, file: &Path) -> Result<()> {
+    let (checkout, run) = (stack.checkout(), stack.run());
+    let spec = python(checkout, run, stack.emulator()).env("METRICS_BUCKET", METRICS_BUCKET);
+    spec.arg(checkout.infra("put.py")).arg(file).read(&run.log("put")).context("can't put the objects").map(drop)
 }
 
 /// The Python of `.venv`, as administrator of the emulator.
