@@ -14,10 +14,11 @@ use crate::{
 
 pub(crate) const CASES: &[Case] = &[
     case!(
-        document_fails_for_good_then_redriven,
-        "the connection is cut whenever the run is stored; then the dead letter is redriven"
+        telemetry_dead_letter_redriven,
+        "PostgreSQL fails whenever the run is stored; then the dead letter is redriven"
     ),
-    case!(bucket_refuses_for_a_while, "the bucket refuses a document for two attempts"),
+    case!(telemetry_answer_lost, "the connection is cut after runs were stored, before the function hears of it"),
+    case!(telemetry_is_refused_for_a_while, "the bucket refuses a document for two attempts"),
 ];
 
 /// Has notifications come back after a second, and become dead letters after so many receives, as the template's three
@@ -46,11 +47,20 @@ async fn take_dead_letter(service: &Service<'_>) -> Option<Message> {
     Some(letter)
 }
 
-async fn document_fails_for_good_then_redriven(scene: &Scene) -> Found {
+async fn telemetry_dead_letter_redriven(scene: &Scene) -> Found {
     hurry(&scene.stack).await;
     let (service, other) = (scene.stack.service(), scene.stack.service());
-    let cut =
-        scene.proxies.add("telemetry.postgres", &[&service.name, "insert into ci_runs"], usize::MAX, Action::Cut(0));
+    let name = service.name.replace('-', "_");
+    let database = &scene.stack.database.client;
+    // The class of the disk's errors.
+    let trigger = format!(
+        "create function {name}() returns trigger language plpgsql as
+             $$ begin raise exception 'the disk is full' using errcode = '58030'; end $$;
+         create trigger {name} before insert on ci_runs for each row
+             when (new.service = '{}') execute function {name}()",
+        service.name
+    );
+    database.batch_execute(&trigger).await.unwrap();
     for number in 0..5 {
         let run = number.to_string();
         other.put(&other.key(&run), other.document(&run).to_string()).await;
@@ -63,9 +73,8 @@ async fn document_fails_for_good_then_redriven(scene: &Scene) -> Found {
     })
     .await;
     assert!(service.runs().await.is_empty(), "it could not be stored");
-    // Those beside it may have lost a turn by it, no more.
     other.wait("the others are stored", |runs| runs.len() == 5).await;
-    drop(cut);
+    database.batch_execute(&format!("drop function {name} cascade")).await.unwrap();
     let body = letter.body().unwrap_or_default();
     let notification: Value = serde_json::from_str(body).unwrap();
     assert_eq!(notification["Records"].as_array().map(Vec::len), Some(1));
@@ -75,7 +84,23 @@ async fn document_fails_for_good_then_redriven(scene: &Scene) -> Found {
     Found { succeeded: 6, note, ..Found::default() }
 }
 
-async fn bucket_refuses_for_a_while(scene: &Scene) -> Found {
+async fn telemetry_answer_lost(scene: &Scene) -> Found {
+    hurry(&scene.stack).await;
+    let service = scene.stack.service();
+    let _cut = scene.proxies.add("telemetry.postgres", &[&service.name, "insert into ci_runs"], 2, Action::Cut(0));
+    for number in 0..5 {
+        let run = number.to_string();
+        service.put(&service.key(&run), service.document(&run).to_string()).await;
+    }
+    let stored = service.wait("they are stored", |runs| runs.len() == 5).await;
+    // What was stored and not heard of is stored again: nothing changes.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(service.runs().await, stored);
+    assert!(take_dead_letter(&service).await.is_none(), "nothing came to nothing");
+    Found { succeeded: 5, note: "each stored once".to_owned(), ..Found::default() }
+}
+
+async fn telemetry_is_refused_for_a_while(scene: &Scene) -> Found {
     hurry(&scene.stack).await;
     let service = scene.stack.service();
     // Each attempt asks three times.
