@@ -227,7 +227,7 @@ impl Connector {
 }
 
 /// An instant as the driver takes it.
-pub(crate) fn instant(at: Timestamp) -> SystemTime {
+pub fn instant(at: Timestamp) -> SystemTime {
     let since_epoch = at.as_duration();
     match since_epoch.is_negative() {
         false => SystemTime::UNIX_EPOCH + since_epoch.unsigned_abs(),

@@ -1,8 +1,9 @@
 //! What the functions share.
 //!
 //! [`domain`] is pure. Around it, each module is one part of the world: [`jobs`] the table in DynamoDB, [`queue`] the
-//! queue in SQS, [`rollups`] and [`usage`] the usage in PostgreSQL, [`objects`] the store of files. [`export`] joins them for the one
-//! thing that matters here: rollups in, a file out.
+//! queue in SQS, [`rollups`] and [`usage`] the usage in PostgreSQL, [`objects`] the store of files. [`export`] joins them
+//! for the one thing that matters here: rollups in, a file out. [`telemetry`] is apart from all that: CI's documents in,
+//! runs out.
 
 pub mod auth;
 pub mod aws;
@@ -20,5 +21,6 @@ pub mod objects;
 pub mod queue;
 pub mod recount;
 pub mod rollups;
+pub mod telemetry;
 pub mod tls;
 pub mod usage;

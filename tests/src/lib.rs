@@ -14,6 +14,7 @@
 pub mod answer;
 pub mod api;
 pub mod aws;
+pub mod ci;
 pub mod csv_file;
 pub mod database;
 pub mod job;
@@ -22,6 +23,7 @@ pub mod objects;
 pub mod organization;
 pub mod poll;
 pub mod problem;
+pub mod program;
 pub mod queue;
 pub mod reference;
 pub mod rollup;
@@ -30,6 +32,7 @@ pub mod token;
 pub mod usage;
 
 pub use answer::Answer;
+pub use ci::Service;
 pub use csv_file::{CsvFile, Sums};
 pub use database::Table;
 pub use job::ExportJob;

@@ -3,11 +3,11 @@
 mod cloudformation;
 mod handler;
 
-use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    tracing::init_default_subscriber();
+    shared::log::init();
     // The environment is read by each invocation: what is wrong with it has to reach whoever waits for an answer.
     run(service_fn(async |event: LambdaEvent<serde_json::Value>| handler::handle(event.payload).await)).await
 }

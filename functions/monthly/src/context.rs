@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use shared::{
+    aws,
     config::{self, ConfigError},
     database::Database,
     jobs::JobsTable,
@@ -29,8 +29,8 @@ impl Context {
     /// - `EXPORTS_QUEUE_URL`: the queue that the worker reads;
     /// - `MONTHLY_SECONDS`: how long one invocation may take, less than the function's timeout;
     /// - `RESEND_AFTER_SECONDS`: after how long the sweep gives a job's message up for lost.
-    pub(crate) async fn from_env() -> Result<Self, ConfigError> {
-        let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    pub(crate) fn from_env() -> Result<Self, ConfigError> {
+        let sdk = aws::sdk_config()?;
         Ok(Self {
             jobs: JobsTable::new(aws_sdk_dynamodb::Client::new(&sdk), config::required("JOBS_TABLE")?),
             queue: ExportQueue::new(aws_sdk_sqs::Client::new(&sdk), config::required("EXPORTS_QUEUE_URL")?),

@@ -5,12 +5,12 @@ mod event;
 mod run;
 
 use context::Context;
-use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    tracing::init_default_subscriber();
-    let context = Context::from_env().await?;
+    shared::log::init();
+    let context = Context::from_env()?;
     run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
         let order = event::read(&event.payload, jiff::Timestamp::now())?;
         Ok::<_, Error>(run::run(order, &event.context.request_id, &context).await?)

@@ -4,11 +4,11 @@ mod context;
 mod handler;
 
 use context::Context;
-use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    tracing::init_default_subscriber();
+    shared::log::init();
     let context = Context::from_env()?;
     run(service_fn(async |_: LambdaEvent<serde_json::Value>| {
         // What fired it does not matter: a rule, or a person.

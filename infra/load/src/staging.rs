@@ -1,14 +1,9 @@
 //! Batches of events into the table: copied to a table of the session, and from there as any writer inserts them.
 
-use std::{
-    pin::pin,
-    time::{Duration, SystemTime},
-};
+use std::{pin::pin, time::Duration};
 
-use jiff::Timestamp;
-use shared::database::{Database, DatabaseError};
+use shared::database::{Connection, Database, DatabaseError, instant};
 use tokio_postgres::{
-    Client,
     binary_copy::BinaryCopyInWriter,
     types::{ToSql, Type},
 };
@@ -35,7 +30,7 @@ pub(crate) struct Stored {
 #[derive(Debug)]
 pub(crate) struct Staging {
     database: Database,
-    client: Option<Client>,
+    client: Option<Connection>,
 }
 
 impl Staging {
@@ -96,7 +91,7 @@ impl Staging {
     }
 }
 
-async fn connect(database: &Database) -> Result<Client, DatabaseError> {
+async fn connect(database: &Database) -> Result<Connection, DatabaseError> {
     let client = database.connect().await?;
     client
         .batch_execute(
@@ -107,13 +102,4 @@ async fn connect(database: &Database) -> Result<Client, DatabaseError> {
         )
         .await?;
     Ok(client)
-}
-
-/// An instant as the driver takes it.
-fn instant(at: Timestamp) -> SystemTime {
-    let since_epoch = at.as_duration();
-    match since_epoch.is_negative() {
-        false => SystemTime::UNIX_EPOCH + since_epoch.unsigned_abs(),
-        true => SystemTime::UNIX_EPOCH - since_epoch.unsigned_abs(),
-    }
 }

@@ -19,6 +19,7 @@ use crate::{
     progress::{self, step},
     reconcile::Sums,
     stack::{Kind, Stack},
+    telemetry,
     venv::hex,
 };
 
@@ -34,7 +35,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Runs it on a stack of its own.
 pub(crate) fn run() -> Result<ExitCode> {
     let stack = Stack::start(Checkout::find()?, "demo", Kind::Plain)?;
-    let played = Demo::new(&stack).and_then(|demo| demo.play());
+    let played = Demo::new(&stack).and_then(|demo| demo.play()).and_then(|path| {
+        progress::heading("CI reports its runs");
+        telemetry::put(&stack)?;
+        Ok(path)
+    });
     match played {
         Ok(path) => {
             progress::answer(&format!("\nThe CSV is {}", path.display()));

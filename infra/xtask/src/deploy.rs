@@ -1,6 +1,9 @@
 //! `template.yaml`, deployed to the emulator by `infra/local/deploy.py`.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -12,12 +15,15 @@ use crate::{
     emulator::Emulator,
     issuer::{AUDIENCE, Issuer},
     run::Run,
+    stack::Stack,
 };
 
 /// Name of the stack.
 pub(crate) const STACK: &str = "analytics-exports";
 /// Name of the bucket of the CSV files.
 const BUCKET: &str = "analytics-exports";
+/// Name of the bucket of CI's documents.
+const METRICS_BUCKET: &str = "ai-aas-build-metrics";
 
 /// The variable that deploy.py adds to a function whose invocations are forwarded.
 const PROXY: &str = "MINISTACK_LAMBDA_PROXY_URL";
@@ -96,6 +102,7 @@ pub(crate) fn deploy(
             "Audience": AUDIENCE,
             "JwksUrl": issuer.keys_url(),
             "ExportsBucketName": BUCKET,
+            "MetricsBucketName": METRICS_BUCKET,
             "Architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" },
             "WorkerTimeout": "300",
             "QueueVisibilityTimeout": "1800",
@@ -124,6 +131,13 @@ pub(crate) fn save_function_logs(checkout: &Checkout, run: &Run, emulator: &Emul
     let spec = python(checkout, run, emulator).arg(checkout.infra("logs.py"));
     let text = spec.read(&run.log("logs"))?;
     Ok(std::fs::write(run.log("functions"), text)?)
+}
+
+/// Puts the objects of a file into the metrics bucket.
+pub(crate) fn put_objects(stack: &Stack, file: &Path) -> Result<()> {
+    let (checkout, run) = (stack.checkout(), stack.run());
+    let spec = python(checkout, run, stack.emulator()).env("METRICS_BUCKET", METRICS_BUCKET);
+    spec.arg(checkout.infra("put.py")).arg(file).read(&run.log("put")).context("can't put the objects").map(drop)
 }
 
 /// The Python of `.venv`, as administrator of the emulator.

@@ -230,6 +230,8 @@ fn variables(
     let more = [
         ("API_URL", front.url()),
         ("EXPORTS_DLQ_URL", deployed.output("ExportsDlqUrl")?),
+        ("TELEMETRY_QUEUE_URL", deployed.output("TelemetryQueueUrl")?),
+        ("TELEMETRY_DLQ_URL", deployed.output("TelemetryDlqUrl")?),
         ("POSTGRES_DATA", postgres.data().display().to_string()),
         ("ISSUER_KEY_FILE", checkout.issuer_key().display().to_string()),
         ("PSQL", postgres.client().display().to_string()),

@@ -1,0 +1,146 @@
+//! What CI does, and what becomes of it in the tables.
+
+use aws_sdk_s3::primitives::ByteStream;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::{
+    Stack,
+    lambda::invoke,
+    poll::{PATIENCE, until},
+    stack::variable,
+};
+
+/// A service of a test's own.
+#[derive(Debug)]
+pub struct Service<'a> {
+    /// The stack.
+    pub stack: &'a Stack,
+    /// Its name.
+    pub name: String,
+}
+
+/// What a row says of its object and its run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunRow {
+    /// The row itself: it stays the same when a newer version replaces what it says.
+    pub id: i64,
+    /// The run.
+    pub run_id: String,
+    /// How it ended.
+    pub status: String,
+    /// The object.
+    pub object_key: String,
+    /// Its version.
+    pub object_version: Option<String>,
+    /// When it was stored, as PostgreSQL writes it.
+    pub ingested_at: String,
+}
+
+impl<'a> Service<'a> {
+    pub(crate) fn new(stack: &'a Stack) -> Self {
+        Self { stack, name: format!("service-{}", Uuid::new_v4()) }
+    }
+
+    /// The key of a document: the second of the two layouts.
+    pub fn key(&self, name: &str) -> String {
+        format!("metrics/2025/11/08/{}/{name}.json", self.name)
+    }
+
+    /// A run's document.
+    pub fn document(&self, run: &str) -> Value {
+        json!({
+            "run_id": run,
+            "service": self.name,
+            "command": "make check",
+            "status": "success",
+            "started_at": "2025-11-08T15:04:05Z",
+            "finished_at": "2025-11-08T15:06:07Z",
+            "duration_seconds": 122.3,
+            "commit_sha": "abcdef1234567890",
+            "actor": "dev@example.com",
+            "environment": "github-actions",
+            "collector_version": "1.0.0"
+        })
+    }
+
+    /// Puts an object into the metrics bucket; gives the new version's id.
+    pub async fn put(&self, key: &str, body: impl Into<Vec<u8>>) -> String {
+        let put = self.stack.metrics.client.put_object().bucket(&self.stack.metrics.bucket).key(key);
+        let put = put.body(ByteStream::from(body.into())).content_type("application/json").send().await;
+        put.unwrap_or_else(|error| panic!("{key}: {error:?}")).version_id.expect("the bucket keeps versions")
+    }
+
+    /// The rows of this service's runs, by run.
+    pub async fn runs(&self) -> Vec<RunRow> {
+        let query = "select id, run_id, status, object_key, object_version, ingested_at::text
+                     from ci_runs where service = $1 order by run_id, command";
+        let rows = self.stack.database.client.query(query, &[&self.name]).await.unwrap();
+        let row = |row: tokio_postgres::Row| RunRow {
+            id: row.get(0),
+            run_id: row.get(1),
+            status: row.get(2),
+            object_key: row.get(3),
+            object_version: row.get(4),
+            ingested_at: row.get(5),
+        };
+        rows.into_iter().map(row).collect()
+    }
+
+    /// Waits until the service's runs are what `is` accepts.
+    pub async fn wait(&self, what: &str, is: impl Fn(&[RunRow]) -> bool) -> Vec<RunRow> {
+        until(what, PATIENCE, async || {
+            let runs = self.runs().await;
+            if is(&runs) { Ok(runs) } else { Err(runs) }
+        })
+        .await
+    }
+
+    /// The reasons why versions of an object were rejected, with the versions, oldest first.
+    pub async fn rejections(&self, key: &str) -> Vec<(String, Option<String>)> {
+        let query = "select reason, object_version from ci_rejections where object_key = $1 order by id";
+        let rows = self.stack.database.client.query(query, &[&key]).await.unwrap();
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+
+    /// Waits until an object was rejected; gives the reason.
+    pub async fn rejection(&self, key: &str) -> String {
+        until(&format!("{key} is rejected"), PATIENCE, async || {
+            self.rejections(key).await.pop().map(|(reason, _)| reason).ok_or(())
+        })
+        .await
+    }
+
+    /// Has the function handle an event by hand; gives what it returns. One at a time, since more would take the turns
+    /// of the queue.
+    pub async fn tell(event: &Value) -> Value {
+        static TURN: Semaphore = Semaphore::const_new(1);
+        let _turn = TURN.acquire().await.unwrap();
+        invoke(&variable("TELEMETRY_FUNCTION"), event).await
+    }
+
+    /// What S3 says of a new version.
+    pub fn record(&self, key: &str, version: Option<&str>, sequencer: &str) -> Value {
+        let encoded = encode(key);
+        json!({
+            "eventVersion": "2.6", "eventSource": "aws:s3", "awsRegion": "us-east-1",
+            "eventTime": "2025-11-08T15:06:08.412Z", "eventName": "ObjectCreated:Put",
+            "s3": {
+                "s3SchemaVersion": "1.0", "configurationId": "documents",
+                "bucket": {"name": self.stack.metrics.bucket},
+                "object": {"key": encoded, "size": 1, "versionId": version, "sequencer": sequencer},
+            },
+        })
+    }
+}
+
+/// A key as S3's notifications carry it.
+fn encode(key: &str) -> String {
+    let encoded = key.bytes().map(|byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'*' => char::from(byte).to_string(),
+        b' ' => "+".to_owned(),
+        _ => format!("%{byte:02X}"),
+    });
+    encoded.collect()
+}
