@@ -1,6 +1,7 @@
-//! What an export is, in the field's terms. Pure: no AWS crate, no database crate, no clock and no network.
+//! What an export and a CI run are, in the field's terms. Pure: no AWS crate, no database crate, no clock and no network.
 
 pub mod audit;
+pub mod ci;
 pub mod failure;
 pub mod file;
 pub mod granularity;
