@@ -9,8 +9,8 @@ const HINT_PERMUTATIONS: u32 = 199;
 
 /// The changes of a series, in the order of time. A series shorter than two sides has none.
 ///
-/// Takes time in proportion to n log n, times the permutations, times the changes: about a tenth of a second for a
-/// series of a thousand values with one change.
+/// Takes time in proportion to n log n, times the permutations, times the changes: about 60 ms for a thousand values with
+/// one change, and 10 ms with none.
 pub fn changes(values: &[f64], settings: &Settings) -> Vec<Change> {
     let side = settings.side.max(2);
     let mut bounds = Vec::new();

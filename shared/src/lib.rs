@@ -2,9 +2,10 @@
 //!
 //! [`domain`] is pure. Around it, each module is one part of the world: [`jobs`] the table in DynamoDB, [`queue`] the
 //! queue in SQS, [`rollups`] the usage in PostgreSQL, [`objects`] the store of files. [`export`] joins them for the one
-//! thing that matters here: rollups in, a file out.
+//! thing that matters here: rollups in, a file out. [`ci_reports`] reads what CI's telemetry tells.
 
 pub mod auth;
+pub mod ci_reports;
 pub mod config;
 pub mod csv;
 pub mod database;

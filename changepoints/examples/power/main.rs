@@ -11,6 +11,7 @@
     clippy::float_arithmetic,
     clippy::cast_precision_loss,
     clippy::unwrap_used,
+    unreachable_pub,
     reason = "a study of durations, not a part of the product"
 )]
 
