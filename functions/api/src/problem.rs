@@ -16,6 +16,8 @@ use lambda_http::lambda_runtime::Context as Invocation;
 use serde::Serialize;
 use shared::{
     auth::{AuthError, Forbidden},
+    ci_reports::ReportError,
+    database::DatabaseError,
     domain::request::FieldError,
     jobs::JobsError,
     log::Causes,
@@ -144,9 +146,17 @@ impl From<AuthError> for Problem {
 
 impl From<Forbidden> for Problem {
     fn from(Forbidden(permission): Forbidden) -> Self {
-        let detail = format!(
-            "This needs the permission {permission} in this organization. Ask an administrator of the organization for it."
-        );
+        let detail = if permission.is_of_platform() {
+            format!(
+                "This needs the permission {permission}, which the role admin does not include. \
+                 Ask an administrator of the platform for it."
+            )
+        } else {
+            format!(
+                "This needs the permission {permission} in this organization. \
+                 Ask an administrator of the organization for it."
+            )
+        };
         Self::new(Kind::Forbidden, detail)
     }
 }
@@ -165,6 +175,27 @@ impl From<JobsError> for Problem {
 impl From<ObjectError> for Problem {
     fn from(error: ObjectError) -> Self {
         Self::unavailable(error)
+    }
+}
+
+impl From<DatabaseError> for Problem {
+    fn from(error: DatabaseError) -> Self {
+        if error.is_timeout() {
+            let detail = "This takes too long to compute. Ask for less, such as a shorter range or one service.";
+            return Self::new(Kind::Unavailable, detail).because(error);
+        }
+        Self::unavailable(error)
+    }
+}
+
+impl From<ReportError> for Problem {
+    fn from(error: ReportError) -> Self {
+        match error {
+            ReportError::Database(error) => error.into(),
+            ReportError::Row(_) => {
+                Self::new(Kind::Internal, "Contact platform engineering and give them the requestId.").because(error)
+            }
+        }
     }
 }
 

@@ -9,6 +9,10 @@ use sha2::{Digest as _, Sha256};
 #[error("is not a cursor of this list; use nextCursor of an earlier answer, with the same filters")]
 pub struct InvalidCursor;
 
+/// Where a page begins: after the entry with this key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct After<K>(pub(super) K);
+
 const TAG_LENGTH: usize = 16;
 
 /// The key of a page's last entry, tied to the list it belongs to. Like the cursors of jobs, it finds slips and edits and
@@ -19,13 +23,13 @@ pub(super) fn encode(key: &impl Serialize, list: &str) -> String {
 }
 
 /// Reads what [`encode`] wrote for the same list.
-pub(super) fn decode<K: DeserializeOwned>(text: &str, list: &str) -> Result<K, InvalidCursor> {
+pub(super) fn decode<K: DeserializeOwned>(text: &str, list: &str) -> Result<After<K>, InvalidCursor> {
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidCursor)?;
     let (found, key) = bytes.split_first_chunk::<TAG_LENGTH>().ok_or(InvalidCursor)?;
     if tag(key, list) != *found {
         return Err(InvalidCursor);
     }
-    serde_json::from_slice(key).map_err(|_| InvalidCursor)
+    serde_json::from_slice(key).map(After).map_err(|_| InvalidCursor)
 }
 
 fn tag(key: &[u8], list: &str) -> [u8; TAG_LENGTH] {
@@ -46,7 +50,7 @@ mod tests {
         fn a_cursor_belongs_to_one_list_and_to_no_other(time: i64, name in "\\PC{0,20}", list in "\\PC{0,20}", at: prop::sample::Index, bit in 0u8..8) {
             let key = (time, name);
             let text = encode(&key, &list);
-            prop_assert_eq!(decode::<(i64, String)>(&text, &list), Ok(key));
+            prop_assert_eq!(decode::<(i64, String)>(&text, &list), Ok(After(key)));
             prop_assert_eq!(decode::<(i64, String)>(&text, &format!("{list}.")), Err(InvalidCursor));
             let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(&text).unwrap();
             let at = at.index(bytes.len());

@@ -13,13 +13,13 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use tokio_postgres::Client;
 
-pub use cursor::InvalidCursor;
+pub use cursor::{After, InvalidCursor};
 pub use evidence::{Evidence, EvidenceObject, MOST_OBJECTS, evidence};
 pub use filter::Filter;
-pub use rejections::{Rejection, RejectionPage, rejections};
-pub use runs::{RunPage, StoredRun, pseudonyms, runs};
-pub use series::{MOST_RUNS, SeriesPage, SeriesRuns, busiest, series};
-pub use trends::{Durations, MOST_DAYS, Trend, TrendPage, trends};
+pub use rejections::{Rejection, RejectionCursor, RejectionPage, rejection_cursor, rejections};
+pub use runs::{RunCursor, RunPage, StoredRun, pseudonyms, run_cursor, runs};
+pub use series::{MOST_RUNS, SeriesCursor, SeriesPage, SeriesRuns, busiest, series, series_cursor};
+pub use trends::{Durations, MOST_DAYS, Trend, TrendCursor, TrendPage, trend_cursor, trends};
 
 use crate::database::DatabaseError;
 

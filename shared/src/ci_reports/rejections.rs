@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use tokio_postgres::Client;
 
-use super::{InvalidCursor, ReportError, cursor, limit_time, timestamp};
+use super::{After, InvalidCursor, ReportError, cursor, limit_time, timestamp};
 use crate::rollups::instant;
 
 /// The list's name in its cursors.
@@ -34,20 +34,26 @@ pub struct RejectionPage {
     pub next: Option<String>,
 }
 
+/// A place in the list: when a document was rejected, in microseconds, and the rejection's number.
+pub type RejectionCursor = After<(i64, i64)>;
+
+/// Reads a cursor of the list.
+///
+/// # Errors
+/// When it is none of this list.
+pub fn rejection_cursor(text: &str) -> Result<RejectionCursor, InvalidCursor> {
+    cursor::decode(text, LIST)
+}
+
 /// A page of at most `limit` rejections, newest first.
 ///
 /// # Errors
-/// The outer one when `after` is no cursor of this list, the inner one when the database fails.
+/// When the database fails.
 pub async fn rejections(
     client: &Client,
     limit: usize,
-    after: Option<&str>,
-) -> Result<Result<RejectionPage, ReportError>, InvalidCursor> {
-    let after: Option<(i64, i64)> = after.map(|text| cursor::decode(text, LIST)).transpose()?;
-    Ok(page(client, limit, after).await)
-}
-
-async fn page(client: &Client, limit: usize, after: Option<(i64, i64)>) -> Result<RejectionPage, ReportError> {
+    after: Option<RejectionCursor>,
+) -> Result<RejectionPage, ReportError> {
     limit_time(client).await?;
     let query = "select id, object_key, object_version, reason, rejected_at
          from ci_rejections
@@ -56,7 +62,7 @@ async fn page(client: &Client, limit: usize, after: Option<(i64, i64)>) -> Resul
          limit $3";
     let (at, id) = match after {
         None => (None, None),
-        Some((micros, id)) => {
+        Some(After((micros, id))) => {
             let at = Timestamp::from_microsecond(micros).map_err(|_| ReportError::Row("ci_rejections"))?;
             (Some(instant(at)), Some(id))
         }

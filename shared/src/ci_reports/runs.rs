@@ -7,11 +7,7 @@ use serde_json::value::RawValue;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
-use super::{
-    Filter, InvalidCursor, ReportError, cursor,
-    filter::CONDITION,
-    limit_time, timestamp,
-};
+use super::{After, Filter, InvalidCursor, ReportError, cursor, filter::CONDITION, limit_time, timestamp};
 use crate::{
     domain::ci::{CiStatus, Pseudonyms},
     rollups::instant,
@@ -56,30 +52,33 @@ pub struct RunPage {
     pub next: Option<String>,
 }
 
+/// A place in the list of runs: when a run began, in microseconds, and its number.
+pub type RunCursor = After<(i64, i64)>;
+
+/// Reads a cursor of the list of the runs of a filter and a status.
+///
+/// # Errors
+/// When it is none of this list.
+pub fn run_cursor(text: &str, filter: &Filter, status: Option<CiStatus>) -> Result<RunCursor, InvalidCursor> {
+    cursor::decode(text, &list(filter, status))
+}
+
+/// The list's name in its cursors.
+fn list(filter: &Filter, status: Option<CiStatus>) -> String {
+    format!("runs {filter:?} {status:?}")
+}
+
 /// A page of at most `limit` runs, those that began last first; runs of one instant in the order of their arrival, last
 /// first. What arrives meanwhile moves nothing: a cursor names a run, not a count.
 ///
 /// # Errors
-/// The outer one when `after` is no cursor of this list, the inner one when the database fails.
+/// When the database fails.
 pub async fn runs(
     client: &Client,
     filter: &Filter,
     status: Option<CiStatus>,
     limit: usize,
-    after: Option<&str>,
-) -> Result<Result<RunPage, ReportError>, InvalidCursor> {
-    let list = format!("runs {filter:?} {status:?}");
-    let after: Option<(i64, i64)> = after.map(|text| cursor::decode(text, &list)).transpose()?;
-    Ok(page(client, filter, status, limit, after, &list).await)
-}
-
-async fn page(
-    client: &Client,
-    filter: &Filter,
-    status: Option<CiStatus>,
-    limit: usize,
-    after: Option<(i64, i64)>,
-    list: &str,
+    after: Option<RunCursor>,
 ) -> Result<RunPage, ReportError> {
     limit_time(client).await?;
     let query = format!(
@@ -92,18 +91,18 @@ async fn page(
          order by started_at desc, id desc
          limit $9"
     );
-    let status = status.map(CiStatus::name);
+    let name = status.map(CiStatus::name);
     let (began, id) = match after {
         None => (None, None),
         // The database keeps microseconds, so nothing is lost.
-        Some((micros, id)) => {
+        Some(After((micros, id))) => {
             let began = Timestamp::from_microsecond(micros).map_err(|_| ReportError::Row("ci_runs"))?;
             (Some(instant(began)), Some(id))
         }
     };
     let ask = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
     let bound = filter.bind();
-    let rows = client.query(&query, &bound.with(&[&status, &began, &id, &ask])).await?;
+    let rows = client.query(&query, &bound.with(&[&name, &began, &id, &ask])).await?;
     let mut runs: Vec<StoredRun> = Vec::new();
     let mut bytes = 0;
     for row in &rows {
@@ -116,7 +115,7 @@ async fn page(
     }
     let more = runs.len() < rows.len();
     let last = runs.last().filter(|_| more);
-    let next = last.map(|run| cursor::encode(&(run.started_at.as_microsecond(), run.id), list));
+    let next = last.map(|run| cursor::encode(&(run.started_at.as_microsecond(), run.id), &list(filter, status)));
     Ok(RunPage { runs, next })
 }
 

@@ -4,11 +4,7 @@ use std::{collections::BTreeMap, time::SystemTime};
 
 use tokio_postgres::Client;
 
-use super::{
-    Filter, InvalidCursor, ReportError, count, cursor,
-    filter::CONDITION,
-    limit_time, timestamp,
-};
+use super::{After, Filter, InvalidCursor, ReportError, count, cursor, filter::CONDITION, limit_time, timestamp};
 use crate::domain::ci::{Neighbour, Series, SeriesRun};
 
 /// The most runs of a series that are looked at: the latest ones. Finding changes takes time in proportion to them, and
@@ -45,27 +41,31 @@ impl SeriesPage {
     }
 }
 
+/// A place in the list of series.
+pub type SeriesCursor = After<Series>;
+
+/// Reads a cursor of the list of the series of a filter.
+///
+/// # Errors
+/// When it is none of this list.
+pub fn series_cursor(text: &str, filter: &Filter) -> Result<SeriesCursor, InvalidCursor> {
+    cursor::decode(text, &list(filter))
+}
+
+/// The list's name in its cursors.
+fn list(filter: &Filter) -> String {
+    format!("series {filter:?}")
+}
+
 /// At most `limit` series, by service, command and environment.
 ///
 /// # Errors
-/// The outer one when `after` is no cursor of this list, the inner one when the database fails.
+/// When the database fails.
 pub async fn series(
     client: &Client,
     filter: &Filter,
     limit: usize,
-    after: Option<&str>,
-) -> Result<Result<SeriesPage, ReportError>, InvalidCursor> {
-    let list = format!("series {filter:?}");
-    let after: Option<Series> = after.map(|text| cursor::decode(text, &list)).transpose()?;
-    Ok(page(client, filter, limit, after, list).await)
-}
-
-async fn page(
-    client: &Client,
-    filter: &Filter,
-    limit: usize,
-    after: Option<Series>,
-    list: String,
+    after: Option<SeriesCursor>,
 ) -> Result<SeriesPage, ReportError> {
     limit_time(client).await?;
     let query = format!(
@@ -78,7 +78,7 @@ async fn page(
          limit $9"
     );
     let (service, command, environment) = match after {
-        Some(Series { service, command, environment }) => (Some(service), Some(command), Some(environment)),
+        Some(After(Series { service, command, environment })) => (Some(service), Some(command), Some(environment)),
         None => (None, None, None),
     };
     let ask = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
@@ -89,7 +89,7 @@ async fn page(
         let series = Series { service: row.try_get(0)?, command: row.try_get(1)?, environment: row.try_get(2)? };
         found.push((series, count(row.try_get(3)?)));
     }
-    Ok(SeriesPage { series: with_runs(client, filter, found).await?, more: rows.len() > limit, list })
+    Ok(SeriesPage { series: with_runs(client, filter, found).await?, more: rows.len() > limit, list: list(filter) })
 }
 
 /// The `limit` series with the most runs, and how many series there are in all.

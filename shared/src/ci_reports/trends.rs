@@ -2,11 +2,7 @@
 
 use tokio_postgres::Client;
 
-use super::{
-    Filter, InvalidCursor, ReportError, count, cursor,
-    filter::CONDITION,
-    limit_time,
-};
+use super::{After, Filter, InvalidCursor, ReportError, count, cursor, filter::CONDITION, limit_time};
 use crate::domain::ci::Series;
 
 /// The most days on a page.
@@ -45,27 +41,31 @@ pub struct TrendPage {
     pub next: Option<String>,
 }
 
+/// A place in the list: a series and a day of it.
+pub type TrendCursor = After<(Series, String)>;
+
+/// Reads a cursor of the list of the days of a filter.
+///
+/// # Errors
+/// When it is none of this list.
+pub fn trend_cursor(text: &str, filter: &Filter) -> Result<TrendCursor, InvalidCursor> {
+    cursor::decode(text, &list(filter))
+}
+
+/// The list's name in its cursors.
+fn list(filter: &Filter) -> String {
+    format!("trends {filter:?}")
+}
+
 /// A page of at most `limit` days of series, by service, command, environment and day.
 ///
 /// # Errors
-/// The outer one when `after` is no cursor of this list, the inner one when the database fails.
+/// When the database fails.
 pub async fn trends(
     client: &Client,
     filter: &Filter,
     limit: usize,
-    after: Option<&str>,
-) -> Result<Result<TrendPage, ReportError>, InvalidCursor> {
-    let list = format!("trends {filter:?}");
-    let after: Option<(Series, String)> = after.map(|text| cursor::decode(text, &list)).transpose()?;
-    Ok(page(client, filter, limit, after, &list).await)
-}
-
-async fn page(
-    client: &Client,
-    filter: &Filter,
-    limit: usize,
-    after: Option<(Series, String)>,
-    list: &str,
+    after: Option<TrendCursor>,
 ) -> Result<TrendPage, ReportError> {
     limit_time(client).await?;
     let query = format!(
@@ -80,7 +80,7 @@ async fn page(
          order by service, command, environment, day
          limit $10"
     );
-    let (series, day) = after.unzip();
+    let (series, day) = after.map(|After(key)| key).unzip();
     let (service, command, environment) = match series {
         Some(Series { service, command, environment }) => (Some(service), Some(command), Some(environment)),
         None => (None, None, None),
@@ -104,6 +104,6 @@ async fn page(
         });
     }
     let last = trends.last().filter(|_| rows.len() > limit);
-    let next = last.map(|last| cursor::encode(&(&last.series, &last.day), list));
+    let next = last.map(|last| cursor::encode(&(&last.series, &last.day), &list(filter)));
     Ok(TrendPage { trends, next })
 }

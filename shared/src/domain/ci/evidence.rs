@@ -184,7 +184,9 @@ mod tests {
     #[test]
     fn a_target_that_makes_no_sense_is_refused() {
         let one = |measure: &str, bound: &str| {
-            format!(r#"{{"id":"a","service":"s","command":"c","measure":"{measure}","bound":{bound},"minimum_runs":1}}"#)
+            format!(
+                r#"{{"id":"a","service":"s","command":"c","measure":"{measure}","bound":{bound},"minimum_runs":1}}"#
+            )
         };
         let good = one("success_rate", "1");
         assert!(Target::read(&format!("[{good}]")).is_ok());

@@ -65,7 +65,9 @@ mod tests {
         assert_eq!(month.to_string(), "2025-11");
         assert_eq!(month.start().to_string(), "2025-11-01T00:00:00Z");
         assert_eq!(month.end().to_string(), "2025-12-01T00:00:00Z");
-        for wrong in ["", "2025", "2025-13", "2025-00", "0000-01", "2025-1", "25-11", "2025/11", "2025-11-01", "２025-1"] {
+        for wrong in
+            ["", "2025", "2025-13", "2025-00", "0000-01", "2025-1", "25-11", "2025/11", "2025-11-01", "２025-1"]
+        {
             assert_eq!(wrong.parse::<Month>(), Err(InvalidMonth), "{wrong}");
         }
         assert!("9999-12".parse::<Month>().unwrap().end() > "9999-12".parse::<Month>().unwrap().start());

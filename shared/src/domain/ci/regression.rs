@@ -79,11 +79,7 @@ impl Regression {
     ///
     /// # Errors
     /// When the runs are too few to have both a before and an after.
-    pub fn find(
-        runs: &[SeriesRun],
-        neighbours: &[Neighbour],
-        settings: &Settings,
-    ) -> Result<Vec<Self>, TooFewRuns> {
+    pub fn find(runs: &[SeriesRun], neighbours: &[Neighbour], settings: &Settings) -> Result<Vec<Self>, TooFewRuns> {
         if runs.len() < 2 * settings.side {
             return Err(TooFewRuns { runs: runs.len() });
         }
@@ -148,7 +144,8 @@ mod tests {
         let start: Timestamp = "2025-11-01T00:00:00Z".parse().unwrap();
         let run = |index: usize| SeriesRun {
             started_at: start + i64::try_from(index).unwrap().hours(),
-            duration_seconds: (100.0 + f64::from(u8::try_from(index % 5).unwrap())) * if index < at { 1.0 } else { 1.3 },
+            duration_seconds: (100.0 + f64::from(u8::try_from(index % 5).unwrap()))
+                * if index < at { 1.0 } else { 1.3 },
             run_id: format!("run-{index}"),
             commit_sha: format!("sha-{index}"),
             collector_version: "1.0.0".to_owned(),

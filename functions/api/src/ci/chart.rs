@@ -1,0 +1,209 @@
+//! The chart of a series: every run, the medians, the changes, and how many runs of each day succeeded.
+
+#![allow(clippy::float_arithmetic, reason = "durations and places in a picture, no money")]
+
+use changepoints::median;
+use jiff::{Timestamp, civil};
+use maud::{Markup, html};
+use shared::{
+    ci_reports::Trend,
+    domain::ci::{Regression, SeriesRun, month::instant},
+};
+
+/// The picture, in units that are pixels where it is shown in full width. Narrow, so that its text can be read on a phone.
+const WIDTH: f64 = 480.0;
+const HEIGHT: f64 = 222.0;
+/// Where durations are drawn.
+const LEFT: f64 = 56.0;
+const RIGHT: f64 = WIDTH - 10.0;
+const TOP: f64 = 22.0;
+const BOTTOM: f64 = 150.0;
+/// Where the share of successes is drawn.
+const DAYS_TOP: f64 = 166.0;
+const DAYS_BOTTOM: f64 = 192.0;
+const SECONDS_PER_DAY: f64 = 86_400.0;
+
+/// What a chart shows.
+#[derive(Debug)]
+pub(super) struct Chart<'a> {
+    /// A name that no other chart of the page has.
+    pub(super) id: String,
+    /// The series in words.
+    pub(super) name: String,
+    /// The successful runs, oldest first.
+    pub(super) runs: &'a [SeriesRun],
+    pub(super) changes: &'a [Regression],
+    pub(super) days: &'a [Trend],
+    pub(super) frame: Frame,
+}
+
+/// The time that all charts of a page show.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frame {
+    start: f64,
+    end: f64,
+}
+
+impl Frame {
+    /// From the first day to the last, both whole.
+    pub(super) fn around<'a>(days: impl Iterator<Item = &'a Trend>) -> Self {
+        let starts: Vec<f64> = days.filter_map(|day| day_start(&day.day)).collect();
+        let first = starts.iter().copied().reduce(f64::min).unwrap_or_default();
+        let last = starts.iter().copied().reduce(f64::max).unwrap_or_default();
+        Self { start: first, end: last + SECONDS_PER_DAY }
+    }
+
+    fn x(self, time: f64) -> f64 {
+        let share = ((time - self.start) / (self.end - self.start)).clamp(0.0, 1.0);
+        LEFT + share * (RIGHT - LEFT)
+    }
+}
+
+impl Chart<'_> {
+    pub(super) fn draw(&self) -> Markup {
+        let (title, about) = (format!("{}-title", self.id), format!("{}-about", self.id));
+        let scale = self.scale();
+        html! {
+            svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-labelledby={ (title) " " (about) } {
+                title id=(title) { "Durations of " (self.name) }
+                desc id=(about) { (self.in_words()) }
+                @for share in [0.0, 0.5, 1.0] {
+                    @let y = px(BOTTOM - share * (BOTTOM - TOP));
+                    line.grid x1=(px(LEFT)) x2=(px(RIGHT)) y1=(y) y2=(y) {}
+                    text.label x=(px(LEFT - 6.0)) y=(y) dy="4" text-anchor="end" { (short(share * scale)) }
+                }
+                path.run d=(self.dots(scale, |duration| duration <= scale)) {}
+                path.beyond d=(self.dots(scale, |duration| duration > scale)) {}
+                @for (from, to, median) in self.medians() {
+                    line.median x1=(px(from)) x2=(px(to)) y1=(px(y(median, scale))) y2=(px(y(median, scale))) {}
+                }
+                @for change in self.changes {
+                    @let x = self.frame.x(seconds(change.changed_at));
+                    line.change.slower[change.change_percent > 0.0] x1=(px(x)) x2=(px(x)) y1=(px(TOP - 4.0)) y2=(px(BOTTOM)) {}
+                    text.change.slower[change.change_percent > 0.0] x=(px(x.clamp(LEFT + 20.0, RIGHT - 20.0))) y=(px(TOP - 8.0)) text-anchor="middle" {
+                        (percent(change.change_percent))
+                    }
+                }
+                text.label x=(px(LEFT - 6.0)) y=(px(f64::midpoint(DAYS_TOP, DAYS_BOTTOM))) dy="4" text-anchor="end" { "success" }
+                @for day in self.days {
+                    (self.day(day))
+                }
+                text.label x=(px(LEFT)) y=(px(HEIGHT - 10.0)) { (date(self.frame.start)) }
+                text.label x=(px(RIGHT)) y=(px(HEIGHT - 10.0)) text-anchor="end" { (date(self.frame.end - SECONDS_PER_DAY)) }
+            }
+        }
+    }
+
+    /// The longest duration that has a place. A run that hung must not flatten all others: it is drawn at the top.
+    fn scale(&self) -> f64 {
+        let mut sorted: Vec<f64> = self.runs.iter().map(|run| run.duration_seconds).collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let usual = sorted.get(sorted.len() * 98 / 100).copied().unwrap_or_default();
+        let highest = self.changes.iter().map(|change| change.before_median_seconds.max(change.after_median_seconds));
+        let top = 1.1 * highest.fold(usual, f64::max);
+        // One significant digit and a half: 1, 1.5, 2, 3, 4, 5, 6, 8 of a power of ten.
+        let power = 10_f64.powf(top.max(0.01).log10().floor());
+        let steps = [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
+        steps.into_iter().map(|step| step * power).find(|step| *step >= top).unwrap_or(10.0 * power)
+    }
+
+    /// Some of the runs, each a dot: a line without length and with a round end.
+    fn dots(&self, scale: f64, wanted: impl Fn(f64) -> bool) -> String {
+        let runs = self.runs.iter().filter(|run| wanted(run.duration_seconds));
+        let dot = |run: &SeriesRun| {
+            format!("M{} {}h0", px(self.frame.x(seconds(run.started_at))), px(y(run.duration_seconds, scale)))
+        };
+        runs.map(dot).collect()
+    }
+
+    /// From where to where each median holds.
+    fn medians(&self) -> Vec<(f64, f64, f64)> {
+        let x = |run: Option<&SeriesRun>| run.map_or(LEFT, |run| self.frame.x(seconds(run.started_at)));
+        let (first, last) = (x(self.runs.first()), x(self.runs.last()));
+        let Some(change) = self.changes.first() else {
+            let durations: Vec<f64> = self.runs.iter().map(|run| run.duration_seconds).collect();
+            return if durations.is_empty() { Vec::new() } else { vec![(first, last, median(&durations))] };
+        };
+        let bounds: Vec<f64> = self.changes.iter().map(|change| self.frame.x(seconds(change.changed_at))).collect();
+        let ends = bounds.iter().skip(1).copied().chain([last]);
+        let after = self.changes.iter().zip(&bounds).zip(ends);
+        let after = after.map(|((change, from), to)| (*from, to, change.after_median_seconds));
+        std::iter::once((first, bounds[0], change.before_median_seconds)).chain(after).collect()
+    }
+
+    /// A day's runs that failed, and over them those that succeeded.
+    fn day(&self, day: &Trend) -> Markup {
+        let (Some(start), Some(rate)) = (day_start(&day.day), day.success_rate) else { return html! {} };
+        let x = self.frame.x(start);
+        let width = (self.frame.x(start + SECONDS_PER_DAY) - x).max(1.0);
+        let height = rate * (DAYS_BOTTOM - DAYS_TOP);
+        html! {
+            rect.failed x=(px(x)) y=(px(DAYS_TOP)) width=(px(width)) height=(px(DAYS_BOTTOM - DAYS_TOP)) {}
+            rect.succeeded x=(px(x)) y=(px(DAYS_BOTTOM - height)) width=(px(width)) height=(px(height)) {}
+        }
+    }
+
+    fn in_words(&self) -> String {
+        let runs = format!("{} successful runs, one dot each.", self.runs.len());
+        let change = |change: &Regression| {
+            format!(
+                " On {} the median went from {} to {}, {}.",
+                date(seconds(change.changed_at)),
+                exact(change.before_median_seconds),
+                exact(change.after_median_seconds),
+                percent(change.change_percent)
+            )
+        };
+        let changes: String = self.changes.iter().map(change).collect();
+        format!("{runs}{changes} Below, the share of each day's runs that succeeded. The table has the numbers by day.")
+    }
+}
+
+fn y(duration: f64, scale: f64) -> f64 {
+    BOTTOM - (duration / scale).clamp(0.0, 1.0) * (BOTTOM - TOP)
+}
+
+fn px(place: f64) -> String {
+    format!("{place:.1}")
+}
+
+#[allow(clippy::cast_precision_loss, reason = "seconds of our era are far below 2^53")]
+fn seconds(at: Timestamp) -> f64 {
+    at.as_second() as f64
+}
+
+fn day_start(day: &str) -> Option<f64> {
+    day.parse::<civil::Date>().ok().map(|day| seconds(instant(day)))
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "the time of a run")]
+fn date(at: f64) -> String {
+    Timestamp::from_second(at as i64).map_or_else(|_| String::new(), day_of)
+}
+
+/// The day of an instant, UTC.
+pub(super) fn day_of(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d").to_string()
+}
+
+/// A duration with a tenth of a second: `122.3 s`.
+pub(super) fn exact(seconds: f64) -> String {
+    format!("{seconds:.1} s")
+}
+
+/// A duration as short as can be: `90 s`, `12 min`, `1.5 h`.
+fn short(seconds: f64) -> String {
+    let number = |value: f64| format!("{}", (value * 10.0).round() / 10.0);
+    match seconds {
+        0.0 => "0".to_owned(),
+        seconds if seconds < 120.0 => format!("{} s", number(seconds)),
+        seconds if seconds < 7200.0 => format!("{} min", number(seconds / 60.0)),
+        seconds => format!("{} h", number(seconds / 3600.0)),
+    }
+}
+
+/// A change with its sign: `+30.1 %`, `−12.0 %`.
+pub(super) fn percent(change: f64) -> String {
+    let sign = if change < 0.0 { '−' } else { '+' };
+    format!("{sign}{:.1} %", change.abs())
+}
