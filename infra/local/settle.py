@@ -14,6 +14,8 @@ def settle(stack, parameters):
     """Settles all resources of the stack; returns the names of its functions by logical id."""
     cloudformation = boto3.client("cloudformation")
     template = cloudformation.get_template(StackName=stack, TemplateStage="Processed")["TemplateBody"]
+    defaults = {name: known["Default"] for name, known in template["Parameters"].items() if "Default" in known}
+    parameters = {**defaults, **parameters}
     resources = cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
     names = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
     functions = {}
@@ -106,6 +108,12 @@ def settle_bucket(name, properties):
         s3.put_bucket_ownership_controls(Bucket=name, OwnershipControls=wanted)
         found = s3.get_bucket_ownership_controls(Bucket=name)["OwnershipControls"]
         expect(f"{name}: ownership", wanted, found)
+    wanted = properties.get("VersioningConfiguration")
+    if wanted:
+        expect(f"{name}: versioning", wanted["Status"], s3.get_bucket_versioning(Bucket=name).get("Status"))
+    wanted = properties.get("NotificationConfiguration", {}).get("QueueConfigurations", [])
+    found = s3.get_bucket_notification_configuration(Bucket=name).get("QueueConfigurations", [])
+    expect(f"{name}: notified queues", [entry["Event"] for entry in wanted], sum((entry["Events"] for entry in found), []))
     wanted = properties.get("PublicAccessBlockConfiguration")
     if wanted:
         found = s3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"]
@@ -114,12 +122,18 @@ def settle_bucket(name, properties):
 
 def lifecycle_rule(rule):
     """A rule of the template in the shape of the S3 API."""
-    known = {"Id", "Status", "Prefix", "ExpirationInDays", "AbortIncompleteMultipartUpload"}
+    known = {"Id", "Status", "Prefix", "ExpirationInDays", "ExpiredObjectDeleteMarker", "NoncurrentVersionExpiration",
+             "AbortIncompleteMultipartUpload"}
     if set(rule) - known:
         sys.exit(f"lifecycle rule {rule['Id']}: settle.py does not know {sorted(set(rule) - known)}")
     answer = {"ID": rule["Id"], "Status": rule["Status"], "Filter": {"Prefix": rule.get("Prefix", "")}}
     if "ExpirationInDays" in rule:
-        answer["Expiration"] = {"Days": rule["ExpirationInDays"]}
+        answer["Expiration"] = {"Days": int(rule["ExpirationInDays"])}
+    if "ExpiredObjectDeleteMarker" in rule:
+        answer["Expiration"] = {"ExpiredObjectDeleteMarker": rule["ExpiredObjectDeleteMarker"]}
+    if "NoncurrentVersionExpiration" in rule:
+        days = int(rule["NoncurrentVersionExpiration"]["NoncurrentDays"])
+        answer["NoncurrentVersionExpiration"] = {"NoncurrentDays": days}
     if "AbortIncompleteMultipartUpload" in rule:
         answer["AbortIncompleteMultipartUpload"] = rule["AbortIncompleteMultipartUpload"]
     return answer
@@ -136,7 +150,7 @@ def check_queue(url, properties):
 
 def check_event_source(name, properties):
     found = boto3.client("lambda").get_event_source_mapping(UUID=name)
-    for key in ("BatchSize", "FunctionResponseTypes", "ScalingConfig"):
+    for key in ("BatchSize", "FunctionResponseTypes", "MaximumBatchingWindowInSeconds", "ScalingConfig"):
         if key in properties:
             expect(f"event source: {key}", properties[key], found.get(key))
 

@@ -2,9 +2,10 @@
 
 use std::{
     sync::{Arc, Once},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
+use jiff::Timestamp;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::{sync::Mutex, time::timeout};
 use tokio_postgres::{Client, Config, error::SqlState};
@@ -128,6 +129,15 @@ impl Database {
         let client = self.client().await?;
         timeout(PATIENCE, client.simple_query("")).await.map_err(|_| DatabaseError::Silent)??;
         Ok(())
+    }
+}
+
+/// An instant as the driver takes it.
+pub fn instant(at: Timestamp) -> SystemTime {
+    let since_epoch = at.as_duration();
+    match since_epoch.is_negative() {
+        false => SystemTime::UNIX_EPOCH + since_epoch.unsigned_abs(),
+        true => SystemTime::UNIX_EPOCH - since_epoch.unsigned_abs(),
     }
 }
 

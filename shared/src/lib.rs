@@ -2,7 +2,8 @@
 //!
 //! [`domain`] is pure. Around it, each module is one part of the world: [`jobs`] the table in DynamoDB, [`queue`] the
 //! queue in SQS, [`rollups`] the usage in PostgreSQL, [`objects`] the store of files. [`export`] joins them for the one
-//! thing that matters here: rollups in, a file out. [`ci_reports`] reads what CI's telemetry tells.
+//! thing that matters here: rollups in, a file out. [`telemetry`] is apart from all that: CI's documents in, runs out;
+//! [`ci_reports`] reads what they tell.
 
 pub mod auth;
 pub mod ci_reports;
@@ -16,3 +17,4 @@ pub mod log;
 pub mod objects;
 pub mod queue;
 pub mod rollups;
+pub mod telemetry;

@@ -102,7 +102,7 @@ const fn query(granularity: Granularity) -> &'static str {
 }
 
 /// An instant as the driver takes it.
-pub(crate) fn instant(at: Timestamp) -> SystemTime {
+fn instant(at: Timestamp) -> SystemTime {
     let since_epoch = at.as_duration();
     match since_epoch.is_negative() {
         false => SystemTime::UNIX_EPOCH + since_epoch.unsigned_abs(),

@@ -18,6 +18,8 @@ use crate::{
 pub(crate) const STACK: &str = "analytics-exports";
 /// Name of the bucket of the CSV files.
 const BUCKET: &str = "analytics-exports";
+/// Name of the bucket of CI's documents.
+const METRICS_BUCKET: &str = "ai-aas-build-metrics";
 
 /// The variable that deploy.py adds to a function whose invocations are forwarded.
 const PROXY: &str = "MINISTACK_LAMBDA_PROXY_URL";
@@ -95,6 +97,7 @@ pub(crate) fn deploy(
             "Audience": AUDIENCE,
             "JwksUrl": issuer.keys_url(),
             "ExportsBucketName": BUCKET,
+            "MetricsBucketName": METRICS_BUCKET,
             "Architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" },
             "WorkerTimeout": "300",
             "QueueVisibilityTimeout": "1800",

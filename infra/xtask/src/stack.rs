@@ -233,6 +233,9 @@ fn variables(
     let more = [
         ("API_URL", front.url()),
         ("EXPORTS_DLQ_URL", deployed.output("ExportsDlqUrl")?),
+        ("TELEMETRY_QUEUE_URL", deployed.output("TelemetryQueueUrl")?),
+        ("TELEMETRY_DLQ_URL", deployed.output("TelemetryDlqUrl")?),
+        ("TELEMETRY_FUNCTION", deployed.function("telemetry")?),
         ("API_FUNCTION", deployed.function("api")?),
         ("SWEEP_FUNCTION", deployed.function("sweep")?),
         ("WORKER_FUNCTION", deployed.function("worker")?),

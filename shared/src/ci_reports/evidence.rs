@@ -5,8 +5,8 @@ use tokio_postgres::Client;
 
 use super::{ReportError, count, limit_time};
 use crate::{
+    database::instant,
     domain::ci::{CiStatus, Measure, Month, Target, Verdict, evidence::Measured},
-    rollups::instant,
 };
 
 /// The most objects that are named for one target: an answer of more than 6 MB leaves no function.

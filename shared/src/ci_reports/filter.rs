@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use tokio_postgres::types::ToSql;
 
-use crate::rollups::instant;
+use crate::database::instant;
 
 /// The runs that a report is about. What is left out filters nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio_postgres::Client;
 
 use super::{After, InvalidCursor, ReportError, cursor, limit_time, timestamp};
-use crate::rollups::instant;
+use crate::database::instant;
 
 /// The list's name in its cursors.
 const LIST: &str = "rejections";

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::{After, Filter, InvalidCursor, ReportError, cursor, filter::CONDITION, limit_time, timestamp};
 use crate::{
+    database::instant,
     domain::ci::{CiStatus, Pseudonyms},
-    rollups::instant,
 };
 
 /// The most bytes of documents on a page: an answer of more than 6 MB leaves no function. A page may so be shorter than

@@ -113,28 +113,40 @@ pub enum InvalidInstant {
 /// # Errors
 /// [`InvalidInstant`] says which rule was broken.
 pub fn parse_instant(text: &str) -> Result<Timestamp, InvalidInstant> {
+    let (time, fraction, offset) = split_instant(text)?;
+    if fraction.bytes().any(|digit| digit != b'0') {
+        return Err(InvalidInstant::Fraction);
+    }
+    join_instant(time, "0", offset)
+}
+
+/// Parses an instant like [`parse_instant`], with any fraction of a second: kept to the microsecond, as PostgreSQL does.
+///
+/// # Errors
+/// [`InvalidInstant`] says which rule was broken.
+pub fn parse_precise_instant(text: &str) -> Result<Timestamp, InvalidInstant> {
+    let (time, fraction, offset) = split_instant(text)?;
+    join_instant(time, fraction.get(..6).unwrap_or(fraction), offset)
+}
+
+/// Date and time, the digits of the fraction, `0` if there is none, and the offset.
+fn split_instant(text: &str) -> Result<(&str, &str, &str), InvalidInstant> {
     const SHAPE: &[u8] = b"0000-00-00T00:00:00";
-    let bytes = text.as_bytes();
-    let (Some(time), Some(rest)) = (bytes.get(..SHAPE.len()), text.get(SHAPE.len()..)) else {
+    let (Some(time), Some(rest)) = (text.get(..SHAPE.len()), text.get(SHAPE.len()..)) else {
         return Err(InvalidInstant::Form);
     };
-    let fits =
-        SHAPE.iter().zip(time).all(|(shape, byte)| if *shape == b'0' { byte.is_ascii_digit() } else { shape == byte });
+    let fits = SHAPE
+        .iter()
+        .zip(time.as_bytes())
+        .all(|(shape, byte)| if *shape == b'0' { byte.is_ascii_digit() } else { shape == byte });
     if !fits {
         return Err(InvalidInstant::Form);
     }
-    let offset = match rest.strip_prefix('.') {
-        None => rest,
+    let (fraction, offset) = match rest.strip_prefix('.') {
+        None => ("0", rest),
         Some(fraction) => {
             let offset = fraction.trim_start_matches(|c: char| c.is_ascii_digit());
-            let digits = &fraction[..fraction.len() - offset.len()];
-            if digits.is_empty() {
-                return Err(InvalidInstant::Form);
-            }
-            if digits.bytes().any(|digit| digit != b'0') {
-                return Err(InvalidInstant::Fraction);
-            }
-            offset
+            (&fraction[..fraction.len() - offset.len()], offset)
         }
     };
     let offset_fits = match offset.as_bytes() {
@@ -142,14 +154,18 @@ pub fn parse_instant(text: &str) -> Result<Timestamp, InvalidInstant> {
         [b'+' | b'-', h1, h2, b':', m1, m2] => [h1, h2, m1, m2].iter().all(|byte| byte.is_ascii_digit()),
         _ => false,
     };
-    if !offset_fits {
+    if fraction.is_empty() || !offset_fits {
         return Err(InvalidInstant::Form);
     }
+    Ok((time, fraction, offset))
+}
+
+fn join_instant(time: &str, fraction: &str, offset: &str) -> Result<Timestamp, InvalidInstant> {
     // jiff reads second 60 as 59, and knows offsets of more than a day.
-    if &time[17..] == b"60" || offset.get(1..3).is_some_and(|hours| hours > "23") {
+    if time.ends_with("60") || offset.get(1..3).is_some_and(|hours| hours > "23") {
         return Err(InvalidInstant::NoSuchTime);
     }
-    format!("{}{offset}", &text[..SHAPE.len()]).parse().map_err(|_| InvalidInstant::NoSuchTime)
+    format!("{time}.{fraction}{offset}").parse().map_err(|_| InvalidInstant::NoSuchTime)
 }
 
 /// The first instant of `at`'s calendar month, UTC.
@@ -215,6 +231,16 @@ mod tests {
         ] {
             assert_eq!(parse_instant(text), Err(error), "{text}");
         }
+    }
+
+    #[test]
+    fn a_fraction_is_kept_to_the_microsecond() {
+        let precise = |text: &str| parse_precise_instant(text).map(|instant| instant.to_string());
+        assert_eq!(precise("2024-01-01T00:00:00Z").as_deref(), Ok("2024-01-01T00:00:00Z"));
+        assert_eq!(precise("2024-01-01T02:00:00.5+02:00").as_deref(), Ok("2024-01-01T00:00:00.5Z"));
+        assert_eq!(precise("2024-01-01T00:00:00.1234567890123Z").as_deref(), Ok("2024-01-01T00:00:00.123456Z"));
+        assert_eq!(precise("2024-01-01T00:00:00.Z"), Err(InvalidInstant::Form));
+        assert_eq!(precise("2024-01-01T00:00:60.5Z"), Err(InvalidInstant::NoSuchTime));
     }
 
     #[test]

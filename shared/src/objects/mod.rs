@@ -41,8 +41,12 @@ pub struct ObjectError {
 }
 
 impl ObjectError {
-    fn new(action: &'static str, key: &str, source: impl Into<aws_sdk_s3::Error>) -> Self {
+    pub(crate) fn new(action: &'static str, key: &str, source: impl Into<aws_sdk_s3::Error>) -> Self {
         Self { action, key: key.to_owned(), source: Box::new(source.into()) }
+    }
+
+    pub(crate) fn cut_off(key: &str, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self { action: "read all of", key: key.to_owned(), source: Box::new(source) }
     }
 
     fn contended(key: &str) -> Self {

@@ -1,0 +1,15 @@
+//! Telemetry: reads the documents that CI puts into the metrics bucket, and stores the runs that they tell of.
+
+mod context;
+mod handler;
+mod notification;
+
+use context::Context;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    tracing::init_default_subscriber();
+    let context = Context::from_env().await?;
+    run(service_fn(async |event: LambdaEvent<_>| Ok::<_, Error>(handler::handle(event.payload, &context).await?))).await
+}

@@ -1,0 +1,108 @@
+//! The metrics bucket: CI writes it, we read it.
+
+use aws_config::SdkConfig;
+use aws_sdk_s3::{
+    Client, config::Builder, error::ProvideErrorMetadata as _, operation::get_object::GetObjectOutput,
+    primitives::ByteStream,
+};
+use jiff::Timestamp;
+
+use super::Tip;
+use crate::{
+    config::{self, ConfigError},
+    domain::ci::ObjectVersion,
+    objects::ObjectError,
+};
+
+/// The most bytes that a document may have. The sample has 400; this leaves room for what else a collector records, and
+/// bounds the memory of a batch.
+pub const LARGEST: u64 = 1 << 20;
+
+/// The bucket of CI's documents.
+#[derive(Debug, Clone)]
+pub struct MetricsBucket {
+    client: Client,
+    name: String,
+}
+
+/// What is in the place of a version.
+#[derive(Debug)]
+pub enum Found {
+    /// Its bytes.
+    Document(ObjectVersion, Vec<u8>),
+    /// More bytes than a document may have. They were not read.
+    TooLarge(ObjectVersion, u64),
+    /// Nothing: it was deleted, or its time was over.
+    Gone,
+}
+
+impl MetricsBucket {
+    /// The bucket `METRICS_BUCKET`, by the SDK's standard variables.
+    ///
+    /// # Errors
+    /// When the variable is missing.
+    pub fn from_env(sdk: &SdkConfig) -> Result<Self, ConfigError> {
+        let name = config::required("METRICS_BUCKET")?;
+        // An emulator has no host name per bucket.
+        let path_style = sdk.endpoint_url().is_some() || config::optional("AWS_ENDPOINT_URL_S3").is_some();
+        Ok(Self { client: Client::from_conf(Builder::from(sdk).force_path_style(path_style).build()), name })
+    }
+
+    /// The bucket's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Reads a version.
+    ///
+    /// # Errors
+    /// When the store refuses, or breaks off.
+    pub async fn read(&self, tip: Tip) -> Result<Found, ObjectError> {
+        let request = self.client.get_object().bucket(&self.name).key(&tip.key).set_version_id(tip.version.clone());
+        let mut answer = match request.send().await {
+            Ok(answer) => answer,
+            // The last is what a delete marker answers.
+            Err(error) if matches!(error.code(), Some("NoSuchKey" | "NoSuchVersion" | "MethodNotAllowed")) => {
+                return Ok(Found::Gone);
+            }
+            Err(error) => return Err(ObjectError::new("read", &tip.key, error)),
+        };
+        let size = answer.content_length().and_then(|size| size.try_into().ok()).unwrap_or_default();
+        let body = std::mem::take(&mut answer.body);
+        let object = version(tip, answer);
+        if size > LARGEST {
+            return Ok(Found::TooLarge(object, size));
+        }
+        let bytes = read_all(body).await.map_err(|error| ObjectError::cut_off(&object.key, error))?;
+        Ok(Found::Document(object, bytes))
+    }
+
+    /// The keys after `after` that begin with `prefix`, in order: at most a thousand; none, when there are no more.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn keys(&self, prefix: &str, after: &str) -> Result<Vec<String>, ObjectError> {
+        let request = self.client.list_objects_v2().bucket(&self.name).prefix(prefix);
+        let after = Some(after.to_owned()).filter(|after| !after.is_empty());
+        let answer = request.set_start_after(after).send().await;
+        let answer = answer.map_err(|error| ObjectError::new("list what begins like", prefix, error))?;
+        Ok(answer.contents.unwrap_or_default().into_iter().filter_map(|object| object.key).collect())
+    }
+}
+
+fn version(tip: Tip, answer: GetObjectOutput) -> ObjectVersion {
+    let seconds = answer.last_modified().map_or(0, |time| time.secs());
+    ObjectVersion {
+        key: tip.key,
+        // What was written before the bucket kept versions.
+        version: answer.version_id.filter(|version| version != "null"),
+        etag: answer.e_tag.unwrap_or_default().trim_matches('"').to_owned(),
+        time: Timestamp::from_second(seconds).unwrap_or_default(),
+        sequencer: tip.sequencer,
+    }
+}
+
+/// The bytes of a body whose length is known to be small.
+async fn read_all(body: ByteStream) -> Result<Vec<u8>, aws_sdk_s3::primitives::ByteStreamError> {
+    body.collect().await.map(|bytes| bytes.to_vec())
+}
