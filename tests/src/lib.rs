@@ -12,6 +12,7 @@
 
 pub mod answer;
 pub mod api;
+pub mod ci;
 pub mod csv_file;
 pub mod database;
 pub mod job;
@@ -25,6 +26,7 @@ pub mod stack;
 pub mod token;
 
 pub use answer::Answer;
+pub use ci::CiRun;
 pub use csv_file::{CsvFile, Sums};
 pub use database::Table;
 pub use job::ExportJob;
