@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{Answer, CiRun, Stack, ci::unique};
+use tests::{Answer, CiRun, Stack, ci_runs::unique};
 use uuid::Uuid;
 
 const ROUTES: [&str; 6] =

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::Value;
-use tests::{CiRun, Stack, ci::unique};
+use tests::{CiRun, Stack, ci_runs::unique};
 
 #[tokio::test]
 async fn a_wrong_query_is_refused_with_every_mistake_named() {
@@ -64,8 +64,7 @@ async fn a_cursor_belongs_to_its_list_and_to_no_other() {
     runs[1].environment = "jenkins".to_owned();
     stack.database.insert_runs(&runs).await;
     let cursor = async |route: &str, query: &str| -> String {
-        let page: Value =
-            stack.ci(&format!("{route}?service={service}&limit=1{query}")).await.expect(200).json();
+        let page: Value = stack.ci(&format!("{route}?service={service}&limit=1{query}")).await.expect(200).json();
         page["nextCursor"].as_str().unwrap_or_else(|| panic!("{route}: no second page: {page}")).to_owned()
     };
     for route in ["runs", "trends", "regressions"] {

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tests::{
     CiRun, Stack,
-    ci::{around, unique},
+    ci_runs::{around, unique},
 };
 
 fn start() -> Timestamp {
@@ -64,13 +64,8 @@ async fn a_series_too_short_says_so_instead_of_looking_healthy() {
     runs.extend(failing);
     stack.database.insert_runs(&runs).await;
     let answer: Value = stack.ci(&format!("regressions?service={service}")).await.expect(200).json();
-    let short = |environment: &str, runs: u32| {
-        json!({"service": service, "command": "make check", "environment": environment, "runs": runs})
-    };
-    assert_eq!(
-        answer,
-        json!({"items": [], "insufficient": [short("github-actions", 23), short("jenkins", 0)]})
-    );
+    let short = |environment: &str, runs: u32| json!({"service": service, "command": "make check", "environment": environment, "runs": runs});
+    assert_eq!(answer, json!({"items": [], "insufficient": [short("github-actions", 23), short("jenkins", 0)]}));
     let one_more = CiRun::new(&service, start() + SignedDuration::from_hours(30), 100.into());
     stack.database.insert_runs(&[one_more]).await;
     let answer: Value =

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use tests::{Stack, ci::unique};
+use tests::{Stack, ci_runs::unique};
 
 #[tokio::test]
 async fn rejections_are_listed_newest_first_and_each_once() {

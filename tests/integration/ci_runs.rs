@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
-use tests::{CiRun, Stack, ci::unique};
+use tests::{CiRun, Stack, ci_runs::unique};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
-use tests::{CiRun, Stack, ci::unique};
+use tests::{CiRun, Stack, ci_runs::unique};
 
 fn run(service: &str, at: &str, duration: u32, status: &'static str) -> CiRun {
     CiRun { status, ..CiRun::new(service, at.parse().unwrap(), Decimal::from(duration)) }
@@ -29,9 +29,7 @@ async fn a_day_has_its_runs_its_success_rate_and_its_durations() {
         item.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
         item
     };
-    let durations = |rate: f64, p50: f64, p95: f64, max: f64| {
-        json!({"successRate": rate, "p50Seconds": p50, "p95Seconds": p95, "maxSeconds": max})
-    };
+    let durations = |rate: f64, p50: f64, p95: f64, max: f64| json!({"successRate": rate, "p50Seconds": p50, "p95Seconds": p95, "maxSeconds": max});
     assert_eq!(
         answer,
         json!({"items": [

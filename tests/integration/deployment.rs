@@ -56,6 +56,41 @@ async fn the_bucket_keeps_files_for_90_days_encrypted_and_to_itself() {
 }
 
 #[tokio::test]
+async fn the_metrics_bucket_keeps_every_version_for_400_days_encrypted_and_to_itself() {
+    let stack = Stack::from_env().await;
+    let (s3, bucket) = (&stack.metrics.client, &stack.metrics.bucket);
+    assert_eq!(bucket, "ai-aas-build-metrics");
+    let versioning = s3.get_bucket_versioning().bucket(bucket).send().await.unwrap();
+    assert_eq!(versioning.status().map(|status| status.as_str()), Some("Enabled"));
+
+    let lifecycle = s3.get_bucket_lifecycle_configuration().bucket(bucket).send().await.unwrap();
+    let documents = lifecycle.rules().iter().find(|rule| rule.id() == Some("expire-documents")).unwrap();
+    assert_eq!(documents.filter().and_then(|filter| filter.prefix()), Some("metrics/"));
+    assert_eq!(documents.expiration().and_then(|expiration| expiration.days()), Some(400));
+    let overwritten = documents.noncurrent_version_expiration().and_then(|expiration| expiration.noncurrent_days());
+    assert_eq!(overwritten, Some(400));
+
+    let encryption = s3.get_bucket_encryption().bucket(bucket).send().await.unwrap();
+    assert_eq!(encryption.server_side_encryption_configuration.unwrap().rules.len(), 1);
+    let access = s3.get_public_access_block().bucket(bucket).send().await.unwrap();
+    let access = access.public_access_block_configuration.unwrap();
+    assert_eq!((access.block_public_policy(), access.restrict_public_buckets()), (Some(true), Some(true)));
+}
+
+#[tokio::test]
+async fn a_notification_is_received_for_an_hour_and_then_kept() {
+    let stack = Stack::from_env().await;
+    let attributes = stack.notifications.attributes(&stack.notifications.url).await;
+    let redrive: Value = serde_json::from_str(&attributes[&QueueAttributeName::RedrivePolicy]).unwrap();
+    let dead_letters = stack.notifications.attributes(&stack.notifications.dead_letters_url).await;
+    assert_eq!(redrive["deadLetterTargetArn"], dead_letters[&QueueAttributeName::QueueArn].as_str());
+    let number = |value: &Value| value.as_str().map_or(value.to_string(), str::to_owned).parse::<u32>().unwrap();
+    let hidden: u32 = attributes[&QueueAttributeName::VisibilityTimeout].parse().unwrap();
+    assert_eq!(number(&redrive["maxReceiveCount"]) * hidden, 3600);
+    assert_eq!(dead_letters[&QueueAttributeName::MessageRetentionPeriod], "1209600");
+}
+
+#[tokio::test]
 async fn the_jobs_table_forgets_only_what_carries_a_ttl() {
     let stack = Stack::from_env().await;
     let ttl = stack.dynamodb.describe_time_to_live().table_name(variable("JOBS_TABLE")).send().await.unwrap();

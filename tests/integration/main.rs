@@ -33,3 +33,6 @@ mod ranges;
 mod rollup_shapes;
 mod states;
 mod subjects;
+mod telemetry;
+mod telemetry_order;
+mod telemetry_rejections;

@@ -1,159 +1,135 @@
-//! Runs of CI, put into the database past the product, and what the API says of them.
+//! What CI does, and what becomes of it in the tables.
 
-use std::time::{Duration, SystemTime};
-
-use jiff::{SignedDuration, Timestamp};
-use rust_decimal::Decimal;
+use aws_sdk_s3::primitives::ByteStream;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{Answer, Stack, database::Database};
+use crate::{
+    Stack,
+    poll::{PATIENCE, until},
+};
 
-/// A run, by the names of its document.
-#[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "the names are the document's own")]
-pub struct CiRun {
+/// A service of a test's own.
+#[derive(Debug)]
+pub struct Service<'a> {
+    /// The stack.
+    pub stack: &'a Stack,
+    /// Its name.
+    pub name: String,
+}
+
+/// What a row says of its object and its run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunRow {
+    /// The row itself: it stays the same when a newer version replaces what it says.
+    pub id: i64,
+    /// The run.
     pub run_id: String,
-    pub service: String,
-    pub command: String,
-    pub status: &'static str,
-    pub started_at: Timestamp,
-    pub duration_seconds: Decimal,
-    pub commit_sha: String,
-    pub actor: String,
-    pub environment: String,
-    pub collector_version: String,
-    pub extra: Value,
+    /// How it ended.
+    pub status: String,
+    /// The object.
     pub object_key: String,
+    /// Its version.
     pub object_version: Option<String>,
+    /// When it was stored, as PostgreSQL writes it.
+    pub ingested_at: String,
 }
 
-/// A name that no other test has.
-pub fn unique(name: &str) -> String {
-    format!("{name}-{}", Uuid::new_v4().simple())
-}
-
-impl CiRun {
-    /// A successful run of `make check`.
-    pub fn new(service: &str, started_at: Timestamp, duration_seconds: Decimal) -> Self {
-        let run_id = unique("run");
-        let day = started_at.strftime("%Y/%m/%d");
-        Self {
-            object_key: format!("metrics/{day}/{service}/{run_id}.json"),
-            object_version: Some(Uuid::new_v4().to_string()),
-            commit_sha: format!("sha-of-{run_id}"),
-            run_id,
-            service: service.to_owned(),
-            command: "make check".to_owned(),
-            status: "success",
-            started_at,
-            duration_seconds,
-            actor: "dev@example.com".to_owned(),
-            environment: "github-actions".to_owned(),
-            collector_version: "1.0.0".to_owned(),
-            extra: json!({}),
-        }
+impl<'a> Service<'a> {
+    pub(crate) fn new(stack: &'a Stack) -> Self {
+        Self { stack, name: format!("service-{}", Uuid::new_v4()) }
     }
 
-    /// Successful runs of a service, an hour apart, with these durations in seconds.
-    pub fn series(service: &str, first: Timestamp, durations: &[f64]) -> Vec<Self> {
-        let run = |(hours, duration): (i64, &f64)| {
-            let duration = Decimal::try_from(*duration).expect("a duration is a number").round_dp(3);
-            Self::new(service, first + SignedDuration::from_hours(hours), duration)
+    /// The key of a document: the second of the two layouts.
+    pub fn key(&self, name: &str) -> String {
+        format!("metrics/2025/11/08/{}/{name}.json", self.name)
+    }
+
+    /// A run's document.
+    pub fn document(&self, run: &str) -> Value {
+        json!({
+            "run_id": run,
+            "service": self.name,
+            "command": "make check",
+            "status": "success",
+            "started_at": "2025-11-08T15:04:05Z",
+            "finished_at": "2025-11-08T15:06:07Z",
+            "duration_seconds": 122.3,
+            "commit_sha": "abcdef1234567890",
+            "actor": "dev@example.com",
+            "environment": "github-actions",
+            "collector_version": "1.0.0"
+        })
+    }
+
+    /// Puts an object into the metrics bucket; gives the new version's id.
+    pub async fn put(&self, key: &str, body: impl Into<Vec<u8>>) -> String {
+        let put = self.stack.metrics.client.put_object().bucket(&self.stack.metrics.bucket).key(key);
+        let put = put.body(ByteStream::from(body.into())).content_type("application/json").send().await;
+        put.unwrap_or_else(|error| panic!("{key}: {error:?}")).version_id.expect("the bucket keeps versions")
+    }
+
+    /// The rows of this service's runs, by run.
+    pub async fn runs(&self) -> Vec<RunRow> {
+        let query = "select id, run_id, status, object_key, object_version, ingested_at::text
+                     from ci_runs where service = $1 order by run_id, command";
+        let rows = self.stack.database.client.query(query, &[&self.name]).await.unwrap();
+        let row = |row: tokio_postgres::Row| RunRow {
+            id: row.get(0),
+            run_id: row.get(1),
+            status: row.get(2),
+            object_key: row.get(3),
+            object_version: row.get(4),
+            ingested_at: row.get(5),
         };
-        (0..).zip(durations).map(run).collect()
+        rows.into_iter().map(row).collect()
     }
 
-    /// When it ended.
-    pub fn finished_at(&self) -> Timestamp {
-        let millis: i64 = (self.duration_seconds * Decimal::ONE_THOUSAND).trunc().try_into().expect("a short run");
-        self.started_at + SignedDuration::from_millis(millis)
-    }
-}
-
-/// Durations that scatter by up to 2 % around `base`, the same at every call.
-pub fn around(base: f64, count: usize) -> Vec<f64> {
-    let scatter = [0.0, 0.013, -0.02, 0.007, -0.011, 0.02, -0.004, 0.016, -0.017, 0.002, 0.009];
-    scatter.iter().cycle().take(count).map(|share| base * (1.0 + share)).collect()
-}
-
-impl Database {
-    /// Adds runs, as if their documents had been read.
-    pub async fn insert_runs(&self, runs: &[CiRun]) {
-        let statement = "insert into ci_runs (run_id, service, command, status, started_at, finished_at, duration_seconds,
-                 commit_sha, actor, environment, collector_version, extra, object_key, object_version, object_etag,
-                 object_time)
-             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text::jsonb, $13, $14, 'etag', $6";
-        let statement = self.client.prepare(statement).await.expect("the table is there");
-        let add = async |run: &CiRun| {
-            let (start, end) = (system_time(run.started_at), system_time(run.finished_at()));
-            let extra = run.extra.to_string();
-            let added = self.client.execute(
-                &statement,
-                &[
-                    &run.run_id,
-                    &run.service,
-                    &run.command,
-                    &run.status,
-                    &start,
-                    &end,
-                    &run.duration_seconds,
-                    &run.commit_sha,
-                    &run.actor,
-                    &run.environment,
-                    &run.collector_version,
-                    &extra,
-                    &run.object_key,
-                    &run.object_version,
-                ],
-            );
-            added.await.unwrap_or_else(|error| panic!("{run:?}: {error:?}"));
-        };
-        for run in runs {
-            add(run).await;
-        }
+    /// Waits until the service's runs are what `is` accepts.
+    pub async fn wait(&self, what: &str, is: impl Fn(&[RunRow]) -> bool) -> Vec<RunRow> {
+        until(what, PATIENCE, async || {
+            let runs = self.runs().await;
+            if is(&runs) { Ok(runs) } else { Err(runs) }
+        })
+        .await
     }
 
-    /// Adds a rejection.
-    pub async fn insert_rejection(&self, key: &str, version: Option<&str>, reason: &str, at: Timestamp) {
-        let statement = "insert into ci_rejections (object_key, object_version, object_etag, reason, rejected_at)
-             values ($1, $2, 'etag', $3, $4)";
-        let added = self.client.execute(statement, &[&key, &version, &reason, &system_time(at)]).await;
-        added.expect("the rejection is added");
+    /// The reasons why versions of an object were rejected, with the versions, oldest first.
+    pub async fn rejections(&self, key: &str) -> Vec<(String, Option<String>)> {
+        let query = "select reason, object_version from ci_rejections where object_key = $1 order by id";
+        let rows = self.stack.database.client.query(query, &[&key]).await.unwrap();
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+
+    /// Waits until an object was rejected; gives the reason.
+    pub async fn rejection(&self, key: &str) -> String {
+        until(&format!("{key} is rejected"), PATIENCE, async || {
+            self.rejections(key).await.pop().map(|(reason, _)| reason).ok_or(())
+        })
+        .await
+    }
+
+    /// What S3 says of a new version.
+    pub fn record(&self, key: &str, version: Option<&str>, sequencer: &str) -> Value {
+        let encoded = encode(key);
+        json!({
+            "eventVersion": "2.6", "eventSource": "aws:s3", "awsRegion": "us-east-1",
+            "eventTime": "2025-11-08T15:06:08.412Z", "eventName": "ObjectCreated:Put",
+            "s3": {
+                "s3SchemaVersion": "1.0", "configurationId": "documents",
+                "bucket": {"name": self.stack.metrics.bucket},
+                "object": {"key": encoded, "size": 1, "versionId": version, "sequencer": sequencer},
+            },
+        })
     }
 }
 
-impl Stack {
-    /// A token that reads CI telemetry and nothing else.
-    pub fn ci_token(&self) -> String {
-        self.issuer.token("ci-reader", &[], "analytics:ci:read")
-    }
-
-    /// What a `GET` below `/ci` answers to a reader of CI telemetry.
-    pub async fn ci(&self, rest: &str) -> Answer {
-        self.api.get(&format!("/ci/{rest}"), &self.ci_token()).await
-    }
-
-    /// All items of a list below `/ci`, by pages; the answers themselves, in order.
-    ///
-    /// # Panics
-    /// When the list does not end.
-    pub async fn ci_pages(&self, rest: &str) -> Vec<Value> {
-        let mut pages: Vec<Value> = Vec::new();
-        loop {
-            let cursor = pages.last().map(|page| format!("&cursor={}", page["nextCursor"].as_str().unwrap()));
-            let page: Value = self.ci(&format!("{rest}{}", cursor.unwrap_or_default())).await.expect(200).json();
-            let last = page.get("nextCursor").is_none();
-            pages.push(page);
-            if last {
-                return pages;
-            }
-            assert!(pages.len() < 100, "the list has no end");
-        }
-    }
-}
-
-/// An instant of the years after 1970 as the driver takes it, to the microsecond.
-fn system_time(at: Timestamp) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_micros(at.as_microsecond().unsigned_abs())
+/// A key as S3's notifications carry it.
+fn encode(key: &str) -> String {
+    let encoded = key.bytes().map(|byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'*' => char::from(byte).to_string(),
+        b' ' => "+".to_owned(),
+        _ => format!("%{byte:02X}"),
+    });
+    encoded.collect()
 }

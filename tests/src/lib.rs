@@ -13,9 +13,11 @@
 pub mod answer;
 pub mod api;
 pub mod ci;
+pub mod ci_runs;
 pub mod csv_file;
 pub mod database;
 pub mod job;
+pub mod lambda;
 pub mod objects;
 pub mod organization;
 pub mod poll;
@@ -26,7 +28,8 @@ pub mod stack;
 pub mod token;
 
 pub use answer::Answer;
-pub use ci::CiRun;
+pub use ci::Service;
+pub use ci_runs::CiRun;
 pub use csv_file::{CsvFile, Sums};
 pub use database::Table;
 pub use job::ExportJob;

@@ -4,7 +4,7 @@ use aws_config::BehaviorVersion;
 use shared::jobs::JobsTable;
 use uuid::Uuid;
 
-use crate::{Organization, api::Api, database::Database, objects::Objects, queue::Queue, token::Issuer};
+use crate::{Organization, Service, api::Api, database::Database, objects::Objects, queue::Queue, token::Issuer};
 
 /// A running stack. Each test has clients of its own, since they belong to the runtime that made them.
 #[derive(Debug)]
@@ -23,6 +23,10 @@ pub struct Stack {
     pub objects: Objects,
     /// The queue and its dead letters.
     pub queue: Queue,
+    /// The bucket of CI's documents.
+    pub metrics: Objects,
+    /// The queue of notifications about them, and its dead letters.
+    pub notifications: Queue,
 }
 
 impl Stack {
@@ -41,6 +45,8 @@ impl Stack {
             dynamodb,
             objects: Objects::new(&sdk, variable("EXPORTS_BUCKET")),
             queue: Queue::new(&sdk, variable("EXPORTS_QUEUE_URL"), variable("EXPORTS_DLQ_URL")),
+            metrics: Objects::new(&sdk, variable("METRICS_BUCKET")),
+            notifications: Queue::new(&sdk, variable("TELEMETRY_QUEUE_URL"), variable("TELEMETRY_DLQ_URL")),
             api,
         }
     }
@@ -48,6 +54,11 @@ impl Stack {
     /// A new organization, and an administrator of it.
     pub fn organization(&self) -> Organization<'_> {
         Organization::new(self, Uuid::new_v4())
+    }
+
+    /// A new service that CI builds.
+    pub fn service(&self) -> Service<'_> {
+        Service::new(self)
     }
 }
 

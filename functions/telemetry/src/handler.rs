@@ -100,7 +100,8 @@ async fn take(records: impl IntoIterator<Item = (usize, Record)>, context: &Cont
             counts.add(outcome);
         }
     }
-    info!(?counts, "took the records");
+    let Counts { new, replaced, unchanged, rejected, gone, passed_over, failed: errors } = counts;
+    info!(new, replaced, unchanged, rejected, gone, passed_over, errors, "took the records");
     failed
 }
 

@@ -1,0 +1,177 @@
+//! However often and in whatever order events arrive, the newest version is what counts.
+
+use jiff::Timestamp;
+use serde_json::json;
+use shared::{
+    database::Database,
+    domain::ci::{CiRun, ObjectVersion, Sequencer},
+    telemetry::{Stored, store_run},
+};
+use tests::{Service, Stack, ci::RunRow, lambda::invoke, stack::variable};
+
+/// Has the function handle one record.
+async fn tell(service: &Service<'_>, key: &str, version: Option<&str>, sequencer: &str) {
+    let records = json!({"Records": [service.record(key, version, sequencer)]});
+    let answer = invoke(&variable("TELEMETRY_FUNCTION"), &records).await;
+    assert_eq!(answer, json!({"batchItemFailures": []}));
+}
+
+fn versions(runs: &[RunRow]) -> Vec<Option<&str>> {
+    runs.iter().map(|run| run.object_version.as_deref()).collect()
+}
+
+#[tokio::test]
+async fn a_duplicate_changes_nothing() {
+    let stack = Stack::from_env().await;
+    let service = stack.service();
+    let (good, bad) = (service.key("good"), service.key("bad"));
+    let version = service.put(&good, service.document("run").to_string()).await;
+    let bad_version = service.put(&bad, "[]").await;
+    let first = service.wait("it is stored", |runs| runs.len() == 1).await;
+    service.rejection(&bad).await;
+    for _ in 0..3 {
+        tell(&service, &good, Some(&version), "01").await;
+        tell(&service, &good, None, "").await;
+        tell(&service, &bad, Some(&bad_version), "01").await;
+    }
+    assert_eq!(service.runs().await, first);
+    assert_eq!(service.rejections(&bad).await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_newest_version_wins_in_every_order() {
+    let stack = Stack::from_env().await;
+    let service = stack.service();
+    let key = service.key("run");
+    let mut document = service.document("run");
+    let mut told = Vec::new();
+    // All within a second or two: the sequencer has to tell them apart.
+    for (sequencer, status) in [("0055AED6DCD9028", "failure"), ("0055AED6DCD90281", "cancelled"), ("0055B", "success")]
+    {
+        document["status"] = status.into();
+        told.push((service.put(&key, document.to_string()).await, sequencer));
+    }
+    let newest = told[2].0.clone();
+    service.wait("the newest is stored", |runs| versions(runs) == [Some(newest.as_str())]).await;
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        stack.database.client.execute("delete from ci_runs where service = $1", &[&service.name]).await.unwrap();
+        for index in order {
+            let (version, sequencer) = &told[index];
+            tell(&service, &key, Some(version), sequencer).await;
+        }
+        let runs = service.runs().await;
+        assert_eq!(versions(&runs), [Some(newest.as_str())], "{order:?}");
+        assert_eq!(runs[0].status, "success");
+    }
+}
+
+#[tokio::test]
+async fn an_object_that_tells_of_another_run_no_longer_tells_of_the_first() {
+    let stack = Stack::from_env().await;
+    let service = stack.service();
+    let key = service.key("run");
+    let typo = service.put(&key, service.document("typo").to_string()).await;
+    let corrected = service.put(&key, service.document("corrected").to_string()).await;
+    let is_corrected = |runs: &[RunRow]| versions(runs) == [Some(corrected.as_str())] && runs[0].run_id == "corrected";
+    service.wait("the second is stored", is_corrected).await;
+    for order in [[(&typo, "01"), (&corrected, "02")], [(&corrected, "02"), (&typo, "01")]] {
+        stack.database.client.execute("delete from ci_runs where service = $1", &[&service.name]).await.unwrap();
+        for (version, sequencer) in order {
+            tell(&service, &key, Some(version), sequencer).await;
+        }
+        assert!(is_corrected(&service.runs().await), "{order:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_invalid_version_is_rejected_and_the_valid_one_before_it_stays() {
+    let stack = Stack::from_env().await;
+    let service = stack.service();
+    let key = service.key("run");
+    let valid = service.put(&key, service.document("run").to_string()).await;
+    service.wait("it is stored", |runs| versions(runs) == [Some(valid.as_str())]).await;
+    let invalid = service.put(&key, "{}").await;
+    service.rejection(&key).await;
+    assert_eq!(service.rejections(&key).await[0].1.as_ref(), Some(&invalid));
+    assert_eq!(versions(&service.runs().await), [Some(valid.as_str())]);
+}
+
+#[tokio::test]
+async fn a_version_that_is_gone_is_passed_over() {
+    let stack = Stack::from_env().await;
+    let service = stack.service();
+    let key = service.key("run");
+    let (s3, bucket) = (&stack.metrics.client, &stack.metrics.bucket);
+    let version = service.put(&key, service.document("run").to_string()).await;
+    service.wait("it is stored", |runs| runs.len() == 1).await;
+    let stored = service.runs().await;
+    s3.delete_object().bucket(bucket).key(&key).send().await.unwrap();
+    // A delete marker is the newest; the row, and the version that it names, stay.
+    tell(&service, &key, None, "02").await;
+    assert_eq!(service.runs().await, stored);
+    s3.delete_object().bucket(bucket).key(&key).version_id(&version).send().await.unwrap();
+    tell(&service, &key, Some(&version), "01").await;
+    assert_eq!(service.runs().await, stored);
+}
+
+/// The versions of two objects that tell of one run, and of one object that told of two, stored in many orders over several
+/// connections at once: the same is left each time.
+#[tokio::test]
+async fn concurrent_writers_in_any_order_leave_the_same() {
+    let stack = Stack::from_env().await;
+    let service = stack.service();
+    let connections = Database::from_env("tests").unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(connections.connect().await.unwrap());
+    }
+    let version = |key: &str, seconds: i64, sequencer: &str, run: &str| {
+        let document = service.document(run).to_string();
+        let run = CiRun::from_document(document.as_bytes(), Timestamp::now()).unwrap();
+        let object = ObjectVersion {
+            key: service.key(key),
+            version: Some(format!("{key}{seconds}{sequencer}")),
+            etag: format!("{seconds}{sequencer}"),
+            time: Timestamp::from_second(1_762_600_000 + seconds).unwrap(),
+            sequencer: Sequencer::new(sequencer),
+        };
+        (run, object)
+    };
+    let versions = [
+        version("a", 1, "01", "run"),
+        version("a", 2, "02", "run"),
+        version("a", 3, "03", "run"),
+        version("a", 3, "031", "run"),
+        version("b", 2, "09", "run"),
+        version("b", 3, "04", "run"),
+        version("b", 3, "", "run"),
+        version("c", 1, "01", "third"),
+        version("c", 2, "02", "fourth"),
+    ];
+    for round in 0..60_u64 {
+        let mut order: Vec<usize> = (0..versions.len()).chain(0..versions.len()).collect();
+        // A shuffle that is the same every time.
+        order.sort_by_key(|index| {
+            (*index as u64 + 3 + round).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(round as u32)
+        });
+        let writers = clients.iter().enumerate().map(|(number, client)| {
+            let mine = order.iter().skip(number).step_by(clients.len());
+            let versions = &versions;
+            async move {
+                for index in mine {
+                    let (run, object) = &versions[*index];
+                    store_run(client, run, object).await.unwrap();
+                }
+            }
+        });
+        futures_util::future::join_all(writers).await;
+        let left: Vec<(String, Option<String>)> =
+            service.runs().await.into_iter().map(|run| (run.run_id, run.object_version)).collect();
+        let expected = [("fourth", "c202"), ("run", "b304")];
+        assert_eq!(left, expected.map(|(run, version)| (run.to_owned(), Some(version.to_owned()))), "round {round}");
+        stack.database.client.execute("delete from ci_runs where service = $1", &[&service.name]).await.unwrap();
+    }
+    let (run, object) = &versions[0];
+    assert_eq!(store_run(&clients[0], run, object).await.unwrap(), Stored::New);
+    assert_eq!(store_run(&clients[0], run, object).await.unwrap(), Stored::Unchanged);
+}

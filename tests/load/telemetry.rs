@@ -1,0 +1,55 @@
+//! 10,000 documents, put at once.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::{
+    io::Write as _,
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt as _, stream};
+use tests::{Stack, poll::until};
+
+const DOCUMENTS: usize = 10_000;
+/// What the emulator needs for them on two cores is about a minute.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+#[tokio::test]
+async fn ten_thousand_documents_are_each_stored_once() {
+    let stack = Stack::from_env().await;
+    let service = stack.service();
+    let start = Instant::now();
+    stream::iter(0..DOCUMENTS)
+        .for_each_concurrent(32, async |number| {
+            let name = format!("{number:05}");
+            service.put(&service.key(&name), service.document(&name).to_string()).await;
+        })
+        .await;
+    let put = start.elapsed();
+    let count = "select count(*), count(distinct object_key), count(distinct object_version), count(distinct run_id)
+                 from ci_runs where service = $1";
+    let counts = async || -> [i64; 4] {
+        let row = stack.database.client.query_one(count, &[&service.name]).await.unwrap();
+        [row.get(0), row.get(1), row.get(2), row.get(3)]
+    };
+    let all = [i64::try_from(DOCUMENTS).unwrap(); 4];
+    until("all are stored", PATIENCE, async || {
+        let found = counts().await;
+        if found == all { Ok(()) } else { Err(found) }
+    })
+    .await;
+    let stored = start.elapsed();
+    // Nothing may come after: no second row, no rejection, no dead letter.
+    assert_eq!(counts().await, all);
+    let rejected = "select count(*) from ci_rejections where object_key like 'metrics/2025/11/08/' || $1 || '/%'";
+    let rejected: i64 = stack.database.client.query_one(rejected, &[&service.name]).await.unwrap().get(0);
+    assert_eq!(rejected, 0);
+    let rate = DOCUMENTS as u128 * 1000 / stored.as_millis().max(1);
+    // Past the test's capture: it is the point of the test.
+    let _ = writeln!(
+        std::io::stderr(),
+        "{DOCUMENTS} documents put in {:.1?}, all stored once {:.1?} after the first: {rate} per second",
+        put,
+        stored
+    );
+}
