@@ -29,7 +29,9 @@ Examples:
 
   . .local/stack.env                       with `up` running: what curl and psql need
   curl -H \"Authorization: Bearer $(cargo xtask token --org 123e4567-e89b-12d3-a456-426614174000)\" \\
-    $API_URL/analytics/v1/orgs/123e4567-e89b-12d3-a456-426614174000/exports";
+    $API_URL/analytics/v1/orgs/123e4567-e89b-12d3-a456-426614174000/exports
+  curl -H \"Authorization: Bearer $(cargo xtask token --scope analytics:ci:read)\" \\
+    $API_URL/analytics/v1/ci/report > ci-report.html";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -75,7 +77,7 @@ pub(crate) enum Suite {
     Template,
     /// cargo deny, where it is installed
     Deny,
-    /// cargo test, unit and integration, on a running stack
+    /// cargo test, unit and integration, on a running stack; with Chromium also the screenshots of the report
     Tests,
     /// what the stack does when its parts fail, on a stack of its own
     Faults,
@@ -84,8 +86,8 @@ pub(crate) enum Suite {
 /// Whose token, and what it permits.
 #[derive(Debug, Args)]
 pub(crate) struct Token {
-    /// Organization that the token is for; may be repeated
-    #[arg(long = "org", value_name = "UUID", required = true)]
+    /// Organization that the token is for; may be repeated. CI telemetry belongs to none
+    #[arg(long = "org", value_name = "UUID", required_unless_present = "scope")]
     pub(crate) organizations: Vec<Uuid>,
     /// Subject; a fixed UUID unless given
     #[arg(long, value_name = "SUBJECT", default_value = "6f1d0e1c-6a52-4f6e-9f0b-3f4f6f2a7c10")]

@@ -70,7 +70,7 @@ impl Chart<'_> {
                 @for share in [0.0, 0.5, 1.0] {
                     @let y = px(BOTTOM - share * (BOTTOM - TOP));
                     line.grid x1=(px(LEFT)) x2=(px(RIGHT)) y1=(y) y2=(y) {}
-                    text.label x=(px(LEFT - 6.0)) y=(y) dy="4" text-anchor="end" { (short(share * scale)) }
+                    text.label x=(px(LEFT - 6.0)) y=(y) dy="4" text-anchor="end" { (short(share * scale, scale)) }
                 }
                 path.run d=(self.dots(scale, |duration| duration <= scale)) {}
                 path.beyond d=(self.dots(scale, |duration| duration > scale)) {}
@@ -98,13 +98,9 @@ impl Chart<'_> {
     fn scale(&self) -> f64 {
         let mut sorted: Vec<f64> = self.runs.iter().map(|run| run.duration_seconds).collect();
         sorted.sort_unstable_by(f64::total_cmp);
-        let usual = sorted.get(sorted.len() * 98 / 100).copied().unwrap_or_default();
+        let usual = sorted.get(sorted.len() * 95 / 100).copied().unwrap_or_default();
         let highest = self.changes.iter().map(|change| change.before_median_seconds.max(change.after_median_seconds));
-        let top = 1.1 * highest.fold(usual, f64::max);
-        // One significant digit and a half: 1, 1.5, 2, 3, 4, 5, 6, 8 of a power of ten.
-        let power = 10_f64.powf(top.max(0.01).log10().floor());
-        let steps = [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
-        steps.into_iter().map(|step| step * power).find(|step| *step >= top).unwrap_or(10.0 * power)
+        round_up(1.25 * highest.fold(usual, f64::max))
     }
 
     /// Some of the runs, each a dot: a line without length and with a round end.
@@ -191,15 +187,29 @@ pub(super) fn exact(seconds: f64) -> String {
     format!("{seconds:.1} s")
 }
 
-/// A duration as short as can be: `90 s`, `12 min`, `1.5 h`.
-fn short(seconds: f64) -> String {
-    let number = |value: f64| format!("{}", (value * 10.0).round() / 10.0);
+/// The unit that a duration is read in: its seconds, and its name.
+fn unit(seconds: f64) -> (f64, &'static str) {
     match seconds {
-        0.0 => "0".to_owned(),
-        seconds if seconds < 120.0 => format!("{} s", number(seconds)),
-        seconds if seconds < 7200.0 => format!("{} min", number(seconds / 60.0)),
-        seconds => format!("{} h", number(seconds / 3600.0)),
+        seconds if seconds < 120.0 => (1.0, "s"),
+        seconds if seconds < 7200.0 => (60.0, "min"),
+        _ => (3600.0, "h"),
     }
+}
+
+/// A number of whole or half tens, hundreds and so on of a duration's unit, no less than it.
+fn round_up(seconds: f64) -> f64 {
+    let (unit, _) = unit(seconds);
+    let value = (seconds / unit).max(0.01);
+    let power = 10_f64.powf(value.log10().floor());
+    let steps = [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0];
+    let step = steps.into_iter().find(|step| step * power >= value).unwrap_or(10.0);
+    step * power * unit
+}
+
+/// A duration as short as can be: `90 s`, `12 min`, `1.5 h`; `scale` is the longest one beside it.
+fn short(seconds: f64, scale: f64) -> String {
+    let (unit, name) = unit(scale);
+    format!("{} {name}", (100.0 * seconds / unit).round() / 100.0)
 }
 
 /// A change with its sign: `+30.1 %`, `−12.0 %`.

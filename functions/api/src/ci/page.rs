@@ -131,16 +131,16 @@ impl Report {
                         tr {
                             td data-label="Series" { span { (name(series)) } }
                             td data-label="Since" { (change.changed_at.strftime("%Y-%m-%d %H:%M")) }
-                            td data-label="Change" {
+                            td.whole data-label="Change" {
                                 @if change.change_percent > 0.0 {
                                     span.slower { "▲ " (percent(change.change_percent)) " slower" }
                                 } @else {
                                     span.faster { "▼ " (percent(change.change_percent)) " faster" }
                                 }
                             }
-                            td data-label="Median before" { (exact(change.before_median_seconds)) }
-                            td data-label="Median after" { (exact(change.after_median_seconds)) }
-                            td data-label="p" { (format!("{:.3}", change.p_value)) }
+                            td.whole data-label="Median before" { (exact(change.before_median_seconds)) }
+                            td.whole data-label="Median after" { (exact(change.after_median_seconds)) }
+                            td.whole data-label="p" { (format!("{:.3}", change.p_value)) }
                             td data-label="First run" { span { (change.first_run_id) } }
                             td data-label="Commit" { span { (change.first_commit_sha) } }
                             td data-label="Possible causes" {
@@ -185,7 +185,7 @@ impl Report {
                                 }
                             }
                             td data-label="Runs" { (measured.runs) " of at least " (target.minimum_runs) }
-                            td data-label="Verdict" {
+                            td.whole data-label="Verdict" {
                                 @match verdict {
                                     Verdict::Pass => { span.pass { "✓ pass" } }
                                     Verdict::Fail => { span.fail { "✗ fail" } }
