@@ -98,7 +98,7 @@ async fn the_page_tells_what_the_other_routes_tell() {
     runs.extend([steady, faster, short].concat());
     stack.database.insert_runs(&runs).await;
     let page = report(&stack, &service, "&month=1999-12").await.text();
-    assert!(page.contains("4 series of a service, a command and an environment: 1 changes to the slower, 1 to the faster, 1 with too few runs"), "{page}");
+    assert!(page.contains("4 series of a service, a command and an environment: changes to the slower: 1, to the faster: 1, too few runs for a verdict: 1."), "{page}");
     for told in
         [&first.run_id, &first.commit_sha, "+30.0 % slower", "100.2 s", "130.3 s", "−40.0 % faster", "not enough runs"]
     {

@@ -22,7 +22,7 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask demo                         see one export from request to reconciled CSV
+  cargo xtask demo                         see one export from request to reconciled CSV, and a CI report
   cargo xtask test                         run every check and test
   cargo xtask test --suite tests -- auth   run the tests whose names contain `auth`
   cargo xtask up --watch                   run the stack; edits are live on the next request
@@ -35,10 +35,11 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Play the finance user: request an export, download it, reconcile it
+    /// Play the finance user: request an export, download it, reconcile it; then CI: find what became slower
     ///
-    /// Starts a stack of its own with sample rollups of January 2024, and stops it afterwards. The exit status
-    /// is 0 only if every step held. The CSV stays in `.local/demo`.
+    /// Starts a stack of its own with sample rollups of January 2024 and a few hundred made-up CI runs, and stops
+    /// it afterwards. The exit status is 0 only if every step held: the sums are equal, and the one regression
+    /// that is found is the one that was planted. The CSV and the CI report stay in `.local/demo`.
     Demo,
     /// Run every check and test
     Test(Tests),

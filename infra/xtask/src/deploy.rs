@@ -12,6 +12,7 @@ use crate::{
     emulator::Emulator,
     issuer::{AUDIENCE, Issuer},
     run::Run,
+    stack::Stack,
 };
 
 /// Name of the stack.
@@ -126,6 +127,14 @@ pub(crate) fn save_function_logs(checkout: &Checkout, run: &Run, emulator: &Emul
     let spec = python(checkout, run, emulator).arg(checkout.infra("logs.py"));
     let text = spec.read(&run.log("logs"))?;
     Ok(std::fs::write(run.log("functions"), text)?)
+}
+
+/// Puts made-up documents of CI runs into the metrics bucket; gives what `runs.py` says of them.
+pub(crate) fn put_runs(stack: &Stack) -> Result<Value> {
+    let spec = python(stack.checkout(), stack.run(), stack.emulator());
+    let spec = spec.arg(stack.checkout().infra("runs.py")).arg(METRICS_BUCKET);
+    let answer = spec.read(&stack.run().log("runs"))?;
+    serde_json::from_str(&answer).context("runs.py gave no answer")
 }
 
 /// The Python of `.venv`, as administrator of the emulator.

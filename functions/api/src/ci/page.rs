@@ -104,8 +104,8 @@ impl Report {
             }
             p {
                 (self.series) " series of a service, a command and an environment: "
-                (slower) " changes to the slower, " (self.changes.len() - slower) " to the faster, "
-                (self.short.len()) " with too few runs for a verdict."
+                "changes to the slower: " (slower) ", to the faster: " (self.changes.len() - slower)
+                ", too few runs for a verdict: " (self.short.len()) "."
                 @if self.series > self.looked_at as u64 {
                     " Only the " (self.looked_at) " with the most runs were looked at; ask for a service to see the others."
                 }
@@ -130,7 +130,7 @@ impl Report {
                     @for (series, change) in self.changes.iter().take(MOST_CHANGES) {
                         tr {
                             td data-label="Series" { span { (name(series)) } }
-                            td data-label="Since" { (change.changed_at.strftime("%Y-%m-%d %H:%M")) }
+                            td.whole data-label="Since" { (change.changed_at.strftime("%Y-%m-%d %H:%M")) }
                             td.whole data-label="Change" {
                                 @if change.change_percent > 0.0 {
                                     span.slower { "▲ " (percent(change.change_percent)) " slower" }
@@ -174,10 +174,10 @@ impl Report {
                             td data-label="Service" { span { (target.service) } }
                             td data-label="Command" { span { (target.command) } }
                             td data-label="Measure" { @if duration { "p95 of durations" } @else { "success rate" } }
-                            td data-label="Bound" {
+                            td.whole data-label="Bound" {
                                 @if duration { "at most " (target.bound) " s" } @else { "at least " (share(target.bound)) }
                             }
-                            td data-label="Value" {
+                            td.whole data-label="Value" {
                                 @match measured.value {
                                     Some(value) if duration => { (value.round_dp(3).normalize()) " s" }
                                     Some(value) => { (share(value)) }
