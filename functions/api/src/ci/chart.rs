@@ -127,15 +127,18 @@ impl Chart<'_> {
         std::iter::once((first, bounds[0], change.before_median_seconds)).chain(after).collect()
     }
 
-    /// A day's runs that failed, and over them those that succeeded.
+    /// A day's runs: those that failed above those that succeeded.
     fn day(&self, day: &Trend) -> Markup {
         let (Some(start), Some(rate)) = (day_start(&day.day), day.success_rate) else { return html! {} };
         let x = self.frame.x(start);
         let width = (self.frame.x(start + SECONDS_PER_DAY) - x).max(1.0);
-        let height = rate * (DAYS_BOTTOM - DAYS_TOP);
+        let border = DAYS_BOTTOM - rate * (DAYS_BOTTOM - DAYS_TOP);
         html! {
-            rect.failed x=(px(x)) y=(px(DAYS_TOP)) width=(px(width)) height=(px(DAYS_BOTTOM - DAYS_TOP)) {}
-            rect.succeeded x=(px(x)) y=(px(DAYS_BOTTOM - height)) width=(px(width)) height=(px(height)) {}
+            @for (name, top, bottom) in [("failed", DAYS_TOP, border), ("succeeded", border, DAYS_BOTTOM)] {
+                @if top < bottom {
+                    rect class=(name) x=(px(x)) y=(px(top)) width=(px(width)) height=(px(bottom - top)) {}
+                }
+            }
         }
     }
 
