@@ -35,4 +35,5 @@ mod states;
 mod subjects;
 mod telemetry;
 mod telemetry_order;
+mod telemetry_reingest;
 mod telemetry_rejections;

@@ -7,12 +7,12 @@ use shared::{
     domain::ci::{CiRun, ObjectVersion, Sequencer},
     telemetry::{Stored, store_run},
 };
-use tests::{Service, Stack, ci::RunRow, lambda::invoke, stack::variable};
+use tests::{Service, Stack, ci::RunRow};
 
 /// Has the function handle one record.
 async fn tell(service: &Service<'_>, key: &str, version: Option<&str>, sequencer: &str) {
     let records = json!({"Records": [service.record(key, version, sequencer)]});
-    let answer = invoke(&variable("TELEMETRY_FUNCTION"), &records).await;
+    let answer = Service::tell(&records).await;
     assert_eq!(answer, json!({"batchItemFailures": []}));
 }
 

@@ -1,14 +1,16 @@
-//! 10,000 documents, put at once.
+//! 10,000 documents: put at once, and read again.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::{
     io::Write as _,
+    process::Stdio,
     time::{Duration, Instant},
 };
 
 use futures_util::{StreamExt as _, stream};
-use tests::{Stack, poll::until};
+use rustix::process::{Pid, Signal, kill_process};
+use tests::{Stack, poll::until, program::program};
 
 const DOCUMENTS: usize = 10_000;
 /// What the emulator needs for them on two cores is about a minute.

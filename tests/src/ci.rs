@@ -2,11 +2,14 @@
 
 use aws_sdk_s3::primitives::ByteStream;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::{
     Stack,
+    lambda::invoke,
     poll::{PATIENCE, until},
+    stack::variable,
 };
 
 /// A service of a test's own.
@@ -107,6 +110,14 @@ impl<'a> Service<'a> {
             self.rejections(key).await.pop().map(|(reason, _)| reason).ok_or(())
         })
         .await
+    }
+
+    /// Has the function handle an event by hand; gives what it returns. One at a time, since more would take the turns
+    /// of the queue.
+    pub async fn tell(event: &Value) -> Value {
+        static TURN: Semaphore = Semaphore::const_new(1);
+        let _turn = TURN.acquire().await.unwrap();
+        invoke(&variable("TELEMETRY_FUNCTION"), event).await
     }
 
     /// What S3 says of a new version.

@@ -22,6 +22,7 @@ pub mod objects;
 pub mod organization;
 pub mod poll;
 pub mod problem;
+pub mod program;
 pub mod queue;
 pub mod rollup;
 pub mod stack;

@@ -185,7 +185,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_s3_encodes_is_read_as_it_was(name in "[^\\0]{1,20}") {
+        fn what_s3_encodes_is_read_as_it_was(name in "[^\\x00]{1,20}") {
             let key = format!("metrics/{name}.json");
             // As S3 does it: spaces become plus signs, slashes stay.
             let sent = utf8_percent_encode(&key, NON_ALPHANUMERIC).to_string().replace("%20", "+").replace("%2F", "/");

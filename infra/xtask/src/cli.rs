@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
-use crate::{checks, demo, process, token, up};
+use crate::{checks, demo, process, reingest, token, up};
 
 /// Sets up, runs and tests the whole stack on one machine.
 ///
@@ -54,6 +54,15 @@ enum Command {
     },
     /// Print a bearer token for the stack of `up`, valid for an hour
     Token(Token),
+    /// Read CI's documents into the database again, on the stack of `up`
+    ///
+    /// Runs the program `reingest` with the stack's variables; `cargo xtask reingest -- --help` describes it. Against AWS,
+    /// run the program itself.
+    Reingest {
+        /// Arguments for the program, such as `--prefix metrics/2025/`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+        arguments: Vec<String>,
+    },
 }
 
 /// Which checks to run; all of them unless told otherwise.
@@ -107,5 +116,6 @@ pub(crate) fn run() -> Result<ExitCode> {
         Command::Test(tests) => checks::run(&tests),
         Command::Up { watch } => up::run(watch),
         Command::Token(token) => token::run(&token),
+        Command::Reingest { arguments } => reingest::run(&arguments),
     }
 }

@@ -1,6 +1,9 @@
 //! `template.yaml`, deployed to the emulator by `infra/local/deploy.py`.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -129,12 +132,11 @@ pub(crate) fn save_function_logs(checkout: &Checkout, run: &Run, emulator: &Emul
     Ok(std::fs::write(run.log("functions"), text)?)
 }
 
-/// Puts made-up documents of CI runs into the metrics bucket; gives what `runs.py` says of them.
-pub(crate) fn put_runs(stack: &Stack) -> Result<Value> {
-    let spec = python(stack.checkout(), stack.run(), stack.emulator());
-    let spec = spec.arg(stack.checkout().infra("runs.py")).arg(METRICS_BUCKET);
-    let answer = spec.read(&stack.run().log("runs"))?;
-    serde_json::from_str(&answer).context("runs.py gave no answer")
+/// Puts the objects of a file into the metrics bucket.
+pub(crate) fn put_objects(stack: &Stack, file: &Path) -> Result<()> {
+    let (checkout, run) = (stack.checkout(), stack.run());
+    let spec = python(checkout, run, stack.emulator()).env("METRICS_BUCKET", METRICS_BUCKET);
+    spec.arg(checkout.infra("put.py")).arg(file).read(&run.log("put")).context("can't put the objects").map(drop)
 }
 
 /// The Python of `.venv`, as administrator of the emulator.

@@ -81,7 +81,8 @@ async fn upsert(client: &Client, run: &CiRun, object: &ObjectVersion) -> Result<
 }
 
 /// What is newer is said at [`ObjectVersion`]. Two versions that compare equal were both listed, not told of by events:
-/// they are of one second, and who lists reads the newest.
+/// they are of one second, and who lists reads the newest. A version that was listed first and told of by its event later
+/// gets the sequencer of the event, by which it stands against others of its second.
 ///
 /// A version that was rejected once, by stricter rules, is no longer.
 const UPSERT: &str = "\
@@ -101,7 +102,9 @@ const UPSERT: &str = "\
         environment = excluded.environment, collector_version = excluded.collector_version, extra = excluded.extra,
         object_key = excluded.object_key, object_version = excluded.object_version,
         object_etag = excluded.object_etag, object_time = excluded.object_time,
-        object_sequencer = excluded.object_sequencer, ingested_at = excluded.ingested_at
+        object_sequencer = excluded.object_sequencer,
+        ingested_at = case when run.object_version = excluded.object_version then run.ingested_at
+                           else excluded.ingested_at end
     where (run.object_time, run.object_key, run.object_sequencer)
             < (excluded.object_time, excluded.object_key, excluded.object_sequencer)
         or ((run.object_time, run.object_key, run.object_sequencer)
