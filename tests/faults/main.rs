@@ -22,6 +22,7 @@ mod rule;
 mod scene;
 mod store;
 mod sweeps;
+mod telemetry;
 mod turns;
 mod worker;
 mod writes;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         creates::CASES,
         turns::CASES,
         keys::CASES,
+        telemetry::CASES,
     ]
     .concat();
     case::run(&arguments, cases)

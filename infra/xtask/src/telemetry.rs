@@ -111,7 +111,9 @@ pub(crate) fn put(stack: &Stack) -> Result<()> {
         let file = stack.run().path("documents.json");
         crate::run::write_private(&file, &json!(objects).to_string())?;
         deploy::put_objects(stack, &file)?;
-        Ok(((), format!("{} runs of October and November 2025", documents.len())))
+        let Regression { service, command, first_run_id, percent, .. } = regression();
+        let slower = format!("{command} of {service} is {percent} % slower from {first_run_id} on");
+        Ok(((), format!("{} runs of October and November 2025; {slower}", documents.len())))
     })?;
     step("Wait until they are stored", |step| {
         let start = Instant::now();

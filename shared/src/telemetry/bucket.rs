@@ -1,8 +1,13 @@
 //! The metrics bucket: CI writes it, we read it.
 
+use std::time::Duration;
+
 use aws_config::SdkConfig;
 use aws_sdk_s3::{
-    Client, config::Builder, error::ProvideErrorMetadata as _, operation::get_object::GetObjectOutput,
+    Client,
+    config::{Builder, timeout::TimeoutConfig},
+    error::ProvideErrorMetadata as _,
+    operation::get_object::GetObjectOutput,
     primitives::ByteStream,
 };
 use jiff::Timestamp;
@@ -17,6 +22,11 @@ use crate::{
 /// The most bytes that a document may have. The sample has 400; this leaves room for what else a collector records, and
 /// bounds the memory of a batch.
 pub const LARGEST: u64 = 1 << 20;
+
+/// How long the store may take to begin an answer, and with all attempts: less than the function's timeout, so that a
+/// document that hangs costs those beside it nothing.
+const ATTEMPT: Duration = Duration::from_secs(4);
+const OPERATION: Duration = Duration::from_secs(12);
 
 /// The bucket of CI's documents.
 #[derive(Debug, Clone)]
@@ -45,7 +55,9 @@ impl MetricsBucket {
         let name = config::required("METRICS_BUCKET")?;
         // An emulator has no host name per bucket.
         let path_style = sdk.endpoint_url().is_some() || config::optional("AWS_ENDPOINT_URL_S3").is_some();
-        Ok(Self { client: Client::from_conf(Builder::from(sdk).force_path_style(path_style).build()), name })
+        let patience = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION).build();
+        let builder = Builder::from(sdk).force_path_style(path_style).timeout_config(patience);
+        Ok(Self { client: Client::from_conf(builder.build()), name })
     }
 
     /// The bucket's name.
