@@ -9,7 +9,12 @@
 //! and taking logarithms changes nothing. What a change amounts to is told by medians, for the same reason.
 //!
 //! The same series gives the same changes: the random numbers of the tests begin with the same seed.
-
+//!
+//! No crate that is kept does this: `pelt` is under the MPL and needs a penalty tuned to the noise, `changepoint` finds
+//! changes as they come, by Bayesian models, and says no p-value.
+//!
+//! # How well it does
+#![doc = include_str!("../POWER.md")]
 #![allow(clippy::float_arithmetic, reason = "durations and probabilities, no money")]
 
 mod energy;

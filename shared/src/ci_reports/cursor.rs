@@ -4,6 +4,8 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
+use crate::domain::ci::Series;
+
 /// Text that is no cursor of this list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not a cursor of this list; use nextCursor of an earlier answer, with the same filters")]
@@ -30,6 +32,11 @@ pub(super) fn decode<K: DeserializeOwned>(text: &str, list: &str) -> Result<Afte
         return Err(InvalidCursor);
     }
     serde_json::from_slice(key).map(After).map_err(|_| InvalidCursor)
+}
+
+/// Whether the database can hold these names. A cursor that somebody made up may have others.
+pub(super) fn is_sound(series: &Series) -> bool {
+    ![&series.service, &series.command, &series.environment].iter().any(|name| name.contains('\0'))
 }
 
 fn tag(key: &[u8], list: &str) -> [u8; TAG_LENGTH] {

@@ -49,7 +49,8 @@ pub type SeriesCursor = After<Series>;
 /// # Errors
 /// When it is none of this list.
 pub fn series_cursor(text: &str, filter: &Filter) -> Result<SeriesCursor, InvalidCursor> {
-    cursor::decode(text, &list(filter))
+    let cursor: SeriesCursor = cursor::decode(text, &list(filter))?;
+    if cursor::is_sound(&cursor.0) { Ok(cursor) } else { Err(InvalidCursor) }
 }
 
 /// The list's name in its cursors.

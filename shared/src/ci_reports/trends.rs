@@ -1,5 +1,6 @@
 //! Runs, success and durations by day.
 
+use jiff::civil;
 use tokio_postgres::Client;
 
 use super::{After, Filter, InvalidCursor, ReportError, count, cursor, filter::CONDITION, limit_time};
@@ -49,7 +50,10 @@ pub type TrendCursor = After<(Series, String)>;
 /// # Errors
 /// When it is none of this list.
 pub fn trend_cursor(text: &str, filter: &Filter) -> Result<TrendCursor, InvalidCursor> {
-    cursor::decode(text, &list(filter))
+    let cursor: TrendCursor = cursor::decode(text, &list(filter))?;
+    let After((series, day)) = &cursor;
+    let sound = cursor::is_sound(series) && day.parse::<civil::Date>().is_ok();
+    if sound { Ok(cursor) } else { Err(InvalidCursor) }
 }
 
 /// The list's name in its cursors.

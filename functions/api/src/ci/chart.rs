@@ -220,3 +220,30 @@ pub(super) fn percent(change: f64) -> String {
     let sign = if change < 0.0 { '−' } else { '+' };
     format!("{sign}{:.1} %", change.abs())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scale_ends_at_a_round_number_of_its_unit() {
+        for (seconds, end, half) in [
+            (9.1, "10 s", "5 s"),
+            (61.0, "80 s", "40 s"),
+            (121.0, "3 min", "1.5 min"),
+            (850.0, "15 min", "7.5 min"),
+            (7300.0, "3 h", "1.5 h"),
+        ] {
+            let scale = round_up(seconds);
+            assert!(scale >= seconds);
+            assert_eq!((short(scale, scale).as_str(), short(scale / 2.0, scale).as_str()), (end, half));
+        }
+        assert!(round_up(0.0) > 0.0, "a scale of nothing would divide by it");
+    }
+
+    #[test]
+    fn a_change_has_its_sign() {
+        assert_eq!(percent(30.04), "+30.0 %");
+        assert_eq!(percent(-12.0), "−12.0 %");
+    }
+}

@@ -280,3 +280,16 @@ fn share(share: Decimal) -> String {
 fn whole(share: f64) -> f64 {
     (100.0 * share).floor()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_never_rounded_up_to_a_bound() {
+        assert_eq!(share("0.9".parse().unwrap()), "90 %");
+        assert_eq!(share("0.8999999".parse().unwrap()), "89.99 %");
+        assert_eq!(share(Decimal::ONE), "100 %");
+        assert!(whole(0.9999) < 100.0);
+    }
+}
