@@ -112,8 +112,8 @@ fn programs(
             let spec = cargo().args(["test", "--workspace"]).args(arguments);
             // They are ignored by the above.
             let screenshots = |chromium: PathBuf| {
-                let spec = cargo().args(["test", "--package", "tests", "--test", "integration", "screenshot"]);
-                with(variables, spec.args(["--", "--ignored"])).env("CHROMIUM", chromium)
+                let spec = cargo().args(["test", "--workspace", "--test", "integration"]);
+                with(variables, spec.args(["--", "--ignored", "screenshot"])).env("CHROMIUM", chromium)
             };
             let all = arguments.is_empty() || arguments.iter().any(|argument| argument.contains("screenshot"));
             let mut programs = vec![("cargo test", Some(with(variables, spec)))];
