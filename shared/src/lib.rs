@@ -3,10 +3,11 @@
 //! [`domain`] is pure. Around it, each module is one part of the world: [`jobs`] the table in DynamoDB, [`queue`] the
 //! queue in SQS, [`rollups`] and [`usage`] the usage in PostgreSQL, [`objects`] the store of files. [`export`] joins them
 //! for the one thing that matters here: rollups in, a file out. [`telemetry`] is apart from all that: CI's documents in,
-//! runs out.
+//! runs out; [`ci_reports`] reads what they tell.
 
 pub mod auth;
 pub mod aws;
+pub mod ci_reports;
 pub mod config;
 pub mod copy;
 pub mod csv;

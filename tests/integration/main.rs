@@ -11,6 +11,15 @@
 
 mod auth;
 mod bad_requests;
+mod ci_access;
+mod ci_evidence;
+mod ci_queries;
+mod ci_regressions;
+mod ci_rejections;
+mod ci_report;
+mod ci_runs;
+mod ci_screenshots;
+mod ci_trends;
 mod delivery;
 mod deployment;
 mod download;

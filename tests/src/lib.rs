@@ -15,6 +15,7 @@ pub mod answer;
 pub mod api;
 pub mod aws;
 pub mod ci;
+pub mod ci_runs;
 pub mod csv_file;
 pub mod database;
 pub mod job;
@@ -33,6 +34,7 @@ pub mod usage;
 
 pub use answer::Answer;
 pub use ci::Service;
+pub use ci_runs::CiRun;
 pub use csv_file::{CsvFile, Sums};
 pub use database::Table;
 pub use job::ExportJob;

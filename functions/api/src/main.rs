@@ -1,5 +1,6 @@
 //! The HTTP function: validates requests for exports, queues them, and answers for what became of them.
 
+mod ci;
 mod context;
 mod exports;
 mod openapi;

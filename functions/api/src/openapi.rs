@@ -25,6 +25,9 @@ use utoipa::{
     tags(
         (name = "exports", description = "Create exports, follow them, download their files."),
         (name = "usage", description = "What the exports are made from, to compare them with."),
+        (name = "ci", description = "CI telemetry: runs, trends, changes of durations, and evidence. Medians and \
+                                     percentiles are by nearest rank, so always the duration of one of the runs. Only \
+                                     tokens with `analytics:ci:read` or `platform-admin` read it."),
         (name = "status", description = "Whether the service is well."),
     ),
     modifiers(&BearerToken),

@@ -16,6 +16,7 @@ use lambda_http::lambda_runtime::Context as Invocation;
 use serde::Serialize;
 use shared::{
     auth::{AuthError, Forbidden},
+    ci_reports::ReportError,
     database::DatabaseError,
     domain::request::FieldError,
     jobs::JobsError,
@@ -159,9 +160,17 @@ impl From<AuthError> for Problem {
 
 impl From<Forbidden> for Problem {
     fn from(Forbidden(permission): Forbidden) -> Self {
-        let detail = format!(
-            "This needs the permission {permission} in this organization. Ask an administrator of the organization for it."
-        );
+        let detail = if permission.is_of_platform() {
+            format!(
+                "This needs the permission {permission}, which the role admin does not include. \
+                 Ask an administrator of the platform for it."
+            )
+        } else {
+            format!(
+                "This needs the permission {permission} in this organization. \
+                 Ask an administrator of the organization for it."
+            )
+        };
         Self::new(Kind::Forbidden, detail)
     }
 }
@@ -180,7 +189,7 @@ impl From<JobsError> for Problem {
 impl From<DatabaseError> for Problem {
     fn from(error: DatabaseError) -> Self {
         if error.is_timeout() {
-            let detail = "The usage of this range could not be summed in time. Ask again, or for a shorter range, or create an export.";
+            let detail = "This could not be computed in time. Ask again, or for less, such as a shorter range.";
             return Self::new(Kind::TookTooLong, detail).because(error);
         }
         match error.can_pass() {
@@ -204,6 +213,17 @@ impl From<UsageError> for Problem {
 impl From<ObjectError> for Problem {
     fn from(error: ObjectError) -> Self {
         Self::unavailable(error)
+    }
+}
+
+impl From<ReportError> for Problem {
+    fn from(error: ReportError) -> Self {
+        match error {
+            ReportError::Database(error) => error.into(),
+            ReportError::Row(_) => {
+                Self::new(Kind::Internal, "Contact platform engineering and give them the requestId.").because(error)
+            }
+        }
     }
 }
 

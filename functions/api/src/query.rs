@@ -56,12 +56,17 @@ pub(crate) fn instant(name: &str, value: Option<String>) -> Result<Timestamp, Fi
 
 /// The most entries of a page, by the parameter `limit`: [`DEFAULT_LIMIT`] if it is left out.
 pub(crate) fn limit(parameter: Option<String>) -> Result<usize, FieldError> {
+    limit_up_to(LARGEST_LIMIT, DEFAULT_LIMIT, parameter)
+}
+
+/// The most entries of a page, by the parameter `limit`, for a list whose entries are smaller than most.
+pub(crate) fn limit_up_to(largest: usize, default: usize, parameter: Option<String>) -> Result<usize, FieldError> {
     match parameter.map(|limit| limit.parse()) {
-        None => Ok(DEFAULT_LIMIT),
-        Some(Ok(limit @ 1..=LARGEST_LIMIT)) => Ok(limit),
+        None => Ok(default),
+        Some(Ok(limit)) if (1..=largest).contains(&limit) => Ok(limit),
         Some(_) => Err(FieldError {
             pointer: "/query/limit".to_owned(),
-            detail: format!("must be a whole number from 1 to {LARGEST_LIMIT}"),
+            detail: format!("must be a whole number from 1 to {largest}"),
         }),
     }
 }

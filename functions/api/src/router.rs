@@ -7,6 +7,7 @@ use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
+    ci,
     context::Context,
     exports,
     openapi::{self, Document},
@@ -44,6 +45,12 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Context>> {
         .routes(routes!(exports::audit::audit))
         .routes(routes!(exports::reconciliation::reconcile))
         .routes(routes!(usage::show))
+        .routes(routes!(ci::runs::runs))
+        .routes(routes!(ci::rejections::rejections))
+        .routes(routes!(ci::trends::trends))
+        .routes(routes!(ci::regressions::regressions))
+        .routes(routes!(ci::evidence::evidence))
+        .routes(routes!(ci::report::report))
         .routes(routes!(status::healthz))
         .routes(routes!(status::readyz))
         .routes(routes!(openapi::serve));

@@ -73,6 +73,28 @@ impl FromRequestParts<Arc<Context>> for OrgScope {
     }
 }
 
+/// A verified caller at a route of CI telemetry, which belongs to the platform: one who may read it, so no handler can
+/// forget to ask.
+#[derive(Debug)]
+pub(crate) struct CiReader(Caller);
+
+impl CiReader {
+    /// Whether the caller may see the people behind the runs.
+    pub(crate) fn sees_persons(&self) -> bool {
+        self.0.authorize_on_platform(Permission::ReadCiPersons).is_ok()
+    }
+}
+
+impl FromRequestParts<Arc<Context>> for CiReader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Problem> {
+        let caller = context.verifier.verify(bearer_token(parts)?).await?;
+        caller.authorize_on_platform(Permission::ReadCi)?;
+        Ok(Self(caller))
+    }
+}
+
 /// Where the request came from, as Lambda and API Gateway say.
 fn origin(parts: &Parts) -> Origin {
     let request_id = parts.extensions.get::<Invocation>().map(|invocation| invocation.request_id.clone());

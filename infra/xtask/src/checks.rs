@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every check and test, one after the other, with a table at the end.
 
 use std::{
+    path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -59,7 +60,11 @@ pub(crate) fn run(tests: &Tests) -> Result<ExitCode> {
             };
             process::check()?;
             if verdict == Verdict::Skipped {
-                progress::line("not installed, skipped; `cargo install cargo-deny` installs it");
+                let (tool, install) = match suite {
+                    Suite::Tests => ("Chromium", "apt-get install chromium"),
+                    _ => ("cargo-deny", "cargo install cargo-deny"),
+                };
+                progress::line(&format!("{tool} is not installed: skipped; `{install}` installs it"));
             }
             results.push((name, verdict, start.elapsed()));
         }
@@ -105,11 +110,32 @@ fn programs(
         }
         Suite::Tests => {
             let spec = cargo().args(["test", "--workspace"]).args(arguments);
-            vec![("cargo test", Some(with(variables, spec)))]
+            // They are ignored by the above.
+            let screenshots = |chromium: PathBuf| {
+                let spec = cargo().args(["test", "--workspace", "--test", "integration"]);
+                with(variables, spec.args(["--", "--ignored", "screenshot"])).env("CHROMIUM", chromium)
+            };
+            let all = arguments.is_empty() || arguments.iter().any(|argument| argument.contains("screenshot"));
+            let mut programs = vec![("cargo test", Some(with(variables, spec)))];
+            if all {
+                programs.push(("screenshots", chromium().map(screenshots)));
+            }
+            programs
         }
         // It has a stack of its own.
         Suite::Faults => Vec::new(),
     }
+}
+
+/// Chromium, or the browser it became, if there is one: `CHROMIUM` names it, or it is on the path.
+fn chromium() -> Option<PathBuf> {
+    let named = std::env::var_os("CHROMIUM").filter(|path| !path.is_empty()).map(PathBuf::from);
+    named.or_else(|| {
+        let path = std::env::var_os("PATH")?;
+        let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+        let names = ["chromium", "chromium-browser", "google-chrome"];
+        names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name))).find(|path| path.is_file())
+    })
 }
 
 /// The fault suite, on a stack that nobody else uses.

@@ -22,7 +22,7 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask demo                         see one export from request to reconciled CSV
+  cargo xtask demo                         see one export from request to reconciled CSV, and a CI report
   cargo xtask test                         run every check and test
   cargo xtask test --suite tests -- auth   run the tests whose names contain `auth`
   cargo xtask up --watch                   run the stack; edits are live on the next request
@@ -32,14 +32,17 @@ Examples:
 
   . .local/stack.env                       with `up` running: what curl and psql need
   curl -H \"Authorization: Bearer $(cargo xtask token --org 123e4567-e89b-12d3-a456-426614174000)\" \\
-    $API_URL/analytics/v1/orgs/123e4567-e89b-12d3-a456-426614174000/exports";
+    $API_URL/analytics/v1/orgs/123e4567-e89b-12d3-a456-426614174000/exports
+  curl -H \"Authorization: Bearer $(cargo xtask token --scope analytics:ci:read)\" \\
+    $API_URL/analytics/v1/ci/report > ci-report.html";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Play the finance user: request an export, download it, reconcile it
+    /// Play the finance user: request an export, download it, reconcile it; then CI: find what became slower
     ///
-    /// Starts a stack of its own with sample rollups of January 2024, and stops it afterwards. The exit status
-    /// is 0 only if every step held. The CSV stays in `.local/demo`.
+    /// Starts a stack of its own with sample rollups of January 2024 and a few hundred made-up CI runs, and stops
+    /// it afterwards. The exit status is 0 only if every step held: the sums are equal, and the one regression
+    /// that is found is the one that was planted. The CSV and the CI report stay in `.local/demo`.
     Demo,
     /// Run every check and test
     Test(Tests),
@@ -128,7 +131,7 @@ pub(crate) enum Suite {
     Template,
     /// cargo deny, where it is installed
     Deny,
-    /// cargo test, unit and integration, on a running stack
+    /// cargo test, unit and integration, on a running stack; with Chromium also the screenshots of the report
     Tests,
     /// what the stack does when its parts fail, on a stack of its own
     Faults,
@@ -163,8 +166,8 @@ pub(crate) enum Part {
 /// Whose token, and what it permits.
 #[derive(Debug, Args)]
 pub(crate) struct Token {
-    /// Organization that the token is for; may be repeated
-    #[arg(long = "org", value_name = "UUID", required = true)]
+    /// Organization that the token is for; may be repeated. CI telemetry belongs to none
+    #[arg(long = "org", value_name = "UUID", required_unless_present = "scope")]
     pub(crate) organizations: Vec<Uuid>,
     /// Subject; a fixed UUID unless given
     #[arg(long, value_name = "SUBJECT", default_value = "6f1d0e1c-6a52-4f6e-9f0b-3f4f6f2a7c10")]

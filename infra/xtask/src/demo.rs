@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: the finance user's way, from the request to the reconciled CSV.
+//! `cargo xtask demo`: the finance user's way, from the request to the reconciled CSV; then CI's, in `demo_ci`.
 
 use std::{
     path::PathBuf,
@@ -14,12 +14,12 @@ use ureq::Agent;
 use crate::{
     checkout::Checkout,
     command::Output,
+    demo_ci,
     issuer::Claims,
     process::pause,
     progress::{self, step},
     reconcile::Sums,
     stack::{Kind, Stack},
-    telemetry,
     venv::hex,
 };
 
@@ -35,14 +35,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Runs it on a stack of its own.
 pub(crate) fn run() -> Result<ExitCode> {
     let stack = Stack::start(Checkout::find()?, "demo", Kind::Plain)?;
-    let played = Demo::new(&stack).and_then(|demo| demo.play()).and_then(|path| {
-        progress::heading("CI reports its runs");
-        telemetry::put(&stack)?;
-        Ok(path)
-    });
+    let played = Demo::new(&stack).and_then(|demo| Ok((demo.play()?, demo_ci::play(&stack, &demo.agent)?)));
     match played {
-        Ok(path) => {
-            progress::answer(&format!("\nThe CSV is {}", path.display()));
+        Ok((csv, report)) => {
+            progress::answer(&format!("\nThe CSV is {}", csv.display()));
+            progress::answer(&format!("The CI report, for any browser, is {}", report.display()));
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
@@ -209,7 +206,8 @@ impl<'a> Demo<'a> {
     }
 }
 
-fn read_json(mut response: ureq::http::Response<ureq::Body>, status: u16) -> Result<Value> {
+/// The body of an answer that has this status.
+pub(crate) fn read_json(mut response: ureq::http::Response<ureq::Body>, status: u16) -> Result<Value> {
     let found = response.status();
     let text = response.body_mut().read_to_string()?;
     ensure!(found == status, "the API answers {found}, not {status}: {text}");

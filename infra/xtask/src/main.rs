@@ -10,6 +10,7 @@ mod checks;
 mod cli;
 mod command;
 mod demo;
+mod demo_ci;
 mod deploy;
 mod emulator;
 mod faults;

@@ -17,6 +17,10 @@ pub enum Permission {
     ReadAudit,
     /// Read usage itself, beside the exports of it.
     ReadUsage,
+    /// Read CI telemetry and what is made of it. It belongs to the platform, not to an organization.
+    ReadCi,
+    /// See in CI telemetry who caused a run, and what else may name a person. Of the platform as well.
+    ReadCiPersons,
 }
 
 impl Permission {
@@ -28,7 +32,14 @@ impl Permission {
             Self::DownloadExports => "analytics:exports:download",
             Self::ReadAudit => "analytics:audit:read",
             Self::ReadUsage => "analytics:usage:read",
+            Self::ReadCi => "analytics:ci:read",
+            Self::ReadCiPersons => "analytics:ci:pii",
         }
+    }
+
+    /// Whether it concerns the platform as a whole, and no organization.
+    pub const fn is_of_platform(self) -> bool {
+        matches!(self, Self::ReadCi | Self::ReadCiPersons)
     }
 }
 
@@ -63,7 +74,7 @@ pub enum Access {
 
 /// The caller may not do this here. It says the same whether or not what was asked for exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the token does not grant {0} in this organization")]
+#[error("the token does not grant {0} here")]
 pub struct Forbidden(pub Permission);
 
 impl Caller {
@@ -86,6 +97,16 @@ impl Caller {
         }
     }
 
+    /// Checks that the caller has `permission` on the platform as a whole. An organization's `admin` has not: what belongs
+    /// to no organization is not theirs.
+    ///
+    /// # Errors
+    /// When the permission is not granted.
+    pub fn authorize_on_platform(&self, permission: Permission) -> Result<(), Forbidden> {
+        let granted = self.has(PLATFORM_ADMIN) || self.has(permission.name());
+        if granted { Ok(()) } else { Err(Forbidden(permission)) }
+    }
+
     fn has(&self, grant: &str) -> bool {
         self.grants.contains(grant)
     }
@@ -98,13 +119,16 @@ mod tests {
     const OWN: &str = "123e4567-e89b-12d3-a456-426614174000";
     const OTHER: &str = "123e4567-e89b-12d3-a456-426614174001";
 
-    fn access(grants: &[&str], org: &str) -> Option<Access> {
-        let caller = Caller {
+    fn caller(grants: &[&str]) -> Caller {
+        Caller {
             subject: Subject { issuer: "https://issuer.example".to_owned(), name: "ada".to_owned() },
             organizations: [OWN.parse().unwrap()].into(),
             grants: grants.iter().map(|grant| (*grant).to_owned()).collect(),
-        };
-        caller.authorize(Permission::ReadExports, org.parse().unwrap()).ok()
+        }
+    }
+
+    fn access(grants: &[&str], org: &str) -> Option<Access> {
+        caller(grants).authorize(Permission::ReadExports, org.parse().unwrap()).ok()
     }
 
     #[test]
@@ -120,5 +144,14 @@ mod tests {
     fn a_platform_admin_may_do_everything_everywhere() {
         assert_eq!(access(&["platform-admin"], OWN), Some(Access::Own));
         assert_eq!(access(&["platform-admin"], OTHER), Some(Access::CrossOrganization));
+    }
+
+    #[test]
+    fn what_is_of_the_platform_takes_a_grant_of_its_own() {
+        let reads = |grants: &[&str]| caller(grants).authorize_on_platform(Permission::ReadCi).is_ok();
+        assert!(reads(&["analytics:ci:read"]));
+        assert!(reads(&["platform-admin"]));
+        assert!(!reads(&["admin", "analytics:ci:pii", "analytics:exports:read"]));
+        assert!(!reads(&[]));
     }
 }

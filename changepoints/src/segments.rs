@@ -1,0 +1,101 @@
+//! From splits to changes: split as long as there is a hint, then take back what does not hold.
+
+use crate::{Change, PERMUTATIONS, Settings, energy::Segment, median};
+
+/// The probability of chance up to which a segment is split to look closer.
+const HINT: f64 = 0.05;
+/// The permutations by which a hint is judged.
+const HINT_PERMUTATIONS: u32 = 199;
+
+/// The changes of a series, in the order of time. A series shorter than two sides has none.
+///
+/// Takes time in proportion to n log n, times the permutations, times the changes: about 60 ms for a thousand values with
+/// one change, and 10 ms with none.
+pub fn changes(values: &[f64], settings: &Settings) -> Vec<Change> {
+    let side = settings.side.max(2);
+    let mut bounds = Vec::new();
+    split(values, 0, side, &mut bounds);
+    Boundaries { values, settings, side, bounds }.prune()
+}
+
+/// Adds the places at which there is a hint of a change, in order.
+fn split(values: &[f64], offset: usize, side: usize, bounds: &mut Vec<usize>) {
+    let Some(segment) = Segment::new(values, side) else { return };
+    let best = segment.best_split();
+    if segment.p_value(best.energy, HINT, HINT_PERMUTATIONS).is_none() {
+        return;
+    }
+    let (left, right) = values.split_at(best.index);
+    split(left, offset, side, bounds);
+    bounds.push(offset + best.index);
+    split(right, offset + best.index, side, bounds);
+}
+
+struct Boundaries<'a> {
+    values: &'a [f64],
+    settings: &'a Settings,
+    side: usize,
+    bounds: Vec<usize>,
+}
+
+impl Boundaries<'_> {
+    /// Removes boundaries until each that is left makes a difference that matters and is no chance.
+    fn prune(mut self) -> Vec<Change> {
+        loop {
+            self.settle();
+            let effects: Vec<f64> = (0..self.bounds.len()).map(|at| self.effect(at)).collect();
+            let least = effects.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1));
+            if let Some((at, _)) = least.filter(|(_, effect)| **effect < 1.0) {
+                self.bounds.remove(at);
+                continue;
+            }
+            let judged: Vec<Option<Change>> = (0..self.bounds.len()).map(|at| self.judge(at)).collect();
+            // Of those that may be chance, the one that would matter least.
+            let doubtful = (0..judged.len()).filter(|at| judged[*at].is_none());
+            match doubtful.min_by(|a, b| effects[*a].total_cmp(&effects[*b])) {
+                Some(at) => drop(self.bounds.remove(at)),
+                None => return judged.into_iter().flatten().collect(),
+            }
+        }
+    }
+
+    /// Moves each boundary to where it divides its two neighbouring segments best: it was found in a longer one, which
+    /// may have held another change.
+    fn settle(&mut self) {
+        for at in 0..self.bounds.len() {
+            let (start, end) = self.around(at);
+            if let Some(segment) = Segment::new(&self.values[start..end], self.side) {
+                self.bounds[at] = start + segment.best_split().index;
+            }
+        }
+    }
+
+    /// The change of the median at a boundary, in units of the smallest that matters.
+    fn effect(&self, at: usize) -> f64 {
+        let (before, after) = self.medians(at);
+        let change = (after - before).abs();
+        (change / (self.settings.relative * before)).min(change / self.settings.absolute)
+    }
+
+    /// The change at a boundary, unless it may be chance.
+    fn judge(&self, at: usize) -> Option<Change> {
+        let (start, end) = self.around(at);
+        let segment = Segment::new(&self.values[start..end], self.side)?;
+        let energy = segment.best_split().energy;
+        let p_value = segment.p_value(energy, self.settings.significance, PERMUTATIONS)?;
+        let (before, after) = self.medians(at);
+        Some(Change { index: self.bounds[at], before, after, p_value })
+    }
+
+    fn medians(&self, at: usize) -> (f64, f64) {
+        let (start, end) = self.around(at);
+        let (before, after) = self.values[start..end].split_at(self.bounds[at] - start);
+        (median(before), median(after))
+    }
+
+    /// The two segments that a boundary divides, from the first value to the one after the last.
+    fn around(&self, at: usize) -> (usize, usize) {
+        let start = at.checked_sub(1).map_or(0, |before| self.bounds[before]);
+        (start, self.bounds.get(at + 1).copied().unwrap_or(self.values.len()))
+    }
+}

@@ -1,0 +1,91 @@
+//! What the table of `--example power` promises, on fewer series.
+
+#![allow(
+    clippy::float_arithmetic,
+    clippy::cast_precision_loss,
+    clippy::unwrap_used,
+    unreachable_pub,
+    dead_code,
+    reason = "a study of durations, shared with the example"
+)]
+
+#[path = "../examples/power/study.rs"]
+mod study;
+
+use changepoints::{Settings, changes, median};
+use study::{Noise, study};
+
+#[test]
+fn a_step_that_matters_is_found_where_it_is() {
+    for noise in [Noise::Quiet, Noise::Usual, Noise::HeavyTailed, Noise::Outliers, Noise::Drift] {
+        let found = study(noise, 200, 100, 0.2, 60).found;
+        assert!(found >= 55, "{noise:?}: 20 % found in {found} of 60");
+        let found = study(noise, 60, 45, 0.5, 60).found;
+        assert!(found >= 57, "{noise:?}: 50 %, soon after, found in {found} of 60");
+    }
+    let found = study(Noise::Quiet, 200, 100, 0.1, 60).found;
+    assert!(found >= 57, "10 % found in {found} of 60");
+}
+
+#[test]
+fn noise_alone_is_no_change() {
+    for noise in [Noise::Quiet, Noise::Usual, Noise::Loud, Noise::HeavyTailed, Noise::Outliers, Noise::Drift] {
+        let alarms = study(noise, 200, 100, 0.0, 150).false_alarms;
+        assert!(alarms <= 3, "{noise:?}: {alarms} false alarms in 150 series");
+    }
+}
+
+#[test]
+fn the_ends_of_a_short_bump_are_both_found() {
+    let mut found = 0;
+    for seed in 0..20 {
+        let mut series = Noise::Quiet.series(120, 120, 0.0, seed);
+        series[60..80].iter_mut().for_each(|duration| *duration *= 1.3);
+        let changes = changes(&series, &Settings::default());
+        if let [up, down] = changes.as_slice() {
+            assert!(up.index.abs_diff(60) <= 2 && down.index.abs_diff(80) <= 2, "{changes:?}");
+            assert!(up.after > up.before && down.after < down.before);
+            found += 1;
+        }
+    }
+    assert!(found >= 19, "{found} of 20");
+}
+
+#[test]
+fn what_is_too_small_or_too_short_is_no_change() {
+    let settings = Settings::default();
+    let step = |base: f64, factor: f64, after: usize| -> Vec<f64> {
+        let noise = |index: usize| 1.0 + 0.001 * (index % 3) as f64;
+        (0..30 + after).map(|index| base * noise(index) * if index < 30 { 1.0 } else { factor }).collect()
+    };
+    assert_eq!(changes(&step(100.0, 1.10, 30), &settings).len(), 1);
+    // Less than 5 %, though 4 s; less than 2 s, though half as long again; too few runs after it.
+    assert_eq!(changes(&step(100.0, 1.04, 30), &settings), []);
+    assert_eq!(changes(&step(3.0, 1.5, 30), &settings), []);
+    assert_eq!(changes(&step(100.0, 1.5, 6), &settings), []);
+    assert_eq!(changes(&step(100.0, 1.5, 12), &settings).len(), 1);
+    assert_eq!(changes(&[], &settings), []);
+    assert_eq!(changes(&[0.0; 100], &settings), []);
+    let from_nothing: Vec<f64> = [[0.0; 20], [60.0; 20]].concat();
+    assert_eq!(changes(&from_nothing, &settings)[0].index, 20);
+}
+
+#[test]
+fn the_same_series_gives_the_same_changes_in_any_unit_of_time() {
+    let series = Noise::HeavyTailed.series(300, 150, 0.3, 7);
+    let settings = Settings::default();
+    let found = changes(&series, &settings);
+    assert_eq!(found, changes(&series, &settings));
+    let [change] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((change.before, change.after), (median(&series[..change.index]), median(&series[change.index..])));
+    let milliseconds: Vec<f64> = series.iter().map(|seconds| seconds * 1000.0).collect();
+    let in_milliseconds = changes(&milliseconds, &Settings { absolute: 2000.0, ..settings });
+    assert_eq!((in_milliseconds[0].index, in_milliseconds[0].p_value), (change.index, change.p_value));
+}
+
+#[test]
+fn the_median_is_one_of_the_values() {
+    assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+    assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), 2.0);
+    assert_eq!(median(&[]), 0.0);
+}

@@ -1,0 +1,295 @@
+//! The report as a page: one file without scripts, which may be saved, mailed and printed.
+//!
+//! Every value goes through `html!`, which escapes it: nothing that a document says becomes markup.
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use jiff::Timestamp;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use rust_decimal::Decimal;
+use sha2::{Digest as _, Sha256};
+use shared::{
+    ci_reports::{Evidence, Filter, SeriesRuns, Trend},
+    domain::ci::{Measure, Month, Regression, Series, Verdict},
+};
+
+use super::chart::{Chart, Frame, day_of, exact, percent};
+
+const STYLE: &str = include_str!("report.css");
+
+/// The most changes in the table.
+const MOST_CHANGES: usize = 100;
+/// The most series in the list of those that are too short.
+const MOST_SHORT: usize = 100;
+
+/// What the page tells.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) made_at: Timestamp,
+    pub(super) filter: Filter,
+    /// How many series there are.
+    pub(super) series: u64,
+    /// How many of them were looked at.
+    pub(super) looked_at: usize,
+    /// Of those that were looked at, the worst ones, with what the charts need.
+    pub(super) shown: Vec<Shown>,
+    /// All changes, the worst first.
+    pub(super) changes: Vec<(Series, Regression)>,
+    /// The series with too few successful runs, and how many those are.
+    pub(super) short: Vec<(Series, usize)>,
+    pub(super) month: Month,
+    pub(super) evidence: Vec<Evidence>,
+}
+
+/// A series with a chart.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) series: SeriesRuns,
+    pub(super) changes: Vec<Regression>,
+    pub(super) days: Vec<Trend>,
+}
+
+/// What the page may load and do: its own style, and nothing else. In the header, no other page may frame it either.
+pub(super) fn policy() -> String {
+    format!("{}; frame-ancestors 'none'", policy_of_file())
+}
+
+/// The part of the policy that also holds for a saved file.
+fn policy_of_file() -> String {
+    let digest = BASE64_STANDARD.encode(Sha256::digest(STYLE));
+    format!("default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'")
+}
+
+impl Report {
+    pub(super) fn page(&self) -> Markup {
+        html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta http-equiv="Content-Security-Policy" content=(policy_of_file());
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    meta name="robots" content="noindex";
+                    title { "CI report" }
+                    style { (PreEscaped(STYLE)) }
+                }
+                body {
+                    header { (self.head()) }
+                    main {
+                        section { h2 { "Changes" } (self.changes()) }
+                        section { h2 { "Evidence for " (self.month) } (self.evidence()) }
+                        section { h2 { "Series" } (self.charts()) }
+                        @if !self.short.is_empty() {
+                            section { h2 { "Too few runs for a verdict" } (self.short()) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn head(&self) -> Markup {
+        let Filter { service, command, environment, from, to } = &self.filter;
+        let slower = self.changes.iter().filter(|(_, change)| change.change_percent > 0.0).count();
+        html! {
+            h1 { "CI report" }
+            p.soft {
+                "Runs"
+                @if let Some(from) = from { " from " (day_of(*from)) }
+                @if let Some(to) = to { " to before " (to.strftime("%Y-%m-%d %H:%M")) }
+                @for (name, value) in [("service", service), ("command", command), ("environment", environment)] {
+                    @if let Some(value) = value { ", " (name) " " (value) }
+                }
+                ". Made " (self.made_at.strftime("%Y-%m-%d %H:%M")) ". All times are UTC."
+            }
+            p {
+                (self.series) " series of a service, a command and an environment: "
+                "changes to the slower: " (slower) ", to the faster: " (self.changes.len() - slower)
+                ", too few runs for a verdict: " (self.short.len()) "."
+                @if self.series > self.looked_at as u64 {
+                    " Only the " (self.looked_at) " with the most runs were looked at; ask for a service to see the others."
+                }
+            }
+        }
+    }
+
+    fn changes(&self) -> Markup {
+        if self.changes.is_empty() {
+            return html! { p { "No change of a duration was found." } };
+        }
+        html! {
+            table.cards {
+                thead {
+                    tr {
+                        @for name in ["Series", "Since", "Change", "Median before", "Median after", "p", "First run", "Commit", "Possible causes"] {
+                            th scope="col" { (name) }
+                        }
+                    }
+                }
+                tbody {
+                    @for (series, change) in self.changes.iter().take(MOST_CHANGES) {
+                        tr {
+                            td data-label="Series" { span { (name(series)) } }
+                            td.whole data-label="Since" { (change.changed_at.strftime("%Y-%m-%d %H:%M")) }
+                            td.whole data-label="Change" {
+                                @if change.change_percent > 0.0 {
+                                    span.slower { "▲ " (percent(change.change_percent)) " slower" }
+                                } @else {
+                                    span.faster { "▼ " (percent(change.change_percent)) " faster" }
+                                }
+                            }
+                            td.whole data-label="Median before" { (exact(change.before_median_seconds)) }
+                            td.whole data-label="Median after" { (exact(change.after_median_seconds)) }
+                            td.whole data-label="p" { (format!("{:.3}", change.p_value)) }
+                            td data-label="First run" { span { (change.first_run_id) } }
+                            td data-label="Commit" { span { (change.first_commit_sha) } }
+                            td data-label="Possible causes" {
+                                span { @if change.possible_causes.is_empty() { "–" } @else { (change.possible_causes.join("; ")) } }
+                            }
+                        }
+                    }
+                }
+            }
+            @if self.changes.len() > MOST_CHANGES {
+                p.soft { (self.changes.len() - MOST_CHANGES) " more are not listed; ask for a service to see them." }
+            }
+        }
+    }
+
+    fn evidence(&self) -> Markup {
+        html! {
+            table.cards {
+                thead {
+                    tr {
+                        @for name in ["Target", "Service", "Command", "Measure", "Bound", "Value", "Runs", "Verdict"] {
+                            th scope="col" { (name) }
+                        }
+                    }
+                }
+                tbody {
+                    @for Evidence { target, measured, verdict, .. } in &self.evidence {
+                        @let duration = target.measure == Measure::P95DurationSeconds;
+                        tr {
+                            td data-label="Target" { span { (target.id) } }
+                            td data-label="Service" { span { (target.service) } }
+                            td data-label="Command" { span { (target.command) } }
+                            td data-label="Measure" { @if duration { "p95 of durations" } @else { "success rate" } }
+                            td.whole data-label="Bound" {
+                                @if duration { "at most " (target.bound) " s" } @else { "at least " (share(target.bound)) }
+                            }
+                            td.whole data-label="Value" {
+                                @match measured.value {
+                                    Some(value) if duration => { (value.round_dp(3).normalize()) " s" }
+                                    Some(value) => { (share(value)) }
+                                    None => { "–" }
+                                }
+                            }
+                            td data-label="Runs" { (measured.runs) " of at least " (target.minimum_runs) }
+                            td.whole data-label="Verdict" {
+                                @match verdict {
+                                    Verdict::Pass => { span.pass { "✓ pass" } }
+                                    Verdict::Fail => { span.fail { "✗ fail" } }
+                                    Verdict::Insufficient => { span.soft { "– not enough runs" } }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            p.soft { "The objects that this rests on, with their versions: GET …/ci/evidence?month=" (self.month) }
+        }
+    }
+
+    fn charts(&self) -> Markup {
+        let frame = Frame::around(self.shown.iter().flat_map(|shown| &shown.days));
+        html! {
+            p.soft {
+                "The worst first. Dots are successful runs, the line is their median, dashed lines are changes; below, the \
+                 share of each day's runs that succeeded, cancelled ones aside. Squares at the top are runs beyond the scale."
+            }
+            div.charts {
+                @for (index, Shown { series, changes, days }) in self.shown.iter().enumerate() {
+                    article {
+                        h3 { (name(&series.series)) }
+                        (Chart { id: format!("series-{index}"), name: name(&series.series), runs: &series.runs, changes, days, frame }.draw())
+                        details { summary { "Numbers by day" } (table(days)) }
+                    }
+                }
+            }
+            @let left_out = self.looked_at - self.shown.len();
+            @if left_out > 0 {
+                p.soft { (left_out) " more series have no chart here; ask for a service, a command or an environment to see them." }
+            }
+        }
+    }
+
+    fn short(&self) -> Markup {
+        html! {
+            p { "A change is told from 12 successful runs on either side of it. These have fewer than 24:" }
+            ul {
+                @for (series, runs) in self.short.iter().take(MOST_SHORT) {
+                    li { (name(series)) ": " (runs) }
+                }
+            }
+            @if self.short.len() > MOST_SHORT {
+                p.soft { "And " (self.short.len() - MOST_SHORT) " more." }
+            }
+        }
+    }
+}
+
+fn table(days: &[Trend]) -> Markup {
+    html! {
+        table.days {
+            thead {
+                tr {
+                    @for name in ["Day", "Runs", "Success", "p50", "p95", "Max"] {
+                        th scope="col" { (name) }
+                    }
+                }
+            }
+            tbody {
+                @for day in days {
+                    tr {
+                        td { (day.day) }
+                        td { (day.runs) }
+                        td { @if let Some(rate) = day.success_rate { (format!("{:.0} %", whole(rate))) } @else { "–" } }
+                        @match day.durations {
+                            Some(durations) => { @for value in [durations.p50, durations.p95, durations.max] { td { (exact(value)) } } }
+                            None => { @for _ in 0..3 { td { "–" } } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn name(series: &Series) -> String {
+    format!("{} · {} · {}", series.service, series.command, series.environment)
+}
+
+/// A share as percent, never rounded up to a whole that it is not.
+fn share(share: Decimal) -> String {
+    let percent = share * Decimal::ONE_HUNDRED;
+    format!("{} %", percent.round_dp_with_strategy(2, rust_decimal::RoundingStrategy::ToZero).normalize())
+}
+
+/// A share in percent, never rounded up to a whole that it is not.
+#[allow(clippy::float_arithmetic, reason = "a share of runs, no money")]
+fn whole(share: f64) -> f64 {
+    (100.0 * share).floor()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_never_rounded_up_to_a_bound() {
+        assert_eq!(share("0.9".parse().unwrap()), "90 %");
+        assert_eq!(share("0.8999999".parse().unwrap()), "89.99 %");
+        assert_eq!(share(Decimal::ONE), "100 %");
+        assert!(whole(0.9999) < 100.0);
+    }
+}

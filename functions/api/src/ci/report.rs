@@ -1,0 +1,143 @@
+//! `GET /ci/report`: trends, changes and evidence as one page for people.
+
+use std::{
+    cmp::Reverse,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::State,
+    http::{HeaderName, header},
+    response::IntoResponse,
+};
+use changepoints::Settings;
+use jiff::{SignedDuration, Timestamp};
+use shared::{
+    ci_reports::{self, Filter, MOST_DAYS, SeriesRuns},
+    database::Database,
+    domain::ci::{Month, Regression},
+};
+
+use super::{
+    evidence,
+    filter::Reader,
+    page::{self, Report, Shown},
+};
+use crate::{context::Context, problem::Problem, query::Parameters, scope::CiReader};
+
+/// How far back the report goes unless told otherwise.
+const USUAL_RANGE: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// The most series that are looked at: those with the most runs.
+const MOST_SERIES: usize = 100;
+/// The most series that have a chart: the worst of those.
+const MOST_CHARTS: usize = 24;
+/// After how long no further series is looked at: the page is to arrive while the function still has time.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Trends, changes of durations and evidence as one HTML page, without scripts: to read, print and pass on. It names
+/// nobody. At most 24 series have a chart, the worst ones.
+#[utoipa::path(
+    get, path = "/ci/report", tag = "ci",
+    params(
+        ("service" = Option<String>, Query, description = "Only this service"),
+        ("command" = Option<String>, Query, description = "Only this command"),
+        ("environment" = Option<String>, Query, description = "Only this environment"),
+        ("from" = Option<String>, Query, description = "Only runs that began at this RFC 3339 timestamp or on this day, UTC, or later; 90 days before `to` if left out"),
+        ("to" = Option<String>, Query, description = "Only runs that began before this RFC 3339 timestamp, or on this day, UTC, or earlier; now if left out"),
+        ("month" = Option<String>, Query, description = "The month of the evidence, UTC, as YYYY-MM; the last whole one if left out"),
+    ),
+    responses((status = 200, description = "The page", body = String, content_type = "text/html")),
+    security(("bearer" = [])),
+)]
+pub(crate) async fn report(
+    State(context): State<Arc<Context>>,
+    _: CiReader,
+    parameters: Result<Parameters, Problem>,
+) -> Result<impl IntoResponse, Problem> {
+    let now = Timestamp::now();
+    let (filter, month) = read(parameters?, now)?;
+    let report = make(&context.database, filter, month, now).await?;
+    let headers: [(HeaderName, String); 3] = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
+        (header::CONTENT_SECURITY_POLICY, page::policy()),
+        (header::REFERRER_POLICY, "no-referrer".to_owned()),
+    ];
+    Ok((headers, report.page().into_string()))
+}
+
+fn read(parameters: Parameters, now: Timestamp) -> Result<(Filter, Month), Problem> {
+    let [service, command, environment, from, to, month] =
+        parameters.take(["service", "command", "environment", "from", "to", "month"])?;
+    let mut reader = Reader::default();
+    let filter = reader.filter([service, command, environment, from, to]);
+    let month = reader.read("month", month, str::parse);
+    let (filter, month) = reader.finish(month.map(|month| (filter, month)))?;
+    let to = filter.to.unwrap_or(now);
+    let from = filter.from.unwrap_or_else(|| to.saturating_sub(USUAL_RANGE).unwrap_or(Timestamp::MIN));
+    Ok((Filter { from: Some(from), to: Some(to), ..filter }, month.unwrap_or_else(|| Month::before(now))))
+}
+
+async fn make(database: &Database, filter: Filter, month: Month, now: Timestamp) -> Result<Report, Problem> {
+    let client = database.client().await?;
+    let (busiest, series) = ci_reports::busiest(&client, &filter, MOST_SERIES).await?;
+    let found = look(busiest);
+    let looked_at = found.len();
+    let mut changes = Vec::new();
+    let mut short = Vec::new();
+    let mut shown = Vec::new();
+    for Found { series, verdict } in found {
+        if let Err(runs) = verdict {
+            short.push((series.series.clone(), runs));
+        }
+        let found = verdict.unwrap_or_default();
+        changes.extend(found.iter().map(|change| (series.series.clone(), change.clone())));
+        if shown.len() < MOST_CHARTS {
+            let only = Filter {
+                service: Some(series.series.service.clone()),
+                command: Some(series.series.command.clone()),
+                environment: Some(series.series.environment.clone()),
+                ..filter.clone()
+            };
+            let days = ci_reports::trends(&client, &only, MOST_DAYS, None).await?.trends;
+            shown.push(Shown { series, changes: found, days });
+        }
+    }
+    changes.sort_by(|(_, a), (_, b)| b.change_percent.total_cmp(&a.change_percent));
+    let evidence = evidence::of_month(database, month).await?;
+    Ok(Report { made_at: now, filter, series, looked_at, shown, changes, short, month, evidence })
+}
+
+struct Found {
+    series: SeriesRuns,
+    /// The changes, or the number of runs if there are too few.
+    verdict: Result<Vec<Regression>, usize>,
+}
+
+/// Looks for changes in each series, as long as there is time. The worst come first: those that became slower the most,
+/// then those that changed at all, those without a change, and those too short to tell.
+fn look(series: Vec<SeriesRuns>) -> Vec<Found> {
+    let start = Instant::now();
+    let mut found = Vec::new();
+    for series in series {
+        let verdict = Regression::find(&series.runs, &series.neighbours, &Settings::default()).map_err(|few| few.runs);
+        found.push(Found { series, verdict });
+        if start.elapsed() > PATIENCE {
+            break;
+        }
+    }
+    let worst = |found: &Found| {
+        found.verdict.as_ref().map_or(f64::MIN, |changes| {
+            changes.iter().map(|change| change.change_percent).fold(f64::NEG_INFINITY, f64::max)
+        })
+    };
+    let rank = |found: &Found| {
+        Reverse(match &found.verdict {
+            Err(_) => 0,
+            Ok(changes) if changes.is_empty() => 1,
+            Ok(_) => 2,
+        })
+    };
+    found.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| worst(b).total_cmp(&worst(a))));
+    found
+}

@@ -1,0 +1,213 @@
+//! Changes in how long a command takes.
+
+#![allow(clippy::float_arithmetic, reason = "durations, no money")]
+
+use std::collections::BTreeMap;
+
+use changepoints::{Settings, changes};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Runs that can be compared: one service, one command, one environment.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are those of `CiRun`")]
+pub struct Series {
+    pub service: String,
+    pub command: String,
+    pub environment: String,
+}
+
+/// A successful run of a series.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the names are those of `CiRun`")]
+pub struct SeriesRun {
+    pub started_at: Timestamp,
+    pub duration_seconds: f64,
+    pub run_id: String,
+    pub commit_sha: String,
+    pub collector_version: String,
+}
+
+/// The same service and command in another environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Neighbour {
+    /// The environment.
+    pub environment: String,
+    /// When its first run began.
+    pub first: Timestamp,
+    /// When its last run so far began.
+    pub last: Timestamp,
+}
+
+/// A change for good, to the slower or to the faster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Regression {
+    /// When the first run after it began.
+    pub changed_at: Timestamp,
+    /// The first run after it.
+    pub first_run_id: String,
+    /// The commit of the first run after it.
+    pub first_commit_sha: String,
+    /// The median duration before it, back to the change before.
+    pub before_median_seconds: f64,
+    /// The median duration after it, up to the next change.
+    pub after_median_seconds: f64,
+    /// By how many percent of the median before it the median changed; positive is slower.
+    pub change_percent: f64,
+    /// How probable it is to see a change as clear as this if there is none.
+    pub p_value: f64,
+    /// What else changed with it, other than the code.
+    pub possible_causes: Vec<String>,
+}
+
+/// A series too short for a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{runs} successful runs are too few to tell changes from chance")]
+pub struct TooFewRuns {
+    /// The successful runs there are.
+    pub runs: usize,
+}
+
+/// Within so many runs of a change, what else changes counts as being at the same point.
+const NEAR: usize = 3;
+/// The shortest duration that a change is measured against, in seconds: the percentage of nothing is no number.
+const SHORTEST: f64 = 0.001;
+
+impl Regression {
+    /// The changes in a series, whose runs are in the order of time, oldest first. `neighbours` are all runs of the same
+    /// service and command in other environments, however few.
+    ///
+    /// # Errors
+    /// When the runs are too few to have both a before and an after.
+    pub fn find(runs: &[SeriesRun], neighbours: &[Neighbour], settings: &Settings) -> Result<Vec<Self>, TooFewRuns> {
+        if runs.len() < 2 * settings.side {
+            return Err(TooFewRuns { runs: runs.len() });
+        }
+        let durations: Vec<f64> = runs.iter().map(|run| run.duration_seconds).collect();
+        let found = changes(&durations, settings).into_iter().map(|change| {
+            let first = &runs[change.index];
+            Self {
+                changed_at: first.started_at,
+                first_run_id: first.run_id.clone(),
+                first_commit_sha: first.commit_sha.clone(),
+                before_median_seconds: change.before,
+                after_median_seconds: change.after,
+                change_percent: 100.0 * (change.after - change.before) / change.before.max(SHORTEST),
+                p_value: change.p_value,
+                possible_causes: new_collector(runs, change.index)
+                    .into_iter()
+                    .chain(neighbours.iter().filter_map(|neighbour| moved(runs, change.index, neighbour)))
+                    .collect(),
+            }
+        });
+        Ok(found.collect())
+    }
+}
+
+/// Whether most runs just after a change were measured by another version than most runs just before it.
+fn new_collector(runs: &[SeriesRun], index: usize) -> Option<String> {
+    let before = usual_version(&runs[index.saturating_sub(NEAR)..index])?;
+    let after = usual_version(&runs[index..runs.len().min(index + NEAR)])?;
+    (before != after).then(|| format!("collector_version changed from {before} to {after}"))
+}
+
+fn usual_version(runs: &[SeriesRun]) -> Option<&str> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for run in runs {
+        *counts.entry(&run.collector_version).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map(|(version, _)| version)
+}
+
+/// Whether the runs of another environment ended or began just where this one changed: work that moves from one to the
+/// other shares or frees what both run on. A series that has moved as a whole is another series, and has no change here.
+fn moved(runs: &[SeriesRun], index: usize, neighbour: &Neighbour) -> Option<String> {
+    let time = |index: usize| runs.get(index).map(|run| run.started_at);
+    let (from, to) = (time(index.saturating_sub(NEAR))?, time(index + NEAR)?);
+    let Neighbour { environment, first, last } = neighbour;
+    let near = |at: &Timestamp| (from..=to).contains(at);
+    match (near(last), near(first)) {
+        (true, _) => Some(format!("environment {environment} had its last run at {last:.0}")),
+        (_, true) => Some(format!("environment {environment} had its first run at {first:.0}")),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::ToSpan as _;
+
+    use super::*;
+
+    /// Hourly runs, of which those from `at` on take 30 % longer.
+    fn runs(count: usize, at: usize) -> Vec<SeriesRun> {
+        let start: Timestamp = "2025-11-01T00:00:00Z".parse().unwrap();
+        let run = |index: usize| SeriesRun {
+            started_at: start + i64::try_from(index).unwrap().hours(),
+            duration_seconds: (100.0 + f64::from(u8::try_from(index % 5).unwrap()))
+                * if index < at { 1.0 } else { 1.3 },
+            run_id: format!("run-{index}"),
+            commit_sha: format!("sha-{index}"),
+            collector_version: "1.0.0".to_owned(),
+        };
+        (0..count).map(run).collect()
+    }
+
+    fn find(runs: &[SeriesRun], neighbours: &[Neighbour]) -> Vec<Regression> {
+        Regression::find(runs, neighbours, &Settings::default()).unwrap()
+    }
+
+    #[test]
+    fn a_change_names_its_first_run() {
+        let found = find(&runs(60, 40), &[]);
+        let [change] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((change.first_run_id.as_str(), change.first_commit_sha.as_str()), ("run-40", "sha-40"));
+        assert_eq!(change.changed_at.to_string(), "2025-11-02T16:00:00Z");
+        assert_eq!((change.before_median_seconds, change.after_median_seconds), (102.0, 132.6));
+        assert!((change.change_percent - 30.0).abs() < 1e-9 && change.p_value <= 0.001);
+        assert_eq!(change.possible_causes, Vec::<String>::new());
+    }
+
+    #[test]
+    fn too_few_runs_say_so() {
+        let settings = Settings::default();
+        assert_eq!(Regression::find(&runs(23, 12), &[], &settings), Err(TooFewRuns { runs: 23 }));
+        assert_eq!(Regression::find(&[], &[], &settings), Err(TooFewRuns { runs: 0 }));
+        assert_eq!(Regression::find(&runs(24, 12), &[], &settings).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_new_collector_at_the_same_point_is_a_possible_cause() {
+        let cause = |from: usize| {
+            let mut runs = runs(60, 40);
+            runs[from..].iter_mut().for_each(|run| run.collector_version = "1.1.0".to_owned());
+            find(&runs, &[])[0].possible_causes.clone()
+        };
+        for at in [39, 40, 41] {
+            assert_eq!(cause(at), ["collector_version changed from 1.0.0 to 1.1.0"], "{at}");
+        }
+        for at in [20, 36, 44, 55] {
+            assert_eq!(cause(at), Vec::<String>::new(), "{at}");
+        }
+    }
+
+    #[test]
+    fn an_environment_that_ends_or_begins_at_the_same_point_is_a_possible_cause() {
+        let runs = runs(60, 40);
+        let cause = |first: usize, last: usize| {
+            let (first, last) = (runs[first].started_at, runs[last].started_at);
+            find(&runs, &[Neighbour { environment: "jenkins".to_owned(), first, last }])[0].possible_causes.clone()
+        };
+        assert_eq!(cause(0, 41), ["environment jenkins had its last run at 2025-11-02T17:00:00Z"]);
+        assert_eq!(cause(38, 59), ["environment jenkins had its first run at 2025-11-02T14:00:00Z"]);
+        assert_eq!(cause(0, 59), Vec::<String>::new());
+        assert_eq!(cause(0, 20), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_change_from_nothing_has_a_number() {
+        let mut runs = runs(60, 60);
+        runs[..30].iter_mut().for_each(|run| run.duration_seconds = 0.0);
+        assert!(find(&runs, &[])[0].change_percent.is_finite());
+    }
+}

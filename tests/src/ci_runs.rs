@@ -1,0 +1,160 @@
+//! Runs of CI, put into the database past the product, and what the API says of them.
+
+use std::time::{Duration, SystemTime};
+
+use jiff::{SignedDuration, Timestamp};
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use crate::{Answer, Stack, database::Database};
+
+/// A run, by the names of its document.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the names are the document's own")]
+pub struct CiRun {
+    pub run_id: String,
+    pub service: String,
+    pub command: String,
+    pub status: &'static str,
+    pub started_at: Timestamp,
+    pub duration_seconds: Decimal,
+    pub commit_sha: String,
+    pub actor: String,
+    pub environment: String,
+    pub collector_version: String,
+    pub extra: Value,
+    pub object_key: String,
+    pub object_version: Option<String>,
+}
+
+/// A name that no other test has.
+pub fn unique(name: &str) -> String {
+    format!("{name}-{}", Uuid::new_v4().simple())
+}
+
+impl CiRun {
+    /// A successful run of `make check`.
+    pub fn new(service: &str, started_at: Timestamp, duration_seconds: Decimal) -> Self {
+        let run_id = unique("run");
+        let day = started_at.strftime("%Y/%m/%d");
+        Self {
+            object_key: format!("metrics/{day}/{service}/{run_id}.json"),
+            object_version: Some(Uuid::new_v4().to_string()),
+            commit_sha: format!("sha-of-{run_id}"),
+            run_id,
+            service: service.to_owned(),
+            command: "make check".to_owned(),
+            status: "success",
+            started_at,
+            duration_seconds,
+            actor: "dev@example.com".to_owned(),
+            environment: "github-actions".to_owned(),
+            collector_version: "1.0.0".to_owned(),
+            extra: json!({}),
+        }
+    }
+
+    /// Successful runs of a service, an hour apart, with these durations in seconds.
+    pub fn series(service: &str, first: Timestamp, durations: &[f64]) -> Vec<Self> {
+        let run = |(hours, duration): (i64, &f64)| {
+            let duration = Decimal::try_from(*duration).expect("a duration is a number").round_dp(3);
+            Self::new(service, first + SignedDuration::from_hours(hours), duration)
+        };
+        (0..).zip(durations).map(run).collect()
+    }
+
+    /// When it ended.
+    pub fn finished_at(&self) -> Timestamp {
+        let millis: i64 = (self.duration_seconds * Decimal::ONE_THOUSAND).trunc().try_into().expect("a short run");
+        self.started_at + SignedDuration::from_millis(millis)
+    }
+}
+
+/// Durations that scatter by up to 2 % around `base`, the same at every call.
+#[allow(clippy::float_arithmetic, reason = "durations, no money")]
+pub fn around(base: f64, count: usize) -> Vec<f64> {
+    let scatter = [0.0, 0.013, -0.02, 0.007, -0.011, 0.02, -0.004, 0.016, -0.017, 0.002, 0.009];
+    scatter.iter().cycle().take(count).map(|share| base * (1.0 + share)).collect()
+}
+
+impl Database {
+    /// Adds runs, as if their documents had been read.
+    pub async fn insert_runs(&self, runs: &[CiRun]) {
+        let statement =
+            "insert into ci_runs (run_id, service, command, status, started_at, finished_at, duration_seconds,
+                 commit_sha, actor, environment, collector_version, extra, object_key, object_version, object_etag,
+                 object_time)
+             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text::jsonb, $13, $14, 'etag', $6";
+        let statement = self.client.prepare(statement).await.expect("the table is there");
+        let add = async |run: &CiRun| {
+            let (start, end) = (system_time(run.started_at), system_time(run.finished_at()));
+            let extra = run.extra.to_string();
+            let row: [&(dyn ToSql + Sync); 14] = [
+                &run.run_id,
+                &run.service,
+                &run.command,
+                &run.status,
+                &start,
+                &end,
+                &run.duration_seconds,
+                &run.commit_sha,
+                &run.actor,
+                &run.environment,
+                &run.collector_version,
+                &extra,
+                &run.object_key,
+                &run.object_version,
+            ];
+            let added = self.client.execute(&statement, &row).await;
+            added.unwrap_or_else(|error| panic!("{run:?}: {error:?}"));
+        };
+        for run in runs {
+            add(run).await;
+        }
+    }
+
+    /// Adds a rejection.
+    pub async fn insert_rejection(&self, key: &str, version: Option<&str>, reason: &str, at: Timestamp) {
+        let statement = "insert into ci_rejections (object_key, object_version, object_etag, reason, rejected_at)
+             values ($1, $2, 'etag', $3, $4)";
+        let added = self.client.execute(statement, &[&key, &version, &reason, &system_time(at)]).await;
+        added.expect("the rejection is added");
+    }
+}
+
+impl Stack {
+    /// A token that reads CI telemetry and nothing else.
+    pub fn ci_token(&self) -> String {
+        self.issuer.token("ci-reader", &[], "analytics:ci:read")
+    }
+
+    /// What a `GET` below `/ci` answers to a reader of CI telemetry.
+    pub async fn ci(&self, rest: &str) -> Answer {
+        self.api.get(&format!("/ci/{rest}"), &self.ci_token()).await
+    }
+
+    /// All items of a list below `/ci`, by pages; the answers themselves, in order.
+    ///
+    /// # Panics
+    /// When the list does not end.
+    pub async fn ci_pages(&self, rest: &str) -> Vec<Value> {
+        let mut pages: Vec<Value> = Vec::new();
+        loop {
+            let cursor = pages.last().map(|page| format!("&cursor={}", page["nextCursor"].as_str().unwrap()));
+            let page: Value = self.ci(&format!("{rest}{}", cursor.unwrap_or_default())).await.expect(200).json();
+            let last = page.get("nextCursor").is_none();
+            pages.push(page);
+            if last {
+                return pages;
+            }
+            assert!(pages.len() < 100, "the list has no end");
+        }
+    }
+}
+
+/// An instant of the years after 1970 as the driver takes it, to the microsecond.
+fn system_time(at: Timestamp) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_micros(at.as_microsecond().unsigned_abs())
+}
