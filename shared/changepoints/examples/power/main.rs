@@ -1,7 +1,7 @@
 //! How often a change of a known size is found, and how often one is told where there is none. Writes `POWER.md`:
 //!
 //! ```text
-//! cargo run -p changepoints --example power > changepoints/POWER.md
+//! cargo run -p changepoints --example power > shared/changepoints/POWER.md
 //! ```
 //!
 //! Takes a few minutes. The argument is the number of series per cell; 500 unless given.
