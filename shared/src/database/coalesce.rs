@@ -64,14 +64,10 @@ impl<S> Coalesce<S> {
         let bytes = &self.buffer[self.start..self.end];
         if self.passing == 0 {
             let Some(size) = Self::size(bytes)? else { return Ok(false) };
-            let joined = self.joined(room.remaining())?;
-            if joined > size {
-                // The header of all of them, then each without its own.
-                let (mut rest, mut payload) = (&bytes[..joined], 0);
-                while let Some(size) = Self::size(rest)? {
-                    (rest, payload) = (&rest[size..], payload + size - HEADER);
-                }
-                let length = u32::try_from(payload + 4).map_err(io::Error::other)?;
+            let (joined, count) = self.joined(room.remaining())?;
+            if count > 1 {
+                // One header for all of them, then each without its own.
+                let length = u32::try_from(joined - count * HEADER + 4).map_err(io::Error::other)?;
                 room.put_slice(&[COPY_DATA]);
                 room.put_slice(&length.to_be_bytes());
                 let mut rest = &bytes[..joined];
@@ -95,19 +91,19 @@ impl<S> Coalesce<S> {
         Ok(now > 0)
     }
 
-    /// The size of the whole messages `CopyData` at the start that fit into `room`.
-    fn joined(&self, room: usize) -> io::Result<usize> {
+    /// The size and the number of the whole messages `CopyData` at the start that fit into `room`.
+    fn joined(&self, room: usize) -> io::Result<(usize, usize)> {
         let mut rest = &self.buffer[self.start..self.end];
-        let mut joined = 0;
+        let (mut joined, mut count) = (0, 0);
         while rest.first() == Some(&COPY_DATA)
             && let Some(size) = Self::size(rest)?
             && size <= rest.len()
-            // No more than if each kept its header.
+            // As if each kept its header: a little less than would fit.
             && joined + size <= room
         {
-            (rest, joined) = (&rest[size..], joined + size);
+            (rest, joined, count) = (&rest[size..], joined + size, count + 1);
         }
-        Ok(joined)
+        Ok((joined, count))
     }
 }
 
@@ -276,8 +272,8 @@ mod tests {
                 messages.iter().enumerate().map(|(n, (kind, size))| (*kind, vec![n as u8; *size])).collect();
             all.extend(large.map(|size| (COPY_DATA, vec![0xEE; size])));
             let bytes: Vec<u8> = all.iter().flat_map(|(kind, payload)| message(*kind, payload)).collect();
-            let expected = super::tests::messages(&bytes);
-            prop_assert_eq!(super::tests::messages(&read(bytes, sizes, room).unwrap()), expected);
+            let expected = self::messages(&bytes);
+            prop_assert_eq!(self::messages(&read(bytes, sizes, room).unwrap()), expected);
         }
     }
 }

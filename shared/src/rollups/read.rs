@@ -175,9 +175,9 @@ impl Lines {
         loop {
             let incoming = match &mut self.current {
                 Some(incoming) => incoming,
+                None if self.reached == self.end => return Ok(None),
                 None => match self.slices.recv().await {
                     Some(incoming) if incoming.slice.start == self.reached => self.current.insert(incoming),
-                    None if self.reached == self.end => return Ok(None),
                     // Each slice begins where the one before it ended, and the last one ends the range.
                     _ => return Err(RollupError::Incomplete),
                 },
