@@ -1,5 +1,7 @@
 //! The export's engine against the plain ways to do what it does: no stack is needed.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, also in what it calls")]
+
 mod naive;
 mod stream;
 

@@ -118,6 +118,29 @@ async fn any_number_of_connections_makes_the_same_file() {
     let filter = client.query("select md5(n::text)::uuid from generate_series(2, 400) n", &[]).await.unwrap();
     some.models = Some(filter.iter().map(|row| row.get::<_, Uuid>(0).into()).collect());
     compare(&database, client, org, &some, &[2]).await;
+    changed_while_it_is_read(&database, client, org, &whole, &file).await;
+}
+
+/// All connections see the moment at which the export began, also those that look later.
+async fn changed_while_it_is_read(
+    database: &Database,
+    client: &Client,
+    org: Uuid,
+    request: &ExportRequest,
+    expected: &str,
+) {
+    let settings = Settings { connections: 2, limit: Duration::from_secs(120) };
+    let mut csv = CsvFile::open(database, org.into(), request, settings).await.unwrap();
+    let mut bytes = csv.next().await.unwrap().unwrap().to_vec();
+    // By now at most three slices are read, of which there are more.
+    let change = "update analytics_hourly_rollups set error_count = error_count + 1 where organization_id = $1";
+    assert!(client.execute(change, &[&org]).await.unwrap() > 130_000);
+    while let Some(next) = csv.next().await.unwrap() {
+        bytes.extend_from_slice(next);
+    }
+    csv.finish(database).await.unwrap();
+    assert!(bytes == expected.as_bytes(), "the file has rows of two moments");
+    assert_ne!(export(database, org, request, 2).await.0, bytes, "the next one sees the change");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The connection to PostgreSQL: TLS, settings, and its life between invocations.
 
+mod coalesce;
+
 use std::{
     ops::{Deref, DerefMut},
     sync::{Arc, OnceLock},
@@ -8,10 +10,18 @@ use std::{
 
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
-use tokio::{sync::Mutex, task::JoinHandle, time::timeout};
-use tokio_postgres::{Client, Config, error::SqlState};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::Mutex,
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_postgres::{Client, Config, config::Host, error::SqlState, tls::MakeTlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use self::coalesce::{Coalesce, CoalesceTls, Switch};
 use crate::{
     config::{self, ConfigError},
     log::Causes,
@@ -85,6 +95,9 @@ pub enum DatabaseError {
     /// No connection could be made, or it did not answer in time.
     #[error("the database did not answer in {} s", PATIENCE.as_secs())]
     Silent,
+    /// No connection could be made.
+    #[error("could not connect to the database")]
+    Connect(#[from] std::io::Error),
     /// PostgreSQL or the connection to it reported an error.
     #[error("database error")]
     Postgres(#[from] tokio_postgres::Error),
@@ -215,15 +228,50 @@ impl Connector {
     /// When the database cannot be reached.
     pub async fn connect(&self) -> Result<Connection, DatabaseError> {
         let tls = self.tls.get_or_init(|| MakeRustlsConnect::new(tls::client_config(&self.more_roots)));
-        let connecting = self.config.connect(tls.clone());
-        let (client, connection) = timeout(PATIENCE, connecting).await.map_err(|_| DatabaseError::Silent)??;
-        let driver = tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::warn!(error = %Causes(&error), "database connection lost");
+        let connecting = async {
+            match self.config.get_hosts() {
+                [Host::Tcp(host)] if self.config.get_hostaddrs().is_empty() => self.connect_to(host, tls.clone()).await,
+                // What the driver does with sockets and several hosts is more than to connect. Its messages stay single.
+                _ => {
+                    let (client, driver) = self.config.connect(tls.clone()).await?;
+                    Ok(drive(client, driver))
+                }
             }
-        });
-        Ok(Connection { client, driver: Driver(driver) })
+        };
+        Ok(timeout(PATIENCE, connecting).await.map_err(|_| DatabaseError::Silent)??)
     }
+
+    /// Connects to one host, in the driver's own way but with the stream of [`coalesce`] in between.
+    async fn connect_to(&self, host: &str, mut tls: MakeRustlsConnect) -> Result<Connection, DatabaseError> {
+        let port = self.config.get_ports().first().copied().unwrap_or(5432);
+        let stream = TcpStream::connect((host, port)).await?;
+        stream.set_nodelay(true)?;
+        let socket = SockRef::from(&stream);
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(self.config.get_keepalives_idle()))?;
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_user_timeout(self.config.get_tcp_user_timeout().copied())?;
+
+        let switch = Switch::default();
+        let Ok(tls) = MakeTlsConnect::<TcpStream>::make_tls_connect(&mut tls, host);
+        let tls = CoalesceTls(tls, switch.clone());
+        let (client, driver) = self.config.connect_raw(Coalesce::new(stream, switch.clone()), tls).await?;
+        switch.on();
+        Ok(drive(client, driver))
+    }
+}
+
+/// Lets a connection's two halves work.
+fn drive<S, T>(client: Client, driver: tokio_postgres::Connection<S, T>) -> Connection
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let driver = tokio::spawn(async move {
+        if let Err(error) = driver.await {
+            tracing::warn!(error = %Causes(&error), "database connection lost");
+        }
+    });
+    Connection { client, driver: Driver(driver) }
 }
 
 /// An instant as the driver takes it.
