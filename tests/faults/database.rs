@@ -83,7 +83,7 @@ async fn statement_runs_out_of_time(scene: &Scene) -> Found {
     let org = scene.small().await;
     scene.stack.database.client.batch_execute("begin; lock table analytics_daily_rollups").await.unwrap();
     let job = org.create(&daily()).await;
-    until("the second attempt begins", Duration::from_secs(30), async || {
+    until("the second attempt begins", lambda::TURN, async || {
         let fence = scene.fence(&org, job.job_id).await;
         if fence == 2 { Ok(()) } else { Err(fence) }
     })
@@ -112,12 +112,12 @@ async fn database_fails_for_good_then_redriven(scene: &Scene) -> Found {
 
     // Only what is sent in a later second than the failure counts as sent after it.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let letter = until("the message is a dead letter", Duration::from_secs(30), async || {
+    let letter = until("the message is a dead letter", lambda::TURN, async || {
         scene.stack.queue.take_dead_letter(&body).await.ok_or(())
     })
     .await;
     scene.stack.queue.send(letter.body().unwrap_or_default()).await;
-    until("the redriven job is claimed", Duration::from_secs(30), async || {
+    until("the redriven job is claimed", lambda::TURN, async || {
         let fence = scene.fence(&org, job.job_id).await;
         if fence > failed.attempts { Ok(()) } else { Err(fence) }
     })

@@ -14,6 +14,10 @@ use serde_json::{Value, json};
 use tests::{Answer, poll::until, stack::variable};
 use uuid::Uuid;
 
+/// How long it may take until a message's turn comes: while both workers are busy, the queue hands a message out in vain,
+/// and has it back after its visibility timeout of 72 s.
+pub(crate) const TURN: Duration = Duration::from_secs(160);
+
 /// What a sweep says it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,7 +68,10 @@ pub(crate) async fn deliver_by_hand(body: &str, receives: u32, sent: Timestamp) 
 pub(crate) async fn deliver(enabled: bool) {
     let path = "/2015-03-31/event-source-mappings/";
     let all: Value = call(Method::GET, path, &Value::Null).await.expect(200).json();
-    let id = all["EventSourceMappings"][0]["UUID"].as_str().expect("the worker has an event source");
+    let worker = variable("WORKER_FUNCTION");
+    let ours = |mapping: &&Value| mapping["FunctionArn"].as_str().is_some_and(|arn| arn.ends_with(&worker));
+    let mapping = all["EventSourceMappings"].as_array().into_iter().flatten().find(ours);
+    let id = mapping.and_then(|mapping| mapping["UUID"].as_str()).expect("the worker has an event source");
     let answer = call(Method::PUT, &format!("{path}{id}"), &json!({"Enabled": enabled})).await;
     assert!((200..300).contains(&answer.status), "{}", answer.text());
 }

@@ -23,10 +23,8 @@ pub(crate) const CASES: &[Case] = &[
 async fn unreadable_message(scene: &Scene) -> Found {
     let body = format!("{{\"type\":\"nonsense\",\"id\":\"{}\"}}", Uuid::new_v4());
     scene.stack.queue.send(&body).await;
-    until("it is a dead letter", Duration::from_secs(120), async || {
-        scene.stack.queue.take_dead_letter(&body).await.ok_or(())
-    })
-    .await;
+    until("it is a dead letter", lambda::TURN, async || scene.stack.queue.take_dead_letter(&body).await.ok_or(()))
+        .await;
     Found::default().note("it is a dead letter")
 }
 

@@ -239,6 +239,12 @@ impl Job {
 }
 
 impl ClaimedJob {
+    /// A claim that a test takes for granted.
+    #[cfg(test)]
+    pub(super) const fn assumed(job: Job) -> Self {
+        Self(job)
+    }
+
     /// The job as it stands while held.
     pub const fn job(&self) -> &Job {
         &self.0

@@ -7,6 +7,8 @@ pub mod granularity;
 pub mod id;
 pub mod idempotency;
 pub mod job;
+#[cfg(test)]
+mod model;
 pub mod progress;
 pub mod range;
 pub mod request;
