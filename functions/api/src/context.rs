@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use shared::{
-    aws,
     auth::Verifier,
+    aws,
     config::{self, ConfigError},
     database::Database,
     jobs::JobsTable,

@@ -98,8 +98,7 @@ fn memory(api: &mut Function, events: [(&Vec<u8>, u16); 2], requests: u64) -> Re
 }
 
 fn section(measured: &[Measured], many: u64, before: u64, after: u64) -> Section {
-    let header =
-        ["request", "requests", "per second", "p50", "p99", "function's CPU", "its share", "emulator's CPU"];
+    let header = ["request", "requests", "per second", "p50", "p99", "function's CPU", "its share", "emulator's CPU"];
     let mut table = Table::new(header);
     for Measured { name, latency, wall, cost } in measured {
         let requests = latency.len() as f64;
@@ -118,8 +117,9 @@ fn section(measured: &[Measured], many: u64, before: u64, after: u64) -> Section
     memory.row([format!("after {} requests", count(many / 10)), mib(before)]);
     memory.row([format!("after {} requests", count(many)), mib(after)]);
     let grown = after.saturating_sub(before);
-    let broken = (grown > MOST_GROWTH)
-        .then(|| format!("the API grew by {} over {} requests, more than {}", mib(grown), count(many), mib(MOST_GROWTH)));
+    let broken = (grown > MOST_GROWTH).then(|| {
+        format!("the API grew by {} over {} requests, more than {}", mib(grown), count(many), mib(MOST_GROWTH))
+    });
     Section {
         title: "API",
         method: vec![

@@ -96,7 +96,17 @@ fn section(
     rounds: usize,
     emulator: Duration,
 ) -> Section {
-    let mut table = Table::new(["path", "median", "spread", "M rows/s", "× psql", "× server", "server's CPU", "client's CPU", "goal"]);
+    let mut table = Table::new([
+        "path",
+        "median",
+        "spread",
+        "M rows/s",
+        "× psql",
+        "× server",
+        "server's CPU",
+        "client's CPU",
+        "goal",
+    ]);
     let seconds = |time: Duration| format!("{:.2} s", time.as_secs_f64());
     let each = |time: Duration| seconds(time.div_f64(rounds as f64));
     for (path, name) in PATHS.into_iter().enumerate() {

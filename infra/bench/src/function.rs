@@ -74,7 +74,10 @@ impl Function {
             ("Content-Type", "application/json".to_owned()),
             ("Lambda-Runtime-Aws-Request-Id", Uuid::new_v4().to_string()),
             ("Lambda-Runtime-Deadline-Ms", deadline.as_millis().to_string()),
-            ("Lambda-Runtime-Invoked-Function-Arn", format!("arn:aws:lambda:us-east-1:000000000000:function:{}", self.name)),
+            (
+                "Lambda-Runtime-Invoked-Function-Arn",
+                format!("arn:aws:lambda:us-east-1:000000000000:function:{}", self.name),
+            ),
         ];
         let handed_over = Instant::now();
         question.answer("200 OK", &headers, event)?;

@@ -52,7 +52,8 @@ pub(crate) fn measure(stack: &Stack, plan: &Plan, dataset: &Dataset) -> Result<S
 }
 
 fn section(sizes: &[Size]) -> Section {
-    let mut table = Table::new(["rows", "runs", "median", "per row", "worker's CPU per row", "emulator's", "peak memory"]);
+    let mut table =
+        Table::new(["rows", "runs", "median", "per row", "worker's CPU per row", "emulator's", "peak memory"]);
     for Size { rows, wall, cost, peak } in sizes {
         let each = |time: Duration| format!("{:.0} ns", per_row(*rows, time) / wall.len() as f64);
         table.row([
@@ -98,6 +99,7 @@ fn per_row(rows: u64, time: Duration) -> f64 {
 
 /// By how much the most exceeds the least.
 fn spread(values: impl Iterator<Item = f64>) -> f64 {
-    let (least, most) = values.fold((f64::INFINITY, 0.0_f64), |(least, most), value| (least.min(value), most.max(value)));
+    let (least, most) =
+        values.fold((f64::INFINITY, 0.0_f64), |(least, most), value| (least.min(value), most.max(value)));
     if most > 0.0 { most / least - 1.0 } else { 0.0 }
 }

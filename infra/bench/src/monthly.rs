@@ -42,12 +42,7 @@ pub(crate) fn measure(stack: &Stack, plan: &Plan) -> Result<Section> {
 fn section(new: &Sample, kept: &Sample, cost: Cost) -> Section {
     let mut table = Table::new(["from receipt to `succeeded`", "runs", "median", "p90"]);
     for (name, sample) in [("kept process", kept), ("new process, from exec", new)] {
-        table.row([
-            name.to_owned(),
-            sample.len().to_string(),
-            millis(sample.median()),
-            millis(sample.percentile(90)),
-        ]);
+        table.row([name.to_owned(), sample.len().to_string(), millis(sample.median()), millis(sample.percentile(90))]);
     }
     let each = |time: Duration| time.div_f64(kept.len() as f64);
     let (mean, emulator) = (each(kept.sum()), each(cost.emulator));

@@ -44,7 +44,8 @@ impl Plan {
     /// Reads `BENCH_ONLY`, names separated by commas, all parts if there is none, and `BENCH_QUICK`.
     pub(crate) fn from_env() -> Result<Self> {
         let only = env::var("BENCH_ONLY").unwrap_or_default();
-        let named: Vec<Part> = only.split(',').filter(|name| !name.is_empty()).map(str::parse).collect::<Result<_>>()?;
+        let named: Vec<Part> =
+            only.split(',').filter(|name| !name.is_empty()).map(str::parse).collect::<Result<_>>()?;
         let chosen = |part: &Part| named.is_empty() || named.contains(part);
         let parts = Part::ALL.into_iter().filter(chosen).collect();
         Ok(Self { parts, quick: env::var("BENCH_QUICK").is_ok_and(|quick| !quick.is_empty()) })

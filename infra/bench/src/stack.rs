@@ -1,11 +1,6 @@
 //! The running stack and the functions' binaries, found by the variables that `cargo xtask bench` sets.
 
-use std::{
-    cell::RefCell,
-    collections::BTreeMap,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{cell::RefCell, collections::BTreeMap, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
@@ -210,4 +205,3 @@ fn month() -> Result<Timestamp> {
 pub(crate) fn variable(name: &str) -> Result<String> {
     std::env::var(name).with_context(|| format!("{name} is not set; run `cargo xtask bench`"))
 }
-
