@@ -8,10 +8,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use tiny_http::{Header, Method, Request, Response, Server};
 use uuid::Uuid;
 
-use crate::{process::Process, stack::Binary};
+use crate::{
+    http::{Request, Server},
+    process::Process,
+    stack::Binary,
+};
 
 /// How long an invocation may take: the longest that the template gives a function. It is also the stated deadline.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -40,12 +43,11 @@ pub(crate) struct Answer {
 impl Function {
     /// Starts the binary with these variables besides our own, and waits until it asks for its first event.
     pub(crate) fn start(binary: &Binary, variables: &[(&str, String)]) -> Result<Self> {
-        let server = Server::http(("127.0.0.1", 0)).map_err(|error| anyhow::anyhow!("no free port: {error}"))?;
-        let address = server.server_addr().to_ip().context("the Runtime API has no address")?;
+        let server = Server::start().context("no free port")?;
         let log = File::options().create(true).append(true).open(&binary.log)?;
         let mut command = Command::new(&binary.path);
         command
-            .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
+            .env("AWS_LAMBDA_RUNTIME_API", server.address.to_string())
             .env("AWS_LAMBDA_FUNCTION_NAME", &binary.name)
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")
@@ -77,18 +79,12 @@ impl Function {
                 format!("arn:aws:lambda:us-east-1:000000000000:function:{}", self.name),
             ),
         ];
-        let mut response = Response::from_data(event);
-        for (name, value) in headers {
-            response.add_header(Header::from_bytes(name, value).map_err(|()| anyhow::anyhow!("{name} is no header"))?);
-        }
         let handed_over = Instant::now();
-        question.respond(response)?;
-        let mut request = self.receive()?;
-        let mut body = Vec::new();
-        request.as_reader().read_to_end(&mut body)?;
+        question.answer("200 OK", &headers, event)?;
+        let request = self.receive()?;
         let at = Instant::now();
-        let failed = !request.url().ends_with("/response");
-        request.respond(Response::empty(202))?;
+        let (failed, body) = (!request.path.ends_with("/response"), request.body.clone());
+        request.answer("202 Accepted", &[], b"")?;
         if failed {
             bail!("{} failed: {}", self.name, String::from_utf8_lossy(&body));
         }
@@ -106,11 +102,10 @@ impl Function {
     }
 
     fn await_question(&mut self) -> Result<()> {
-        let mut request = self.receive()?;
-        if *request.method() != Method::Get || !request.url().ends_with("/invocation/next") {
-            let mut body = String::new();
-            request.as_reader().read_to_string(&mut body)?;
-            bail!("{} does not ask for an event but {} {body}", self.name, request.url());
+        let request = self.receive()?;
+        if request.method != "GET" || !request.path.ends_with("/invocation/next") {
+            let body = String::from_utf8_lossy(&request.body);
+            bail!("{} does not ask for an event but says {} {body}", self.name, request.path);
         }
         self.question = Some(request);
         Ok(())
@@ -119,7 +114,7 @@ impl Function {
     fn receive(&mut self) -> Result<Request> {
         let end = Instant::now() + TIMEOUT;
         while Instant::now() < end {
-            if let Some(request) = self.server.recv_timeout(Duration::from_secs(1))? {
+            if let Some(request) = self.server.receive(Duration::from_secs(1))? {
                 return Ok(request);
             }
             if let Some(status) = self.child.try_wait()? {

@@ -12,6 +12,7 @@ mod event;
 mod export;
 mod function;
 mod growth;
+mod http;
 mod machine;
 mod monthly;
 mod paths;

@@ -15,6 +15,13 @@ impl Process {
         Ok(ticks(&fields, UTIME)? + ticks(&fields, STIME)?)
     }
 
+    /// The CPU time of this process so far, and of its children that have ended.
+    pub(crate) fn own_cpu() -> Result<Duration> {
+        let fields = stat(std::process::id())?;
+        let all = [UTIME, STIME, CHILDREN_UTIME, CHILDREN_STIME];
+        all.into_iter().map(|field| ticks(&fields, field)).sum()
+    }
+
     /// The most memory that was resident at once, in bytes.
     pub(crate) fn peak_memory(self) -> Result<u64> {
         self.status("VmHWM:")
@@ -40,10 +47,8 @@ pub(crate) fn postgres_cpu(data: &Path) -> Result<Duration> {
     let text = fs::read_to_string(&file).with_context(|| format!("can't read {}", file.display()))?;
     let server: u32 = text.lines().next().unwrap_or_default().parse().context("the server has no process id")?;
     let fields = stat(server)?;
-    let mut sum = Duration::ZERO;
-    for field in [UTIME, STIME, CHILDREN_UTIME, CHILDREN_STIME] {
-        sum += ticks(&fields, field)?;
-    }
+    let all = [UTIME, STIME, CHILDREN_UTIME, CHILDREN_STIME];
+    let mut sum: Duration = all.into_iter().map(|field| ticks(&fields, field)).sum::<Result<_>>()?;
     let children = fs::read_dir("/proc")?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     // A session may end while we look: it is then among those that have ended, at the next look.
     let sessions = children.filter_map(|child| Some((child, stat(child).ok()?)));
