@@ -38,6 +38,8 @@ def settle(stack, parameters):
             check_event_source(name, properties)
         elif kind == "AWS::Events::Rule":
             check_rule(name, properties)
+        elif kind == "AWS::Logs::MetricFilter":
+            check_metric_filter(names[properties["LogGroupName"]["Ref"]], properties)
     make_download_key(template, names)
     return functions
 
@@ -178,6 +180,11 @@ def check_rule(name, properties):
             and statement.get("Condition", {}).get("ArnLike", {}).get("AWS:SourceArn") == rule["Arn"]
         ]
         expect(f"{name}: may invoke {target['Arn']}", 1, len(allowed))
+
+
+def check_metric_filter(group, properties):
+    found = boto3.client("logs").describe_metric_filters(logGroupName=group)["metricFilters"]
+    expect(f"{group}: metric filter", [properties["FilterPattern"]], [entry["filterPattern"] for entry in found])
 
 
 def make_download_key(template, names):
