@@ -1,12 +1,12 @@
 //! The command line.
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
-use crate::{checks, demo, process, token, up};
+use crate::{checks, demo, load, process, token, up};
 
 /// Sets up, runs and tests the whole stack on one machine.
 ///
@@ -51,6 +51,13 @@ enum Command {
     },
     /// Print a bearer token for the stack of `up`, valid for an hour
     Token(Token),
+    /// Load usage events from files into the database of DATABASE_URL; `load --help` tells more
+    #[command(disable_help_flag = true)]
+    Load {
+        /// Files and options of the loader
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FILE")]
+        arguments: Vec<OsString>,
+    },
 }
 
 /// Which checks to run; all of them unless told otherwise.
@@ -104,5 +111,6 @@ pub(crate) fn run() -> Result<ExitCode> {
         Command::Test(tests) => checks::run(&tests),
         Command::Up { watch } => up::run(watch),
         Command::Token(token) => token::run(&token),
+        Command::Load { arguments } => load::run(&arguments),
     }
 }

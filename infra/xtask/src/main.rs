@@ -14,6 +14,7 @@ mod emulator;
 mod faults;
 mod front;
 mod issuer;
+mod load;
 mod postgres;
 mod process;
 mod progress;
