@@ -68,3 +68,23 @@ fn a_queue_event_carries_one_job() {
     assert_eq!(record.attributes["MessageGroupId"], org_id.to_string());
     assert!(record.message_id.is_some() && record.receipt_handle.is_some() && record.md5_of_body.is_some());
 }
+
+#[test]
+fn a_schedules_event_names_its_rule() {
+    for (name, rule) in
+        [("refresh-schedule", "RefreshFunctionEvery5Minutes"), ("retention-schedule", "RetentionFunctionNightly")]
+    {
+        let event: serde_json::Value = event(name);
+        assert_eq!(
+            (&event["source"], &event["detail-type"]),
+            (&"aws.events".into(), &"Scheduled Event".into()),
+            "{name}"
+        );
+        let rules = event["resources"].as_array().expect(name);
+        let [resource] = rules.as_slice() else { panic!("{name}: one rule fired it") };
+        let resource = resource.as_str().expect(name);
+        assert!(resource.starts_with("arn:aws:events:") && resource.contains(rule), "{name}: {resource}");
+        // Nothing in it moves the clock or names a table.
+        assert_eq!(event["detail"], serde_json::json!({}), "{name}");
+    }
+}

@@ -164,16 +164,53 @@ async fn a_refresh_that_is_lost_in_the_middle_leaves_its_hours_to_the_next() {
     let mut lost = database.client().await;
     let backend: i32 = lost.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
     let running = tokio::spawn(async move { try_refresh(&mut lost).await });
-    let waits = "select count(*) from pg_locks where pid = $1 and not granted";
-    tests::poll::until("it waits for the table", LONG, async || {
-        let waiting: i64 = holder.query_one(waits, &[&backend]).await.unwrap().get(0);
-        if waiting > 0 { Ok(()) } else { Err(waiting) }
-    })
-    .await;
+    until_it_waits(&holder, backend).await;
     holder.query_one("select pg_terminate_backend($1)", &[&backend]).await.unwrap();
     assert!(running.await.unwrap().is_err());
     holder.batch_execute("rollback").await.unwrap();
     assert!(rollups(&client, Table::Hourly).await.is_empty(), "hours without their days are not to be seen");
+    refreshed(&mut client).await;
+    assert_rollups(&client, &events).await;
+    database.drop().await;
+}
+
+async fn until_it_waits(observer: &Client, backend: i32) {
+    let waits = "select count(*) from pg_locks where pid = $1 and not granted";
+    tests::poll::until("it waits for a lock", LONG, async || {
+        let waiting: i64 = observer.query_one(waits, &[&backend]).await.unwrap().get(0);
+        if waiting > 0 { Ok(()) } else { Err(waiting) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_refreshes_of_one_day_come_one_after_the_other() {
+    let database = UsageDatabase::create().await;
+    let mut client = database.client().await;
+    let mut events = some_events();
+    send(&client, &events).await;
+    let holder = database.client().await;
+    holder.batch_execute("begin; lock table analytics_daily_rollups in access exclusive mode").await.unwrap();
+    let mut refreshes = Vec::new();
+    for _ in 0..2 {
+        let mut own = database.client().await;
+        let backend: i32 = own.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
+        refreshes.push(tokio::spawn(async move { refreshed(&mut own).await }));
+        until_it_waits(&holder, backend).await;
+        // The first has counted its hours and not written their days; the second counts other hours of these days.
+        let later = |event: &Event| Event {
+            event_id: Uuid::new_v4(),
+            occurred_at: event.occurred_at + jiff::SignedDuration::from_hours(3),
+            ..event.clone()
+        };
+        let more: Vec<Event> = events.iter().map(later).collect();
+        send(&client, &more).await;
+        events.extend(more);
+    }
+    holder.batch_execute("rollback").await.unwrap();
+    for refresh in refreshes {
+        refresh.await.unwrap();
+    }
     refreshed(&mut client).await;
     assert_rollups(&client, &events).await;
     database.drop().await;

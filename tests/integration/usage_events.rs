@@ -1,5 +1,8 @@
 //! Events come in: each once, whoever sends it and however often.
 
+use std::io::Cursor;
+
+use futures_util::SinkExt as _;
 use jiff::{SignedDuration, Timestamp};
 use tests::{
     Event, UsageDatabase,
@@ -46,6 +49,20 @@ async fn any_form_of_insert_will_do() {
     assert_eq!(client.execute(&insert, &[]).await.unwrap(), 1);
     assert_eq!(client.execute(&insert, &[]).await.unwrap(), 0, "a plain insert of the same event is no error");
     assert_eq!(client.execute(&format!("{insert} on conflict do nothing"), &[]).await.unwrap(), 0);
+    // Copied, the same and another.
+    let other = Uuid::new_v4();
+    let lines = [id, other].map(|id| format!("{id},{ORG},,2026-01-01T00:00:00Z,1,2,throttled,0.0001\n")).concat();
+    let copy = client.copy_in(&format!("copy usage_events {columns} from stdin csv")).await.unwrap();
+    let mut copy = std::pin::pin!(copy);
+    copy.send(Cursor::new(lines.into_bytes())).await.unwrap();
+    copy.finish().await.unwrap();
+    let mut kept: Vec<Uuid> = kept_events(&client).await.iter().map(|event| event.event_id).collect();
+    kept.sort();
+    let mut expected = [id, other];
+    expected.sort();
+    assert_eq!(kept, expected);
+    let dirty = client.query_one("select count(*) from usage_dirty_hours", &[]).await.unwrap();
+    assert_eq!(dirty.get::<_, i64>(0), 2, "each statement that brought something marks its hours");
     database.drop().await;
 }
 

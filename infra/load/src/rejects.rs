@@ -46,6 +46,10 @@ impl Rejects {
     pub(crate) fn finish(&mut self) -> Result<Option<String>> {
         let Some(file) = &mut self.file else { return Ok(None) };
         file.flush().with_context(|| format!("could not write {}", self.path.display()))?;
-        Ok(Some(format!("{} lines are no events; they are in {}", self.count, self.path.display())))
+        let path = self.path.display();
+        Ok(Some(match self.count {
+            1 => format!("1 line is no event; it is in {path}"),
+            count => format!("{count} lines are no events; they are in {path}"),
+        }))
     }
 }

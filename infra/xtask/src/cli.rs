@@ -1,12 +1,12 @@
 //! The command line.
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
-use crate::{bench, checks, demo, process, reingest, task, token, up};
+use crate::{bench, checks, demo, process, program, task, token, up};
 
 /// Sets up, runs and tests the whole stack on one machine.
 ///
@@ -57,6 +57,15 @@ enum Command {
     },
     /// Print a bearer token for the stack of `up`, valid for an hour
     Token(Token),
+    /// Load usage events from files, on the stack of `up`
+    ///
+    /// Runs the program `load` with the stack's variables; `cargo xtask load -- --help` describes it. For another database,
+    /// run the program itself.
+    Load {
+        /// Arguments for the program, such as `events.ndjson` or `s3://bucket/prefix/`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+        arguments: Vec<OsString>,
+    },
     /// Read CI's documents into the database again, on the stack of `up`
     ///
     /// Runs the program `reingest` with the stack's variables; `cargo xtask reingest -- --help` describes it. Against AWS,
@@ -64,7 +73,7 @@ enum Command {
     Reingest {
         /// Arguments for the program, such as `--prefix metrics/2025/`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
-        arguments: Vec<String>,
+        arguments: Vec<OsString>,
     },
     /// Measure the functions' release binaries; writes infra/bench/RESULTS.md
     ///
@@ -186,8 +195,9 @@ pub(crate) fn run() -> Result<ExitCode> {
         Command::Test(tests) => checks::run(&tests),
         Command::Up { watch } => up::run(watch),
         Command::Token(token) => token::run(&token),
+        Command::Load { arguments } => program::run("load", &arguments),
         Command::Bench(bench) => bench::run(&bench),
         Command::Run(task) => task::run(&task),
-        Command::Reingest { arguments } => reingest::run(&arguments),
+        Command::Reingest { arguments } => program::run("reingest", &arguments),
     }
 }

@@ -25,6 +25,10 @@ pub(super) const LOCK: i64 = 0x0072_6566_7265_7368;
 /// The most hours of organizations in one batch, all of one day: few enough that a batch takes a second, and many enough
 /// that the days above them are not computed once for each of their hours.
 const LARGEST_BATCH: i64 = 2048;
+/// The first batch: hours of very many events show before much is spent on them.
+const FIRST_BATCH: i64 = 64;
+/// The part of the time that one statement may take; what takes longer is tried in smaller batches.
+const STATEMENT_PART: u32 = 8;
 
 /// Says again what the buckets say, as a constant: so that the planner looks at one partition.
 const OF_THE_DAY: &str =
@@ -71,7 +75,7 @@ pub async fn refresh(client: &mut Client, now: Timestamp, time: Duration) -> Res
     prepare(client, time).await?;
     let mut report = RefreshReport::default();
     // Hours that cannot be computed are passed over, and found by making the batch smaller.
-    let mut size = LARGEST_BATCH;
+    let mut size = FIRST_BATCH;
     loop {
         if Instant::now() > end {
             report.unfinished = true;
@@ -83,7 +87,7 @@ pub async fn refresh(client: &mut Client, now: Timestamp, time: Duration) -> Res
                 report.add(&done);
                 size = LARGEST_BATCH.min(size * 2);
             }
-            Err(failure) if failure.can_pass() => return Err(failure),
+            Err(failure) if failure.can_pass() && !failure.is_timeout() => return Err(failure),
             Err(failure) if size > 1 => {
                 warn!(error = %Causes(&failure), size, "could not refresh a batch; trying a smaller one");
                 size /= 2;
@@ -103,9 +107,9 @@ pub async fn refresh(client: &mut Client, now: Timestamp, time: Duration) -> Res
     Ok(report)
 }
 
-/// Sets the session up: whoever calls may be gone in the middle, and must not block others for longer than that.
+/// Sets the session up: whoever calls may be gone in the middle, and must not block others for long.
 async fn prepare(client: &Client, time: Duration) -> Result<(), DatabaseError> {
-    let limit = time.as_millis().max(10_000);
+    let limit = (time / STATEMENT_PART).as_millis().max(10_000);
     client
         .batch_execute(&format!(
             "set timezone = 'UTC';

@@ -99,8 +99,9 @@ pub async fn retention(
         return Ok(report);
     }
     let done = all(client, now, periods, end, &mut report).await;
-    client.execute("select pg_advisory_unlock($1)", &[&LOCK]).await?;
+    let unlocked = client.execute("select pg_advisory_unlock($1)", &[&LOCK]).await;
     done?;
+    unlocked?;
     info!(?report, "retention done");
     Ok(report)
 }
@@ -112,10 +113,10 @@ async fn all(
     end: Instant,
     report: &mut RetentionReport,
 ) -> Result<(), DatabaseError> {
-    // For the whole session: what waits for a table keeps all others from it who come later.
-    client.batch_execute(&format!("set lock_timeout = '{LOCK_TIMEOUT}'")).await?;
     // First, so that no raw event is needed any more that is dropped below.
     report.refresh = refresh::refresh(client, now, end.saturating_duration_since(Instant::now())).await?;
+    // From now on: what waits for a table keeps all others from it who come later.
+    client.batch_execute(&format!("set lock_timeout = '{LOCK_TIMEOUT}'; set statement_timeout = 0")).await?;
     let packed_before = days_before(now, periods.events_plain_days);
     let events_from = days_before(now, periods.events_kept_days);
     let rollups_from = months_before(now, periods.rollups_kept_months);
@@ -254,7 +255,10 @@ async fn drop_in(
 
 /// Keeps out refreshes, and of a limit of raw events the writers.
 async fn lock(transaction: &Transaction<'_>, old: &[Partition], column: &str) -> Result<(), tokio_postgres::Error> {
+    // Who waits for a batch to end is in nobody's way.
+    transaction.batch_execute("set local lock_timeout = '60s'").await?;
     transaction.execute("select pg_advisory_xact_lock($1)", &[&refresh::LOCK]).await?;
+    transaction.batch_execute(&format!("set local lock_timeout = '{LOCK_TIMEOUT}'")).await?;
     if column == EVENTS_FROM {
         // To drop a partition locks its parent. Parents before partitions, as those who use them do.
         let drops = |table| old.iter().any(|partition| partition.table == table);

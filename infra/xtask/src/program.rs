@@ -1,6 +1,6 @@
-//! `cargo xtask reingest`: the program of the same name, on the stack of `up`.
+//! `cargo xtask load` and `cargo xtask reingest`: the programs of the same names, on the stack of `up`.
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use anyhow::{Context, Result};
 use rustix::process::Signal;
@@ -12,12 +12,12 @@ use crate::{
     published,
 };
 
-/// Builds the program and runs it with these arguments.
-pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+/// Builds a program and runs it with these arguments.
+pub(crate) fn run(name: &str, arguments: &[OsString]) -> Result<ExitCode> {
     let checkout = Checkout::find()?;
     let variables = published::variables(&checkout)?;
     let binaries = binaries::build(&checkout)?;
-    let program = binaries.get("reingest").context("the workspace has no program `reingest`")?;
+    let program = binaries.get(name).with_context(|| format!("the workspace has no program `{name}`"))?;
     // It takes this for Ctrl-C, and says how to go on.
     let spec = Spec::new(program).args(arguments).stop(Signal::INT);
     let spec = variables.into_iter().fold(spec, |spec, (name, value)| spec.env(name, value));
