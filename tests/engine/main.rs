@@ -1,5 +1,7 @@
 //! The export's engine against the plain ways to do what it does: no stack is needed.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, also in what it calls")]
+
 mod naive;
 mod stream;
 
@@ -149,7 +151,8 @@ fn counts() -> impl Strategy<Value = [CountType; 3]> {
 /// What the engine accepts, the slow reader has read to the same text.
 fn agrees_with_the_slow_reader(bytes: &[u8], counts: [CountType; 3]) {
     let Ok(chunk) = lines([bytes], counts) else { return };
-    let slow = naive::read(bytes, counts).expect("the slow reader accepts what the engine accepts");
+    let slow = naive::read(bytes, counts.map(|count| count == CountType::Numeric))
+        .expect("the slow reader accepts what the engine accepts");
     let text = String::from_utf8(chunk.bytes().to_vec()).unwrap();
     let found: Vec<&str> = text.lines().collect();
     assert_eq!(found.len(), slow.len());

@@ -1,8 +1,6 @@
 //! A slow reader of the binary stream, without arithmetic: numbers become text by cutting and joining digits. The fuzz
 //! target uses it too.
 
-use shared::copy::CountType;
-
 /// A row as text.
 pub(crate) struct Row {
     pub(crate) bucket_start: i64,
@@ -11,8 +9,8 @@ pub(crate) struct Row {
     pub(crate) cost_total: String,
 }
 
-/// The rows of a whole stream; `None` if it is not one.
-pub(crate) fn read(bytes: &[u8], counts: [CountType; 3]) -> Option<Vec<Row>> {
+/// The rows of a whole stream, whose counts are or are not sent as numeric; `None` if it is not one.
+pub(crate) fn read(bytes: &[u8], is_numeric: [bool; 3]) -> Option<Vec<Row>> {
     let rest = bytes.strip_prefix(b"PGCOPY\n\xff\r\n\0")?;
     let (flags, rest) = rest.split_at_checked(4)?;
     let (length, rest) = rest.split_at_checked(4)?;
@@ -43,9 +41,9 @@ pub(crate) fn read(bytes: &[u8], counts: [CountType; 3]) -> Option<Vec<Row>> {
                 rest = after;
             }
         }
-        let count = |index: usize| match counts[index] {
-            CountType::Int8 => Some(i64::from_be_bytes(fields[2 + index]?.try_into().ok()?).to_string()),
-            CountType::Numeric => numeric(fields[2 + index]?)?.strip_suffix(".0000").map(str::to_owned),
+        let count = |index: usize| match is_numeric[index] {
+            false => Some(i64::from_be_bytes(fields[2 + index]?.try_into().ok()?).to_string()),
+            true => numeric(fields[2 + index]?)?.strip_suffix(".0000").map(str::to_owned),
         };
         rows.push(Row {
             bucket_start: i64::from_be_bytes(fields[0]?.try_into().ok()?),
@@ -72,7 +70,8 @@ fn numeric(bytes: &[u8]) -> Option<String> {
     let before = "0".repeat(usize::try_from(-point).unwrap_or(0));
     let point = usize::try_from(point).unwrap_or(0);
     let digits = format!("{before}{digits}");
-    let digits = format!("{digits:0<point$}");
+    let after = "0".repeat(point.saturating_sub(digits.len()));
+    let digits = format!("{digits}{after}");
     let (whole, decimals) = digits.split_at(point);
     let (whole, decimals) = (whole.trim_start_matches('0'), decimals.trim_end_matches('0'));
     if decimals.len() > 4 {

@@ -59,7 +59,7 @@ pub struct Lines {
     reached: Timestamp,
     end: Timestamp,
     spare: Spare,
-    /// The first gives back the connection that is kept between exports. All end with this.
+    /// One of them gives back the connection that is kept between exports. All end when this is dropped.
     readers: JoinSet<Option<Arc<Connection>>>,
 }
 
@@ -197,13 +197,15 @@ impl Lines {
         self.spare.put(chunk);
     }
 
-    /// Gives the connection back to `database`, for the next export.
+    /// Gives the connection back to `database`, for the next export. The others end by themselves.
     pub async fn close(mut self, database: &Database) {
         while let Some(reader) = self.readers.join_next().await {
             if let Ok(Some(connection)) = reader {
                 database.keep(connection).await;
+                break;
             }
         }
+        self.readers.detach_all();
     }
 }
 
