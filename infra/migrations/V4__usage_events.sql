@@ -77,7 +77,8 @@ create table usage_dirty_hours (
     received_at     timestamptz not null
 );
 
-create index usage_dirty_hours_organization on usage_dirty_hours (organization_id, hour);
+create index usage_dirty_hours_hour on usage_dirty_hours (hour, organization_id);
+create index usage_dirty_hours_organization on usage_dirty_hours (organization_id);
 
 -- Until when an organization's rollups are computed.
 create table usage_refreshed (

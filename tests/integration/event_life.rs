@@ -39,8 +39,20 @@ const DAY: i64 = 24 * HOUR;
 /// Where the writers' sessions are: none of it may matter, be it half an hour off or about to change its clocks.
 const ZONES: [&str; 5] = ["UTC", "America/New_York", "Europe/Berlin", "Asia/Kolkata", "Australia/Lord_Howe"];
 
+/// When clocks change in these.
+const CHANGES: [&str; 6] = [
+    "2024-03-10T07:00:00Z",
+    "2024-03-31T01:00:00Z",
+    "2024-04-06T15:00:00Z",
+    "2024-10-27T01:00:00Z",
+    "2024-11-03T06:00:00Z",
+    "2025-03-09T07:00:00Z",
+];
+
 struct Life {
     now: Timestamp,
+    /// Around when late events occurred that come now.
+    late: Timestamp,
     random: fastrand::Rng,
     client: Client,
     /// Every event that was ever accepted, by what makes it one.
@@ -95,6 +107,7 @@ impl Life {
     fn begin(client: Client, now: Timestamp) -> Self {
         Self {
             now,
+            late: now,
             random: fastrand::Rng::with_seed(2024),
             client,
             accepted: BTreeMap::new(),
@@ -107,11 +120,20 @@ impl Life {
         }
     }
 
-    /// Moves the clock on by up to four days; now and then to the very end of a day.
+    /// Moves the clock on by up to a week; now and then to the very end of a day.
     fn advance(&mut self) {
-        self.now += SignedDuration::from_mins(self.random.i64(60..4 * 24 * 60));
+        self.now += SignedDuration::from_mins(self.random.i64(60..7 * 24 * 60));
         if self.random.u8(..) < 32 {
             self.now = midnight(day(self.now).tomorrow().unwrap());
+        }
+        self.late = self.now
+            - match self.random.u8(0..3) {
+                0 => SignedDuration::from_hours(self.random.i64(0..430 * 24)),
+                _ => SignedDuration::from_hours(self.random.i64(0..60 * 24)),
+            };
+        if self.random.u8(0..4) == 0 {
+            let change = instant(self.random.choice(CHANGES).unwrap());
+            self.late = if change < self.now { change } else { self.late };
         }
     }
 
@@ -132,31 +154,17 @@ impl Life {
         self.client.batch_execute("set timezone = 'UTC'").await.unwrap();
     }
 
-    /// A new event, most of them of the last days.
+    /// A new event: of the last days, or late.
     fn event(&mut self) -> Event {
-        let minutes = match self.random.u8(0..20) {
-            0 => self.random.i64(0..60 * 24 * 60),
-            1 => self.random.i64(0..420 * 24 * 60),
-            _ => self.random.i64(0..3 * 24 * 60),
+        let latest = if self.random.u8(0..6) == 0 { self.late } else { self.now };
+        let before = SignedDuration::from_micros(self.random.i64(0..2 * 24 * 3600 * 1_000_000));
+        let occurred_at = match self.random.u8(0..10) {
+            // The first and the last instant of a day, and just where the late ones are.
+            0 => midnight(day(latest)),
+            1 => midnight(day(latest)) - SignedDuration::from_micros(1),
+            2 => latest,
+            _ => latest - before,
         };
-        let mut occurred_at =
-            self.now - SignedDuration::from_mins(minutes) - SignedDuration::from_micros(self.random.i64(0..60_000_000));
-        match self.random.u8(0..10) {
-            // The first and the last instant of a day, and where the clocks change somewhere.
-            0 => occurred_at = midnight(day(occurred_at)),
-            1 => occurred_at = midnight(day(occurred_at)) - SignedDuration::from_micros(1),
-            2 => {
-                let change = self.random.choice([
-                    "2024-03-10T07:30:00Z",
-                    "2024-03-31T01:00:00Z",
-                    "2024-10-27T01:30:00Z",
-                    "2024-11-03T06:30:00Z",
-                    "2024-04-06T15:30:00Z",
-                ]);
-                occurred_at = instant(change.unwrap()).min(occurred_at);
-            }
-            _ => {}
-        }
         Event {
             model_id: self.random.u8(..4).checked_sub(1).map(|model| Uuid::from_u128(0xA0 + u128::from(model))),
             received_at: self.now,

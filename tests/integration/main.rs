@@ -16,6 +16,7 @@ mod deployment;
 mod download;
 mod engine;
 mod event_life;
+mod event_rates;
 mod events;
 mod files;
 mod guide;

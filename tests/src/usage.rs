@@ -84,6 +84,13 @@ impl UsageDatabase {
         client
     }
 
+    /// Its address.
+    pub fn url(&self) -> String {
+        let url = variable("DATABASE_URL");
+        let (server, _) = url.rsplit_once('/').expect("the address of a database");
+        format!("{server}/{}", self.name)
+    }
+
     /// Drops the database.
     ///
     /// # Panics

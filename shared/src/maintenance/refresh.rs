@@ -22,9 +22,13 @@ use crate::{database::DatabaseError, log::Causes};
 /// takes it.
 pub(super) const LOCK: i64 = 0x0072_6566_7265_7368;
 
-/// The most hours of organizations in one batch: few enough that a batch takes a second, and many enough that the days
-/// above them are not computed once for each of their hours.
+/// The most hours of organizations in one batch, all of one day: few enough that a batch takes a second, and many enough
+/// that the days above them are not computed once for each of their hours.
 const LARGEST_BATCH: i64 = 2048;
+
+/// Says again what the buckets say, as a constant: so that the planner looks at one partition.
+const OF_THE_DAY: &str =
+    "rollups.bucket_start >= $1::timestamptz and rollups.bucket_start < $1::timestamptz + interval '1 day'";
 
 /// What a refresh did.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
@@ -74,8 +78,8 @@ pub async fn refresh(client: &mut Client, now: Timestamp, time: Duration) -> Res
             break;
         }
         match batch(client, now, size, report.failed).await {
-            Ok(done) if done.hours + done.kept + done.too_old == 0 => break,
-            Ok(done) => {
+            Ok(None) => break,
+            Ok(Some(done)) => {
                 report.add(&done);
                 size = LARGEST_BATCH.min(size * 2);
             }
@@ -119,41 +123,58 @@ async fn prepare(client: &Client, time: Duration) -> Result<(), DatabaseError> {
     Ok(())
 }
 
-/// Computes up to `size` hours, passing over the first `skip`.
-async fn batch(client: &mut Client, now: Timestamp, size: i64, skip: u64) -> Result<RefreshReport, DatabaseError> {
+/// Computes up to `size` hours of one day, passing over the first `skip`. None if nothing is dirty.
+async fn batch(
+    client: &mut Client,
+    now: Timestamp,
+    size: i64,
+    skip: u64,
+) -> Result<Option<RefreshReport>, DatabaseError> {
     let transaction = client.transaction().await?;
     transaction.execute("select pg_advisory_xact_lock($1)", &[&LOCK]).await?;
-    let taken = take(&transaction, size, skip).await?;
-    if taken == 0 {
-        return Ok(RefreshReport::default());
-    }
+    let Some(day) = dirty_day(&transaction, skip).await? else { return Ok(None) };
+    let taken = take(&transaction, day, size, skip).await?;
     let mut report = RefreshReport { batches: 1, too_old: leave_out(&transaction).await?, ..Default::default() };
-    read_events(&transaction).await?;
-    report.kept = keep(&transaction, HOURLY).await?;
+    read_events(&transaction, day).await?;
+    report.kept = keep(&transaction, HOURLY, day).await?;
     report.hours = taken - report.too_old - report.kept;
-    report.rollups_written = write(&transaction, HOURLY).await?;
+    report.rollups_written = write(&transaction, HOURLY, day).await?;
     mark_fresh(&transaction, now).await?;
-    report.days = read_hours(&transaction).await?;
-    let kept = keep(&transaction, DAILY).await?;
+    report.days = read_hours(&transaction, day).await?;
+    let kept = keep(&transaction, DAILY, day).await?;
     report.days -= kept;
     report.kept += kept;
-    report.rollups_written += write(&transaction, DAILY).await?;
+    report.rollups_written += write(&transaction, DAILY, day).await?;
     transaction.commit().await?;
-    Ok(report)
+    Ok(Some(report))
 }
 
-/// Takes hours from the queue, with all their marks.
-async fn take(transaction: &Transaction<'_>, size: i64, skip: u64) -> Result<u64, DatabaseError> {
+/// The day of the latest hour that is dirty: what is read most comes first.
+///
+/// One day at a time, since it is in one partition of each table, and there are hundreds.
+async fn dirty_day(transaction: &Transaction<'_>, skip: u64) -> Result<Option<SystemTime>, DatabaseError> {
+    let day = "select date_trunc('day', hour, 'UTC') from usage_dirty_hours
+               group by hour, organization_id order by hour desc, organization_id desc limit 1 offset $1";
+    let row = transaction.query_opt(day, &[&offset(skip)]).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?)
+}
+
+/// Takes hours of the day from the queue, with all their marks.
+async fn take(transaction: &Transaction<'_>, day: SystemTime, size: i64, skip: u64) -> Result<u64, DatabaseError> {
     let take = "with due as (
-                    select distinct organization_id, hour from usage_dirty_hours order by 1, 2 limit $1 offset $2
+                    select hour, organization_id from usage_dirty_hours
+                    group by 1, 2 order by 1 desc, 2 desc limit $2 offset $3
                 ),
                 taken as (
                     delete from usage_dirty_hours dirty using due
-                    where dirty.organization_id = due.organization_id and dirty.hour = due.hour
+                    where due.hour >= $1 and due.hour < $1 + interval '1 day'
+                      and dirty.organization_id = due.organization_id and dirty.hour = due.hour
                     returning dirty.organization_id, dirty.hour
                 )
                 insert into refresh_buckets select distinct organization_id, hour from taken";
-    Ok(transaction.execute(take, &[&size, &i64::try_from(skip).unwrap_or(i64::MAX)]).await?)
+    let taken = transaction.execute(take, &[&day, &size, &offset(skip)]).await?;
+    transaction.batch_execute("analyze refresh_buckets").await?;
+    Ok(taken)
 }
 
 /// Leaves out the hours whose rollups or raw events are dropped.
@@ -164,58 +185,59 @@ async fn leave_out(transaction: &Transaction<'_>) -> Result<u64, DatabaseError> 
 }
 
 /// Sums the raw events of the hours, compressed or not, in one snapshot.
-async fn read_events(transaction: &Transaction<'_>) -> Result<(), DatabaseError> {
-    transaction
-        .batch_execute(
-            "analyze refresh_buckets;
-             insert into refresh_rows
-             select buckets.organization_id, buckets.bucket, events.model_id,
-                    count(*), sum(events.input_tokens) + sum(events.output_tokens),
-                    count(*) filter (where events.status <> 'success'), sum(events.cost_usd), max(events.occurred_at)
-             from refresh_buckets buckets
-             cross join lateral usage_events_between(
-                 buckets.organization_id, buckets.bucket, buckets.bucket + interval '1 hour'
-             ) events
-             group by 1, 2, 3;
-             analyze refresh_rows",
-        )
-        .await?;
-    Ok(())
+async fn read_events(transaction: &Transaction<'_>, day: SystemTime) -> Result<(), DatabaseError> {
+    let read = "insert into refresh_rows
+                select buckets.organization_id, buckets.bucket, events.model_id,
+                       count(*), sum(events.input_tokens) + sum(events.output_tokens),
+                       count(*) filter (where events.status <> 'success'), sum(events.cost_usd), max(events.occurred_at)
+                from refresh_buckets buckets
+                cross join lateral (
+                    select model_id, occurred_at, input_tokens, output_tokens, status, cost_usd
+                    from usage_events
+                    where organization_id = buckets.organization_id
+                      and occurred_at >= buckets.bucket and occurred_at < buckets.bucket + interval '1 hour'
+                      and occurred_at >= $1 and occurred_at < $1 + interval '1 day'
+                    union all
+                    select model_id, occurred_at, input_tokens, output_tokens, status, cost_usd
+                    from usage_events_unpacked
+                    where organization_id = buckets.organization_id
+                      and occurred_at >= buckets.bucket and occurred_at < buckets.bucket + interval '1 hour'
+                      and first_at < buckets.bucket + interval '1 hour' and last_at >= buckets.bucket
+                      and day = $1
+                ) events
+                group by 1, 2, 3";
+    transaction.execute(read, &[&day]).await?;
+    Ok(transaction.batch_execute("analyze refresh_rows").await?)
 }
 
 /// Goes from the hours to their days, and sums the hourly rollups of these.
-async fn read_hours(transaction: &Transaction<'_>) -> Result<u64, DatabaseError> {
-    transaction
-        .batch_execute(
-            "with hours as (delete from refresh_buckets returning organization_id, bucket)
-             insert into refresh_buckets
-             select distinct organization_id, date_trunc('day', bucket, 'UTC') from hours;
-             analyze refresh_buckets;
-             delete from refresh_rows;
-             insert into refresh_rows
-             select days.organization_id, days.bucket, hours.model_id,
-                    sum(hours.request_count), sum(hours.tokens_total), sum(hours.error_count), sum(hours.cost_total)
-             from refresh_buckets days
-             join analytics_hourly_rollups hours
-               on hours.organization_id = days.organization_id
-              and hours.bucket_start >= days.bucket and hours.bucket_start < days.bucket + interval '1 day'
-             group by 1, 2, 3;
-             analyze refresh_rows",
-        )
-        .await?;
-    Ok(transaction.query_one("select count(*) from refresh_buckets", &[]).await?.get::<_, i64>(0).unsigned_abs())
+async fn read_hours(transaction: &Transaction<'_>, day: SystemTime) -> Result<u64, DatabaseError> {
+    let organizations = "with hours as (delete from refresh_buckets returning organization_id)
+                         insert into refresh_buckets select distinct organization_id, $1::timestamptz from hours";
+    let days = transaction.execute(organizations, &[&day]).await?;
+    transaction.batch_execute("analyze refresh_buckets; delete from refresh_rows").await?;
+    let read = "insert into refresh_rows
+                select days.organization_id, days.bucket, hours.model_id,
+                       sum(hours.request_count), sum(hours.tokens_total), sum(hours.error_count), sum(hours.cost_total)
+                from refresh_buckets days
+                join analytics_hourly_rollups hours using (organization_id)
+                where hours.bucket_start >= $1::timestamptz and hours.bucket_start < $1::timestamptz + interval '1 day'
+                group by 1, 2, 3";
+    transaction.execute(read, &[&day]).await?;
+    transaction.batch_execute("analyze refresh_rows").await?;
+    Ok(days)
 }
 
 /// Keeps the buckets whose rollups count more requests than what they would be computed from: some of that is gone, or
 /// was never here. Events are only ever added, so that this is so of no bucket that a refresh wrote.
-async fn keep(transaction: &Transaction<'_>, rollup: Rollup) -> Result<u64, DatabaseError> {
+async fn keep(transaction: &Transaction<'_>, rollup: Rollup, day: SystemTime) -> Result<u64, DatabaseError> {
     let Rollup { table, bucket } = rollup;
     let keep = format!(
         "with there as (
              select organization_id, bucket, sum(rollups.request_count) as requests
              from refresh_buckets
              join {table} rollups using (organization_id)
-             where rollups.bucket_start = bucket
+             where rollups.bucket_start = bucket and {OF_THE_DAY}
              group by 1, 2
          ),
          computed as (
@@ -234,7 +256,7 @@ async fn keep(transaction: &Transaction<'_>, rollup: Rollup) -> Result<u64, Data
          where refresh_buckets.organization_id = kept.organization_id and refresh_buckets.bucket = kept.bucket
          returning refresh_buckets.organization_id, refresh_buckets.bucket"
     );
-    let kept = transaction.query(&keep, &[]).await?;
+    let kept = transaction.query(&keep, &[&day]).await?;
     for row in &kept {
         let (org_id, start): (Uuid, SystemTime) = (row.try_get(0)?, row.try_get(1)?);
         let start = Timestamp::try_from(start).unwrap_or_default();
@@ -246,11 +268,12 @@ async fn keep(transaction: &Transaction<'_>, rollup: Rollup) -> Result<u64, Data
 /// Makes the rollups of the buckets what was computed. What is so already is not touched.
 ///
 /// A table that is not ours may have no unique index, so this is no upsert.
-async fn write(transaction: &Transaction<'_>, rollup: Rollup) -> Result<u64, DatabaseError> {
+async fn write(transaction: &Transaction<'_>, rollup: Rollup, day: SystemTime) -> Result<u64, DatabaseError> {
     let table = rollup.table;
     let delete = format!(
         "delete from {table} rollups using refresh_buckets buckets
          where rollups.organization_id = buckets.organization_id and rollups.bucket_start = buckets.bucket
+           and {OF_THE_DAY}
            and not exists (
                select from refresh_rows computed
                where computed.organization_id = buckets.organization_id
@@ -262,7 +285,7 @@ async fn write(transaction: &Transaction<'_>, rollup: Rollup) -> Result<u64, Dat
                  and computed.cost_total = rollups.cost_total
            )"
     );
-    transaction.execute(&delete, &[]).await?;
+    transaction.execute(&delete, &[&day]).await?;
     let insert = format!(
         "insert into {table}
              (bucket_start, organization_id, model_id, request_count, tokens_total, error_count, cost_total)
@@ -273,9 +296,10 @@ async fn write(transaction: &Transaction<'_>, rollup: Rollup) -> Result<u64, Dat
              where rollups.organization_id = computed.organization_id
                and rollups.bucket_start = computed.bucket
                and rollups.model_id is not distinct from computed.model_id
+               and {OF_THE_DAY}
          )"
     );
-    Ok(transaction.execute(&insert, &[]).await?)
+    Ok(transaction.execute(&insert, &[&day]).await?)
 }
 
 /// States how far the organizations of the hours are now.
@@ -291,10 +315,14 @@ async fn mark_fresh(transaction: &Transaction<'_>, now: Timestamp) -> Result<(),
 
 /// The hour that a batch of one takes, for the log.
 async fn failing(client: &Client, skip: u64) -> Result<Option<(Uuid, String)>, DatabaseError> {
-    let hour = "select organization_id, hour::text from usage_dirty_hours group by 1, hour order by 1, hour
-                limit 1 offset $1";
-    let row = client.query_opt(hour, &[&i64::try_from(skip).unwrap_or(i64::MAX)]).await?;
+    let hour = "select organization_id, hour::text from usage_dirty_hours
+                group by hour, organization_id order by hour desc, organization_id desc limit 1 offset $1";
+    let row = client.query_opt(hour, &[&offset(skip)]).await?;
     Ok(row.map(|row| (row.get(0), row.get(1))))
+}
+
+fn offset(skip: u64) -> i64 {
+    i64::try_from(skip).unwrap_or(i64::MAX)
 }
 
 impl RefreshReport {

@@ -1,0 +1,208 @@
+//! The program as its users run it, on the stack's server and store.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::{
+    io::Write as _,
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
+
+use aws_config::BehaviorVersion;
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use tests::{
+    Event, UsageDatabase,
+    rollup::instant,
+    usage::{kept_events, send},
+};
+use uuid::Uuid;
+
+const ORG: Uuid = Uuid::from_u128(1);
+
+/// A folder of the test's own, removed when this is dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn create() -> Self {
+        let path = std::env::temp_dir().join(format!("load-{}", Uuid::new_v4().simple()));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.0.join(name), bytes).unwrap();
+    }
+
+    /// Runs the program here, with this on its standard input.
+    fn load(&self, database: &UsageDatabase, arguments: &[&str], input: &str) -> Output {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_load"))
+            .args(arguments)
+            .current_dir(&self.0)
+            .env("DATABASE_URL", database.url())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The sums that a load printed, without its time.
+#[track_caller]
+fn sums(output: &Output, status: i32) -> Value {
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(status), "{told}");
+    let mut sums: Value = serde_json::from_slice(&output.stdout).expect(&told);
+    sums.as_object_mut().unwrap().remove("milliseconds").expect("the time is told");
+    sums
+}
+
+fn events(count: i64) -> Vec<Event> {
+    let mut events: Vec<Event> = (0..count)
+        .map(|index| Event {
+            model_id: (index % 2 == 0).then_some(Uuid::from_u128(7)),
+            cost: index - 5,
+            status: "timeout".to_owned(),
+            ..Event::at(ORG, instant("2026-01-31T23:59:00Z") + SignedDuration::from_micros(index * 1_234_567))
+        })
+        .collect();
+    events.sort_by_key(|event| event.event_id);
+    events
+}
+
+fn ndjson(events: &[Event]) -> String {
+    let line = |event: &Event| {
+        let cost = rust_decimal::Decimal::new(event.cost, 4).to_string();
+        json!({
+            "event_id": event.event_id, "organization_id": event.organization_id, "model_id": event.model_id,
+            "occurred_at": event.occurred_at, "input_tokens": event.input_tokens,
+            "output_tokens": event.output_tokens, "status": event.status, "cost_usd": cost,
+        })
+        .to_string()
+            + "\n"
+    };
+    events.iter().map(line).collect()
+}
+
+fn csv(events: &[Event]) -> String {
+    let mut text =
+        "event_id,organization_id,model_id,occurred_at,input_tokens,output_tokens,status,cost_usd\n".to_owned();
+    for event in events {
+        let model = event.model_id.map(|model| model.to_string()).unwrap_or_default();
+        let cost = rust_decimal::Decimal::new(event.cost, 4);
+        let Event { event_id, organization_id, occurred_at, input_tokens, output_tokens, status, .. } = event;
+        text += &format!(
+            "{event_id},{organization_id},{model},{occurred_at},{input_tokens},{output_tokens},{status},{cost}\n"
+        );
+    }
+    text
+}
+
+async fn assert_kept(database: &UsageDatabase, expected: &[Event]) {
+    let mut kept = kept_events(&database.client().await).await;
+    // When it came is the database's to say.
+    kept.iter_mut().for_each(|event| event.received_at = event.occurred_at);
+    assert_eq!(kept, expected);
+}
+
+#[tokio::test]
+async fn files_are_loaded_once_whatever_their_form() {
+    let (database, folder) = (UsageDatabase::create().await, Folder::create());
+    let events = events(300);
+    folder.write("a.ndjson", ndjson(&events[..100]).as_bytes());
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(csv(&events[50..200]).as_bytes()).unwrap();
+    folder.write("b.csv.gz", &gzip.finish().unwrap());
+    let rest = ndjson(&events[200..]);
+    // What standard input is, nobody can know.
+    assert_eq!(folder.load(&database, &["a.ndjson", "-"], &rest).status.code(), Some(1));
+    assert_kept(&database, &[]).await;
+
+    let first = sums(&folder.load(&database, &["a.ndjson", "b.csv.gz"], ""), 0);
+    let expected = json!({"files": 2, "lines": 250, "accepted": 200, "duplicates": 50, "refused": 0, "rejected": 0});
+    assert_eq!(first, expected);
+    let second = sums(&folder.load(&database, &["--format", "ndjson", "-", "a.ndjson"], &rest), 0);
+    let expected = json!({"files": 2, "lines": 200, "accepted": 100, "duplicates": 100, "refused": 0, "rejected": 0});
+    assert_eq!(second, expected);
+    assert_kept(&database, &events).await;
+    assert!(!folder.0.join("rejected.ndjson").exists());
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn lines_that_are_no_events_are_set_apart() {
+    let (database, folder) = (UsageDatabase::create().await, Folder::create());
+    let events = events(2);
+    let lines = ndjson(&events);
+    let (first, second) = lines.split_once('\n').unwrap();
+    let input = format!("{first}\n{{\"event_id\": 1}}\n\nnonsense\n{second}");
+    let arguments = ["-", "--format", "ndjson", "--rejects", "bad.ndjson"];
+    let output = folder.load(&database, &arguments, &input);
+    let expected = json!({"files": 1, "lines": 4, "accepted": 2, "duplicates": 0, "refused": 0, "rejected": 2});
+    assert_eq!(sums(&output, 2), expected);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("standard input, line 4 is not JSON of an event"), "{told}");
+    let rejected = std::fs::read_to_string(folder.0.join("bad.ndjson")).unwrap();
+    let rejected: Vec<Value> = rejected.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&rejected[0]["line"], &rejected[1]["line"], rejected.len()), (&json!(2), &json!(4), 2));
+    assert_eq!((&rejected[0]["text"], &rejected[1]["text"]), (&json!("{\"event_id\": 1}"), &json!("nonsense")));
+    assert_kept(&database, &events).await;
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_dry_run_stores_nothing_and_needs_no_database() {
+    let (database, folder) = (UsageDatabase::create().await, Folder::create());
+    let events = events(3);
+    folder.write("a.jsonl", ndjson(&events).as_bytes());
+    let output = folder.load(&database, &["a.jsonl", "--dry-run"], "");
+    assert_eq!(sums(&output, 0)["lines"], 3);
+    assert_kept(&database, &[]).await;
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_prefix_of_a_bucket_is_all_its_objects() {
+    let (database, folder) = (UsageDatabase::create().await, Folder::create());
+    let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let config = aws_sdk_s3::config::Builder::from(&sdk).force_path_style(true).build();
+    let (s3, bucket) = (aws_sdk_s3::Client::from_conf(config), format!("load-{}", Uuid::new_v4().simple()));
+    s3.create_bucket().bucket(&bucket).send().await.unwrap();
+    let events = events(90);
+    for (key, some) in [("2026/01/a.ndjson", 0..30), ("2026/01/b+c d.csv", 30..60), ("2026/02/c.ndjson", 60..90)] {
+        let text = if key.ends_with("csv") { csv(&events[some]) } else { ndjson(&events[some]) };
+        s3.put_object().bucket(&bucket).key(key).body(text.into_bytes().into()).send().await.unwrap();
+    }
+    let output = folder.load(&database, &[&format!("s3://{bucket}/2026/01/")], "");
+    assert_eq!(sums(&output, 0)["accepted"], 60);
+    assert_kept(&database, &events[..60]).await;
+    let none = folder.load(&database, &[&format!("s3://{bucket}/2027/")], "");
+    assert!(String::from_utf8_lossy(&none.stderr).contains("there is no object below"), "{none:?}");
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn what_is_older_than_events_are_kept_is_counted() {
+    let (database, folder) = (UsageDatabase::create().await, Folder::create());
+    let client = database.client().await;
+    client.batch_execute("update usage_state set events_from = '2026-01-31T23:59:30Z'").await.unwrap();
+    let events = events(100);
+    let (old, kept): (Vec<Event>, Vec<Event>) =
+        events.into_iter().partition(|event| event.occurred_at < instant("2026-01-31T23:59:30Z"));
+    send(&client, &kept[..10]).await;
+    let input = ndjson(&old) + &ndjson(&kept);
+    let loaded = sums(&folder.load(&database, &["-", "--format", "ndjson"], &input), 0);
+    assert_eq!(loaded["refused"], old.len());
+    assert_eq!((&loaded["accepted"], &loaded["duplicates"]), (&json!(kept.len() - 10), &json!(10)));
+    assert_kept(&database, &kept).await;
+    database.drop().await;
+}
