@@ -6,9 +6,8 @@ use std::{
 };
 
 use jiff::Timestamp;
-use shared::database::{Database, DatabaseError};
+use shared::database::{Connection, Database, DatabaseError};
 use tokio_postgres::{
-    Client,
     binary_copy::BinaryCopyInWriter,
     types::{ToSql, Type},
 };
@@ -35,7 +34,7 @@ pub(crate) struct Stored {
 #[derive(Debug)]
 pub(crate) struct Staging {
     database: Database,
-    client: Option<Client>,
+    client: Option<Connection>,
 }
 
 impl Staging {
@@ -96,7 +95,7 @@ impl Staging {
     }
 }
 
-async fn connect(database: &Database) -> Result<Client, DatabaseError> {
+async fn connect(database: &Database) -> Result<Connection, DatabaseError> {
     let client = database.connect().await?;
     client
         .batch_execute(
