@@ -14,6 +14,7 @@ use crate::{Answer, lambda, poll::until, stack::variable};
 
 /// Calls an action of EventBridge.
 pub async fn events(action: &str, body: &Value) -> Value {
+    install_crypto();
     let (url, target) = (format!("{}/", variable("AWS_ENDPOINT_URL")), format!("AWSEvents.{action}"));
     let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target.as_str())];
     let body = body.to_string().into_bytes();
@@ -42,6 +43,7 @@ pub async fn events(action: &str, body: &Value) -> Value {
 /// # Panics
 /// When it may not run for half a minute.
 pub async fn invoke(function: &str, event: &Value) -> Result<Value, String> {
+    install_crypto();
     let path = format!("/2015-03-31/functions/{function}/invocations");
     let answer = until("the function is invoked", Duration::from_secs(30), async || {
         let answer = lambda::call(Method::POST, &path, event).await;
@@ -53,4 +55,9 @@ pub async fn invoke(function: &str, event: &Value) -> Result<Value, String> {
         true => Err(answer.json::<Value>()["errorMessage"].as_str().unwrap_or_default().to_owned()),
         false => Ok(answer.json()),
     }
+}
+
+/// For the clients of tests that have no [`Stack`](crate::Stack), which does the same.
+fn install_crypto() {
+    shared::tls::install_crypto();
 }
