@@ -35,6 +35,8 @@ def settle(stack, parameters):
             check_queue(name, properties)
         elif kind == "AWS::Lambda::EventSourceMapping":
             check_event_source(name, properties)
+        elif kind == "AWS::Logs::MetricFilter":
+            check_metric_filter(names[properties["LogGroupName"]["Ref"]], properties)
     make_download_key(template, names)
     return functions
 
@@ -153,6 +155,11 @@ def check_event_source(name, properties):
     for key in ("BatchSize", "FunctionResponseTypes", "MaximumBatchingWindowInSeconds", "ScalingConfig"):
         if key in properties:
             expect(f"event source: {key}", properties[key], found.get(key))
+
+
+def check_metric_filter(group, properties):
+    found = boto3.client("logs").describe_metric_filters(logGroupName=group)["metricFilters"]
+    expect(f"{group}: metric filter", [properties["FilterPattern"]], [entry["filterPattern"] for entry in found])
 
 
 def make_download_key(template, names):

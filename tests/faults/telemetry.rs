@@ -87,7 +87,7 @@ async fn telemetry_dead_letter_redriven(scene: &Scene) -> Found {
 async fn telemetry_answer_lost(scene: &Scene) -> Found {
     hurry(&scene.stack).await;
     let service = scene.stack.service();
-    let _cut = scene.proxies.add("telemetry.postgres", &[&service.name, "insert into ci_runs"], 2, Action::Cut(0));
+    let cut = scene.proxies.add("telemetry.postgres", &[&service.name, "insert into ci_runs"], 2, Action::Cut(0));
     for number in 0..5 {
         let run = number.to_string();
         service.put(&service.key(&run), service.document(&run).to_string()).await;
@@ -95,6 +95,7 @@ async fn telemetry_answer_lost(scene: &Scene) -> Found {
     let stored = service.wait("they are stored", |runs| runs.len() == 5).await;
     // What was stored and not heard of is stored again: nothing changes.
     tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(cut.count() > 0, "an answer was lost");
     assert_eq!(service.runs().await, stored);
     assert!(take_dead_letter(&service).await.is_none(), "nothing came to nothing");
     Found { succeeded: 5, note: "each stored once".to_owned(), ..Found::default() }

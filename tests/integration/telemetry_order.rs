@@ -122,7 +122,7 @@ async fn concurrent_writers_in_any_order_leave_the_same() {
     let service = stack.service();
     let connections = Database::from_env("tests").unwrap();
     let mut clients = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..8 {
         clients.push(connections.connect().await.unwrap());
     }
     let version = |key: &str, seconds: i64, sequencer: &str, run: &str| {
@@ -148,7 +148,7 @@ async fn concurrent_writers_in_any_order_leave_the_same() {
         version("c", 1, "01", "third"),
         version("c", 2, "02", "fourth"),
     ];
-    for round in 0..60_u64 {
+    for round in 0..100_u64 {
         let mut order: Vec<usize> = (0..versions.len()).chain(0..versions.len()).collect();
         // A shuffle that is the same every time.
         order.sort_by_key(|index| {

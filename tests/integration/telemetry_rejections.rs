@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use shared::telemetry::REJECTED;
 use tests::{Service, Stack, poll::until};
 
 fn with(service: &Service<'_>, name: &str, value: Value) -> Vec<u8> {
@@ -128,4 +129,11 @@ async fn a_corrected_document_is_stored() {
     service.wait("it is stored", |runs| runs.len() == 1).await;
     // The first version is still no document, and says so.
     assert_eq!(service.rejections(&key).await.len(), 1);
+}
+
+/// The emulator counts no log lines by their fields: what can be told apart from AWS is that both speak of the same.
+#[test]
+fn the_metric_counts_the_line_that_is_logged() {
+    let template = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml")).unwrap();
+    assert!(template.contains(&format!(r#"FilterPattern: '{{ $.fields.message = "{REJECTED}" }}'"#)));
 }

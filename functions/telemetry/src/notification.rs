@@ -1,8 +1,10 @@
 //! What S3 says when objects change.
 
-use percent_encoding::percent_decode_str;
 use serde::Deserialize;
-use shared::{domain::ci::Sequencer, telemetry::Tip};
+use shared::{
+    domain::ci::{Sequencer, object::decode_key},
+    telemetry::Tip,
+};
 
 /// Where CI writes, and what its documents end in. The bucket's notification has the same filter; an event sent by hand,
 /// or by another rule, need not.
@@ -94,7 +96,7 @@ impl Record {
             return Err(Irrelevant::OtherBucket);
         }
         let object = &self.s3.object;
-        let key = decode(&object.key).filter(|key| key.starts_with(PREFIX) && key.ends_with(SUFFIX));
+        let key = decode_key(&object.key).filter(|key| key.starts_with(PREFIX) && key.ends_with(SUFFIX));
         Ok(Tip {
             key: key.ok_or(Irrelevant::OtherKey)?,
             version: object.version_id.clone().filter(|version| version != "null"),
@@ -106,13 +108,6 @@ impl Record {
     pub(crate) fn raw_key(&self) -> &str {
         &self.s3.object.key
     }
-}
-
-/// A key as it is in the bucket. `None` if it is no text that S3 or PostgreSQL takes.
-fn decode(key: &str) -> Option<String> {
-    let spaced = key.replace('+', " ");
-    let decoded = percent_decode_str(&spaced).decode_utf8().ok()?;
-    (!decoded.contains('\0')).then(|| decoded.into_owned())
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod issuer;
 mod postgres;
 mod process;
 mod progress;
+mod published;
 mod reconcile;
 mod reingest;
 mod run;

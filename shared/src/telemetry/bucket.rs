@@ -9,13 +9,14 @@ use aws_sdk_s3::{
     error::ProvideErrorMetadata as _,
     operation::get_object::GetObjectOutput,
     primitives::ByteStream,
+    types::EncodingType,
 };
 use jiff::Timestamp;
 
 use super::Tip;
 use crate::{
     config::{self, ConfigError},
-    domain::ci::ObjectVersion,
+    domain::ci::{ObjectVersion, object::decode_key},
     objects::ObjectError,
 };
 
@@ -75,6 +76,7 @@ impl MetricsBucket {
             Ok(answer) => answer,
             // The last is what a delete marker answers.
             Err(error) if matches!(error.code(), Some("NoSuchKey" | "NoSuchVersion" | "MethodNotAllowed")) => {
+                tracing::info!(key = tip.key, version = tip.version, "the object is gone");
                 return Ok(Found::Gone);
             }
             Err(error) => return Err(ObjectError::new("read", &tip.key, error)),
@@ -94,11 +96,13 @@ impl MetricsBucket {
     /// # Errors
     /// When the store refuses.
     pub async fn keys(&self, prefix: &str, after: &str) -> Result<Vec<String>, ObjectError> {
-        let request = self.client.list_objects_v2().bucket(&self.name).prefix(prefix);
+        // Encoded, since XML cannot carry every key.
+        let request = self.client.list_objects_v2().bucket(&self.name).prefix(prefix).encoding_type(EncodingType::Url);
         let after = Some(after.to_owned()).filter(|after| !after.is_empty());
         let answer = request.set_start_after(after).send().await;
-        let answer = answer.map_err(|error| ObjectError::new("list what begins like", prefix, error))?;
-        Ok(answer.contents.unwrap_or_default().into_iter().filter_map(|object| object.key).collect())
+        let answer = answer.map_err(|error| ObjectError::new("list from", prefix, error))?;
+        let keys = answer.contents.unwrap_or_default().into_iter().filter_map(|object| object.key);
+        Ok(keys.filter_map(|key| decode_key(&key)).collect())
     }
 }
 

@@ -18,6 +18,9 @@ use crate::{
     objects::ObjectError,
 };
 
+/// What the log says of a new rejection. The template's metric counts the lines that say so.
+pub const REJECTED: &str = "rejected a document";
+
 /// A version of an object that somebody told of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tip {
@@ -84,8 +87,7 @@ async fn reject(client: &Client, object: &ObjectVersion, why: &InvalidDocument) 
     let reason = why.to_string();
     let new = store_rejection(client, object, &reason).await?;
     if new {
-        // The metric counts lines with this message: see RejectionsMetric in template.yaml.
-        tracing::warn!(key = object.key, version = object.version, reason, "rejected a document");
+        tracing::warn!(key = object.key, version = object.version, reason, "{REJECTED}");
     }
     Ok(Outcome::Rejected { before: !new })
 }

@@ -85,6 +85,9 @@ async fn upsert(client: &Client, run: &CiRun, object: &ObjectVersion) -> Result<
 /// gets the sequencer of the event, by which it stands against others of its second.
 ///
 /// A version that was rejected once, by stricter rules, is no longer.
+///
+/// One writer per object at a time: with two unique indexes, one that waits for the other's run and the other for its
+/// object would wait for good.
 const UPSERT: &str = "\
     with accepted as (
         delete from ci_rejections
@@ -95,7 +98,8 @@ const UPSERT: &str = "\
         commit_sha, actor, environment, collector_version, extra,
         object_key, object_version, object_etag, object_time, object_sequencer
     )
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::jsonb, $13, $14, $15, $16, $17)
+    select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::jsonb, $13, $14, $15, $16, $17
+    from pg_advisory_xact_lock(hashtextextended($13, 0))
     on conflict on constraint ci_runs_run do update set
         status = excluded.status, started_at = excluded.started_at, finished_at = excluded.finished_at,
         duration_seconds = excluded.duration_seconds, commit_sha = excluded.commit_sha, actor = excluded.actor,

@@ -1,6 +1,15 @@
 //! Which version of which object something was read from.
 
 use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
+
+/// A key as it is in the bucket, from its form in notifications and encoded lists, which is that of HTML forms: `+` is a
+/// space, and `%2B` a plus. `None` if it is no text that S3 or PostgreSQL takes.
+pub fn decode_key(key: &str) -> Option<String> {
+    let spaced = key.replace('+', " ");
+    let decoded = percent_decode_str(&spaced).decode_utf8().ok()?;
+    (!decoded.contains('\0')).then(|| decoded.into_owned())
+}
 
 /// One version of one object of the metrics bucket.
 ///
