@@ -45,7 +45,7 @@ async fn the_page_may_load_nothing_and_run_nothing() {
     {
         assert!(!page.contains(absent), "{absent}");
     }
-    assert!(page.contains("No change of a duration was found."), "{page}");
+    assert!(page.contains("No change of a duration was found in the 0 series with enough runs."), "{page}");
 }
 
 #[tokio::test]

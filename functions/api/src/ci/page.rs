@@ -115,7 +115,8 @@ impl Report {
 
     fn changes(&self) -> Markup {
         if self.changes.is_empty() {
-            return html! { p { "No change of a duration was found." } };
+            let enough = self.looked_at - self.short.len();
+            return html! { p { "No change of a duration was found in the " (enough) " series with enough runs." } };
         }
         html! {
             table.cards {

@@ -77,8 +77,8 @@ impl Noise {
 pub struct Outcome {
     /// The series of which a change near the true place, and in its direction, was told.
     pub found: usize,
-    /// The series of which any other change was told.
-    pub false_alarms: usize,
+    /// The other series of which a change was told. If there is none, these are false alarms.
+    pub elsewhere: usize,
 }
 
 /// Tells the changes of `count` series.
@@ -87,10 +87,9 @@ pub fn study(noise: Noise, length: usize, at: usize, step: f64, count: usize) ->
     for seed in 0..count as u64 {
         let changes = changes(&noise.series(length, at, step, seed), &Settings::default());
         let near = |index: usize| index.abs_diff(at) <= NEAR;
-        let real = changes.iter().filter(|change| step > 0.0 && near(change.index) && change.after > change.before);
-        let real = real.count();
-        outcome.found += usize::from(real > 0);
-        outcome.false_alarms += usize::from(changes.len() > real);
+        let found = step > 0.0 && changes.iter().any(|change| near(change.index) && change.after > change.before);
+        outcome.found += usize::from(found);
+        outcome.elsewhere += usize::from(!found && !changes.is_empty());
     }
     outcome
 }
