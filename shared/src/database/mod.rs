@@ -238,7 +238,7 @@ impl Connector {
                 }
             }
         };
-        Ok(timeout(PATIENCE, connecting).await.map_err(|_| DatabaseError::Silent)??)
+        timeout(PATIENCE, connecting).await.map_err(|_| DatabaseError::Silent)?
     }
 
     /// Connects to one host, in the driver's own way but with the stream of [`coalesce`] in between.
