@@ -41,6 +41,19 @@ async fn the_document_is_this_one() {
     insta::assert_json_snapshot!("openapi", document);
 }
 
+/// Generated clients name their functions by it.
+#[tokio::test]
+async fn each_operation_has_an_id_of_its_own() {
+    let document = document(&Stack::from_env().await).await;
+    let items = document["paths"].as_object().unwrap().values();
+    let operations = items.flat_map(|item| item.as_object().unwrap().values());
+    let mut ids: Vec<&str> = operations.map(|operation| operation["operationId"].as_str().unwrap()).collect();
+    let all = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), all, "{ids:?}");
+}
+
 #[tokio::test]
 async fn the_document_names_every_route_and_no_other() {
     let stack = Stack::from_env().await;

@@ -74,7 +74,7 @@ impl Document {
 
 /// This document.
 #[utoipa::path(
-    get, path = "/openapi.json", tag = "status",
+    get, path = "/openapi.json", tag = "status", operation_id = "showOpenApi",
     responses((status = 200, description = "The OpenAPI 3.1 document", body = serde_json::Value)),
 )]
 pub(crate) async fn serve(Extension(Document(text)): Extension<Document>) -> Response {

@@ -85,7 +85,7 @@ struct FreshnessView {
 ///
 /// A series of more than 20,000 entries is refused: ask for less, or create an export.
 #[utoipa::path(
-    get, path = "/orgs/{orgId}/usage", tag = "usage",
+    get, path = "/orgs/{orgId}/usage", tag = "usage", operation_id = "showUsage",
     params(
         ("orgId" = Uuid, Path, description = "The organization"),
         ("start" = String, Query, format = DateTime, description = "The first instant of the range; write the + of an offset as %2B"),

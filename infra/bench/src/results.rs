@@ -23,7 +23,7 @@ fn merge(before: &str, machine: &str, sections: &[Section]) -> String {
         .filter_map(|part| Some((part.lines().next()?, format!("## {}\n", part.trim_end()))))
         .collect();
     for section in sections {
-        let text = section.to_string();
+        let text = format!("{}\n", section.to_string().trim_end());
         match parts.iter_mut().find(|(title, _)| *title == section.title) {
             Some((_, part)) => *part = text,
             None => parts.push((section.title, text)),

@@ -109,7 +109,7 @@ fn programs(
             vec![("cargo deny", installed.then(|| cargo().args(["deny", "check"])))]
         }
         Suite::Tests => {
-            let spec = cargo().args(["test", "--workspace"]).args(arguments);
+            let spec = cargo().args(["test", "--workspace", "--no-fail-fast"]).args(arguments);
             // They are ignored by the above.
             let screenshots = |chromium: PathBuf| {
                 let spec = cargo().args(["test", "--workspace", "--test", "integration"]);

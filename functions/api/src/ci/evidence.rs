@@ -92,7 +92,7 @@ enum VerdictSchema {
 /// For each non-functional target: what a month's runs measured, whether that keeps the bound, and the objects it was
 /// computed from.
 #[utoipa::path(
-    get, path = "/ci/evidence", tag = "ci",
+    get, path = "/ci/evidence", tag = "ci", operation_id = "showEvidence",
     params(("month" = String, Query, description = "The month, UTC, in which the runs began, as YYYY-MM")),
     responses((status = 200, body = EvidenceReport)),
     security(("bearer" = [])),

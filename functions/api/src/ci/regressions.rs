@@ -88,7 +88,7 @@ struct InsufficientView {
 /// median, and no chance by a permutation test (p at most 0.001). The latest 1,000 successful runs of a series are
 /// looked at.
 #[utoipa::path(
-    get, path = "/ci/regressions", tag = "ci",
+    get, path = "/ci/regressions", tag = "ci", operation_id = "listRegressions",
     params(
         ("service" = Option<String>, Query, description = "Only this service"),
         ("command" = Option<String>, Query, description = "Only this command"),

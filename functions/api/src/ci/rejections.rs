@@ -45,7 +45,7 @@ struct RejectionView {
 
 /// The telemetry documents that were not taken, and why, newest first.
 #[utoipa::path(
-    get, path = "/ci/rejections", tag = "ci",
+    get, path = "/ci/rejections", tag = "ci", operation_id = "listRejections",
     params(
         ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "The most rejections to answer with; 50 if left out"),
         ("cursor" = Option<String>, Query, description = "nextCursor of the page before"),

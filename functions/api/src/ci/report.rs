@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Trends, changes of durations and evidence as one HTML page, without scripts: to read, print and pass on. It names
 /// nobody. At most 24 series have a chart, the worst ones.
 #[utoipa::path(
-    get, path = "/ci/report", tag = "ci",
+    get, path = "/ci/report", tag = "ci", operation_id = "showReport",
     params(
         ("service" = Option<String>, Query, description = "Only this service"),
         ("command" = Option<String>, Query, description = "Only this command"),

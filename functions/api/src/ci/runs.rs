@@ -88,7 +88,7 @@ enum CiStatusSchema {
 
 /// The runs that CI's telemetry tells of, those that began last first.
 #[utoipa::path(
-    get, path = "/ci/runs", tag = "ci",
+    get, path = "/ci/runs", tag = "ci", operation_id = "listRuns",
     params(
         ("service" = Option<String>, Query, description = "Only this service"),
         ("command" = Option<String>, Query, description = "Only this command"),

@@ -59,7 +59,7 @@ struct TrendView {
 
 /// Runs, success rate and durations by day, for each service, command and environment.
 #[utoipa::path(
-    get, path = "/ci/trends", tag = "ci",
+    get, path = "/ci/trends", tag = "ci", operation_id = "listTrends",
     params(
         ("service" = Option<String>, Query, description = "Only this service"),
         ("command" = Option<String>, Query, description = "Only this command"),

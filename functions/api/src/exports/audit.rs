@@ -53,7 +53,7 @@ struct AuditView {
 
 /// Who did what with an export job, oldest first.
 #[utoipa::path(
-    get, path = "/orgs/{orgId}/exports/{jobId}/audit", tag = "exports",
+    get, path = "/orgs/{orgId}/exports/{jobId}/audit", tag = "exports", operation_id = "auditExport",
     params(
         ("orgId" = Uuid, Path, description = "The organization"),
         ("jobId" = Uuid, Path, description = "The job"),

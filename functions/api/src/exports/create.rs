@@ -61,7 +61,7 @@ struct CreateTimeRangeSchema {
 
 /// Creates an export job. Its file is made in the background: follow the job at `Location`.
 #[utoipa::path(
-    post, path = "/orgs/{orgId}/exports", tag = "exports",
+    post, path = "/orgs/{orgId}/exports", tag = "exports", operation_id = "createExport",
     params(
         ("orgId" = Uuid, Path, description = "The organization"),
         (

@@ -23,7 +23,7 @@ use crate::{
 
 /// Redirects to the file, by a link that works for 24 hours and needs no token.
 #[utoipa::path(
-    get, path = "/orgs/{orgId}/exports/{jobId}/download", tag = "exports",
+    get, path = "/orgs/{orgId}/exports/{jobId}/download", tag = "exports", operation_id = "downloadExport",
     params(("orgId" = Uuid, Path, description = "The organization"), ("jobId" = Uuid, Path, description = "The job")),
     responses(
         (status = 302, description = "The file is at Location", headers(("Location" = String, description = "The signed link"))),

@@ -34,7 +34,7 @@ pub(crate) struct JobList {
 
 /// An organization's export jobs, newest first.
 #[utoipa::path(
-    get, path = "/orgs/{orgId}/exports", tag = "exports",
+    get, path = "/orgs/{orgId}/exports", tag = "exports", operation_id = "listExports",
     params(
         ("orgId" = Uuid, Path, description = "The organization"),
         ("status" = Option<StatusSchema>, Query, description = "Only jobs of this status"),

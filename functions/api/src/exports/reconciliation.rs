@@ -119,7 +119,7 @@ enum VerifySchema {
 
 /// Compares a finished file's sums with those of the rollups now and, where they are kept, of the raw events.
 #[utoipa::path(
-    get, path = "/orgs/{orgId}/exports/{jobId}/reconciliation", tag = "exports",
+    get, path = "/orgs/{orgId}/exports/{jobId}/reconciliation", tag = "exports", operation_id = "reconcileExport",
     params(
         ("orgId" = Uuid, Path, description = "The organization"),
         ("jobId" = Uuid, Path, description = "The job"),

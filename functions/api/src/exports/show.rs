@@ -15,7 +15,7 @@ use crate::{
 
 /// The state of an export job.
 #[utoipa::path(
-    get, path = "/orgs/{orgId}/exports/{jobId}", tag = "exports",
+    get, path = "/orgs/{orgId}/exports/{jobId}", tag = "exports", operation_id = "showExport",
     params(("orgId" = Uuid, Path, description = "The organization"), ("jobId" = Uuid, Path, description = "The job")),
     responses(
         (status = 200, body = JobView),
