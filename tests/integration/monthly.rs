@@ -146,7 +146,7 @@ async fn a_run_that_broke_off_goes_on_where_it_was() {
 async fn the_month_has_to_be_over_and_well_said() {
     for (event, message) in [
         (json!({"month": "2999-01"}), "is not over yet"),
-        (json!({"month": "2021-1"}), "neither a schedule's nor"),
+        (json!({"month": "2021-1"}), "is not a month; write it as 2024-01"),
         (json!({"mont": "2021-01"}), "neither a schedule's nor"),
     ] {
         let error = run(event.clone()).await.unwrap_err();
