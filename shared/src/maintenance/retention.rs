@@ -13,7 +13,8 @@ use tokio_postgres::{Client, Transaction};
 use tracing::{info, warn};
 
 use super::{
-    instant, is_busy, pack,
+    instant, is_busy,
+    pack::{self, Packed},
     partitions::{self, Partition, Table, days_before, midnight, months_before},
     refresh::{self, RefreshReport},
 };
@@ -121,13 +122,17 @@ async fn all(
     let events_from = days_before(now, periods.events_kept_days);
     let rollups_from = months_before(now, periods.rollups_kept_months);
 
+    // Before partitions are made: each time the server looks through all of the default one, and keeps everybody out
+    // meanwhile. After a load of old events that is many seconds.
+    let mut packed = Packed::default();
+    pack::pack_default(client, events_from, packed_before, end, &mut packed).await?;
     let made = partitions::make_ahead(client, now, packed_before, rollups_from).await?;
     (report.partitions_made, report.rows_moved) = (made.partitions, made.moved);
     report.postponed += made.postponed;
     drop_events(client, events_from, end, report).await?;
     drop_rollups(client, rollups_from, end, report).await?;
 
-    let packed = pack::pack(client, events_from, packed_before, end).await?;
+    pack::pack_partitions(client, packed_before, end, &mut packed).await?;
     (report.days_packed, report.events_packed) = (packed.days, packed.events);
     (report.bytes_before, report.bytes_after) = (packed.bytes_before, packed.bytes_after);
     report.postponed += packed.busy;
