@@ -184,7 +184,9 @@ async fn drop_rollups(
 ) -> Result<(), DatabaseError> {
     let mut old = Vec::new();
     for table in Table::ROLLUPS {
-        old.extend(partitions::older_than(client, table, midnight(from)).await?);
+        if partitions::is_ours(client, table).await? {
+            old.extend(partitions::older_than(client, table, midnight(from)).await?);
+        }
     }
     old.sort_by_key(|partition| partition.first);
     // A month's hours and days in one transaction.
@@ -200,9 +202,9 @@ async fn drop_rollups(
     }
     drop_partitions(client, &[], ROLLUPS_FROM, midnight(from)).await?;
     for table in Table::ROLLUPS {
-        let name = match partitions::is_partitioned(client, table).await? {
+        let name = match partitions::is_ours(client, table).await? {
             true => format!("{}_default", table.name()),
-            // A platform's own, plain.
+            // A platform's own.
             false => table.name().to_owned(),
         };
         delete(client, &name, "bucket_start < $1::timestamptz", midnight(from), end, report).await?;
@@ -294,8 +296,10 @@ async fn delete_steps(
     end: Instant,
     unfinished: &mut bool,
 ) -> Result<u64, DatabaseError> {
+    // The condition twice: in a platform's own table, which may have partitions, a ctid may be that of several rows.
     let delete = format!(
-        "delete from {table} where ctid = any (array(select ctid from {table} where {condition} limit {STEP}))"
+        "delete from {table} where ctid = any (array(select ctid from {table} where {condition} limit {STEP}))
+             and {condition}"
     );
     let mut deleted = 0;
     loop {
