@@ -141,7 +141,8 @@ language sql stable as $$
     from usage_events_unpacked
     where organization_id = organization and occurred_at >= lower and occurred_at < upper
       and first_at < upper and last_at >= lower
-      and day > lower - interval '1 day' and day < upper
+      -- Not '1 day', which has 23 hours or 25 where the session's clocks change.
+      and day > lower - interval '24 hours' and day < upper
 $$;
 
 -- Moves up to `most` events of a day from `source`, usage_events' partition of the day or its default one, into packed
@@ -158,7 +159,7 @@ begin
             delete from %1$I
             where ctid = any (array(
                 select ctid from %1$I
-                where occurred_at >= $1 and occurred_at < $1 + interval '1 day'
+                where occurred_at >= $1 and occurred_at < $1 + interval '24 hours'
                 order by organization_id, occurred_at
                 limit $2
             ))

@@ -18,7 +18,7 @@ pub(crate) const TURN: Duration = Duration::from_secs(160);
 
 /// What a sweep says it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Report {
     pub(crate) sent: u32,
     pub(crate) resent: u32,

@@ -4,7 +4,12 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use shared::domain::{ExportRequest, Granularity, Job, Month, MonthlyRun, State};
+use shared::{
+    domain::{
+        Action, AuditRecord, ExportRequest, Failure, Granularity, Job, JobId, Month, MonthlyRun, Origin, State, Subject,
+    },
+    jobs::Key,
+};
 use tests::{
     Organization, Rollup, Stack, Table, aws,
     organization::export_of,
@@ -99,6 +104,42 @@ async fn its_key_holds_for_ever_and_it_takes_nobodys_place() {
 }
 
 #[tokio::test]
+async fn an_export_that_failed_is_created_anew_and_once() {
+    let stack = Stack::from_env().await;
+    let org = &organizations(&stack, "2021-05", 1).await[0];
+    let month: Month = "2021-05".parse().unwrap();
+    let (now, id) = (Timestamp::now(), JobId::now());
+    let request = ExportRequest { range: month.range().unwrap(), granularity: Granularity::Daily, models: None };
+    let subject = Subject::system("monthly-export");
+    let origin = Origin { request_id: "tests".to_owned(), source_ip: None };
+    let record = AuditRecord {
+        at: now,
+        action: Action::Create,
+        subject: subject.clone(),
+        org: org.id.into(),
+        job: Some(id),
+        origin,
+    };
+    let later = now + jiff::SignedDuration::from_hours(24);
+    let job = Job::new(id, org.id.into(), request, subject, now, later);
+    stack.jobs.create(&job, Some(Key::Monthly(month)), 0, &record).await.unwrap();
+    let claimed = org.claim(&job).await;
+    let event = || json!({"month": "2021-05"});
+    assert_eq!(counts(&run(event()).await.unwrap()), (0, 1, 0), "it may succeed yet");
+    stack.jobs.fail(&claimed, Failure::WorkerLost, true, now).await.unwrap();
+
+    // Two at once: one may be told that the other is at it.
+    let created =
+        join_all([run(event()), run(event())]).await.into_iter().flatten().map(|run| run.created).sum::<u64>();
+    assert_eq!(created, 1);
+    assert_eq!(counts(&run(event()).await.unwrap()), (0, 1, 0));
+    let mut jobs = jobs(org).await;
+    jobs.retain(|found| found.id != id);
+    let [anew] = jobs.as_slice() else { panic!("{jobs:?}") };
+    assert_eq!(org.ended(anew.id.uuid()).await.status, "succeeded");
+}
+
+#[tokio::test]
 async fn two_runs_at_once_create_nothing_twice() {
     let stack = Stack::from_env().await;
     let orgs = organizations(&stack, "2021-06", 40).await;
@@ -146,7 +187,7 @@ async fn a_run_that_broke_off_goes_on_where_it_was() {
 async fn the_month_has_to_be_over_and_well_said() {
     for (event, message) in [
         (json!({"month": "2999-01"}), "is not over yet"),
-        (json!({"month": "2021-1"}), "neither a schedule's nor"),
+        (json!({"month": "2021-1"}), "is not a month; write it as 2024-01"),
         (json!({"mont": "2021-01"}), "neither a schedule's nor"),
     ] {
         let error = run(event.clone()).await.unwrap_err();

@@ -115,7 +115,7 @@ async fn what_changed_after_the_export_is_told_with_its_figure() {
     assert_eq!(shown[2], ("0", "5", &json!(-100.0), no));
     assert_eq!(shown[3], ("10.0000", "9.9500", &json!(0.502513), yes));
     let note = found["notes"][0].as_str().unwrap();
-    assert!(note.contains("request_count by +250, error_count by +5, cost_total by -0.0500"), "{note}");
+    assert!(note.contains("request_count by +250, error_count by +5, cost_total by -0.0500. Create a"), "{note}");
 
     assert_eq!(reconcile(&org, job, "?tolerancePercent=100").await["status"], "reconciled");
     assert_eq!(column(&reconcile(&org, job, "?tolerancePercent=0.5").await, "cost_total")["withinTolerance"], false);

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use shared::maintenance::{
-    refresh::refresh,
-    retention::{Periods, RetentionReport, retention},
+use shared::{
+    domain::TimeRange,
+    maintenance::{
+        refresh::refresh,
+        retention::{Periods, RetentionReport, retention},
+    },
+    usage::rollups_are_kept,
 };
 use tests::{
     Event, Table, UsageDatabase,
@@ -69,6 +73,24 @@ async fn compressed_events_read_as_before() {
     assert_eq!((report.days_packed, report.events_packed), (1, 12));
     assert_eq!(places(&client).await, (0, 12));
     assert_eq!(kept_events(&client).await, events);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn compressed_events_of_an_hour_are_found_in_any_session() {
+    let database = UsageDatabase::create().await;
+    let mut client = database.client().await;
+    // Around both changes of the clocks, of which the days have 23 hours and 25.
+    let hours = ["2024-03-31T22:00:00Z", "2024-03-31T23:00:00Z", "2024-10-27T22:00:00Z", "2024-10-27T23:00:00Z"];
+    send(&client, &hours.map(event)).await;
+    retained(&mut client, "2024-11-20T02:30:00Z").await;
+    assert_eq!(places(&client).await, (0, 4));
+    client.batch_execute("set timezone = 'Europe/Berlin'").await.unwrap();
+    for hour in hours {
+        let found = "select count(*) from usage_events_between($1, $2::text::timestamptz,
+                                                               $2::text::timestamptz + interval '1 hour')";
+        assert_eq!(client.query_one(found, &[&ORG, &hour]).await.unwrap().get::<_, i64>(0), 1, "{hour}");
+    }
     database.drop().await;
 }
 
@@ -172,6 +194,10 @@ async fn what_is_older_than_it_is_kept_is_dropped_and_nothing_else() {
     let report = retained(&mut client, "2025-03-01T00:00:00Z").await;
     assert_eq!(report.rollup_partitions_dropped, 2);
     assert_eq!(counts(&client).await, (2, 1, 1));
+    for (start, kept) in [("2024-01-31T23:59:59Z", false), ("2024-02-01T00:00:00Z", true)] {
+        let range = TimeRange::new(instant(start), instant("2024-02-10T00:00:00Z")).unwrap();
+        assert_eq!(rollups_are_kept(&client, range).await.unwrap(), kept, "{start}");
+    }
     database.drop().await;
 }
 
@@ -304,6 +330,34 @@ async fn a_platforms_own_tables_lose_their_old_rows() {
     let first: Option<Timestamp> = hours.keys().map(|(_, bucket, _)| *bucket).min();
     assert_eq!((hours.len(), first), (48, Some(instant("2024-02-01T00:00:00Z"))));
     assert_eq!(rollups(&client, Table::Daily).await.len(), 2);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_platforms_own_partitions_stay_and_lose_only_old_rows() {
+    let columns = "organization_id uuid, model_id uuid, request_count bigint, tokens_total bigint, error_count bigint,
+                   cost_total numeric";
+    let table = |name: &str| {
+        format!(
+            "create table {name} (bucket_start timestamptz, {columns}) partition by range (bucket_start);
+             create table {name}_y2023 partition of {name} for values from ('2023-01-01') to ('2024-01-01');
+             create table {name}_202402 partition of {name} for values from ('2024-01-01') to ('2026-01-01');
+             insert into {name} values ('2023-12-31', '{ORG}', null, 1, 1, 0, 1), ('2025-01-01', '{ORG}', null, 1, 1, 0, 1);"
+        )
+    };
+    let tables = [table("analytics_daily_rollups"), table("analytics_hourly_rollups")].concat();
+    let database = UsageDatabase::create_after(&tables).await;
+    let mut client = database.client().await;
+    // The rows of both partitions are the first of their pages.
+    assert_eq!(retained(&mut client, "2025-03-01T02:30:00Z").await.rows_deleted, 2);
+    for table in [Table::Hourly, Table::Daily] {
+        let left: Vec<Timestamp> = rollups(&client, table).await.into_keys().map(|(_, bucket, _)| bucket).collect();
+        assert_eq!(left, [instant("2025-01-01T00:00:00Z")]);
+    }
+    send(&client, &[event("2025-02-20T10:00:00Z")]).await;
+    assert_eq!(retained(&mut client, "2025-03-01T02:40:00Z").await.refresh.rollups_written, 2);
+    let partitions = "select count(*) from pg_inherits where inhparent = 'analytics_daily_rollups'::regclass";
+    assert_eq!(client.query_one(partitions, &[]).await.unwrap().get::<_, i64>(0), 2);
     database.drop().await;
 }
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::Value;
-use shared::domain::Month;
+use shared::domain::{Month, month::InvalidMonth};
 
 /// What an invocation is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,10 +15,12 @@ pub(crate) struct Order {
 }
 
 /// An event that names no month that could be exported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadEvent {
     #[error("the event is neither a schedule's nor {{\"month\": \"2024-01\"}}")]
     Unknown,
+    #[error("{0:?} {1}")]
+    NoMonth(String, InvalidMonth),
     #[error("the month {0} is not over yet")]
     NotOver(Month),
 }
@@ -34,7 +36,9 @@ pub(crate) fn read(event: &Value, now: Timestamp) -> Result<Order, BadEvent> {
         let at: Timestamp = text("time")?.parse().map_err(|_| BadEvent::Unknown)?;
         Order { month: Month::of(at).before(), by_hand: false }
     } else if fields.len() == 1 {
-        Order { month: text("month")?.parse().map_err(|_| BadEvent::Unknown)?, by_hand: true }
+        let month = text("month")?;
+        let month = month.parse().map_err(|invalid| BadEvent::NoMonth(month.to_owned(), invalid))?;
+        Order { month, by_hand: true }
     } else {
         return Err(BadEvent::Unknown);
     };
@@ -67,9 +71,9 @@ mod tests {
     fn a_person_names_the_month() {
         assert_eq!(order(json!({"month": "2024-01"})), Ok(("2024-01".to_owned(), true)));
         assert_eq!(order(json!({})), Ok(("2024-02".to_owned(), true)));
-        for event in
-            [json!({"mnoth": "2024-01"}), json!({"month": "2024-1"}), json!({"month": 1}), json!([]), json!(null)]
-        {
+        let error = order(json!({"month": "2024-13"})).unwrap_err();
+        assert_eq!(error.to_string(), "\"2024-13\" is not a month; write it as 2024-01");
+        for event in [json!({"mnoth": "2024-01"}), json!({"month": 1}), json!([]), json!(null)] {
             assert_eq!(order(event.clone()), Err(BadEvent::Unknown), "{event}");
         }
         assert_eq!(order(json!({"month": "2024-01", "force": true})), Err(BadEvent::Unknown));

@@ -1,8 +1,8 @@
 //! One invocation: goes on with the month's run, from organization to organization, until all were seen or the time is
 //! up.
 //!
-//! Nothing is created twice: an organization's export of a month has a key that holds for ever. The run's own record says
-//! how far it is; after a crash the next invocation begins at the last page that was recorded.
+//! Nothing is created twice: an organization's export of a month has a key that holds for ever, unless the export failed:
+//! then a run that is asked for again creates another. The run's own record says how far it is; after a crash the next invocation begins at the last page that was recorded.
 
 use std::{cell::Cell, time::Duration};
 

@@ -43,6 +43,8 @@ pub(crate) enum Reason {
     Value { field: &'static str, value: String, expected: &'static str },
     #[error("has a field {0:?}, which events do not have; --ignore-unknown-fields takes it all the same")]
     Unknown(String),
+    #[error("has {0} twice")]
+    Twice(&'static str),
     #[error("is longer than {0} bytes")]
     TooLong(usize),
 }
@@ -63,8 +65,11 @@ impl Event {
         };
         let object: Object<'_> = serde_json::from_slice(line).map_err(json)?;
         let mut texts: [Option<String>; FIELDS.len()] = Default::default();
+        let mut seen = [false; FIELDS.len()];
         for (name, raw) in object.0 {
             match FIELDS.iter().position(|field| **field == *name) {
+                // Which of two costs is meant is not for us to guess.
+                Some(index) if std::mem::replace(&mut seen[index], true) => return Err(Reason::Twice(FIELDS[index])),
                 Some(index) => texts[index] = scalar(FIELDS[index], raw)?,
                 None if ignore_unknown => {}
                 None => return Err(Reason::Unknown(name.into_owned())),
@@ -225,6 +230,7 @@ mod tests {
             ("1200", "true", "input_tokens \"true\" is not a string or a number"),
             ("\"success\"", "\"ok\"", "status \"ok\" is not success, error, timeout or throttled"),
             ("\"success\"", "null", "status is missing"),
+            ("\"success\"", "\"success\",\"cost_usd\":1", "has cost_usd twice"),
             (
                 "59.999999Z",
                 "59",

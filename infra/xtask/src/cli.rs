@@ -94,7 +94,8 @@ enum Command {
 pub(crate) enum Task {
     /// Create one daily export of a month for every organization with usage in it
     ///
-    /// Nothing is created twice: run it again to go on after a failure, or for usage that came late.
+    /// Nothing is created twice: run it again to go on after a failure, for organizations whose usage came late, or to
+    /// create anew what failed.
     Monthly {
         /// The month; the one before this one unless given
         #[arg(long, value_name = "YYYY-MM")]

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     fs::File,
+    io::IsTerminal as _,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -35,6 +36,7 @@ pub(crate) struct Spec {
     clean: bool,
     folder: Option<PathBuf>,
     user: Option<u32>,
+    reads: bool,
     stop: Signal,
 }
 
@@ -47,6 +49,7 @@ impl Spec {
             clean: false,
             folder: None,
             user: None,
+            reads: false,
             stop: Signal::TERM,
         }
     }
@@ -88,6 +91,12 @@ impl Spec {
         self
     }
 
+    /// Reads what is piped to us. Not from a terminal, which is not the program's own: reading would suspend it.
+    pub(crate) fn reads_stdin(mut self) -> Self {
+        self.reads = !std::io::stdin().is_terminal();
+        self
+    }
+
     /// The signal that asks this program to stop.
     pub(crate) fn stop(mut self, signal: Signal) -> Self {
         self.stop = signal;
@@ -104,7 +113,10 @@ impl Spec {
         };
         #[cfg(not(target_os = "linux"))]
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments).stdin(Stdio::null()).process_group(0);
+        command.args(&self.arguments).process_group(0);
+        if !self.reads {
+            command.stdin(Stdio::null());
+        }
         if self.clean {
             command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         }

@@ -1,6 +1,6 @@
 //! Adding jobs: once per key, and no more than an organization may have open.
 
-use aws_sdk_dynamodb::types::{AttributeValue, Put};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use jiff::{Timestamp, ToSpan as _};
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use super::{
     item::{self, partition},
     transaction::{self, Refused},
 };
-use crate::domain::{AuditRecord, IdempotencyKey, Job, JobId, Month, OrgId, idempotency::request_digest};
+use crate::domain::{AuditRecord, IdempotencyKey, Job, JobId, Month, OrgId, State, idempotency::request_digest};
 
 /// How long a client's key is kept, in hours.
 const KEY_KEPT_HOURS: i64 = 24;
@@ -19,7 +19,7 @@ const KEY_KEPT_HOURS: i64 = 24;
 pub enum Key<'a> {
     /// A client's own, for 24 hours.
     Client(&'a IdempotencyKey),
-    /// The scheduled export of a month, for ever.
+    /// The scheduled export of a month, for ever, unless that export failed: then another takes its place.
     Monthly(Month),
 }
 
@@ -65,6 +65,11 @@ impl Key<'_> {
         }
     }
 
+    /// Whether the key is free for another job after this one.
+    const fn passes_on(self, before: &Job) -> bool {
+        matches!((self, &before.state), (Self::Monthly(_), State::Failed { .. }))
+    }
+
     fn ttl(self, now: Timestamp) -> Option<i64> {
         match self {
             Self::Client(_) => Some(now.saturating_add(KEY_KEPT_HOURS.hours()).unwrap_or(Timestamp::MAX).as_second()),
@@ -86,10 +91,11 @@ impl JobsTable {
         cap: u32,
         record: &AuditRecord,
     ) -> Result<Created, CreateError> {
-        // A key may end between the refusal and the look at it; then it is free.
+        let mut failed = None;
+        // A key may end between the refusal and the look at it; then it is free. So it is when its job has failed.
         for _ in 0..2 {
             // In the order of what a refusal means: a key that was used wins over the cap.
-            let mut items: Vec<_> = key.map(|key| self.put_key(job, key)).into_iter().collect();
+            let mut items: Vec<_> = key.map(|key| self.put_key(job, key, failed)).into_iter().collect();
             items.extend(self.count_open(job.org, i8::from(job.is_open()), Some(cap)));
             items.extend([self.put_job(None, job), self.put_record(record)]);
             let refused = match self.write(items, "add a job").await {
@@ -98,18 +104,19 @@ impl JobsTable {
                 Err(Refused::Table(error)) => return Err(error.into()),
             };
             match key {
-                Some(key) if refused == 0 => {
-                    if let Some(before) = self.created_before(job, key).await? {
-                        return Ok(Created::Before(Box::new(before)));
-                    }
-                }
+                Some(key) if refused == 0 => match self.created_before(job, key).await? {
+                    Some(before) if key.passes_on(&before) => failed = Some(before.id),
+                    Some(before) => return Ok(Created::Before(Box::new(before))),
+                    None => {}
+                },
                 _ => return Err(CreateError::TooManyOpen),
             }
         }
         Err(JobsError::Contended { action: "add a job" }.into())
     }
 
-    fn put_key(&self, job: &Job, key: Key<'_>) -> aws_sdk_dynamodb::types::TransactWriteItem {
+    /// Puts a key that is free, or that only `failed` has.
+    fn put_key(&self, job: &Job, key: Key<'_>, failed: Option<JobId>) -> TransactWriteItem {
         let now = Timestamp::now();
         let item = KeyItem {
             pk: partition(job.org),
@@ -119,11 +126,16 @@ impl JobsTable {
             ttl: key.ttl(now),
         };
         let put = Put::builder().table_name(&self.name).set_item(Some(item::write(item)));
-        transaction::put(
-            put.condition_expression("attribute_not_exists(pk) or #ttl <= :now")
+        let put = match failed {
+            Some(id) => put
+                .condition_expression("job_id = :failed")
+                .expression_attribute_values(":failed", AttributeValue::S(id.to_string())),
+            None => put
+                .condition_expression("attribute_not_exists(pk) or #ttl <= :now")
                 .expression_attribute_names("#ttl", "ttl")
                 .expression_attribute_values(":now", AttributeValue::N(now.as_second().to_string())),
-        )
+        };
+        transaction::put(put)
     }
 
     /// The job that the key was used for, if it still holds.

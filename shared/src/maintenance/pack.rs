@@ -3,7 +3,7 @@
 //! A step is one statement, so that each event is in one place for whoever reads `usage_events_all`. Nobody waits for it:
 //! an event that comes in meanwhile is left where it is, for the next step or the next night.
 
-use jiff::{Timestamp, civil::Date};
+use jiff::civil::Date;
 use tokio::time::Instant;
 use tokio_postgres::Client;
 use tracing::info;
@@ -31,18 +31,21 @@ pub(super) struct Packed {
     pub(super) unfinished: bool,
 }
 
-/// Packs all days before `before`, from `from` on.
-pub(super) async fn pack(client: &mut Client, from: Date, before: Date, end: Instant) -> Result<Packed, DatabaseError> {
-    let mut packed = Packed::default();
+/// Packs all partitions of days before `before`.
+pub(super) async fn pack_partitions(
+    client: &mut Client,
+    before: Date,
+    end: Instant,
+    packed: &mut Packed,
+) -> Result<(), DatabaseError> {
     for partition in partitions::older_than(client, Table::Events, midnight(before)).await? {
         if Instant::now() > end {
             packed.unfinished = true;
-            return Ok(packed);
+            return Ok(());
         }
-        pack_partition(client, &partition, end, &mut packed).await?;
+        pack_partition(client, &partition, end, packed).await?;
     }
-    pack_default(client, midnight(from), midnight(before), end, &mut packed).await?;
-    Ok(packed)
+    Ok(())
 }
 
 async fn pack_partition(
@@ -70,16 +73,17 @@ async fn pack_partition(
     Ok(())
 }
 
-/// Packs what is in the default partition: late events, and those of days that never had a partition.
-async fn pack_default(
+/// Packs what is in the default partition of days before `before`, from `from` on: late events, and those of days that
+/// never had a partition.
+pub(super) async fn pack_default(
     client: &Client,
-    from: Timestamp,
-    before: Timestamp,
+    from: Date,
+    before: Date,
     end: Instant,
     packed: &mut Packed,
 ) -> Result<(), DatabaseError> {
-    let mut from = from;
-    while let Some(day) = partitions::first_day_astray(client, from, before).await? {
+    let mut from = midnight(from);
+    while let Some(day) = partitions::first_day_astray(client, from, midnight(before)).await? {
         pack_day(client, "usage_events_default", day, end, packed).await?;
         if packed.unfinished {
             return Ok(());

@@ -123,7 +123,7 @@ pub(super) async fn make_ahead(
     made.make(client, Table::Events, days).await?;
     let last_month = today.first_of_month().saturating_add(MONTHS_AHEAD.months());
     for table in Table::ROLLUPS {
-        if is_partitioned(client, table).await? {
+        if is_ours(client, table).await? {
             let months = months_from.series(1.month()).take_while(|month| *month <= last_month);
             made.make(client, table, months).await?;
         }
@@ -157,11 +157,11 @@ impl Made {
     }
 }
 
-/// Whether a table is one of ours: a platform's own rollup tables may be plain.
-pub(super) async fn is_partitioned(client: &Client, table: Table) -> Result<bool, DatabaseError> {
-    let partitioned = "select relkind = 'p' from pg_class where oid = to_regclass($1)";
-    let row = client.query_opt(partitioned, &[&table.name()]).await?;
-    Ok(row.is_some_and(|row| row.get(0)))
+/// Whether a table is one of ours, which have a default partition, and not a platform's own.
+pub(super) async fn is_ours(client: &Client, table: Table) -> Result<bool, DatabaseError> {
+    let fallback = format!("{}_default", table.name());
+    let row = client.query_one("select to_regclass($1) is not null", &[&fallback]).await?;
+    Ok(row.try_get(0)?)
 }
 
 /// The partitions of a table that end no later than `end`, oldest first.

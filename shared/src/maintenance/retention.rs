@@ -13,7 +13,8 @@ use tokio_postgres::{Client, Transaction};
 use tracing::{info, warn};
 
 use super::{
-    instant, is_busy, pack,
+    instant, is_busy,
+    pack::{self, Packed},
     partitions::{self, Partition, Table, days_before, midnight, months_before},
     refresh::{self, RefreshReport},
 };
@@ -121,13 +122,17 @@ async fn all(
     let events_from = days_before(now, periods.events_kept_days);
     let rollups_from = months_before(now, periods.rollups_kept_months);
 
+    // Before partitions are made: each time the server looks through all of the default one, and keeps everybody out
+    // meanwhile. After a load of old events that is many seconds.
+    let mut packed = Packed::default();
+    pack::pack_default(client, events_from, packed_before, end, &mut packed).await?;
     let made = partitions::make_ahead(client, now, packed_before, rollups_from).await?;
     (report.partitions_made, report.rows_moved) = (made.partitions, made.moved);
     report.postponed += made.postponed;
     drop_events(client, events_from, end, report).await?;
     drop_rollups(client, rollups_from, end, report).await?;
 
-    let packed = pack::pack(client, events_from, packed_before, end).await?;
+    pack::pack_partitions(client, packed_before, end, &mut packed).await?;
     (report.days_packed, report.events_packed) = (packed.days, packed.events);
     (report.bytes_before, report.bytes_after) = (packed.bytes_before, packed.bytes_after);
     report.postponed += packed.busy;
@@ -179,7 +184,9 @@ async fn drop_rollups(
 ) -> Result<(), DatabaseError> {
     let mut old = Vec::new();
     for table in Table::ROLLUPS {
-        old.extend(partitions::older_than(client, table, midnight(from)).await?);
+        if partitions::is_ours(client, table).await? {
+            old.extend(partitions::older_than(client, table, midnight(from)).await?);
+        }
     }
     old.sort_by_key(|partition| partition.first);
     // A month's hours and days in one transaction.
@@ -195,9 +202,9 @@ async fn drop_rollups(
     }
     drop_partitions(client, &[], ROLLUPS_FROM, midnight(from)).await?;
     for table in Table::ROLLUPS {
-        let name = match partitions::is_partitioned(client, table).await? {
+        let name = match partitions::is_ours(client, table).await? {
             true => format!("{}_default", table.name()),
-            // A platform's own, plain.
+            // A platform's own.
             false => table.name().to_owned(),
         };
         delete(client, &name, "bucket_start < $1::timestamptz", midnight(from), end, report).await?;
@@ -289,8 +296,10 @@ async fn delete_steps(
     end: Instant,
     unfinished: &mut bool,
 ) -> Result<u64, DatabaseError> {
+    // The condition twice: in a platform's own table, which may have partitions, a ctid may be that of several rows.
     let delete = format!(
-        "delete from {table} where ctid = any (array(select ctid from {table} where {condition} limit {STEP}))"
+        "delete from {table} where ctid = any (array(select ctid from {table} where {condition} limit {STEP}))
+             and {condition}"
     );
     let mut deleted = 0;
     loop {

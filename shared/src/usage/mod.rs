@@ -1,9 +1,10 @@
 //! What is asked of the usage in PostgreSQL beside the file of an export: who has any, its buckets, its sums by the
-//! rollups and by the raw events, and how fresh it is.
+//! rollups and by the raw events, how fresh it is, and how far back it goes.
 //!
 //! As for an export, nothing is asked of the rollup tables but their columns, of whatever types.
 
 mod freshness;
+mod kept;
 mod organizations;
 mod series;
 mod totals;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 
 pub use self::{
     freshness::{Freshness, freshness},
+    kept::rollups_are_kept,
     organizations::organizations,
     series::{UsageEntry, series},
     totals::{raw_totals, rollup_totals},

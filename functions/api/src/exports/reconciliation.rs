@@ -156,7 +156,20 @@ pub(crate) async fn reconcile(
     let found = again.as_ref().map_or(Some(file), Option::as_ref);
     let csv = found.unwrap_or(file).totals;
     let columns = compare(&csv, &rollup, raw.as_ref(), tolerance);
-    let changed = changes(&file.totals, &rollup);
+    let changed = match changes(&file.totals, &rollup) {
+        None => None,
+        Some(changes) => Some(format!(
+            "{changes} {}",
+            match usage::rollups_are_kept(&client, job.request.range).await? {
+                true => EXPORT_ANEW,
+                false => ARCHIVE,
+            }
+        )),
+    };
+    let waiting = match raw.is_some_and(|raw| raw != rollup) {
+        true => waiting(usage::freshness(&client, org).await?.lag_seconds),
+        false => None,
+    };
     let again = again.as_ref().map(|found| FileView::new(found.as_ref(), file));
     let is_intact = again.as_ref().is_none_or(|again| again.is_intact);
     let agrees = is_intact && columns.iter().all(|column| column.within_tolerance);
@@ -166,7 +179,10 @@ pub(crate) async fn reconcile(
         tolerance_percent: number(&tolerance),
         checked_at: whole_second(Timestamp::now()),
         changed_since_export: changed.is_some(),
-        notes: [changed, (!is_intact).then(|| NOT_INTACT.to_owned()), too_slow].into_iter().flatten().collect(),
+        notes: [changed, (!is_intact).then(|| NOT_INTACT.to_owned()), too_slow, waiting]
+            .into_iter()
+            .flatten()
+            .collect(),
         columns,
         file: again,
     }))
@@ -174,6 +190,11 @@ pub(crate) async fn reconcile(
 
 const NOT_INTACT: &str = "The stored file is missing or is not the one that was written. Create a new export, and tell \
                           platform engineering.";
+
+const EXPORT_ANEW: &str = "Create a new export for a file of the present figures.";
+
+const ARCHIVE: &str = "Rollups of a part of the range were dropped for their age since: keep this file, for a new export \
+                       would lack that part.";
 
 const RAW_TOO_SLOW: &str = "The raw events could not be summed in time and are left out.";
 
@@ -249,10 +270,15 @@ fn changes(then: &Totals, now: &Totals) -> Option<String> {
             format!("{column} by {}{}", if more > 0 { "+" } else { "" }, column_text(column, more))
         })
         .collect();
-    (!changes.is_empty()).then(|| {
+    (!changes.is_empty()).then(|| format!("The rollups changed after the export: {}.", changes.join(", ")))
+}
+
+/// Why raw events may be ahead of the rollups, if any of the organization's wait to be counted.
+fn waiting(lag_seconds: i64) -> Option<String> {
+    (lag_seconds > 0).then(|| {
         format!(
-            "The rollups changed after the export: {}. Create a new export for a file of the present figures.",
-            changes.join(", ")
+            "Some raw events of the organization are not in the rollups yet; the oldest has waited {lag_seconds} s. The \
+             rollups are brought up to date every 5 minutes: compare again then."
         )
     })
 }
