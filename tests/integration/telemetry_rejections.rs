@@ -19,6 +19,11 @@ fn replaced(service: &Service<'_>, old: &str, new: &str) -> Vec<u8> {
     text.replace(old, new).into_bytes()
 }
 
+/// The document with one more member, as it is written.
+fn with_text(service: &Service<'_>, member: &str) -> Vec<u8> {
+    service.document("hostile").to_string().replacen('{', &format!("{{{member},"), 1).into_bytes()
+}
+
 /// Everything that should not be there, each with what its reason must say.
 fn hostile(service: &Service<'_>) -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let tomorrow = Timestamp::now() + Duration::from_secs(2 * 24 * 60 * 60);
@@ -57,6 +62,9 @@ fn hostile(service: &Service<'_>) -> Vec<(&'static str, Vec<u8>, &'static str)> 
         ("past", with(service, "started_at", json!("1970-01-01T00:00:00Z")), "before the year 2000"),
         ("date", with(service, "started_at", json!("08.11.2025")), "started_at must be an RFC 3339"),
         ("long", with(service, "service", json!("x".repeat(100_000))), "service must be at most 256 bytes"),
+        // JSON, but more decimals than a number of PostgreSQL has.
+        ("number-small", with_text(service, r#""tiny": 1e-20000"#), "cannot keep a value of the document"),
+        ("number-long", with_text(service, &format!(r#""pi": 3.{}"#, "1".repeat(20_000))), "cannot keep a value"),
         ("large", vec![b' '; (1 << 20) + 1], "must be at most 1048576 bytes long; it has 1048577"),
     ]
 }

@@ -1,9 +1,10 @@
 //! The report as a page: one file without scripts, which may be saved, mailed and printed.
 //!
-//! Every value goes through `html!`, which escapes it: nothing that a document says becomes markup.
+//! The verdict comes first. Every value goes through `html!`, which escapes it: nothing that a document says becomes markup.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use jiff::Timestamp;
+use changepoints::{PERMUTATIONS, Settings};
+use jiff::{Timestamp, ToSpan as _};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use rust_decimal::Decimal;
 use sha2::{Digest as _, Sha256};
@@ -74,7 +75,7 @@ impl Report {
                     style { (PreEscaped(STYLE)) }
                 }
                 body {
-                    header { (self.head()) }
+                    header { (self.head()) (self.verdict()) }
                     main {
                         section { h2 { "Changes" } (self.changes()) }
                         section { h2 { "Evidence for " (self.month) } (self.evidence()) }
@@ -90,33 +91,83 @@ impl Report {
 
     fn head(&self) -> Markup {
         let Filter { service, command, environment, from, to } = &self.filter;
-        let slower = self.changes.iter().filter(|(_, change)| change.change_percent > 0.0).count();
         html! {
             h1 { "CI report" }
             p.soft {
                 "Runs"
                 @if let Some(from) = from { " from " (day_of(*from)) }
-                @if let Some(to) = to { " to before " (to.strftime("%Y-%m-%d %H:%M")) }
+                @if let Some(to) = to { " to " (last_of(*to)) }
                 @for (name, value) in [("service", service), ("command", command), ("environment", environment)] {
                     @if let Some(value) = value { ", " (name) " " (value) }
                 }
                 ". Made " (self.made_at.strftime("%Y-%m-%d %H:%M")) ". All times are UTC."
             }
-            p {
-                (self.series) " series of a service, a command and an environment: "
-                "changes to the slower: " (slower) ", to the faster: " (self.changes.len() - slower)
-                ", too few runs for a verdict: " (self.short.len()) "."
-                @if self.series > self.looked_at as u64 {
-                    " Only the " (self.looked_at) " with the most runs were looked at; ask for a service to see the others."
+        }
+    }
+
+    /// What a reader with ten seconds has to know.
+    fn verdict(&self) -> Markup {
+        let slower = self.changes.iter().filter(|(_, change)| change.change_percent > 0.0).count();
+        let verdicts = |wanted| self.evidence.iter().filter(|evidence| evidence.verdict == wanted).count();
+        html! {
+            div.verdict {
+                p {
+                    // The worst is the first.
+                    @match self.changes.first() {
+                        _ if self.series == 0 => { span.soft { "– No runs" } " are known of this time." }
+                        Some((series, worst)) if slower > 0 => {
+                            span.slower { "▲ Slower: " (name(series)) ", " (percent(worst.change_percent)) }
+                            " since " (day_of(worst.changed_at))
+                            @match slower - 1 {
+                                0 => { "." }
+                                1 => { ", and another slowdown." }
+                                others => { ", and " (others) " other slowdowns." }
+                            }
+                        }
+                        _ if self.enough() == 0 => { span.soft { "– Durations: no verdict." } " No series has enough runs." }
+                        _ => { span.pass { "✓ Nothing became slower." } }
+                    }
+                }
+                p {
+                    @match (verdicts(Verdict::Fail), verdicts(Verdict::Pass), verdicts(Verdict::Insufficient)) {
+                        (0, 0, _) => { span.soft { "– Targets of " (self.month) ": no verdict." } " None has enough runs." }
+                        (0, pass, few) => {
+                            span.pass { "✓ Targets of " (self.month) ": none missed." }
+                            " Kept: " (pass) ", not enough runs: " (few) "."
+                        }
+                        (fail, pass, few) => {
+                            span.fail { "✗ Targets of " (self.month) ": " (fail) " missed." }
+                            " Kept: " (pass) ", not enough runs: " (few) "."
+                        }
+                    }
+                }
+                p.soft {
+                    "Looked at " (self.looked_at) " series, each a command of a service in an environment. Slowdowns: " (slower)
+                    ", speed-ups: " (self.changes.len() - slower) ", series with too few runs for a verdict: " (self.short.len()) "."
+                    @if self.series > self.looked_at as u64 {
+                        " There are " (self.series) "; these have the most runs. Ask for a service to see the others."
+                    }
                 }
             }
         }
     }
 
+    /// How many series have enough runs for a verdict.
+    const fn enough(&self) -> usize {
+        self.looked_at - self.short.len()
+    }
+
     fn changes(&self) -> Markup {
+        let Settings { side, relative, absolute, significance } = Settings::default();
+        let rule = html! {
+            p.soft {
+                "A change is one of the median of successful runs, of at least " (whole(relative)) " % and " (absolute)
+                " s, with at least " (side) " runs on either side, as clear as it is by chance in at most " (significance)
+                " of all random orders of the runs (p)."
+            }
+        };
         if self.changes.is_empty() {
-            let enough = self.looked_at - self.short.len();
-            return html! { p { "No change of a duration was found in the " (enough) " series with enough runs." } };
+            return html! { p { "No change of a duration was found in the " (self.enough()) " series with enough runs." } (rule) };
         }
         html! {
             table.cards {
@@ -141,7 +192,7 @@ impl Report {
                             }
                             td.whole data-label="Median before" { (exact(change.before_median_seconds)) }
                             td.whole data-label="Median after" { (exact(change.after_median_seconds)) }
-                            td.whole data-label="p" { (format!("{:.3}", change.p_value)) }
+                            td.whole data-label="p" { (probability(change.p_value)) }
                             td data-label="First run" { span { (change.first_run_id) } }
                             td data-label="Commit" { span { (change.first_commit_sha) } }
                             td data-label="Possible causes" {
@@ -154,6 +205,7 @@ impl Report {
             @if self.changes.len() > MOST_CHANGES {
                 p.soft { (self.changes.len() - MOST_CHANGES) " more are not listed; ask for a service to see them." }
             }
+            (rule)
         }
     }
 
@@ -162,7 +214,7 @@ impl Report {
             table.cards {
                 thead {
                     tr {
-                        @for name in ["Target", "Service", "Command", "Measure", "Bound", "Value", "Runs", "Verdict"] {
+                        @for name in ["Target", "Verdict", "Value", "Bound", "Runs", "Measure", "Service", "Command"] {
                             th scope="col" { (name) }
                         }
                     }
@@ -172,11 +224,12 @@ impl Report {
                         @let duration = target.measure == Measure::P95DurationSeconds;
                         tr {
                             td data-label="Target" { span { (target.id) } }
-                            td data-label="Service" { span { (target.service) } }
-                            td data-label="Command" { span { (target.command) } }
-                            td data-label="Measure" { @if duration { "p95 of durations" } @else { "success rate" } }
-                            td.whole data-label="Bound" {
-                                @if duration { "at most " (target.bound) " s" } @else { "at least " (share(target.bound)) }
+                            td.whole data-label="Verdict" {
+                                @match verdict {
+                                    Verdict::Pass => { span.pass { "✓ pass" } }
+                                    Verdict::Fail => { span.fail { "✗ fail" } }
+                                    Verdict::Insufficient => { span.soft { "– not enough runs" } }
+                                }
                             }
                             td.whole data-label="Value" {
                                 @match measured.value {
@@ -185,14 +238,16 @@ impl Report {
                                     None => { "–" }
                                 }
                             }
-                            td data-label="Runs" { (measured.runs) " of at least " (target.minimum_runs) }
-                            td.whole data-label="Verdict" {
-                                @match verdict {
-                                    Verdict::Pass => { span.pass { "✓ pass" } }
-                                    Verdict::Fail => { span.fail { "✗ fail" } }
-                                    Verdict::Insufficient => { span.soft { "– not enough runs" } }
-                                }
+                            td.whole data-label="Bound" {
+                                @if duration { "at most " (target.bound) " s" } @else { "at least " (share(target.bound)) }
                             }
+                            td data-label="Runs" {
+                                (measured.runs)
+                                @if measured.runs < u64::from(target.minimum_runs) { ", at least " (target.minimum_runs) " needed" }
+                            }
+                            td data-label="Measure" { @if duration { "p95 duration" } @else { "success rate" } }
+                            td data-label="Service" { span { (target.service) } }
+                            td data-label="Command" { span { (target.command) } }
                         }
                     }
                 }
@@ -264,6 +319,22 @@ fn table(days: &[Trend]) -> Markup {
             }
         }
     }
+}
+
+/// The last day before an instant, or the instant if it is not where a day begins.
+fn last_of(end: Timestamp) -> String {
+    let midnight = end.strftime("%H:%M:%S").to_string() == "00:00:00";
+    match end.checked_sub(1.nanosecond()) {
+        Ok(last) if midnight => day_of(last),
+        _ => end.strftime("%Y-%m-%d %H:%M").to_string(),
+    }
+}
+
+/// The probability of chance, as far as a test by permutations can tell it.
+#[allow(clippy::float_arithmetic, reason = "a probability, no money")]
+fn probability(p_value: f64) -> String {
+    let least = 1.0 / f64::from(PERMUTATIONS + 1);
+    if p_value <= least { format!("≤ {least}") } else { format!("{p_value:.3}") }
 }
 
 fn name(series: &Series) -> String {

@@ -28,6 +28,8 @@ use crate::{context::Context, problem::Problem, query::Parameters, scope::CiRead
 
 /// How far back the report goes unless told otherwise.
 const USUAL_RANGE: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// The longest range: more days than that, in all charts, would make a page of more than the 6 MB that leave a function.
+const LONGEST_RANGE: SignedDuration = SignedDuration::from_hours(366 * 24);
 /// The most series that are looked at: those with the most runs.
 const MOST_SERIES: usize = 100;
 /// The most series that have a chart: the worst of those.
@@ -43,7 +45,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
         ("service" = Option<String>, Query, description = "Only this service"),
         ("command" = Option<String>, Query, description = "Only this command"),
         ("environment" = Option<String>, Query, description = "Only this environment"),
-        ("from" = Option<String>, Query, description = "Only runs that began at this RFC 3339 timestamp or on this day, UTC, or later; 90 days before `to` if left out"),
+        ("from" = Option<String>, Query, description = "Only runs that began at this RFC 3339 timestamp or on this day, UTC, or later; 90 days before `to` if left out, and at most 366"),
         ("to" = Option<String>, Query, description = "Only runs that began before this RFC 3339 timestamp, or on this day, UTC, or earlier; now if left out"),
         ("month" = Option<String>, Query, description = "The month of the evidence, UTC, as YYYY-MM; the last whole one if left out"),
     ),
@@ -75,6 +77,10 @@ fn read(parameters: Parameters, now: Timestamp) -> Result<(Filter, Month), Probl
     let (filter, month) = reader.finish(month.map(|month| (filter, month)))?;
     let to = filter.to.unwrap_or(now);
     let from = filter.from.unwrap_or_else(|| to.saturating_sub(USUAL_RANGE).unwrap_or(Timestamp::MIN));
+    if to.duration_since(from) > LONGEST_RANGE {
+        let detail = "must be at most 366 days before to, which is now if left out; ask for the report of each year";
+        return Err(Problem::invalid_field("/query/from", detail));
+    }
     Ok((Filter { from: Some(from), to: Some(to), ..filter }, month.unwrap_or_else(|| Month::before(now))))
 }
 
@@ -104,7 +110,7 @@ async fn make(database: &Database, filter: Filter, month: Month, now: Timestamp)
         }
     }
     changes.sort_by(|(_, a), (_, b)| b.change_percent.total_cmp(&a.change_percent));
-    let evidence = evidence::of_month(database, month).await?;
+    let evidence = evidence::of_month(database, month, 0).await?;
     Ok(Report { made_at: now, filter, series, looked_at, shown, changes, short, month, evidence })
 }
 
