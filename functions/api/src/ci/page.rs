@@ -27,6 +27,7 @@ const MOST_SHORT: usize = 100;
 pub(super) struct Report {
     pub(super) made_at: Timestamp,
     pub(super) filter: Filter,
+    pub(super) settings: Settings,
     /// How many series there are.
     pub(super) series: u64,
     /// How many of them were looked at.
@@ -157,11 +158,12 @@ impl Report {
         self.looked_at - self.short.len()
     }
 
+    #[allow(clippy::float_arithmetic, reason = "a share of a duration, no money")]
     fn changes(&self) -> Markup {
-        let Settings { side, relative, absolute, significance } = Settings::default();
+        let Settings { side, relative, absolute, significance } = self.settings;
         let rule = html! {
             p.soft {
-                "A change is one of the median of successful runs, of at least " (whole(relative)) " % and " (absolute)
+                "A change is one of the median of successful runs, of at least " ((10_000.0 * relative).round() / 100.0) " % and " (absolute)
                 " s, with at least " (side) " runs on either side, as clear as it is by chance in at most " (significance)
                 " of all random orders of the runs (p)."
             }
@@ -355,7 +357,74 @@ fn whole(share: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use shared::{
+        ci_reports::{Durations, MOST_RUNS},
+        domain::ci::SeriesRun,
+    };
+
+    use super::{super::report::MOST_CHARTS, *};
+
+    /// A year of as many series as have charts, every day with failures and every one with as many runs as are looked at.
+    #[test]
+    fn the_largest_page_leaves_a_function() {
+        let series = |n: usize| Series {
+            service: format!("{n}{}", "<".repeat(255)),
+            command: "\"".repeat(1024),
+            environment: "&".repeat(256),
+        };
+        let start: Timestamp = "2024-01-01T00:00:00Z".parse().unwrap();
+        let shown = |n| {
+            let run = |n: i64| SeriesRun {
+                started_at: start + (n * 31_600).seconds(),
+                duration_seconds: 1234.5,
+                run_id: String::new(),
+                commit_sha: String::new(),
+                collector_version: String::new(),
+            };
+            let day = |n: i64| Trend {
+                series: series(0),
+                day: day_of(start + (n * 24).hours()),
+                runs: 1000,
+                success_rate: Some(0.5),
+                durations: Some(Durations { p50: 1234.5, p95: 1234.5, max: 123_456.7 }),
+            };
+            let runs = (0..MOST_RUNS).map(run).collect();
+            let series = SeriesRuns { series: series(n), count: 366_000, runs, neighbours: Vec::new() };
+            Shown { series, changes: Vec::new(), days: (0..366).map(day).collect() }
+        };
+        let report = Report {
+            made_at: start,
+            filter: Filter::default(),
+            settings: Settings::default(),
+            series: 100,
+            looked_at: 100,
+            shown: (0..MOST_CHARTS).map(shown).collect(),
+            changes: Vec::new(),
+            short: (0..50).map(|n| (series(n), 1)).collect(),
+            month: "2024-01".parse().unwrap(),
+            evidence: Vec::new(),
+        };
+        // As the function sends it: a string of JSON.
+        let sent = serde_json::Value::from(report.page().into_string()).to_string();
+        assert!(sent.len() < 6 << 20, "{} bytes", sent.len());
+    }
+
+    #[test]
+    fn the_end_of_a_range_is_its_last_day() {
+        for (end, last) in [
+            ("2025-12-01T00:00:00Z", "2025-11-30"),
+            ("2025-11-30T23:59:59Z", "2025-11-30 23:59"),
+            ("2025-11-30T12:00:00Z", "2025-11-30 12:00"),
+        ] {
+            assert_eq!(last_of(end.parse().unwrap()), last);
+        }
+    }
+
+    #[test]
+    fn a_probability_tells_no_more_than_the_test_knows() {
+        assert_eq!(probability(0.001), "≤ 0.001");
+        assert_eq!(probability(0.0124), "0.012");
+    }
 
     #[test]
     fn a_share_is_never_rounded_up_to_a_bound() {
