@@ -163,9 +163,9 @@ impl Report {
         let Settings { side, relative, absolute, significance } = self.settings;
         let rule = html! {
             p.soft {
-                "A change is one of the median of successful runs, of at least " ((10_000.0 * relative).round() / 100.0) " % and " (absolute)
-                " s, with at least " (side) " runs on either side, as clear as it is by chance in at most " (significance)
-                " of all random orders of the runs (p)."
+                "Listed are changes of the median duration of successful runs: of at least "
+                ((10_000.0 * relative).round() / 100.0) " % and " (absolute) " s, with at least " (side) " runs before and \
+                 after, and with a probability p of at most " (significance) " that they are chance."
             }
         };
         if self.changes.is_empty() {
