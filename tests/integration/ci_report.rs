@@ -128,7 +128,10 @@ async fn the_page_tells_what_the_other_routes_tell() {
     };
     let places = ["github-actions", "faster", "steady", "short"].map(place);
     assert!(places.is_sorted(), "{places:?}");
-    assert!(page.contains("Evidence for 1999-12"), "{page}");
+    assert!(page.contains("Evidence for 1999-12") && !page.contains("The month is not over"), "{page}");
+    let this_month = Timestamp::now().strftime("%Y-%m");
+    let so_far = report(&stack, &service, &format!("&month={this_month}")).await.text();
+    assert!(so_far.contains("The month is not over"), "{so_far}");
     let one = report(&stack, &service, "&environment=steady").await.text();
     assert!(!one.contains("faster</h3>") && one.contains("steady</h3>"), "{one}");
     assert!(one.contains("✓ Nothing became slower."), "{one}");

@@ -3,8 +3,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
-use shared::telemetry::REJECTED;
+use shared::{
+    database::Database,
+    domain::ci::{CiRun, ObjectVersion, Sequencer},
+    log::Causes,
+    telemetry::{REJECTED, store_run},
+};
 use tests::{Service, Stack, poll::until};
 
 fn with(service: &Service<'_>, name: &str, value: Value) -> Vec<u8> {
@@ -137,6 +143,28 @@ async fn a_corrected_document_is_stored() {
     service.wait("it is stored", |runs| runs.len() == 1).await;
     // The first version is still no document, and says so.
     assert_eq!(service.rejections(&key).await.len(), 1);
+}
+
+/// The reader lets no such document through; if it did, the log would still name nobody.
+#[tokio::test]
+async fn the_log_quotes_no_row_that_the_database_refuses() {
+    let stack = Stack::from_env().await;
+    let service = stack.service();
+    let document = service.document("refused").to_string();
+    let mut run = CiRun::from_document(document.as_bytes(), Timestamp::now()).unwrap();
+    run.duration_seconds = Decimal::NEGATIVE_ONE;
+    let object = ObjectVersion {
+        key: service.key("refused"),
+        version: None,
+        etag: String::new(),
+        time: Timestamp::now(),
+        sequencer: Sequencer::default(),
+    };
+    let client = Database::from_env("tests").unwrap().connect().await.unwrap();
+    let error = store_run(&client, &run, &object).await.unwrap_err();
+    let logged = Causes(&error).to_string();
+    assert!(logged.contains("ci_runs_duration_seconds_check") && logged.contains("23514"), "{logged}");
+    assert!(!logged.contains(&run.actor) && !logged.contains("DETAIL"), "{logged}");
 }
 
 /// The emulator counts no log lines by their fields: what can be told apart from AWS is that both speak of the same.

@@ -254,6 +254,7 @@ impl Report {
                     }
                 }
             }
+            @if self.month.end() > self.made_at { p { "The month is not over: these are the runs so far." } }
             p.soft { "The objects that this rests on, with their versions: GET …/ci/evidence?month=" (self.month) }
         }
     }
