@@ -71,6 +71,11 @@ fn hostile(service: &Service<'_>) -> Vec<(&'static str, Vec<u8>, &'static str)> 
         // JSON, but more decimals than a number of PostgreSQL has.
         ("number-small", with_text(service, r#""tiny": 1e-20000"#), "cannot keep a value of the document"),
         ("number-long", with_text(service, &format!(r#""pi": 3.{}"#, "1".repeat(20_000))), "cannot keep a value"),
+        (
+            "numbers",
+            with_text(service, &format!(r#""all": [1e300{}]"#, ",1e300".repeat(10_000))),
+            "numbers written out",
+        ),
         ("large", vec![b' '; (1 << 20) + 1], "must be at most 1048576 bytes long; it has 1048577"),
     ]
 }
