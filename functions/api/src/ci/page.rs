@@ -126,15 +126,19 @@ impl Report {
                             }
                         }
                         _ if self.enough() == 0 => { span.soft { "– Durations: no verdict." } " No series has enough runs." }
-                        _ => { span.pass { "✓ Nothing became slower." } }
+                        _ => {
+                            span.pass { "✓ Nothing became slower." }
+                            @if !self.short.is_empty() { " Series with too few runs to tell: " (self.short.len()) "." }
+                        }
                     }
                 }
                 p {
                     @match (verdicts(Verdict::Fail), verdicts(Verdict::Pass), verdicts(Verdict::Insufficient)) {
                         (0, 0, _) => { span.soft { "– Targets of " (self.month) ": no verdict." } " None has enough runs." }
+                        (0, _, 0) => { span.pass { "✓ Targets of " (self.month) ": all kept." } }
+                        // What nobody knows is not to look healthy.
                         (0, pass, few) => {
-                            span.pass { "✓ Targets of " (self.month) ": none missed." }
-                            " Kept: " (pass) ", not enough runs: " (few) "."
+                            "– Targets of " (self.month) ": none missed, but " (few) " without enough runs to tell. Kept: " (pass) "."
                         }
                         (fail, pass, few) => {
                             span.fail { "✗ Targets of " (self.month) ": " (fail) " missed." }
@@ -163,9 +167,9 @@ impl Report {
         let Settings { side, relative, absolute, significance } = self.settings;
         let rule = html! {
             p.soft {
-                "Listed are changes of the median duration of successful runs: of at least "
+                "Listed are changes of the median duration of successful runs by at least "
                 ((10_000.0 * relative).round() / 100.0) " % and " (absolute) " s, with at least " (side) " runs before and \
-                 after, and with a probability p of at most " (significance) " that they are chance."
+                 after. p is how probable a change as clear as this one is if there is none; it is at most " (significance) "."
             }
         };
         if self.changes.is_empty() {
@@ -360,10 +364,59 @@ fn whole(share: f64) -> f64 {
 mod tests {
     use shared::{
         ci_reports::{Durations, MOST_RUNS},
-        domain::ci::SeriesRun,
+        domain::ci::{SeriesRun, Target, evidence::Measured},
     };
 
     use super::{super::report::MOST_CHARTS, *};
+
+    fn empty() -> Report {
+        Report {
+            made_at: "2025-12-01T00:00:00Z".parse().unwrap(),
+            filter: Filter::default(),
+            settings: Settings::default(),
+            series: 0,
+            looked_at: 0,
+            shown: Vec::new(),
+            changes: Vec::new(),
+            short: Vec::new(),
+            month: "2025-11".parse().unwrap(),
+            evidence: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_nobody_knows_does_not_look_healthy() {
+        let verdict = |verdicts: &[Verdict], short: usize| {
+            let evidence = |verdict: &Verdict| Evidence {
+                target: Target::checked_in().unwrap().remove(0),
+                measured: Measured { value: None, runs: 0 },
+                verdict: *verdict,
+                objects: Vec::new(),
+            };
+            let name = Series { service: "s".to_owned(), command: "c".to_owned(), environment: "e".to_owned() };
+            let evidence = verdicts.iter().map(evidence).collect();
+            let report = Report { series: 2, looked_at: 2, short: vec![(name, 1); short], evidence, ..empty() };
+            report.verdict().into_string()
+        };
+        let all = verdict(&[Verdict::Pass, Verdict::Pass], 0);
+        assert!(
+            all.contains("✓ Targets of 2025-11: all kept.") && all.contains("✓ Nothing became slower.</span></p>"),
+            "{all}"
+        );
+        let some = verdict(&[Verdict::Pass, Verdict::Insufficient], 1);
+        assert!(
+            some.contains("none missed, but 1 without enough runs to tell. Kept: 1.") && !some.contains("✓ Targets"),
+            "{some}"
+        );
+        assert!(some.contains("✓ Nothing became slower.</span> Series with too few runs to tell: 1."), "{some}");
+        let none = verdict(&[Verdict::Insufficient], 2);
+        assert!(
+            none.contains("– Targets of 2025-11: no verdict.") && none.contains("– Durations: no verdict."),
+            "{none}"
+        );
+        let failed = verdict(&[Verdict::Insufficient, Verdict::Pass, Verdict::Fail], 0);
+        assert!(failed.contains("✗ Targets of 2025-11: 1 missed.</span> Kept: 1, not enough runs: 1."), "{failed}");
+    }
 
     /// A year of as many series as have charts, every day with failures and every one with as many runs as are looked at.
     #[test]
@@ -394,16 +447,11 @@ mod tests {
             Shown { series, changes: Vec::new(), days: (0..366).map(day).collect() }
         };
         let report = Report {
-            made_at: start,
-            filter: Filter::default(),
-            settings: Settings::default(),
             series: 100,
             looked_at: 100,
             shown: (0..MOST_CHARTS).map(shown).collect(),
-            changes: Vec::new(),
             short: (0..50).map(|n| (series(n), 1)).collect(),
-            month: "2024-01".parse().unwrap(),
-            evidence: Vec::new(),
+            ..empty()
         };
         // As the function sends it: a string of JSON.
         let sent = serde_json::Value::from(report.page().into_string()).to_string();
