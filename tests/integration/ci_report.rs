@@ -138,7 +138,7 @@ async fn the_page_tells_what_the_other_routes_tell() {
     let short = report(&stack, &service, "&environment=short").await.text();
     assert!(short.contains("– Durations: no verdict.") && !short.contains('✓'), "{short}");
     let large = report(&stack, &service, "&minPercent=35&environment=github-actions").await.text();
-    assert!(large.contains("✓ Nothing became slower.") && large.contains("of at least 35 % and 2 s"), "{large}");
+    assert!(large.contains("✓ Nothing became slower.") && large.contains("by at least 35 % and 2 s"), "{large}");
 }
 
 #[tokio::test]
