@@ -52,6 +52,15 @@ async fn a_wrong_query_is_refused_with_every_mistake_named() {
         stack.ci(&format!("evidence{month}")).await.problem(400, "invalid-request");
     }
     stack.ci("report?month=2025").await.problem(400, "invalid-request");
+    for route in ["regressions", "report"] {
+        let problem = stack.ci(&format!("{route}?minPercent=0&minSeconds=x")).await.problem(400, "invalid-request");
+        assert_eq!(problem.pointers(), ["/query/minPercent", "/query/minSeconds"], "{route}");
+    }
+    for range in ["from=2024-01-01T00:00:00Z&to=2025-01-01T00:00:01Z", "from=2000-01-01"] {
+        let problem = stack.ci(&format!("report?{range}")).await.problem(400, "invalid-request");
+        assert_eq!(problem.pointers(), ["/query/from"], "{range}");
+    }
+    stack.ci("report?service=none&from=2024-01-01&to=2024-12-31").await.expect(200);
     stack.ci("nothing").await.problem(404, "no-such-route");
 }
 

@@ -47,6 +47,17 @@ async fn a_planted_change_is_found_at_its_first_run() {
 
     let again: Value = stack.ci(&format!("regressions?service={service}")).await.expect(200).json();
     assert_eq!(again, answer, "the same runs, the same answer");
+    for (query, found) in [
+        ("minPercent=30.1", vec!["laptop"]),
+        ("minPercent=29.9&minSeconds=30", vec!["github-actions"]),
+        ("minPercent=0.01&minSeconds=0.01", vec!["github-actions", "laptop"]),
+        ("minSeconds=31", Vec::new()),
+    ] {
+        let answer: Value = stack.ci(&format!("regressions?service={service}&{query}")).await.expect(200).json();
+        let items = answer["items"].as_array().unwrap();
+        let environments: Vec<&str> = items.iter().map(|item| item["environment"].as_str().unwrap()).collect();
+        assert_eq!(environments, found, "{query}");
+    }
     let before: Value = stack.ci(&format!("regressions?service={service}&to=2025-09-02")).await.expect(200).json();
     assert_eq!(before["items"], json!([]), "it is not in the first 48 hours");
 }

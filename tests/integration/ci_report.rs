@@ -45,7 +45,8 @@ async fn the_page_may_load_nothing_and_run_nothing() {
     {
         assert!(!page.contains(absent), "{absent}");
     }
-    assert!(page.contains("No change of a duration was found in the 0 series with enough runs."), "{page}");
+    let verdict = between(&page, "<div class=\"verdict\">", "</p>");
+    assert!(verdict.contains("– No runs") && !page.contains('✓'), "nothing is no good news: {page}");
 }
 
 #[tokio::test]
@@ -98,10 +99,25 @@ async fn the_page_tells_what_the_other_routes_tell() {
     runs.extend([steady, faster, short].concat());
     stack.database.insert_runs(&runs).await;
     let page = report(&stack, &service, "&month=1999-12").await.text();
-    assert!(page.contains("4 series of a service, a command and an environment: changes to the slower: 1, to the faster: 1, too few runs for a verdict: 1."), "{page}");
-    for told in
-        [&first.run_id, &first.commit_sha, "+30.0 % slower", "100.2 s", "130.3 s", "−40.0 % faster", "not enough runs"]
-    {
+    let verdict = between(&page, "<div class=\"verdict\">", "</div>");
+    for told in [
+        format!("▲ Slower: {service} · make check · github-actions, +30.0 %</span> since 2025-09-02."),
+        "– Targets of 1999-12: no verdict.".to_owned(),
+        "Looked at 4 series, ".to_owned(),
+        "Slowdowns: 1, speed-ups: 1, series with too few runs for a verdict: 1.".to_owned(),
+    ] {
+        assert!(verdict.contains(&told), "{told}: {verdict}");
+    }
+    for told in [
+        &first.run_id,
+        &first.commit_sha,
+        "+30.0 % slower",
+        "100.2 s",
+        "130.3 s",
+        "−40.0 % faster",
+        "≤ 0.001",
+        "not enough runs",
+    ] {
         assert!(page.contains(told), "{told}: {page}");
     }
     assert!(page.contains(&format!("{service} · make check · short: 5")), "{page}");
@@ -112,9 +128,17 @@ async fn the_page_tells_what_the_other_routes_tell() {
     };
     let places = ["github-actions", "faster", "steady", "short"].map(place);
     assert!(places.is_sorted(), "{places:?}");
-    assert!(page.contains("Evidence for 1999-12"), "{page}");
+    assert!(page.contains("Evidence for 1999-12") && !page.contains("The month is not over"), "{page}");
+    let this_month = Timestamp::now().strftime("%Y-%m");
+    let so_far = report(&stack, &service, &format!("&month={this_month}")).await.text();
+    assert!(so_far.contains("The month is not over"), "{so_far}");
     let one = report(&stack, &service, "&environment=steady").await.text();
     assert!(!one.contains("faster</h3>") && one.contains("steady</h3>"), "{one}");
+    assert!(one.contains("✓ Nothing became slower."), "{one}");
+    let short = report(&stack, &service, "&environment=short").await.text();
+    assert!(short.contains("– Durations: no verdict.") && !short.contains('✓'), "{short}");
+    let large = report(&stack, &service, "&minPercent=35&environment=github-actions").await.text();
+    assert!(large.contains("✓ Nothing became slower.") && large.contains("by at least 35 % and 2 s"), "{large}");
 }
 
 #[tokio::test]
@@ -131,8 +155,8 @@ async fn hundreds_of_series_make_a_page_of_the_worst() {
     stack.database.insert_runs(&runs).await;
     let page = report(&stack, &service, "").await.text();
     assert_eq!(page.matches("<svg ").count(), 24);
-    assert!(page.contains("120 series of a service"), "{page}");
-    assert!(page.contains("Only the 100 with the most runs were looked at"), "{page}");
+    assert!(page.contains("There are 120; these have the most runs."), "{page}");
+    assert!(page.contains("Looked at 100 series"), "{page}");
     assert!(page.contains("76 more series have no chart here"), "{page}");
     let first = between(&page, "<h3>", "</h3>");
     assert!(first.ends_with("environment-77"), "{first}");

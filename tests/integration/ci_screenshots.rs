@@ -131,7 +131,7 @@ async fn a_screenshot_shows_runs_medians_and_changes_in_light_and_dark() {
     let stack = Stack::from_env().await;
     let page = page(&stack, true).await;
     for (colours, dark) in [(LIGHT, false), (DARK, true)] {
-        let picture = Picture::of(&page, (1200, 1400), dark);
+        let picture = Picture::of(&page, (1200, 1800), dark);
         let [background, dots, medians, slower, days] = counts(&picture, colours);
         assert!(background > picture.pixels.len() / 2, "dark {dark}: {background} pixels of background");
         // 120 dots of 4 pixels across; three lines of 1,000 pixels in all; dashed lines, texts, and the bars of the days.
@@ -150,7 +150,7 @@ async fn a_screenshot_shows_runs_medians_and_changes_in_light_and_dark() {
 #[ignore = "needs Chromium"]
 async fn a_screenshot_without_changes_shows_none() {
     let stack = Stack::from_env().await;
-    let picture = Picture::of(&page(&stack, false).await, (1200, 1400), false);
+    let picture = Picture::of(&page(&stack, false).await, (1200, 1800), false);
     let [_, dots, medians, slower, days] = counts(&picture, LIGHT);
     assert!(dots > 150 && medians > 150 && days > 400, "{dots} {medians} {days}");
     assert_eq!(slower, 0, "nothing is slower, and no day has a failure");

@@ -90,6 +90,18 @@ async fn what_was_interrupted_goes_on_where_it_was() {
 }
 
 #[tokio::test]
+async fn the_state_of_another_prefix_is_refused() {
+    let file = std::env::temp_dir().join(format!("{}.state", uuid::Uuid::new_v4()));
+    std::fs::write(&file, "metrics/2025/11/08/a.json\n").unwrap();
+    let arguments = ["--prefix", "metrics/2024/", "--state", file.to_str().unwrap()].map(str::to_owned).to_vec();
+    let (status, answer, said) = reingest(arguments).await;
+    assert_eq!((status, answer.as_str()), (Some(1), ""), "{said}");
+    assert!(said.contains("metrics/2025/11/08/a.json is no key with the prefix metrics/2024/"), "{said}");
+    assert!(file.exists(), "the other run can still go on");
+    std::fs::remove_file(file).unwrap();
+}
+
+#[tokio::test]
 async fn a_failure_says_how_to_go_on() {
     let output = tokio::task::spawn_blocking(|| {
         program("reingest")

@@ -3,8 +3,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
-use shared::telemetry::REJECTED;
+use shared::{
+    database::Database,
+    domain::ci::{CiRun, ObjectVersion, Sequencer},
+    log::Causes,
+    telemetry::{REJECTED, store_run},
+};
 use tests::{Service, Stack, poll::until};
 
 fn with(service: &Service<'_>, name: &str, value: Value) -> Vec<u8> {
@@ -17,6 +23,11 @@ fn replaced(service: &Service<'_>, old: &str, new: &str) -> Vec<u8> {
     let text = service.document("hostile").to_string();
     assert!(text.contains(old), "{old} is in {text}");
     text.replace(old, new).into_bytes()
+}
+
+/// The document with one more member, as it is written.
+fn with_text(service: &Service<'_>, member: &str) -> Vec<u8> {
+    service.document("hostile").to_string().replacen('{', &format!("{{{member},"), 1).into_bytes()
 }
 
 /// Everything that should not be there, each with what its reason must say.
@@ -57,6 +68,14 @@ fn hostile(service: &Service<'_>) -> Vec<(&'static str, Vec<u8>, &'static str)> 
         ("past", with(service, "started_at", json!("1970-01-01T00:00:00Z")), "before the year 2000"),
         ("date", with(service, "started_at", json!("08.11.2025")), "started_at must be an RFC 3339"),
         ("long", with(service, "service", json!("x".repeat(100_000))), "service must be at most 256 bytes"),
+        // JSON, but more decimals than a number of PostgreSQL has.
+        ("number-small", with_text(service, r#""tiny": 1e-20000"#), "cannot keep a value of the document"),
+        ("number-long", with_text(service, &format!(r#""pi": 3.{}"#, "1".repeat(20_000))), "cannot keep a value"),
+        (
+            "numbers",
+            with_text(service, &format!(r#""all": [1e300{}]"#, ",1e300".repeat(10_000))),
+            "numbers written out",
+        ),
         ("large", vec![b' '; (1 << 20) + 1], "must be at most 1048576 bytes long; it has 1048577"),
     ]
 }
@@ -129,6 +148,28 @@ async fn a_corrected_document_is_stored() {
     service.wait("it is stored", |runs| runs.len() == 1).await;
     // The first version is still no document, and says so.
     assert_eq!(service.rejections(&key).await.len(), 1);
+}
+
+/// The reader lets no such document through; if it did, the log would still name nobody.
+#[tokio::test]
+async fn the_log_quotes_no_row_that_the_database_refuses() {
+    let stack = Stack::from_env().await;
+    let service = stack.service();
+    let document = service.document("refused").to_string();
+    let mut run = CiRun::from_document(document.as_bytes(), Timestamp::now()).unwrap();
+    run.duration_seconds = Decimal::NEGATIVE_ONE;
+    let object = ObjectVersion {
+        key: service.key("refused"),
+        version: None,
+        etag: String::new(),
+        time: Timestamp::now(),
+        sequencer: Sequencer::default(),
+    };
+    let client = Database::from_env("tests").unwrap().connect().await.unwrap();
+    let error = store_run(&client, &run, &object).await.unwrap_err();
+    let logged = Causes(&error).to_string();
+    assert!(logged.contains("ci_runs_duration_seconds_check") && logged.contains("23514"), "{logged}");
+    assert!(!logged.contains(&run.actor) && !logged.contains("DETAIL"), "{logged}");
 }
 
 /// The emulator counts no log lines by their fields: what can be told apart from AWS is that both speak of the same.

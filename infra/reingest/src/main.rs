@@ -7,7 +7,7 @@ mod walk;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use aws_config::BehaviorVersion;
 use clap::Parser;
 use jiff::civil::Date;
@@ -55,6 +55,12 @@ The counts go to stdout, progress to stderr. The exit status is 0 if everything 
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let mut state = State::open(arguments.state, arguments.after)?;
+    ensure!(
+        !state.is_foreign_to(&arguments.prefix),
+        "{} is no key with the prefix {}: give the prefix of the interrupted run, or neither --after nor its --state",
+        state.done(),
+        arguments.prefix,
+    );
     let keys = Keys::new(arguments.prefix, arguments.since, arguments.until);
     let bucket = MetricsBucket::from_env(&aws_config::load_defaults(BehaviorVersion::latest()).await)?;
     let client = Database::from_env("analytics-exports-reingest")?.connect().await?;

@@ -23,6 +23,11 @@ impl State {
         Ok(Self { file, done })
     }
 
+    /// Whether it is of another range than that of the keys that begin with `prefix`, as that of another command would be.
+    pub(crate) fn is_foreign_to(&self, prefix: &str) -> bool {
+        !self.done.is_empty() && !self.done.starts_with(prefix)
+    }
+
     /// The last key that is done; empty at the beginning.
     pub(crate) fn done(&self) -> &str {
         &self.done

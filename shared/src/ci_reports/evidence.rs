@@ -9,7 +9,7 @@ use crate::{
     domain::ci::{CiStatus, Measure, Month, Target, Verdict, evidence::Measured},
 };
 
-/// The most objects that are named for one target: an answer of more than 6 MB leaves no function.
+/// The most objects that are named for one target.
 pub const MOST_OBJECTS: usize = 4000;
 
 /// What was measured for a target, and what that rests on.
@@ -21,7 +21,7 @@ pub struct Evidence {
     pub measured: Measured,
     /// What that means.
     pub verdict: Verdict,
-    /// The objects of the runs it was computed from, by key; the first [`MOST_OBJECTS`] of them.
+    /// The objects of the runs it was computed from, by key; the first of them, if there are more than asked for.
     pub objects: Vec<EvidenceObject>,
 }
 
@@ -34,11 +34,12 @@ pub struct EvidenceObject {
     pub version: Option<String>,
 }
 
-/// Measures a target by the runs that began in a month, UTC. Value and objects are of one snapshot.
+/// Measures a target by the runs that began in a month, UTC. Value and objects, of which at most `most` are named, are of
+/// one snapshot.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn evidence(client: &Client, target: Target, month: Month) -> Result<Evidence, ReportError> {
+pub async fn evidence(client: &Client, target: Target, month: Month, most: usize) -> Result<Evidence, ReportError> {
     limit_time(client).await?;
     // A share of whole numbers, so that its comparison with the bound is exact as far as numeric divides: 16 digits.
     let value = match target.measure {
@@ -47,7 +48,7 @@ pub async fn evidence(client: &Client, target: Target, month: Month) -> Result<E
     };
     let query = format!(
         "with counted as (
-             select * from ci_runs
+             select status, duration_seconds, object_key, object_version from ci_runs
              where service = $1 and command = $2 and started_at >= $3 and started_at < $4 and status = any($5)),
          named as (select object_key, object_version from counted order by object_key limit $6)
          select count(*), {value},
@@ -57,7 +58,7 @@ pub async fn evidence(client: &Client, target: Target, month: Month) -> Result<E
     );
     let (start, end) = (instant(month.start()), instant(month.end()));
     let statuses: Vec<&str> = target.measure.statuses().iter().copied().map(CiStatus::name).collect();
-    let most = i64::try_from(MOST_OBJECTS).unwrap_or(i64::MAX);
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
     let row = client.query_one(&query, &[&target.service, &target.command, &start, &end, &statuses, &most]).await?;
     let measured = Measured { runs: count(row.try_get(0)?), value: row.try_get::<_, Option<Decimal>>(1)? };
     let (keys, versions): (Vec<String>, Vec<Option<String>>) = (row.try_get(2)?, row.try_get(3)?);

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 use tokio_postgres::{Client, Row};
@@ -13,9 +14,9 @@ use crate::{
     domain::ci::{CiStatus, Pseudonyms},
 };
 
-/// The most bytes of documents on a page: an answer of more than 6 MB leaves no function. A page may so be shorter than
-/// its limit.
-const MOST_BYTES: usize = 3 << 20;
+/// The most bytes of other fields on a page: an answer of more than 6 MB leaves no function, which sends it as a string of
+/// JSON, in which a quotation mark takes twice its place. A page may so be shorter than its limit.
+const MOST_BYTES: usize = 2 << 20;
 
 /// A run as it is stored. The names are the document's own.
 #[derive(Debug)]
@@ -33,8 +34,8 @@ pub struct StoredRun {
     pub actor: String,
     pub environment: String,
     pub collector_version: String,
-    /// The document's other fields, as a JSON object.
-    pub extra: Box<RawValue>,
+    /// The document's other fields, as a JSON object, if they were asked for.
+    pub extra: Option<Box<RawValue>>,
     /// The object it was read from.
     pub object_key: String,
     /// That object's version, where the bucket keeps versions.
@@ -68,8 +69,8 @@ fn list(filter: &Filter, status: Option<CiStatus>) -> String {
     format!("runs {filter:?} {status:?}")
 }
 
-/// A page of at most `limit` runs, those that began last first; runs of one instant in the order of their arrival, last
-/// first. What arrives meanwhile moves nothing: a cursor names a run, not a count.
+/// A page of at most `limit` runs, with their `extra` fields or without, those that began last first; runs of one instant
+/// in the order of their arrival, last first. What arrives meanwhile moves nothing: a cursor names a run, not a count.
 ///
 /// # Errors
 /// When the database fails.
@@ -77,13 +78,14 @@ pub async fn runs(
     client: &Client,
     filter: &Filter,
     status: Option<CiStatus>,
+    extra: bool,
     limit: usize,
     after: Option<RunCursor>,
 ) -> Result<RunPage, ReportError> {
     limit_time(client).await?;
     let query = format!(
         "select id, run_id, service, command, status, started_at, finished_at, duration_seconds::float8, commit_sha,
-                actor, environment, collector_version, extra::text, object_key, object_version, ingested_at
+                actor, environment, collector_version, case when $10 then extra::text end, object_key, object_version, ingested_at
          from ci_runs
          where {CONDITION}
            and ($6::text is null or status = $6)
@@ -102,18 +104,20 @@ pub async fn runs(
     };
     let ask = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
     let bound = filter.bind();
-    let rows = client.query(&query, &bound.with(&[&name, &began, &id, &ask])).await?;
+    // One by one, so that no more documents than fit are in memory.
+    let rows = client.query_raw(&query, bound.with(&[&name, &began, &id, &ask, &extra])).await?;
+    let mut rows = std::pin::pin!(rows);
     let mut runs: Vec<StoredRun> = Vec::new();
-    let mut bytes = 0;
-    for row in &rows {
-        let run = read(row)?;
-        bytes += run.extra.get().len();
-        if runs.len() == limit || bytes > MOST_BYTES && !runs.is_empty() {
+    let (mut bytes, mut more) = (0, false);
+    while let Some(row) = rows.try_next().await? {
+        let run = read(&row)?;
+        bytes += run.extra.as_ref().map_or(0, |extra| extra.get().len());
+        more = runs.len() == limit || bytes > MOST_BYTES && !runs.is_empty();
+        if more {
             break;
         }
         runs.push(run);
     }
-    let more = runs.len() < rows.len();
     let last = runs.last().filter(|_| more);
     let next = last.map(|run| cursor::encode(&(run.started_at.as_microsecond(), run.id), &list(filter, status)));
     Ok(RunPage { runs, next })
@@ -136,7 +140,11 @@ fn read(row: &Row) -> Result<StoredRun, ReportError> {
         environment: row.try_get(10)?,
         collector_version: row.try_get(11)?,
         // As text, since a number may be larger than any that this program can hold.
-        extra: RawValue::from_string(row.try_get(12)?).map_err(|_| ReportError::Row("ci_runs"))?,
+        extra: row
+            .try_get::<_, Option<String>>(12)?
+            .map(RawValue::from_string)
+            .transpose()
+            .map_err(|_| ReportError::Row("ci_runs"))?,
         object_key: row.try_get(13)?,
         object_version: row.try_get(14)?,
         ingested_at: at(15)?,

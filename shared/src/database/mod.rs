@@ -120,6 +120,16 @@ impl DatabaseError {
         }
     }
 
+    /// What the server says against a value that it was given, which it will say every time: the value is too large, or of
+    /// no form that a column keeps. `None` of every other error.
+    pub fn refused_value(&self) -> Option<&str> {
+        let Self::Postgres(error) = self else { return None };
+        let error = error.as_db_error()?;
+        // 22 data exception, 54 program limit exceeded. The message alone: details may quote the value.
+        let code = error.code().code();
+        (code.starts_with("22") || code.starts_with("54")).then(|| error.message())
+    }
+
     /// Whether the server ended a statement for taking too long.
     pub fn is_timeout(&self) -> bool {
         matches!(self, Self::Postgres(error) if error.code() == Some(&SqlState::QUERY_CANCELED))

@@ -73,10 +73,21 @@ pub async fn ingest(tip: Tip, bucket: &MetricsBucket, client: &Client) -> Result
         Found::Gone => return Ok(Outcome::Gone),
     };
     let stored = match &document {
-        Ok(run) => store_run(client, run, &object).await.map(Outcome::Run),
+        Ok(run) => match store_run(client, run, &object).await {
+            Ok(stored) => Ok(Outcome::Run(stored)),
+            Err(error) => match error.refused_value() {
+                Some(why) => reject(client, &object, &not_kept(why)).await,
+                None => Err(error),
+            },
+        },
         Err(invalid) => reject(client, &object, invalid).await,
     };
     stored.map_err(|source| IngestError::Database { key: object.key, source })
+}
+
+/// What is JSON but nothing that `jsonb` can hold, such as a number with 20,000 decimals. To try again would not help.
+fn not_kept(why: &str) -> InvalidDocument {
+    InvalidDocument::new(format!("the database cannot keep a value of the document: {why}"))
 }
 
 fn too_large(size: u64) -> InvalidDocument {

@@ -67,6 +67,7 @@ impl Chart<'_> {
             svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-labelledby={ (title) " " (about) } {
                 title id=(title) { "Durations of " (self.name) }
                 desc id=(about) { (self.in_words()) }
+                text.label x=(px(LEFT - 6.0)) y=(px(TOP - 12.0)) text-anchor="end" { "duration" }
                 @for share in [0.0, 0.5, 1.0] {
                     @let y = px(BOTTOM - share * (BOTTOM - TOP));
                     line.grid x1=(px(LEFT)) x2=(px(RIGHT)) y1=(y) y2=(y) {}
@@ -89,6 +90,7 @@ impl Chart<'_> {
                     (self.day(day))
                 }
                 text.label x=(px(LEFT)) y=(px(HEIGHT - 10.0)) { (date(self.frame.start)) }
+                text.label x=(px(f64::midpoint(LEFT, RIGHT))) y=(px(HEIGHT - 10.0)) text-anchor="middle" { "day of the run’s start" }
                 text.label x=(px(RIGHT)) y=(px(HEIGHT - 10.0)) text-anchor="end" { (date(self.frame.end - SECONDS_PER_DAY)) }
             }
         }

@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use rust_decimal::prelude::ToPrimitive as _;
 use serde::Serialize;
 use shared::{
-    ci_reports::{self, Evidence, EvidenceObject},
+    ci_reports::{self, Evidence, EvidenceObject, MOST_OBJECTS},
     database::Database,
     domain::ci::{Month, Target, evidence::TargetsError},
 };
@@ -19,6 +19,9 @@ use crate::{
     query::Parameters,
     scope::CiReader,
 };
+
+/// The most objects of one answer, however many targets there are: more than 6 MB leave no function.
+const MOST_OBJECTS_IN_ALL: usize = 16_000;
 
 /// A month's evidence.
 #[derive(Debug, Serialize, ToSchema)]
@@ -57,7 +60,8 @@ struct TargetView {
     /// Whether the bound was kept; `insufficient` with too few runs to tell.
     #[schema(value_type = VerdictSchema)]
     verdict: &'static str,
-    /// The objects of these runs, by key; of more than 4,000, the first 4,000. The list of runs names all.
+    /// The objects of these runs, by key. If they are fewer than `runs`, they are the first of them: at most 4,000 for a
+    /// target, 16,000 in all. The list of runs names all.
     objects: Vec<ObjectView>,
 }
 
@@ -107,17 +111,19 @@ pub(crate) async fn evidence(
     let month = reader.required("month", month, "a month such as 2025-11");
     let month: Option<Month> = reader.read("month", month, str::parse).flatten();
     let month = reader.finish(month)?;
-    let targets = of_month(&context.database, month).await?.into_iter().map(TargetView::from).collect();
+    let evidence = of_month(&context.database, month, MOST_OBJECTS_IN_ALL).await?;
+    let targets = evidence.into_iter().map(TargetView::from).collect();
     Ok(Json(EvidenceReport { month: month.to_string(), targets }))
 }
 
-/// The evidence of all targets.
-pub(super) async fn of_month(database: &Database, month: Month) -> Result<Vec<Evidence>, Problem> {
+/// The evidence of all targets, with at most `most` objects.
+pub(super) async fn of_month(database: &Database, month: Month, most: usize) -> Result<Vec<Evidence>, Problem> {
     let targets = Target::checked_in()?;
+    let most = MOST_OBJECTS.min(most / targets.len().max(1));
     let client = database.client().await?;
     let mut all = Vec::with_capacity(targets.len());
     for target in targets {
-        all.push(ci_reports::evidence(&client, target, month).await?);
+        all.push(ci_reports::evidence(&client, target, month, most).await?);
     }
     Ok(all)
 }

@@ -1,5 +1,6 @@
 //! The query parameters that the routes of CI telemetry share.
 
+use changepoints::Settings;
 use jiff::{Timestamp, ToSpan as _, civil};
 use shared::{
     ci_reports::Filter,
@@ -35,6 +36,19 @@ impl Reader {
             self.add("to", "must be later than from");
         }
         filter
+    }
+
+    /// What counts as a change, by its two parameters: minPercent and minSeconds.
+    #[allow(clippy::float_arithmetic, reason = "a share of a duration, no money")]
+    pub(super) fn settings(&mut self, [percent, seconds]: [Option<String>; 2]) -> Settings {
+        let usual = Settings::default();
+        let percent = self.read("minPercent", percent, |text| least(text, 1000.0)).flatten();
+        let seconds = self.read("minSeconds", seconds, |text| least(text, 86_400.0)).flatten();
+        Settings {
+            relative: percent.map_or(usual.relative, |percent| percent / 100.0),
+            absolute: seconds.unwrap_or(usual.absolute),
+            ..usual
+        }
     }
 
     /// A parameter that has to be there.
@@ -88,6 +102,13 @@ impl Reader {
     }
 }
 
+/// The least that matters. Not zero: in some unit every duration changes.
+fn least(text: &str, most: f64) -> Result<f64, String> {
+    let plain = text.len() <= 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let number = plain.then(|| text.parse().ok()).flatten();
+    number.filter(|number| (0.01..=most).contains(number)).ok_or(format!("must be a number from 0.01 to {most}"))
+}
+
 const NO_MOMENT: &str = "must be a day such as 2025-11-08, or an RFC 3339 timestamp such as 2025-11-08T15:04:05Z";
 
 #[derive(Clone, Copy)]
@@ -125,6 +146,16 @@ mod tests {
         assert_eq!(moment("2025-11-30", Edge::To), "2025-12-01T00:00:00Z");
         for edge in [Edge::From, Edge::To] {
             assert_eq!(moment("2025-11-30T01:00:00+01:00", edge), "2025-11-30T00:00:00Z");
+        }
+    }
+
+    #[test]
+    fn the_least_that_matters_is_a_plain_number() {
+        for (text, number) in [("5", 5.0), ("0.5", 0.5), ("0.01", 0.01), ("1000", 1000.0)] {
+            assert_eq!(least(text, 1000.0), Ok(number), "{text}");
+        }
+        for text in ["", ".", "0", "0.001", "-1", "+1", "1e2", "NaN", "inf", "1000.1", "5 %", "1,5", "0.00000000001"] {
+            assert!(least(text, 1000.0).is_err(), "{text}");
         }
     }
 

@@ -1,9 +1,10 @@
 //! The report as a page: one file without scripts, which may be saved, mailed and printed.
 //!
-//! Every value goes through `html!`, which escapes it: nothing that a document says becomes markup.
+//! The verdict comes first. Every value goes through `html!`, which escapes it: nothing that a document says becomes markup.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use jiff::Timestamp;
+use changepoints::{PERMUTATIONS, Settings};
+use jiff::{Timestamp, ToSpan as _};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use rust_decimal::Decimal;
 use sha2::{Digest as _, Sha256};
@@ -26,6 +27,7 @@ const MOST_SHORT: usize = 100;
 pub(super) struct Report {
     pub(super) made_at: Timestamp,
     pub(super) filter: Filter,
+    pub(super) settings: Settings,
     /// How many series there are.
     pub(super) series: u64,
     /// How many of them were looked at.
@@ -74,7 +76,7 @@ impl Report {
                     style { (PreEscaped(STYLE)) }
                 }
                 body {
-                    header { (self.head()) }
+                    header { (self.head()) (self.verdict()) }
                     main {
                         section { h2 { "Changes" } (self.changes()) }
                         section { h2 { "Evidence for " (self.month) } (self.evidence()) }
@@ -90,33 +92,88 @@ impl Report {
 
     fn head(&self) -> Markup {
         let Filter { service, command, environment, from, to } = &self.filter;
-        let slower = self.changes.iter().filter(|(_, change)| change.change_percent > 0.0).count();
         html! {
             h1 { "CI report" }
             p.soft {
                 "Runs"
                 @if let Some(from) = from { " from " (day_of(*from)) }
-                @if let Some(to) = to { " to before " (to.strftime("%Y-%m-%d %H:%M")) }
+                @if let Some(to) = to { " to " (last_of(*to)) }
                 @for (name, value) in [("service", service), ("command", command), ("environment", environment)] {
                     @if let Some(value) = value { ", " (name) " " (value) }
                 }
                 ". Made " (self.made_at.strftime("%Y-%m-%d %H:%M")) ". All times are UTC."
             }
-            p {
-                (self.series) " series of a service, a command and an environment: "
-                "changes to the slower: " (slower) ", to the faster: " (self.changes.len() - slower)
-                ", too few runs for a verdict: " (self.short.len()) "."
-                @if self.series > self.looked_at as u64 {
-                    " Only the " (self.looked_at) " with the most runs were looked at; ask for a service to see the others."
+        }
+    }
+
+    /// What a reader with ten seconds has to know.
+    fn verdict(&self) -> Markup {
+        let slower = self.changes.iter().filter(|(_, change)| change.change_percent > 0.0).count();
+        let verdicts = |wanted| self.evidence.iter().filter(|evidence| evidence.verdict == wanted).count();
+        html! {
+            div.verdict {
+                p {
+                    // The worst is the first.
+                    @match self.changes.first() {
+                        _ if self.series == 0 => { span.soft { "– No runs" } " are known of this time." }
+                        Some((series, worst)) if slower > 0 => {
+                            span.slower { "▲ Slower: " (name(series)) ", " (percent(worst.change_percent)) }
+                            " since " (day_of(worst.changed_at))
+                            @match slower - 1 {
+                                0 => { "." }
+                                1 => { ", and another slowdown." }
+                                others => { ", and " (others) " other slowdowns." }
+                            }
+                        }
+                        _ if self.enough() == 0 => { span.soft { "– Durations: no verdict." } " No series has enough runs." }
+                        _ => {
+                            span.pass { "✓ Nothing became slower." }
+                            @if !self.short.is_empty() { " Series with too few runs to tell: " (self.short.len()) "." }
+                        }
+                    }
+                }
+                p {
+                    @match (verdicts(Verdict::Fail), verdicts(Verdict::Pass), verdicts(Verdict::Insufficient)) {
+                        (0, 0, _) => { span.soft { "– Targets of " (self.month) ": no verdict." } " None has enough runs." }
+                        (0, _, 0) => { span.pass { "✓ Targets of " (self.month) ": all kept." } }
+                        // What nobody knows is not to look healthy.
+                        (0, pass, few) => {
+                            "– Targets of " (self.month) ": none missed, but " (few) " without enough runs to tell. Kept: " (pass) "."
+                        }
+                        (fail, pass, few) => {
+                            span.fail { "✗ Targets of " (self.month) ": " (fail) " missed." }
+                            " Kept: " (pass) ", not enough runs: " (few) "."
+                        }
+                    }
+                }
+                p.soft {
+                    "Looked at " (self.looked_at) " series, each a command of a service in an environment. Slowdowns: " (slower)
+                    ", speed-ups: " (self.changes.len() - slower) ", series with too few runs for a verdict: " (self.short.len()) "."
+                    @if self.series > self.looked_at as u64 {
+                        " There are " (self.series) "; these have the most runs. Ask for a service to see the others."
+                    }
                 }
             }
         }
     }
 
+    /// How many series have enough runs for a verdict.
+    const fn enough(&self) -> usize {
+        self.looked_at - self.short.len()
+    }
+
+    #[allow(clippy::float_arithmetic, reason = "a share of a duration, no money")]
     fn changes(&self) -> Markup {
+        let Settings { side, relative, absolute, significance } = self.settings;
+        let rule = html! {
+            p.soft {
+                "Listed are changes of the median duration of successful runs by at least "
+                ((10_000.0 * relative).round() / 100.0) " % and " (absolute) " s, with at least " (side) " runs before and \
+                 after. p is how probable a change as clear as this one is if there is none; it is at most " (significance) "."
+            }
+        };
         if self.changes.is_empty() {
-            let enough = self.looked_at - self.short.len();
-            return html! { p { "No change of a duration was found in the " (enough) " series with enough runs." } };
+            return html! { p { "No change of a duration was found in the " (self.enough()) " series with enough runs." } (rule) };
         }
         html! {
             table.cards {
@@ -141,7 +198,7 @@ impl Report {
                             }
                             td.whole data-label="Median before" { (exact(change.before_median_seconds)) }
                             td.whole data-label="Median after" { (exact(change.after_median_seconds)) }
-                            td.whole data-label="p" { (format!("{:.3}", change.p_value)) }
+                            td.whole data-label="p" { (probability(change.p_value)) }
                             td data-label="First run" { span { (change.first_run_id) } }
                             td data-label="Commit" { span { (change.first_commit_sha) } }
                             td data-label="Possible causes" {
@@ -154,6 +211,7 @@ impl Report {
             @if self.changes.len() > MOST_CHANGES {
                 p.soft { (self.changes.len() - MOST_CHANGES) " more are not listed; ask for a service to see them." }
             }
+            (rule)
         }
     }
 
@@ -162,7 +220,7 @@ impl Report {
             table.cards {
                 thead {
                     tr {
-                        @for name in ["Target", "Service", "Command", "Measure", "Bound", "Value", "Runs", "Verdict"] {
+                        @for name in ["Target", "Verdict", "Value", "Bound", "Runs", "Measure", "Service", "Command"] {
                             th scope="col" { (name) }
                         }
                     }
@@ -172,11 +230,12 @@ impl Report {
                         @let duration = target.measure == Measure::P95DurationSeconds;
                         tr {
                             td data-label="Target" { span { (target.id) } }
-                            td data-label="Service" { span { (target.service) } }
-                            td data-label="Command" { span { (target.command) } }
-                            td data-label="Measure" { @if duration { "p95 of durations" } @else { "success rate" } }
-                            td.whole data-label="Bound" {
-                                @if duration { "at most " (target.bound) " s" } @else { "at least " (share(target.bound)) }
+                            td.whole data-label="Verdict" {
+                                @match verdict {
+                                    Verdict::Pass => { span.pass { "✓ pass" } }
+                                    Verdict::Fail => { span.fail { "✗ fail" } }
+                                    Verdict::Insufficient => { span.soft { "– not enough runs" } }
+                                }
                             }
                             td.whole data-label="Value" {
                                 @match measured.value {
@@ -185,18 +244,21 @@ impl Report {
                                     None => { "–" }
                                 }
                             }
-                            td data-label="Runs" { (measured.runs) " of at least " (target.minimum_runs) }
-                            td.whole data-label="Verdict" {
-                                @match verdict {
-                                    Verdict::Pass => { span.pass { "✓ pass" } }
-                                    Verdict::Fail => { span.fail { "✗ fail" } }
-                                    Verdict::Insufficient => { span.soft { "– not enough runs" } }
-                                }
+                            td.whole data-label="Bound" {
+                                @if duration { "at most " (target.bound) " s" } @else { "at least " (share(target.bound)) }
                             }
+                            td data-label="Runs" {
+                                (measured.runs)
+                                @if measured.runs < u64::from(target.minimum_runs) { ", at least " (target.minimum_runs) " needed" }
+                            }
+                            td data-label="Measure" { @if duration { "p95 duration" } @else { "success rate" } }
+                            td data-label="Service" { span { (target.service) } }
+                            td data-label="Command" { span { (target.command) } }
                         }
                     }
                 }
             }
+            @if self.month.end() > self.made_at { p { "The month is not over: these are the runs so far." } }
             p.soft { "The objects that this rests on, with their versions: GET …/ci/evidence?month=" (self.month) }
         }
     }
@@ -266,6 +328,22 @@ fn table(days: &[Trend]) -> Markup {
     }
 }
 
+/// The last day before an instant, or the instant if it is not where a day begins.
+fn last_of(end: Timestamp) -> String {
+    let midnight = end.strftime("%H:%M:%S").to_string() == "00:00:00";
+    match end.checked_sub(1.nanosecond()) {
+        Ok(last) if midnight => day_of(last),
+        _ => end.strftime("%Y-%m-%d %H:%M").to_string(),
+    }
+}
+
+/// The probability of chance, as far as a test by permutations can tell it.
+#[allow(clippy::float_arithmetic, reason = "a probability, no money")]
+fn probability(p_value: f64) -> String {
+    let least = 1.0 / f64::from(PERMUTATIONS + 1);
+    if p_value <= least { format!("≤ {least}") } else { format!("{p_value:.3}") }
+}
+
 fn name(series: &Series) -> String {
     format!("{} · {} · {}", series.service, series.command, series.environment)
 }
@@ -284,7 +362,118 @@ fn whole(share: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use shared::{
+        ci_reports::{Durations, MOST_RUNS},
+        domain::ci::{SeriesRun, Target, evidence::Measured},
+    };
+
+    use super::{super::report::MOST_CHARTS, *};
+
+    fn empty() -> Report {
+        Report {
+            made_at: "2025-12-01T00:00:00Z".parse().unwrap(),
+            filter: Filter::default(),
+            settings: Settings::default(),
+            series: 0,
+            looked_at: 0,
+            shown: Vec::new(),
+            changes: Vec::new(),
+            short: Vec::new(),
+            month: "2025-11".parse().unwrap(),
+            evidence: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_nobody_knows_does_not_look_healthy() {
+        let verdict = |verdicts: &[Verdict], short: usize| {
+            let evidence = |verdict: &Verdict| Evidence {
+                target: Target::checked_in().unwrap().remove(0),
+                measured: Measured { value: None, runs: 0 },
+                verdict: *verdict,
+                objects: Vec::new(),
+            };
+            let name = Series { service: "s".to_owned(), command: "c".to_owned(), environment: "e".to_owned() };
+            let evidence = verdicts.iter().map(evidence).collect();
+            let report = Report { series: 2, looked_at: 2, short: vec![(name, 1); short], evidence, ..empty() };
+            report.verdict().into_string()
+        };
+        let all = verdict(&[Verdict::Pass, Verdict::Pass], 0);
+        assert!(
+            all.contains("✓ Targets of 2025-11: all kept.") && all.contains("✓ Nothing became slower.</span></p>"),
+            "{all}"
+        );
+        let some = verdict(&[Verdict::Pass, Verdict::Insufficient], 1);
+        assert!(
+            some.contains("none missed, but 1 without enough runs to tell. Kept: 1.") && !some.contains("✓ Targets"),
+            "{some}"
+        );
+        assert!(some.contains("✓ Nothing became slower.</span> Series with too few runs to tell: 1."), "{some}");
+        let none = verdict(&[Verdict::Insufficient], 2);
+        assert!(
+            none.contains("– Targets of 2025-11: no verdict.") && none.contains("– Durations: no verdict."),
+            "{none}"
+        );
+        let failed = verdict(&[Verdict::Insufficient, Verdict::Pass, Verdict::Fail], 0);
+        assert!(failed.contains("✗ Targets of 2025-11: 1 missed.</span> Kept: 1, not enough runs: 1."), "{failed}");
+    }
+
+    /// A year of as many series as have charts, every day with failures and every one with as many runs as are looked at.
+    #[test]
+    fn the_largest_page_leaves_a_function() {
+        let series = |n: usize| Series {
+            service: format!("{n}{}", "<".repeat(255)),
+            command: "\"".repeat(1024),
+            environment: "&".repeat(256),
+        };
+        let start: Timestamp = "2024-01-01T00:00:00Z".parse().unwrap();
+        let shown = |n| {
+            let run = |n: i64| SeriesRun {
+                started_at: start + (n * 31_600).seconds(),
+                duration_seconds: 1234.5,
+                run_id: String::new(),
+                commit_sha: String::new(),
+                collector_version: String::new(),
+            };
+            let day = |n: i64| Trend {
+                series: series(0),
+                day: day_of(start + (n * 24).hours()),
+                runs: 1000,
+                success_rate: Some(0.5),
+                durations: Some(Durations { p50: 1234.5, p95: 1234.5, max: 123_456.7 }),
+            };
+            let runs = (0..MOST_RUNS).map(run).collect();
+            let series = SeriesRuns { series: series(n), count: 366_000, runs, neighbours: Vec::new() };
+            Shown { series, changes: Vec::new(), days: (0..366).map(day).collect() }
+        };
+        let report = Report {
+            series: 100,
+            looked_at: 100,
+            shown: (0..MOST_CHARTS).map(shown).collect(),
+            short: (0..50).map(|n| (series(n), 1)).collect(),
+            ..empty()
+        };
+        // As the function sends it: a string of JSON.
+        let sent = serde_json::Value::from(report.page().into_string()).to_string();
+        assert!(sent.len() < 6 << 20, "{} bytes", sent.len());
+    }
+
+    #[test]
+    fn the_end_of_a_range_is_its_last_day() {
+        for (end, last) in [
+            ("2025-12-01T00:00:00Z", "2025-11-30"),
+            ("2025-11-30T23:59:59Z", "2025-11-30 23:59"),
+            ("2025-11-30T12:00:00Z", "2025-11-30 12:00"),
+        ] {
+            assert_eq!(last_of(end.parse().unwrap()), last);
+        }
+    }
+
+    #[test]
+    fn a_probability_tells_no_more_than_the_test_knows() {
+        assert_eq!(probability(0.001), "≤ 0.001");
+        assert_eq!(probability(0.0124), "0.012");
+    }
 
     #[test]
     fn a_share_is_never_rounded_up_to_a_bound() {

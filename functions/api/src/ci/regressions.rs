@@ -84,8 +84,8 @@ struct InsufficientView {
     runs: usize,
 }
 
-/// Changes in the duration of successful runs, for each service, command and environment: at least 5 % and 2 s of the
-/// median, and no chance by a permutation test (p at most 0.001). The latest 1,000 successful runs of a series are
+/// Changes in the duration of successful runs, for each service, command and environment: of the median, by at least 5 %
+/// and 2 s unless told otherwise, and no chance by a permutation test (p at most 0.001). The latest 1,000 successful runs of a series are
 /// looked at.
 #[utoipa::path(
     get, path = "/ci/regressions", tag = "ci", operation_id = "listRegressions",
@@ -95,6 +95,8 @@ struct InsufficientView {
         ("environment" = Option<String>, Query, description = "Only this environment"),
         ("from" = Option<String>, Query, description = "Only runs that began at this RFC 3339 timestamp or on this day, UTC, or later"),
         ("to" = Option<String>, Query, description = "Only runs that began before this RFC 3339 timestamp, or on this day, UTC, or earlier"),
+        ("minPercent" = Option<f64>, Query, minimum = 0.01, maximum = 1000, description = "The smallest change of the median that counts, in percent; 5 if left out"),
+        ("minSeconds" = Option<f64>, Query, minimum = 0.01, maximum = 86400, description = "The smallest change of the median that counts, in seconds; 2 if left out"),
         ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "The most series to look at; 50 if left out. A page that takes long to compute may look at fewer"),
         ("cursor" = Option<String>, Query, description = "nextCursor of the page before"),
     ),
@@ -106,13 +108,13 @@ pub(crate) async fn regressions(
     _: CiReader,
     parameters: Result<Parameters, Problem>,
 ) -> Result<Json<RegressionList>, Problem> {
-    let Question { filter, limit, after } = read(parameters?)?;
+    let Question { filter, settings, limit, after } = read(parameters?)?;
     let client = context.database.client().await?;
     let page = ci_reports::series(&client, &filter, limit, after).await?;
     let mut list = RegressionList { items: Vec::new(), insufficient: Vec::new(), next_cursor: None };
     let start = Instant::now();
     for (at, series) in page.series.iter().enumerate() {
-        match Regression::find(&series.runs, &series.neighbours, &Settings::default()) {
+        match Regression::find(&series.runs, &series.neighbours, &settings) {
             Ok(found) => list.items.extend(found.into_iter().map(|change| RegressionView::new(&series.series, change))),
             Err(few) => list.insufficient.push(InsufficientView::new(&series.series, few.runs)),
         }
@@ -127,18 +129,29 @@ pub(crate) async fn regressions(
 
 struct Question {
     filter: Filter,
+    settings: Settings,
     limit: usize,
     after: Option<SeriesCursor>,
 }
 
 fn read(parameters: Parameters) -> Result<Question, Problem> {
-    let [service, command, environment, from, to, limit, cursor] =
-        parameters.take(["service", "command", "environment", "from", "to", "limit", "cursor"])?;
+    let [service, command, environment, from, to, min_percent, min_seconds, limit, cursor] = parameters.take([
+        "service",
+        "command",
+        "environment",
+        "from",
+        "to",
+        "minPercent",
+        "minSeconds",
+        "limit",
+        "cursor",
+    ])?;
     let mut reader = Reader::default();
     let filter = reader.filter([service, command, environment, from, to]);
+    let settings = reader.settings([min_percent, min_seconds]);
     let limit = reader.keep(query::limit(limit));
     let after = reader.read("cursor", cursor, |text| ci_reports::series_cursor(text, &filter)).flatten();
-    reader.finish(limit.map(|limit| Question { filter, limit, after }))
+    reader.finish(limit.map(|limit| Question { filter, settings, limit, after }))
 }
 
 impl RegressionView {

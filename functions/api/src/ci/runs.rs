@@ -109,11 +109,11 @@ pub(crate) async fn runs(
 ) -> Result<Json<RunList>, Problem> {
     let Question { filter, status, limit, after } = read(parameters?)?;
     let client = context.database.client().await?;
-    let page = ci_reports::runs(&client, &filter, status, limit, after).await?;
+    let page = ci_reports::runs(&client, &filter, status, reader.sees_persons(), limit, after).await?;
     let pseudonym = ci_reports::pseudonyms(&client).await?;
     let view = |run: StoredRun| {
         let actor = if reader.sees_persons() { run.actor.clone() } else { pseudonym(&run.actor).to_string() };
-        RunView::new(run, actor, reader.sees_persons())
+        RunView::new(run, actor)
     };
     Ok(Json(RunList { items: page.runs.into_iter().map(view).collect(), next_cursor: page.next }))
 }
@@ -137,7 +137,7 @@ fn read(parameters: Parameters) -> Result<Question, Problem> {
 }
 
 impl RunView {
-    fn new(run: StoredRun, actor: String, whole: bool) -> Self {
+    fn new(run: StoredRun, actor: String) -> Self {
         Self {
             status: run.status.name(),
             run_id: run.run_id,
@@ -150,7 +150,7 @@ impl RunView {
             actor,
             environment: run.environment,
             collector_version: run.collector_version,
-            extra: Some(run.extra).filter(|extra| whole && extra.get() != "{}"),
+            extra: run.extra.filter(|extra| extra.get() != "{}"),
             object_key: run.object_key,
             object_version: run.object_version,
             ingested_at: seconds(run.ingested_at),

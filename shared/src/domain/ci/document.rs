@@ -21,6 +21,10 @@ const TEXTS: [(&str, usize); 7] = [
     ("collector_version", 256),
 ];
 
+/// The most bytes of a document when its numbers are written out, as PostgreSQL keeps them: `1e300` takes 301. As many as
+/// a document may have as it is.
+const LONGEST: usize = 1 << 20;
+
 /// What a document's clock may be ahead of ours.
 const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 
@@ -63,6 +67,10 @@ impl CiRun {
             return Err(InvalidDocument::new("the document is empty"));
         }
         strict::check(text).map_err(|error| InvalidDocument::new(format!("the document must be JSON: {error}")))?;
+        if strict::digits_of_exponents(text).saturating_add(text.len()) > LONGEST {
+            let mistake = format!("the document must be at most {LONGEST} bytes long with its numbers written out");
+            return Err(InvalidDocument::new(mistake));
+        }
         let fields = serde_json::from_str(text)
             .map_err(|_| InvalidDocument::new("the document must be a JSON object, one run per document"))?;
         let mut reader = Reader { fields, mistakes: Vec::new() };
