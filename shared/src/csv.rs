@@ -28,6 +28,10 @@ const LONGEST_LINE: usize = 320;
 /// More than an instant, a UUID and their two commas.
 const LONGEST_PREFIX: usize = 80;
 
+/// Room for what a full chunk may still get: the lines of one piece of the stream. The driver reads 8 KiB at once, of
+/// which the lines are half as much again.
+const OVERHANG: usize = 16 << 10;
+
 /// The first instant of PostgreSQL's clock, in microseconds since 1970.
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 
@@ -94,7 +98,7 @@ pub struct Chunk {
 impl Chunk {
     /// An empty chunk, in memory that is had once and reused.
     pub fn new() -> Self {
-        let buffer = vec![0; CHUNK + LONGEST_LINE];
+        let buffer = vec![0; CHUNK + OVERHANG];
         Self { buffer, length: 0, sums: Sums::default(), last_bucket: Timestamp::MIN }
     }
 
@@ -125,7 +129,7 @@ impl Chunk {
 
     #[inline]
     fn line(&mut self) -> Line<'_> {
-        // Only a piece of many rows, which PostgreSQL does not send, comes past the room of a chunk.
+        // Only a piece of very many rows comes past the room of a chunk.
         if self.buffer.len() - self.length < LONGEST_LINE {
             self.buffer.resize(self.length + LONGEST_LINE, 0);
         }
@@ -375,7 +379,7 @@ mod tests {
     fn a_chunk_takes_more_than_its_size() {
         let rows = vec![row(BUCKET, Some(&MODEL), [i128::MIN / 100_000; 3], 0); 3000];
         let chunk = write(&rows).unwrap();
-        assert!(chunk.is_full() && chunk.bytes().len() > CHUNK + LONGEST_LINE);
+        assert!(chunk.is_full() && chunk.bytes().len() > CHUNK + OVERHANG);
         assert_eq!(chunk.bytes().split(|byte| *byte == b'\n').count(), 3001);
     }
 

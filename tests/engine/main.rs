@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 use shared::{
-    copy::{CopyError, CountType, Decoder, FormatError},
+    copy::{CopyError, CountType, Decoder, FormatError, NumericError, ValueError},
     csv::{Chunk, CsvError, CsvWriter},
     domain::OrgId,
 };
@@ -161,6 +161,49 @@ fn agrees_with_the_slow_reader(bytes: &[u8], counts: [CountType; 3]) {
         let model = slow.model_id.map(|id| Uuid::from_u128(id).to_string()).unwrap_or_default();
         let [requests, tokens, errors] = slow.counts;
         assert_eq!(*found, format!("{at},{ORG},{model},{requests},{tokens},{errors},{}", slow.cost_total));
+    }
+}
+
+/// A numeric in its binary form, of up to 80 digits: long and short, with zeros at both ends, on both sides of the point.
+fn numeric() -> impl Strategy<Value = Vec<u8>> {
+    let digit = prop_oneof![Just(0u16), Just(1), Just(9999), 0u16..10_000];
+    let sign = prop::sample::select(vec![0u16, 0x4000]);
+    (prop::collection::vec(digit, 0..=20), -8i16..=12, sign, 0u16..=16).prop_map(|(digits, weight, sign, scale)| {
+        let header = [digits.len() as u16, weight.cast_unsigned(), sign, scale];
+        header.iter().chain(&digits).flat_map(|word| word.to_be_bytes()).collect()
+    })
+}
+
+/// A stream of one row: `number` is its tokens and its cost.
+fn stream_of(number: &[u8]) -> Vec<u8> {
+    let count = 1_i64.to_be_bytes();
+    let fields: [Option<&[u8]>; 6] = [Some(&count), None, Some(&count), Some(number), Some(&count), Some(number)];
+    let fields = fields.iter().flat_map(|field| {
+        let length = field.map_or(-1, |field| field.len() as i32).to_be_bytes();
+        [&length[..], field.unwrap_or_default()].concat()
+    });
+    stream::HEADER.iter().copied().chain(6_i16.to_be_bytes()).chain(fields).chain((-1_i16).to_be_bytes()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+    /// What the slow reader has as text, the engine has too, unless it has more digits than 127 bits.
+    #[test]
+    fn a_numeric_is_read_to_its_last_digit_or_refused_for_what_it_is(number in numeric()) {
+        let bytes = stream_of(&number);
+        let counts = [CountType::Int8, CountType::Numeric, CountType::Int8];
+        let slow = naive::read(&bytes, [false, true, false]);
+        match lines([&bytes[..]], counts) {
+            Ok(_) => agrees_with_the_slow_reader(&bytes, counts),
+            Err(Error::Copy(CopyError::Value { problem: ValueError::Numeric(NumericError::TooLarge), .. })) => {
+                if let Some([row]) = slow.as_deref() {
+                    let digits: String = row.cost_total.chars().filter(char::is_ascii_digit).collect();
+                    prop_assert!(digits.trim_start_matches('0').len() >= 39, "{} is not too large", row.cost_total);
+                }
+            }
+            Err(error) => prop_assert!(slow.is_none(), "{error:?}"),
+        }
     }
 }
 

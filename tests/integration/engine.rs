@@ -16,6 +16,7 @@ use tests::{
     Stack,
     csv_file::checksum,
     organization::export_of,
+    poll::until,
     reference::{self, CsvWriter},
     stack::variable,
 };
@@ -189,26 +190,48 @@ fn nodes<'a>(plan: &'a Value, found: &mut Vec<&'a str>) {
     plan["Plans"].as_array().into_iter().flatten().for_each(|plan| nodes(plan, found));
 }
 
-/// The schema as it is deployed.
-const MIGRATIONS: [&str; 2] = [
+/// The schema as it is deployed: the rollups, and what makes their partitions.
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../infra/migrations/V1__rollups.sql"),
     include_str!("../../infra/migrations/V2__rollup_cover.sql"),
+    include_str!("../../infra/migrations/V4__usage_events.sql"),
 ];
+
+/// A database of its own: in that of the other tests nothing is vacuumed while one of them still looks, and nothing can
+/// be locked.
+struct Own {
+    name: String,
+    config: tokio_postgres::Config,
+    database: Database,
+}
+
+impl Own {
+    async fn create() -> Self {
+        let name = format!("engine_{}", Uuid::new_v4().simple());
+        let stack = database("public").connect().await.unwrap();
+        stack.batch_execute(&format!("create database {name} template template0")).await.unwrap();
+        let mut config: tokio_postgres::Config = variable("DATABASE_URL").parse().unwrap();
+        let database = Database::new(config.dbname(&name).clone(), "tests").unwrap();
+        let client = database.connect().await.unwrap();
+        for migration in MIGRATIONS {
+            client.batch_execute(migration).await.unwrap();
+        }
+        client.close().await;
+        Self { name, config, database }
+    }
+
+    async fn drop(self) {
+        let stack = database("public").connect().await.unwrap();
+        stack.batch_execute(&format!("drop database {} with (force)", self.name)).await.unwrap();
+    }
+}
 
 #[tokio::test]
 async fn the_index_alone_is_read_and_nothing_is_sorted() {
-    let stack = Stack::from_env().await;
-    // A database of its own: in that of the other tests nothing is vacuumed while one of them still looks.
-    let name = format!("plans_{}", Uuid::new_v4().simple());
-    stack.database.client.batch_execute(&format!("create database {name} template template0")).await.unwrap();
-    let mut config: tokio_postgres::Config = variable("DATABASE_URL").parse().unwrap();
-    let database = Database::new(config.dbname(&name).clone(), "tests").unwrap();
-    let client = database.connect().await.unwrap();
+    let own = Own::create().await;
+    let client = own.database.connect().await.unwrap();
     // The stack commits without waiting; what is not on disk yet, a vacuum does not mark.
     client.batch_execute("set synchronous_commit = on").await.unwrap();
-    for migration in MIGRATIONS {
-        client.batch_execute(migration).await.unwrap();
-    }
     let start = month(1) - SignedDuration::from_hours(15 * 24);
     let end = start + SignedDuration::from_hours(31 * 24);
     for (table, step, models, granularity) in
@@ -234,5 +257,83 @@ async fn the_index_alone_is_read_and_nothing_is_sorted() {
         assert_eq!(found, ["Append", "Index Only Scan", "Index Only Scan"], "{granularity}: {plan:#}");
     }
     client.close().await;
-    stack.database.client.batch_execute(&format!("drop database {name} with (force)")).await.unwrap();
+    own.drop().await;
+}
+
+/// Waits until a session of this database waits for a lock.
+async fn somebody_waits(client: &Client) {
+    let waiting = "select 1 from pg_locks
+                   where not granted and database = (select oid from pg_database where datname = current_database())";
+    until("somebody waits for a lock", Duration::from_secs(10), async || {
+        let waiting = client.query(waiting, &[]).await.unwrap();
+        if waiting.is_empty() { Err("nobody") } else { Ok(()) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rows_that_move_to_a_new_partition_are_not_lost() {
+    let own = Own::create().await;
+    let (client, org) = (own.database.connect().await.unwrap(), Uuid::new_v4());
+    // Too long ago for a partition of its own.
+    let (start, end) = (month(24), month(24) + SignedDuration::from_hours(28 * 24));
+    let (january, next) = (start.strftime("%Y%m").to_string(), month(23));
+    insert(&client, "analytics_hourly_rollups", "1 hour", org, start, end, 3).await;
+    let whole = request(start, end, "hourly");
+    let expected = compare(&own.database, &client, org, &whole, &[1]).await;
+
+    let create = format!(
+        "begin;
+         select usage_create_partition('analytics_hourly_rollups', 'analytics_hourly_rollups_{january}', '{start}', '{next}')"
+    );
+    client.batch_execute(&create).await.unwrap();
+    let moved = async {
+        let watch = own.database.connect().await.unwrap();
+        // The export has begun, and the rows are about to move.
+        somebody_waits(&watch).await;
+        client.batch_execute("commit").await.unwrap();
+    };
+    let ((bytes, file), ()) = tokio::join!(export(&own.database, org, &whole, 1), moved);
+    assert_eq!(file.row_count, 28 * 24 * 3);
+    assert!(bytes == expected.as_bytes());
+    client.close().await;
+    own.drop().await;
+}
+
+#[tokio::test]
+async fn who_waits_for_an_export_does_not_stop_it() {
+    let own = Own::create().await;
+    let (client, org) = (own.database.connect().await.unwrap(), Uuid::new_v4());
+    let (start, end) = (month(1), month(0));
+    insert(&client, "analytics_hourly_rollups", "1 hour", org, start, end, 250).await;
+    client.batch_execute("analyze analytics_hourly_rollups").await.unwrap();
+
+    let settings = Settings { connections: 2, limit: Duration::from_secs(20) };
+    let whole = request(start, end, "hourly");
+    let mut csv = CsvFile::open(&own.database, org.into(), &whole, settings).await.unwrap();
+    // The first connection has its locks; the second comes when this test lets it, after somebody who wants the table for
+    // himself and has to wait for the first.
+    let (config, partition) = (own.config.clone(), start.strftime("analytics_hourly_rollups_%Y%m").to_string());
+    let (waits, waiting) = std::sync::mpsc::channel();
+    let other = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let database = Database::new(config, "tests").unwrap();
+            let (locking, watch) = (database.connect().await.unwrap(), database.connect().await.unwrap());
+            let lock = format!("begin; lock table {partition} in access exclusive mode; rollback");
+            let watching = async {
+                somebody_waits(&watch).await;
+                waits.send(()).unwrap();
+            };
+            tokio::join!(async { locking.batch_execute(&lock).await.unwrap() }, watching);
+        });
+    });
+    waiting.recv().unwrap();
+    while csv.next().await.unwrap().is_some() {}
+    let file = csv.finish(&own.database).await.unwrap();
+    let hours = end.duration_since(start).as_hours().unsigned_abs();
+    assert_eq!(file.row_count, hours * 250);
+    other.join().unwrap();
+    client.close().await;
+    own.drop().await;
 }

@@ -72,9 +72,9 @@ impl Foreign {
         lines.map(|line| line.replace(&format!("{ORG},"), "").replace(MODEL, "MODEL")).collect()
     }
 
-    /// Why the hours of January cannot be exported.
-    async fn error(&self) -> ExportError {
-        let request = export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "hourly");
+    /// Why January cannot be exported.
+    async fn error(&self, granularity: &str) -> ExportError {
+        let request = export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", granularity);
         let request = ExportRequest::from_json(&request).unwrap();
         let settings = Settings { connections: 2, limit: std::time::Duration::from_secs(30) };
         let read = async {
@@ -132,6 +132,76 @@ async fn hours_may_be_of_other_types_too() {
 }
 
 #[tokio::test]
+async fn instants_without_a_zone_are_of_utc() {
+    let foreign = Foreign::new().await;
+    let change = "alter table analytics_hourly_rollups alter bucket_start type timestamp, alter cost_total type bigint";
+    foreign.client.batch_execute(&format!("{change}; set timezone = 'UTC'")).await.unwrap();
+    foreign.insert("hourly", &[("2024-01-31 23:00", None, "1, 10, 0, 2"), ("2024-02-01", None, "1, 10, 0, 2")]).await;
+    let found = foreign.lines("2024-01-31T23:00:00Z", "2024-02-01T00:00:00Z", "hourly").await;
+    assert_eq!(found, ["2024-01-31T23:00:00Z,,1,10,0,2.0000"]);
+    foreign.drop().await;
+}
+
+#[tokio::test]
+async fn a_view_is_read_like_a_table() {
+    for kind in ["view", "materialized view"] {
+        let foreign = Foreign::new().await;
+        foreign.insert("hourly", &[("2024-01-31T23:00:00Z", None, "1, 10, 0, 2.5")]).await;
+        let create = format!(
+            "alter table analytics_hourly_rollups rename to hours;
+             create {kind} analytics_hourly_rollups as select * from hours"
+        );
+        foreign.client.batch_execute(&create).await.unwrap();
+        let found = foreign.lines("2024-01-31T00:00:00Z", "2024-02-01T00:00:00Z", "hourly").await;
+        assert_eq!(found, ["2024-01-31T23:00:00Z,,1,10,0,2.5000"], "{kind}");
+        foreign.drop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_type_that_holds_no_exact_value_is_refused() {
+    for (column, kind, name) in [
+        // Of 16 bytes, as a UUID has them.
+        ("model_id", "text", "text"),
+        ("request_count", "real", "float4"),
+        ("tokens_total", "text", "text"),
+        ("error_count", "double precision", "float8"),
+        ("cost_total", "double precision", "float8"),
+        ("cost_total", "money", "money"),
+    ] {
+        let foreign = Foreign::new().await;
+        foreign.insert("hourly", &[("2024-01-07T00:00:00Z", None, "1, 10, 0, 1")]).await;
+        let using =
+            if column == "model_id" { "'gpt-of-16-bytes!'".to_owned() } else { format!("{column}::text::{kind}") };
+        let change = format!("alter table analytics_hourly_rollups alter {column} type {kind} using {using}");
+        foreign.client.batch_execute(&change).await.unwrap();
+        let error = foreign.error("hourly").await;
+        let ExportError::Rollups(RollupError::ColumnType { column: refused, kind: found }) = &error else {
+            panic!("{column} {kind}: {error:?}")
+        };
+        assert_eq!((refused.as_str(), found.as_str()), (column, name));
+        foreign.drop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_month_with_a_day_of_no_value_is_an_error() {
+    for (numbers, column) in [
+        ("null, 10, 0, 1", "request_count"),
+        ("1, null, 0, 1", "tokens_total"),
+        ("1, 10, null, 1", "error_count"),
+        ("1, 10, 0, null", "cost_total"),
+    ] {
+        let foreign = Foreign::new().await;
+        foreign.insert("daily", &[("2024-01-07", None, "1, 10, 0, 1"), ("2024-01-08", None, numbers)]).await;
+        let error = foreign.error("monthly").await;
+        let ExportError::Rollups(RollupError::Copy { source, .. }) = &error else { panic!("{error:?}") };
+        assert_eq!(*source, CopyError::Value { column, problem: ValueError::Null }, "{numbers}");
+        foreign.drop().await;
+    }
+}
+
+#[tokio::test]
 async fn the_first_and_the_last_years_are_ranges_like_others() {
     let foreign = Foreign::new().await;
     for (start, end) in
@@ -159,7 +229,7 @@ async fn a_value_that_no_file_can_state_is_an_error_that_names_it() {
         foreign
             .insert("hourly", &[("2024-01-07T00:00:00Z", None, "1, 10, 0, 1"), ("2024-01-08T00:00:00Z", None, numbers)])
             .await;
-        let error = foreign.error().await;
+        let error = foreign.error("hourly").await;
         let ExportError::Rollups(RollupError::Copy { after, source }) = &error else { panic!("{error:?}") };
         assert_eq!(*source, CopyError::Value { column, problem }, "{numbers}");
         assert_eq!(after.to_string(), "2024-01-07T00:00:00Z", "{numbers}");

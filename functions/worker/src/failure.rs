@@ -29,7 +29,9 @@ fn rollups(error: &RollupError) -> Failure {
     match error {
         RollupError::Database(error) => database(error),
         RollupError::Copy { source: CopyError::Value { .. }, .. } | RollupError::Csv(_) => Failure::UsageInvalid,
-        RollupError::Copy { source: CopyError::Format(_), .. } | RollupError::Description => Failure::UsageUnreadable,
+        RollupError::Copy { source: CopyError::Format(_), .. }
+        | RollupError::ColumnType { .. }
+        | RollupError::Description => Failure::UsageUnreadable,
         RollupError::Incomplete => Failure::UsageUnavailable,
     }
 }

@@ -31,6 +31,10 @@ use crate::{
 /// How long a connection may take to come up, and a kept one to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How often a silent peer is asked whether it is there. The system's own interval is more than a minute: a worker that
+/// waits for rows of a server that is gone would notice after a third of its time.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
 /// One connection, made when it is first needed and kept between invocations.
 ///
 /// A function handles one request at a time per process, so one connection is all that has to be kept.
@@ -128,6 +132,11 @@ impl DatabaseError {
         // 22 data exception, 54 program limit exceeded. The message alone: details may quote the value.
         let code = error.code().code();
         (code.starts_with("22") || code.starts_with("54")).then(|| error.message())
+    }
+
+    /// Whether something was asked of an object that its kind cannot do.
+    pub fn is_wrong_object(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.code() == Some(&SqlState::WRONG_OBJECT_TYPE))
     }
 
     /// Whether the server ended a statement for taking too long.
@@ -257,7 +266,9 @@ impl Connector {
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
         let socket = SockRef::from(&stream);
-        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(self.config.get_keepalives_idle()))?;
+        let keepalive =
+            TcpKeepalive::new().with_time(self.config.get_keepalives_idle()).with_interval(KEEPALIVE_INTERVAL);
+        socket.set_tcp_keepalive(&keepalive)?;
         #[cfg(target_os = "linux")]
         socket.set_tcp_user_timeout(self.config.get_tcp_user_timeout().copied())?;
 

@@ -1,7 +1,8 @@
 //! Reading usage from the rollup tables in PostgreSQL, as one ordered stream of CSV lines.
 //!
-//! Nothing is asked of the tables but their columns. `bucket_start` may be `timestamptz` or, in the daily table, `date`;
-//! `model_id` may be null; counts may be any integer type or numeric. Comparisons are between instants: a range's end is
+//! Nothing is asked of the tables but their columns; they may be views. `bucket_start` may be `timestamptz`, `timestamp` in
+//! UTC or, in the daily table, `date`; `model_id` may be null; counts and costs may be any integer type or numeric. Other
+//! types are refused. Comparisons are between instants: a range's end is
 //! never cast to a date, which would lose its last day.
 //!
 //! The way of a row: [`query`] asks for it, [`slices`] says which part of the range comes next, [`read`] reads each part
@@ -39,6 +40,14 @@ pub enum RollupError {
     /// A row cannot be written.
     #[error(transparent)]
     Csv(#[from] CsvError),
+    /// A column of a type that is not known to be read exactly, such as a floating-point number.
+    #[error("column {column} is of type {kind}, which is not exported")]
+    ColumnType {
+        /// The column.
+        column: String,
+        /// PostgreSQL's name of the type.
+        kind: String,
+    },
     /// The answer to a question about the tables is not as this version expects it.
     #[error("the database described its tables in an unknown way")]
     Description,

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio_postgres::{Client, SimpleQueryMessage, Statement, types::Type};
+use tokio_postgres::{Client, Column, SimpleQueryMessage, Statement, types::Type};
 
 use super::{RollupError, slices::Slice};
 use crate::{
@@ -31,12 +31,17 @@ pub(super) struct Columns {
     pub(super) counts: [CountType; 3],
 }
 
+/// From this many rows on a range is cut. Fewer are read sooner than further connections are made.
+const WORTH_CUTTING: u64 = 100_000;
+
 /// What the planner thinks of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Estimate {
     pub(super) rows: u64,
-    /// Whether it would read a whole table, and so would each part of it.
-    pub(super) scans_table: bool,
+    /// Whether more than a small part of it would be the reading of whole tables. Each slice would read them anew.
+    scans_tables: bool,
+    /// Whether rows come from somewhere else, of which two connections would have two snapshots.
+    is_foreign: bool,
 }
 
 impl Query {
@@ -51,6 +56,10 @@ impl Query {
             Granularity::Daily | Granularity::Monthly => "analytics_daily_rollups",
         };
         Self { table, monthly: request.granularity == Granularity::Monthly, condition }
+    }
+
+    pub(super) const fn table(&self) -> &'static str {
+        self.table
     }
 
     /// Whether parts of the range, one after the other, have the rows of the whole.
@@ -99,37 +108,52 @@ impl Query {
     }
 
     /// What the columns are selected as: as they are, where that is a type that the reader knows. A cast costs the server
-    /// more than the rest of the row.
+    /// more than the rest of the row. Types that hold no exact numbers, or other things than expected, are refused.
     fn columns(&self, statement: &Statement) -> Result<Columns, RollupError> {
-        let [bucket, _, requests, tokens, errors, cost] = statement.columns() else {
+        let [bucket, model, requests, tokens, errors, cost] = statement.columns() else {
             return Err(RollupError::Description);
         };
         let bucket = match *bucket.type_() {
             Type::TIMESTAMPTZ => "r.bucket_start",
-            // Midnight UTC: the session's zone.
-            _ => "r.bucket_start::timestamptz",
+            // In UTC, the session's zone; of a date, midnight.
+            Type::TIMESTAMP | Type::DATE => "r.bucket_start::timestamptz",
+            _ => return Err(unknown_type(bucket)),
         };
+        if *model.type_() != Type::UUID {
+            return Err(unknown_type(model));
+        }
         // A month's cost is the sum of the rounded costs of its days, so that the totals of a range are the same at every
         // granularity, also over tables with more than four decimals.
-        let cost = match *cost.type_() == Type::NUMERIC && has_decimals(cost.type_modifier()) {
-            true => "r.cost_total",
-            false => "round(r.cost_total::numeric, 4)",
+        let cost = match *cost.type_() {
+            Type::NUMERIC if has_decimals(cost.type_modifier()) => "r.cost_total",
+            Type::NUMERIC | Type::INT8 | Type::INT4 | Type::INT2 => "round(r.cost_total::numeric, 4)",
+            _ => return Err(unknown_type(cost)),
         };
+        let count = |column: &Column| match *column.type_() {
+            Type::INT8 => Ok((format!("r.{}", column.name()), CountType::Int8)),
+            Type::INT4 | Type::INT2 => Ok((format!("r.{}::int8", column.name()), CountType::Int8)),
+            Type::NUMERIC => Ok((format!("r.{}", column.name()), CountType::Numeric)),
+            _ => Err(unknown_type(column)),
+        };
+        let [requests, tokens, errors] = [count(requests)?, count(tokens)?, count(errors)?];
         if self.monthly {
             let month = format!("date_trunc('month', {bucket}, 'UTC') as month");
-            let counts = "sum(r.request_count)::numeric, sum(r.tokens_total)::numeric, sum(r.error_count)::numeric";
-            let select = format!("{month}, r.model_id, {counts}, sum({cost})");
+            let [requests, tokens, errors, cost] = [&requests.0, &tokens.0, &errors.0, cost].map(sum);
+            let select = format!("{month}, r.model_id, {requests}, {tokens}, {errors}, {cost}");
             return Ok(Columns { select, counts: [CountType::Numeric; 3] });
         }
-        let count = |column: &tokio_postgres::Column| match *column.type_() {
-            Type::INT8 => (format!("r.{}", column.name()), CountType::Int8),
-            Type::INT4 | Type::INT2 => (format!("r.{}::int8", column.name()), CountType::Int8),
-            _ => (format!("r.{}::numeric", column.name()), CountType::Numeric),
-        };
-        let [requests, tokens, errors] = [requests, tokens, errors].map(count);
         let select = format!("{bucket}, r.model_id, {}, {}, {}, {cost}", requests.0, tokens.0, errors.0);
         Ok(Columns { select, counts: [requests.1, tokens.1, errors.1] })
     }
+}
+
+/// The sum of some values; null if one of them is, which `sum` would pass over.
+fn sum(value: &str) -> String {
+    format!("case when count({value}) = count(*) then sum({value})::numeric end")
+}
+
+fn unknown_type(column: &Column) -> RollupError {
+    RollupError::ColumnType { column: column.name().to_owned(), kind: column.type_().name().to_owned() }
 }
 
 /// Seconds, since text of an instant has its limits in PostgreSQL, such as the year 0. The function is immutable: the
@@ -151,20 +175,39 @@ const fn has_decimals(modifier: i32) -> bool {
 }
 
 impl Estimate {
+    /// Whether several connections would read the rows sooner than one.
+    pub(super) const fn is_worth_cutting(&self) -> bool {
+        self.rows >= WORTH_CUTTING && !self.scans_tables && !self.is_foreign
+    }
+
     /// Reads the answer of `explain (format json)`.
     fn read(plan: &str) -> Option<Self> {
         let plan: Value = serde_json::from_str(plan).ok()?;
         let root = &plan[0]["Plan"];
-        Some(Self { rows: root["Plan Rows"].as_u64()?, scans_table: scans_table(root) })
+        let mut leaves = Vec::new();
+        find_leaves(root, &mut leaves);
+        // In the planner's own unit. An empty partition among full ones is scanned too, but costs nothing.
+        let cost = |node: &Value| node["Total Cost"].as_f64().map(|cost| cost as u64);
+        let most = cost(root)? / 10;
+        let is_scan = |leaf: &&Value| leaf["Node Type"] == "Seq Scan" && cost(leaf).is_none_or(|cost| cost > most);
+        let scans_tables = leaves.iter().any(is_scan);
+        let is_foreign = leaves.iter().any(|leaf| leaf["Node Type"] == "Foreign Scan");
+        Some(Self { rows: root["Plan Rows"].as_u64()?, scans_tables, is_foreign })
     }
 }
 
-fn scans_table(node: &Value) -> bool {
-    node["Node Type"] == "Seq Scan" || node["Plans"].as_array().is_some_and(|nodes| nodes.iter().any(scans_table))
+/// The nodes that have none below them.
+fn find_leaves<'a>(node: &'a Value, found: &mut Vec<&'a Value>) {
+    match node["Plans"].as_array() {
+        Some(nodes) => nodes.iter().for_each(|node| find_leaves(node, found)),
+        None => found.push(node),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -183,11 +226,24 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_is_read() {
-        let plan = r#"[{"Plan": {"Node Type": "Sort", "Plan Rows": 7, "Plans": [{"Node Type": "Seq Scan"}]}}]"#;
-        assert_eq!(Estimate::read(plan), Some(Estimate { rows: 7, scans_table: true }));
-        let plan = r#"[{"Plan": {"Node Type": "Index Only Scan", "Plan Rows": 5000000}}]"#;
-        assert_eq!(Estimate::read(plan), Some(Estimate { rows: 5_000_000, scans_table: false }));
+    fn a_plan_says_whether_to_cut() {
+        let index = ("Index Only Scan", 9000.5);
+        for (rows, leaves, expected) in [
+            (5_000_000, vec![index], true),
+            (99_999, vec![index], false),
+            (100_000, vec![index, index], true),
+            // An empty partition, and a table without an index.
+            (5_000_000, vec![index, ("Seq Scan", 0.0)], true),
+            (5_000_000, vec![("Seq Scan", 9000.5)], false),
+            (5_000_000, vec![index, ("Seq Scan", 9000.5)], false),
+            (5_000_000, vec![index, ("Foreign Scan", 1.0)], false),
+        ] {
+            let nodes = leaves.iter().map(|(kind, cost)| json!({"Node Type": kind, "Total Cost": cost}));
+            let append = json!({"Node Type": "Append", "Plans": nodes.collect::<Vec<_>>()});
+            let sort = json!({"Node Type": "Sort", "Plan Rows": rows, "Total Cost": 20_000.25, "Plans": [append]});
+            let estimate = Estimate::read(&json!([{ "Plan": sort }]).to_string()).unwrap();
+            assert_eq!((estimate.rows, estimate.is_worth_cutting()), (rows, expected), "{leaves:?}");
+        }
         assert_eq!(Estimate::read("[]"), None);
     }
 }

@@ -27,14 +27,14 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::{
     RollupError,
-    query::{Columns, Query},
-    slices::{Slice, Slices, WORTH_CUTTING},
+    query::{Columns, Estimate, Query},
+    slices::{Slice, Slices},
 };
 use crate::{
     copy::{CopyError, Decoder},
     csv::{Chunk, CsvError, CsvWriter},
     database::{Connection, Database},
-    domain::{ExportRequest, OrgId},
+    domain::{ExportRequest, OrgId, TimeRange},
     log::Causes,
 };
 
@@ -118,14 +118,18 @@ impl Lines {
     ) -> Result<Self, RollupError> {
         let (range, query) = (request.range, Query::new(org, request));
         let connection = database.take().await?;
-        // One after the other on the wire, without a wait between them.
-        let begin = begin(settings.limit);
-        let described = async { query.describe(&connection, Slice::of(range)).await };
-        let ((), (columns, estimate)) =
-            tokio::try_join!(async { Ok(connection.batch_execute(&begin).await?) }, described)?;
+        let mut begin = begin(settings.limit, Some(query.table()));
+        let (columns, estimate) = match look(&connection, &begin, &query, range).await {
+            // A materialized view or a foreign table. It has no partitions.
+            Err(RollupError::Database(error)) if error.is_wrong_object() => {
+                connection.batch_execute("rollback").await?;
+                begin = self::begin(settings.limit, None);
+                look(&connection, &begin, &query, range).await?
+            }
+            seen => seen?,
+        };
 
-        let cut =
-            settings.connections > 1 && query.can_be_cut() && !estimate.scans_table && estimate.rows >= WORTH_CUTTING;
+        let cut = settings.connections > 1 && query.can_be_cut() && estimate.is_worth_cutting();
         let (slices, helpers) = match cut {
             true => (Slices::many(range, request.granularity, estimate.rows), settings.connections - 1),
             false => (Slices::one(range), 0),
@@ -151,6 +155,8 @@ impl Lines {
                             work.read(&connection).await;
                             connection.close().await;
                         }
+                        // It came too late: there is nothing left to read, and no snapshot any more.
+                        Err(_) if work.desk.lock().await.queue.is_closed() => {}
                         // Slower, but no reason to fail.
                         Err(error) => tracing::warn!(error = %Causes(&error), "the export has a connection less"),
                     }
@@ -291,13 +297,32 @@ impl From<CsvError> for LineError {
 /// One snapshot for all that follows, and what ends it should this process freeze: a transaction that is left open keeps
 /// the database from cleaning up.
 ///
+/// The table's partitions are locked before there is a snapshot, as no `select` can do: it takes its snapshot first. Were
+/// rows moved to a new partition in between, the old snapshot would not see them there, and the new partition would stand
+/// in the way to where they were. Each connection locks them all before it has anything to read: one that had to wait
+/// half-way, behind somebody who waits for another, would wait for good.
+///
 /// No machine code is made for a statement: that takes longer than a slice, and is made anew for each.
-fn begin(limit: Duration) -> String {
+fn begin(limit: Duration, table: Option<&str>) -> String {
     let limit = limit.as_millis().clamp(1, i32::MAX.unsigned_abs().into());
+    let lock = table.map(|table| format!("; lock table {table} in access share mode")).unwrap_or_default();
     format!(
         "begin isolation level repeatable read read only; set local statement_timeout = {limit}; \
-         set local idle_in_transaction_session_timeout = {limit}; set local jit = off"
+         set local idle_in_transaction_session_timeout = {limit}; set local jit = off{lock}"
     )
+}
+
+/// Begins, and asks for what has to be known of the tables: one after the other on the wire, without a wait between them.
+async fn look(
+    client: &Client,
+    begin: &str,
+    query: &Query,
+    range: TimeRange,
+) -> Result<(Columns, Estimate), RollupError> {
+    let begun = async { Ok(client.batch_execute(begin).await?) };
+    // Of two errors the first counts: the second only says that there is no transaction.
+    let ((), seen) = tokio::try_join!(biased; begun, query.describe(client, Slice::of(range)))?;
+    Ok(seen)
 }
 
 /// The name of the transaction's snapshot, by which others can see it too.

@@ -8,9 +8,6 @@ use crate::domain::{Granularity, TimeRange};
 /// wait for those before it to be consumed; with fewer, for its next statement.
 pub(super) const ROWS: u64 = 24_000;
 
-/// From this many rows on a range is cut. Fewer are read sooner than further connections are made.
-pub(super) const WORTH_CUTTING: u64 = 100_000;
-
 /// A part of the range: `start ≤ bucket < end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Slice {
