@@ -15,7 +15,10 @@ use shared::{
 };
 use utoipa::ToSchema;
 
-use super::{filter::Reader, seconds};
+use super::{
+    filter::{Reader, SeriesParameters, TimeParameters},
+    seconds,
+};
 use crate::{
     context::Context,
     problem::Problem,
@@ -90,11 +93,8 @@ struct InsufficientView {
 #[utoipa::path(
     get, path = "/ci/regressions", tag = "ci", operation_id = "listRegressions",
     params(
-        ("service" = Option<String>, Query, description = "Only this service"),
-        ("command" = Option<String>, Query, description = "Only this command"),
-        ("environment" = Option<String>, Query, description = "Only this environment"),
-        ("from" = Option<String>, Query, description = "Only runs that began at this RFC 3339 timestamp or on this day, UTC, or later"),
-        ("to" = Option<String>, Query, description = "Only runs that began before this RFC 3339 timestamp, or on this day, UTC, or earlier"),
+        SeriesParameters,
+        TimeParameters,
         ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "The most series to look at; 50 if left out. A page that takes long to compute may look at fewer"),
         ("cursor" = Option<String>, Query, description = "nextCursor of the page before"),
     ),
