@@ -18,6 +18,7 @@ use crate::context::Context;
 
 /// What a sweep did.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Report {
     /// Pending jobs that had no message yet, sent.
     sent: u32,
