@@ -36,7 +36,7 @@ pub use self::{
     create::{CreateError, Created, Key},
     due::{DueCursor, DuePage},
     item::CorruptItem,
-    list::{AuditPage, Cursor, InvalidCursor, JobPage, List},
+    list::{AuditPage, Cursor, JobPage, List},
 };
 use self::{item::JobItem, transaction::Refused};
 use crate::{
