@@ -11,6 +11,7 @@ pub mod ci_reports;
 pub mod config;
 pub mod copy;
 pub mod csv;
+pub mod cursor;
 pub mod database;
 pub mod dispatch;
 pub mod domain;

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use aws_sdk_sqs::{Client, types::QueueAttributeName};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{JobId, OrgId};
+use crate::{
+    config::{self, ConfigError},
+    domain::{JobId, OrgId},
+};
 
 /// The longest delay that SQS knows.
 const LONGEST_DELAY: Duration = Duration::from_secs(900);
@@ -47,9 +51,12 @@ impl QueueError {
 }
 
 impl ExportQueue {
-    /// The queue at `url`.
-    pub const fn new(client: Client, url: String) -> Self {
-        Self { client, url }
+    /// The queue at `EXPORTS_QUEUE_URL`.
+    ///
+    /// # Errors
+    /// When the variable is missing.
+    pub fn from_env(sdk: &SdkConfig) -> Result<Self, ConfigError> {
+        Ok(Self { client: Client::new(sdk), url: config::required("EXPORTS_QUEUE_URL")? })
     }
 
     /// Puts a message on the queue, to be received after `delay`, in whole seconds up to 15 minutes. The

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tests::{
-    lambda::{call, invoke},
+    lambda::{call, insist},
     stack::variable,
 };
 use uuid::Uuid;
@@ -32,7 +32,7 @@ pub(crate) struct Report {
 
 /// Runs the sweep, as its schedule does.
 pub(crate) async fn sweep() -> Report {
-    serde_json::from_value(invoke(&variable("SWEEP_FUNCTION"), &json!({})).await).expect("the sweep reports")
+    serde_json::from_value(insist(&variable("SWEEP_FUNCTION"), &json!({})).await).expect("the sweep reports")
 }
 
 /// Delivers a message to the worker past the queue, as received so often and sent at that time. Gives how many messages
@@ -44,7 +44,7 @@ pub(crate) async fn deliver_by_hand(body: &str, receives: u32, sent: Timestamp) 
             "ApproximateReceiveCount": receives.to_string(), "SentTimestamp": sent.as_millisecond().to_string(),
         },
     });
-    let answer = invoke(&variable("WORKER_FUNCTION"), &json!({"Records": [record]})).await;
+    let answer = insist(&variable("WORKER_FUNCTION"), &json!({"Records": [record]})).await;
     answer["batchItemFailures"].as_array().expect("a partial batch response").len()
 }
 

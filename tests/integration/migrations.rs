@@ -10,7 +10,7 @@ use shared::{
     maintenance::refresh::refresh,
     usage::{UsageEntry, series},
 };
-use tests::{aws, organization::export_of, stack::variable};
+use tests::{lambda, organization::export_of, stack::variable};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -217,7 +217,7 @@ async fn answer(request: &str) -> (String, Value) {
         }
     };
     let function = variable("MIGRATE_FUNCTION");
-    let (answer, done) = tokio::join!(receive, aws::invoke(&function, &event));
+    let (answer, done) = tokio::join!(receive, lambda::invoke(&function, &event));
     done.unwrap();
     answer
 }
@@ -244,6 +244,6 @@ async fn a_deploy_gets_its_answer() {
 
 #[tokio::test]
 async fn the_deploy_migrated_the_stack() {
-    let migrated = aws::invoke(&variable("MIGRATE_FUNCTION"), &json!({})).await.unwrap();
+    let migrated = lambda::invoke(&variable("MIGRATE_FUNCTION"), &json!({})).await.unwrap();
     assert_eq!(migrated, json!({"applied": [], "version": known(), "known": known()}));
 }

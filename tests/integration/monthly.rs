@@ -11,7 +11,7 @@ use shared::{
     jobs::Key,
 };
 use tests::{
-    Organization, Rollup, Stack, Table, aws,
+    Organization, Rollup, Stack, Table, lambda,
     organization::export_of,
     poll::{PATIENCE, until},
     rollup::expected_file,
@@ -37,7 +37,7 @@ async fn organizations<'a>(stack: &'a Stack, month: &str, count: usize) -> Vec<O
 }
 
 async fn run(event: Value) -> Result<MonthlyRun, String> {
-    aws::invoke(&variable("MONTHLY_FUNCTION"), &event).await.map(|run| serde_json::from_value(run).unwrap())
+    lambda::invoke(&variable("MONTHLY_FUNCTION"), &event).await.map(|run| serde_json::from_value(run).unwrap())
 }
 
 fn counts(run: &MonthlyRun) -> (u64, u64, u64) {
@@ -203,7 +203,7 @@ async fn the_sweep_sends_what_was_left_for_later() {
     let due = job.unsent(Timestamp::now());
     assert!(stack.jobs.replace(&job, &due, None).await.unwrap());
     until("the sweep sends it", PATIENCE, async || {
-        let report = aws::invoke(&variable("SWEEP_FUNCTION"), &json!({})).await?;
+        let report = lambda::invoke(&variable("SWEEP_FUNCTION"), &json!({})).await?;
         // The index of due jobs lags behind the table by a moment.
         let pending = org.show(job.id.uuid()).await.status == "pending" && report["sent"] == 0;
         if pending { Err(report.to_string()) } else { Ok(()) }

@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
-use tests::{Organization, Rollup, Stack, Table, aws, organization::export_of, stack::variable};
+use tests::{Organization, Rollup, Stack, Table, lambda, organization::export_of, stack::variable};
 use uuid::Uuid;
 
 const COLUMNS: [&str; 4] = ["request_count", "tokens_total", "error_count", "cost_total"];
@@ -29,7 +29,7 @@ async fn add_events(org: &Organization<'_>) {
         org.id
     );
     org.stack.database.client.batch_execute(&insert).await.unwrap();
-    aws::invoke(&variable("REFRESH_FUNCTION"), &json!({})).await.unwrap();
+    lambda::invoke(&variable("REFRESH_FUNCTION"), &json!({})).await.unwrap();
 }
 
 #[tokio::test]

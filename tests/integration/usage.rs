@@ -1,7 +1,7 @@
 //! What an organization used, as the API says it.
 
 use serde_json::{Value, json};
-use tests::{Rollup, Stack, Table, aws, organization::export_of, stack::variable};
+use tests::{Rollup, Stack, Table, lambda, organization::export_of, stack::variable};
 use uuid::Uuid;
 
 const JANUARY: &str = "start=2024-01-01T00:00:00Z&end=2024-02-01T00:00:00Z";
@@ -71,7 +71,7 @@ async fn freshness_tells_what_is_not_in_the_figures_yet() {
         org.id
     );
     stack.database.client.batch_execute(&insert).await.unwrap();
-    aws::invoke(&variable("REFRESH_FUNCTION"), &json!({})).await.unwrap();
+    lambda::invoke(&variable("REFRESH_FUNCTION"), &json!({})).await.unwrap();
     let usage: Value = stack.api.get(&path(org.id, JANUARY), &org.token).await.expect(200).json();
     assert_eq!(usage["totals"], json!({"requestCount": 1, "tokensTotal": 3, "errorCount": 0, "costTotal": "0.2500"}));
     let freshness = &usage["freshness"];

@@ -1,6 +1,6 @@
-//! Calls to AWS APIs that need no SDK of their own here: to run a function by hand, and to see what fires it.
+//! Calls to AWS APIs that need no SDK of their own here.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
 use aws_sigv4::{
@@ -10,54 +10,37 @@ use aws_sigv4::{
 use reqwest::{Client, Method};
 use serde_json::Value;
 
-use crate::{Answer, lambda, poll::until, stack::variable};
+use crate::{Answer, stack::variable};
 
 /// Calls an action of EventBridge.
 pub async fn events(action: &str, body: &Value) -> Value {
-    install_crypto();
-    let (url, target) = (format!("{}/", variable("AWS_ENDPOINT_URL")), format!("AWSEvents.{action}"));
+    let target = format!("AWSEvents.{action}");
     let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target.as_str())];
-    let body = body.to_string().into_bytes();
+    let answer = call("events", Method::POST, "/", &headers, body.to_string().into_bytes()).await.expect(200);
+    if answer.body.is_empty() { Value::Null } else { answer.json() }
+}
+
+/// Calls a service, as administrator.
+pub(crate) async fn call(service: &str, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+    // For tests that have no [`Stack`](crate::Stack), which does the same.
+    shared::tls::install_crypto();
+    let url = format!("{}{path}", variable("AWS_ENDPOINT_URL"));
     let secret = variable("AWS_SECRET_ACCESS_KEY");
     let identity = Credentials::new(variable("AWS_ACCESS_KEY_ID"), secret, None, None, "environment").into();
     let region = variable("AWS_REGION");
     let parameters = SigningParams::builder()
         .identity(&identity)
         .region(&region)
-        .name("events")
+        .name(service)
         .time(SystemTime::now())
         .settings(SigningSettings::default())
         .build()
         .expect("all parameters are there")
         .into();
-    let signable = SignableRequest::new("POST", &url, headers.into_iter(), SignableBody::Bytes(&body));
+    let headers = headers.iter().copied();
+    let signable = SignableRequest::new(method.as_str(), &url, headers.clone(), SignableBody::Bytes(&body));
     let (signed, _) = sign(signable.expect("a request"), &parameters).expect("it can be signed").into_parts();
-    let request = headers.into_iter().chain(signed.headers());
-    let request = request.fold(Client::new().post(&url), |request, (name, value)| request.header(name, value));
-    let answer = Answer::to(request.body(body)).await.expect(200);
-    if answer.body.is_empty() { Value::Null } else { answer.json() }
-}
-
-/// Runs a function, as soon as it may run once more: what it returns or, if it failed, its error message.
-///
-/// # Panics
-/// When it may not run for half a minute.
-pub async fn invoke(function: &str, event: &Value) -> Result<Value, String> {
-    install_crypto();
-    let path = format!("/2015-03-31/functions/{function}/invocations");
-    let answer = until("the function is invoked", Duration::from_secs(30), async || {
-        let answer = lambda::call(Method::POST, &path, event).await;
-        // 429: all that it may run at once are running.
-        if answer.status == 200 { Ok(answer) } else { Err(answer.text()) }
-    })
-    .await;
-    match answer.headers.contains_key("x-amz-function-error") {
-        true => Err(answer.json::<Value>()["errorMessage"].as_str().unwrap_or_default().to_owned()),
-        false => Ok(answer.json()),
-    }
-}
-
-/// For the clients of tests that have no [`Stack`](crate::Stack), which does the same.
-fn install_crypto() {
-    shared::tls::install_crypto();
+    let request = Client::new().request(method, &url);
+    let request = headers.chain(signed.headers()).fold(request, |request, (name, value)| request.header(name, value));
+    Answer::to(request.body(body)).await
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     Stack,
-    lambda::invoke,
+    lambda::insist,
     poll::{PATIENCE, until},
     stack::variable,
 };
@@ -117,7 +117,7 @@ impl<'a> Service<'a> {
     pub async fn tell(event: &Value) -> Value {
         static TURN: Semaphore = Semaphore::const_new(1);
         let _turn = TURN.acquire().await.unwrap();
-        invoke(&variable("TELEMETRY_FUNCTION"), event).await
+        insist(&variable("TELEMETRY_FUNCTION"), event).await
     }
 
     /// What S3 says of a new version.

@@ -2,7 +2,7 @@
 //!
 //! [`Stack`] knows where everything is. [`Organization`] is a tenant of a test's own, so that all tests can run at the
 //! same time on one stack. [`CsvFile`] and [`Rollup`] compute what a file should hold without the product's code, and
-//! [`reference`] makes it from the database in the plain way.
+//! [`mod@reference`] makes it from the database in the plain way.
 
 #![allow(
     clippy::unwrap_used,

@@ -27,19 +27,17 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Reads, besides the SDK's standard variables and those of [`Verifier::from_env`], [`Database::from_env`] and
-    /// [`ExportStore::from_env`]:
+    /// Reads, besides the SDK's standard variables and those of [`Verifier::from_env`], [`JobsTable::from_env`],
+    /// [`ExportQueue::from_env`], [`ExportStore::from_env`] and [`Database::from_env`]:
     ///
-    /// - `JOBS_TABLE`: the name of the jobs table;
-    /// - `EXPORTS_QUEUE_URL`: the queue that the worker reads;
     /// - `OPEN_JOBS_CAP`: how many unfinished jobs an organization may have;
     /// - `RESEND_AFTER_SECONDS`: after how long the sweep gives a job's message up for lost.
     pub(crate) fn from_env() -> Result<Self, ConfigError> {
         let sdk = aws::sdk_config()?;
         Ok(Self {
             verifier: Verifier::from_env()?,
-            jobs: JobsTable::new(aws_sdk_dynamodb::Client::new(&sdk), config::required("JOBS_TABLE")?),
-            queue: ExportQueue::new(aws_sdk_sqs::Client::new(&sdk), config::required("EXPORTS_QUEUE_URL")?),
+            jobs: JobsTable::from_env(&sdk)?,
+            queue: ExportQueue::from_env(&sdk)?,
             store: ExportStore::from_env(&sdk)?,
             database: Database::from_env("analytics-exports-api")?,
             open_jobs_cap: config::parsed("OPEN_JOBS_CAP", "a whole number")?,

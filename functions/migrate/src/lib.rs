@@ -135,4 +135,19 @@ mod tests {
         let stated = template.lines().find_map(|line| line.trim().strip_prefix("LastMigration: "));
         assert_eq!(stated.map(str::parse), Some(Ok(super::known())), "set LastMigration in template.yaml");
     }
+
+    #[test]
+    fn what_reads_the_database_waits_for_the_migrations() {
+        let (mut resource, mut readers, mut waiting) = ("", Vec::new(), Vec::new());
+        for line in include_str!("../../../template.yaml").lines() {
+            match line.strip_prefix("  ") {
+                Some(name) if !name.starts_with(' ') => resource = name,
+                Some("  DependsOn: Migrations") => waiting.push(resource),
+                Some(line) if line.trim_start().starts_with("DATABASE_URL:") => readers.push(resource),
+                _ => {}
+            }
+        }
+        assert_eq!(readers.first(), Some(&"MigrateFunction:"));
+        assert_eq!(readers[1..], waiting);
+    }
 }

@@ -23,17 +23,16 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Reads, besides the SDK's standard variables and those of [`Database::from_env`]:
+    /// Reads, besides the SDK's standard variables and those of [`JobsTable::from_env`], [`ExportQueue::from_env`] and
+    /// [`Database::from_env`]:
     ///
-    /// - `JOBS_TABLE`: the name of the jobs table;
-    /// - `EXPORTS_QUEUE_URL`: the queue that the worker reads;
     /// - `MONTHLY_SECONDS`: how long one invocation may take, less than the function's timeout;
     /// - `RESEND_AFTER_SECONDS`: after how long the sweep gives a job's message up for lost.
     pub(crate) fn from_env() -> Result<Self, ConfigError> {
         let sdk = aws::sdk_config()?;
         Ok(Self {
-            jobs: JobsTable::new(aws_sdk_dynamodb::Client::new(&sdk), config::required("JOBS_TABLE")?),
-            queue: ExportQueue::new(aws_sdk_sqs::Client::new(&sdk), config::required("EXPORTS_QUEUE_URL")?),
+            jobs: JobsTable::from_env(&sdk)?,
+            queue: ExportQueue::from_env(&sdk)?,
             database: Database::from_env("analytics-exports-monthly")?,
             time: config::seconds("MONTHLY_SECONDS")?,
             resend_after: config::seconds("RESEND_AFTER_SECONDS")?,

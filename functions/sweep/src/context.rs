@@ -23,18 +23,16 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Reads, besides the SDK's standard variables:
+    /// Reads, besides the SDK's standard variables and those of [`JobsTable::from_env`] and [`ExportQueue::from_env`]:
     ///
-    /// - `JOBS_TABLE`: the name of the jobs table;
-    /// - `EXPORTS_QUEUE_URL`: the queue that the worker reads;
     /// - `SWEEP_SECONDS`: how long one sweep may take, less than the function's timeout;
     /// - `RESEND_AFTER_SECONDS`: after how long a job's message is given up for lost;
     /// - `MAX_RECEIVES`: how many attempts a job gets.
     pub(crate) fn from_env() -> Result<Self, ConfigError> {
         let sdk = aws::sdk_config()?;
         Ok(Self {
-            jobs: JobsTable::new(aws_sdk_dynamodb::Client::new(&sdk), config::required("JOBS_TABLE")?),
-            queue: ExportQueue::new(aws_sdk_sqs::Client::new(&sdk), config::required("EXPORTS_QUEUE_URL")?),
+            jobs: JobsTable::from_env(&sdk)?,
+            queue: ExportQueue::from_env(&sdk)?,
             time: config::seconds("SWEEP_SECONDS")?,
             resend_after: config::seconds("RESEND_AFTER_SECONDS")?,
             most_attempts: config::parsed("MAX_RECEIVES", "a whole number")?,

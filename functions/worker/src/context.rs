@@ -31,10 +31,9 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Reads, besides the SDK's standard variables and those of [`Database::from_env`] and [`ExportStore::from_env`]:
+    /// Reads, besides the SDK's standard variables and those of [`JobsTable::from_env`], [`ExportQueue::from_env`],
+    /// [`Database::from_env`] and [`ExportStore::from_env`]:
     ///
-    /// - `JOBS_TABLE`: the name of the jobs table;
-    /// - `EXPORTS_QUEUE_URL`: the queue that the messages come from;
     /// - `EXPORT_CONNECTIONS`: how many database connections a large export reads over;
     /// - `WORKER_TIMEOUT_SECONDS`: the function's own timeout, for emulators that state no usable deadline;
     /// - `RETRY_DELAY_SECONDS`: the delay before the second attempt at a job;
@@ -43,8 +42,8 @@ impl Context {
     pub(crate) fn from_env() -> Result<Self, ConfigError> {
         let sdk = aws::sdk_config()?;
         Ok(Self {
-            jobs: JobsTable::new(aws_sdk_dynamodb::Client::new(&sdk), config::required("JOBS_TABLE")?),
-            queue: ExportQueue::new(aws_sdk_sqs::Client::new(&sdk), config::required("EXPORTS_QUEUE_URL")?),
+            jobs: JobsTable::from_env(&sdk)?,
+            queue: ExportQueue::from_env(&sdk)?,
             database: Database::from_env("analytics-exports-worker")?,
             store: ExportStore::from_env(&sdk)?,
             connections: config::parsed("EXPORT_CONNECTIONS", "a number of at least 1")?,

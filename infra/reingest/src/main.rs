@@ -17,9 +17,9 @@ use crate::{keys::Keys, state::State, walk::End};
 
 /// Reads CI's documents into the database again
 ///
-/// Lists the bucket METRICS_BUCKET and stores the run that the newest version of each document tells of, as the function
+/// Lists the metrics bucket and stores the run that the newest version of each document tells of, as the function
 /// does when a document is put. What is stored already stays as it is: it can be run at any time, beside the function, and
-/// again. DATABASE_URL and the standard variables of the AWS SDKs say where everything is.
+/// again.
 #[derive(Debug, Parser)]
 #[command(after_help = EXAMPLES)]
 struct Arguments {
@@ -48,8 +48,14 @@ Examples:
   reingest --prefix metrics/2025/11/                    one month
   reingest --since 2025-01-01 --state backfill.state    this year; the same line goes on after an interruption
 
-The counts go to stdout, progress to stderr. The exit status is 0 if everything was read, 1 if something failed, and
-130 after Ctrl-C.";
+Environment:
+  DATABASE_URL     postgres://user:password@host:port/database
+  METRICS_BUCKET   the bucket's name
+  AWS_…            the usual variables and profiles of the AWS SDK
+
+Output:
+  The counts go to stdout, progress to stderr. The exit status is 0 if everything was read, 1 if something failed, and
+  130 after Ctrl-C.";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<ExitCode> {

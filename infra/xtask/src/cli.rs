@@ -83,8 +83,9 @@ enum Command {
     Bench(Bench),
     /// Run a scheduled task by hand, wait for it and print what it did, as JSON
     ///
-    /// The task's own function does it, on the stack of `up`. With --database-url its program runs here instead, with
-    /// the settings of template.yaml or, where the environment has a variable of that name, with that.
+    /// The task's own function does it, on the stack of `up`. With --database-url, which the tasks take that need nothing
+    /// but a database, its program runs here instead, with the settings of template.yaml or, where the environment has a
+    /// variable of that name, with that.
     #[command(subcommand)]
     Run(Task),
 }
@@ -98,7 +99,7 @@ pub(crate) enum Task {
     /// create anew what failed.
     Monthly {
         /// The month; the one before this one unless given
-        #[arg(long, value_name = "YYYY-MM")]
+        #[arg(long, value_name = "YYYY-MM", value_parser = month)]
         month: Option<String>,
     },
     /// Make rollups of the raw events that came in
@@ -109,6 +110,19 @@ pub(crate) enum Task {
     Retention(Database),
     /// Apply the migrations that the database does not have
     Migrate(Database),
+}
+
+fn month(text: &str) -> Result<String, &'static str> {
+    let is_month = match text.split_once('-') {
+        Some((year, month)) => {
+            year.len() == 4
+                && year.bytes().all(|digit| digit.is_ascii_digit())
+                && month.len() == 2
+                && month.parse().is_ok_and(|month: u8| (1..=12).contains(&month))
+        }
+        None => false,
+    };
+    if is_month { Ok(text.to_owned()) } else { Err("write a month as 2024-01") }
 }
 
 /// Where the task runs.

@@ -1,6 +1,5 @@
 //! What CI's telemetry tells, read from the tables `ci_runs` and `ci_rejections` in PostgreSQL.
 
-mod cursor;
 mod evidence;
 mod filter;
 mod rejections;
@@ -13,7 +12,6 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use tokio_postgres::Client;
 
-pub use cursor::{After, InvalidCursor};
 pub use evidence::{Evidence, EvidenceObject, MOST_OBJECTS, evidence};
 pub use filter::Filter;
 pub use rejections::{Rejection, RejectionCursor, RejectionPage, rejection_cursor, rejections};
@@ -21,7 +19,7 @@ pub use runs::{RunCursor, RunPage, StoredRun, pseudonyms, run_cursor, runs};
 pub use series::{MOST_RUNS, SeriesCursor, SeriesPage, SeriesRuns, busiest, series, series_cursor};
 pub use trends::{Durations, MOST_DAYS, Trend, TrendCursor, TrendPage, trend_cursor, trends};
 
-use crate::database::DatabaseError;
+use crate::{database::DatabaseError, domain::ci::Series};
 
 /// How long one question may take, in milliseconds: less than the function that asks has.
 const PATIENCE_MS: u32 = 8_000;
@@ -46,6 +44,11 @@ impl From<tokio_postgres::Error> for ReportError {
 /// Makes the server give up what takes too long, for as long as this connection lives.
 async fn limit_time(client: &Client) -> Result<(), ReportError> {
     Ok(client.batch_execute(&format!("set statement_timeout = {PATIENCE_MS}")).await?)
+}
+
+/// Whether the database can hold these names. A cursor that somebody made up may have others.
+fn is_sound(series: &Series) -> bool {
+    ![&series.service, &series.command, &series.environment].iter().any(|name| name.contains('\0'))
 }
 
 fn timestamp(at: SystemTime) -> Result<Timestamp, ReportError> {

@@ -5,8 +5,11 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use tokio_postgres::Client;
 
-use super::{After, InvalidCursor, ReportError, cursor, limit_time, timestamp};
-use crate::database::instant;
+use super::{ReportError, limit_time, timestamp};
+use crate::{
+    cursor::{self, After, InvalidCursor},
+    database::instant,
+};
 
 /// The list's name in its cursors.
 const LIST: &str = "rejections";

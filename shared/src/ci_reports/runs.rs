@@ -8,8 +8,9 @@ use serde_json::value::RawValue;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
-use super::{After, Filter, InvalidCursor, ReportError, cursor, filter::CONDITION, limit_time, timestamp};
+use super::{Filter, ReportError, filter::CONDITION, limit_time, timestamp};
 use crate::{
+    cursor::{self, After, InvalidCursor},
     database::instant,
     domain::ci::{CiStatus, Pseudonyms},
 };

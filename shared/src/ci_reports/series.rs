@@ -4,8 +4,11 @@ use std::{collections::BTreeMap, time::SystemTime};
 
 use tokio_postgres::Client;
 
-use super::{After, Filter, InvalidCursor, ReportError, count, cursor, filter::CONDITION, limit_time, timestamp};
-use crate::domain::ci::{Neighbour, Series, SeriesRun};
+use super::{Filter, ReportError, count, filter::CONDITION, is_sound, limit_time, timestamp};
+use crate::{
+    cursor::{self, After, InvalidCursor},
+    domain::ci::{Neighbour, Series, SeriesRun},
+};
 
 /// The most runs of a series that are looked at: the latest ones. Finding changes takes time in proportion to them, and
 /// what changed longer ago is known.
@@ -50,7 +53,7 @@ pub type SeriesCursor = After<Series>;
 /// When it is none of this list.
 pub fn series_cursor(text: &str, filter: &Filter) -> Result<SeriesCursor, InvalidCursor> {
     let cursor: SeriesCursor = cursor::decode(text, &list(filter))?;
-    if cursor::is_sound(&cursor.0) { Ok(cursor) } else { Err(InvalidCursor) }
+    if is_sound(&cursor.0) { Ok(cursor) } else { Err(InvalidCursor) }
 }
 
 /// The list's name in its cursors.

@@ -3,8 +3,11 @@
 use jiff::civil;
 use tokio_postgres::Client;
 
-use super::{After, Filter, InvalidCursor, ReportError, count, cursor, filter::CONDITION, limit_time};
-use crate::domain::ci::Series;
+use super::{Filter, ReportError, count, filter::CONDITION, is_sound, limit_time};
+use crate::{
+    cursor::{self, After, InvalidCursor},
+    domain::ci::Series,
+};
 
 /// The most days on a page.
 pub const MOST_DAYS: usize = 1000;
@@ -52,7 +55,7 @@ pub type TrendCursor = After<(Series, String)>;
 pub fn trend_cursor(text: &str, filter: &Filter) -> Result<TrendCursor, InvalidCursor> {
     let cursor: TrendCursor = cursor::decode(text, &list(filter))?;
     let After((series, day)) = &cursor;
-    let sound = cursor::is_sound(series) && day.parse::<civil::Date>().is_ok();
+    let sound = is_sound(series) && day.parse::<civil::Date>().is_ok();
     if sound { Ok(cursor) } else { Err(InvalidCursor) }
 }
 

@@ -46,7 +46,7 @@ pub struct Database {
 
 /// Makes connections.
 #[derive(Clone)]
-pub struct Connector {
+pub(crate) struct Connector {
     config: Config,
     more_roots: Vec<CertificateDer<'static>>,
     /// Made when it is first needed.
@@ -209,13 +209,8 @@ impl Database {
     }
 
     /// What makes connections to this database, for tasks of their own.
-    pub fn connector(&self) -> Connector {
+    pub(crate) fn connector(&self) -> Connector {
         self.connector.clone()
-    }
-
-    /// Forgets the kept connection.
-    pub async fn disconnect(&self) {
-        self.kept.lock().await.take();
     }
 
     /// Whether the database answers.
@@ -245,7 +240,7 @@ impl Connector {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn connect(&self) -> Result<Connection, DatabaseError> {
+    pub(crate) async fn connect(&self) -> Result<Connection, DatabaseError> {
         let tls = self.tls.get_or_init(|| MakeRustlsConnect::new(tls::client_config(&self.more_roots)));
         let connecting = async {
             match self.config.get_hosts() {

@@ -35,7 +35,7 @@ impl IdempotencyKey {
 }
 
 /// A digest of what a request means. Two bodies that ask for the same, in another order or notation, have the same.
-pub fn request_digest(request: &ExportRequest) -> String {
+pub(crate) fn request_digest(request: &ExportRequest) -> String {
     let models = request.models.iter().flatten().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let filtered = request.models.is_some();
     let ExportRequest { range, granularity, .. } = request;

@@ -124,7 +124,7 @@ pub fn parse_instant(text: &str) -> Result<Timestamp, InvalidInstant> {
 ///
 /// # Errors
 /// [`InvalidInstant`] says which rule was broken.
-pub fn parse_precise_instant(text: &str) -> Result<Timestamp, InvalidInstant> {
+pub(crate) fn parse_precise_instant(text: &str) -> Result<Timestamp, InvalidInstant> {
     let (time, fraction, offset) = split_instant(text)?;
     join_instant(time, fraction.get(..6).unwrap_or(fraction), offset)
 }
@@ -168,14 +168,8 @@ fn join_instant(time: &str, fraction: &str, offset: &str) -> Result<Timestamp, I
     format!("{time}.{fraction}{offset}").parse().map_err(|_| InvalidInstant::NoSuchTime)
 }
 
-/// The first instant of `at`'s calendar month, UTC.
-pub fn month_start(at: Timestamp) -> Timestamp {
-    let zoned = at.to_zoned_datetime(TimeZone::UTC);
-    zoned.first_of_month().and_then(|first| first.start_of_day()).map_or(at, |first| first.timestamp())
-}
-
 /// `at` plus a number of days of 24 hours; the latest instant there is, if that lies beyond it.
-pub fn days_after(at: Timestamp, days: i32) -> Timestamp {
+pub(crate) fn days_after(at: Timestamp, days: i32) -> Timestamp {
     at.checked_add((i64::from(days) * 24).hours()).unwrap_or(Timestamp::MAX)
 }
 
@@ -251,12 +245,6 @@ mod tests {
         assert!(range("2025-03-01T00:00:00Z", "2025-03-31T00:00:00Z").warnings(now)[0].contains("future"));
         assert_eq!(range("2024-02-15T12:00:00Z", "2024-03-01T00:00:00Z").warnings(now), Vec::<String>::new());
         assert!(range("2024-02-15T11:59:59Z", "2024-03-01T00:00:00Z").warnings(now)[0].contains("13 months"));
-    }
-
-    #[test]
-    fn a_month_starts_at_its_first_instant() {
-        assert_eq!(month_start(at("2024-02-29T23:59:59Z")), at("2024-02-01T00:00:00Z"));
-        assert_eq!(month_start(at("2024-01-01T00:00:00Z")), at("2024-01-01T00:00:00Z"));
     }
 
     proptest! {

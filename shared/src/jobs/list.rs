@@ -1,15 +1,16 @@
 //! Lists, in pages.
 
 use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::{
     Item, JobsError, JobsTable, audit,
     item::{self, JobItem},
 };
-use crate::domain::{AuditRecord, Job, JobId, OrgId, Status};
+use crate::{
+    cursor::{self, After, InvalidCursor},
+    domain::{AuditRecord, Job, JobId, OrgId, Status},
+};
 
 /// The index of an organization's jobs by status.
 const BY_STATUS: &str = "by-status";
@@ -47,20 +48,10 @@ pub enum List {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor(Uuid);
 
-/// Text that is no cursor of this list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is not a cursor of this list; use nextCursor of an earlier answer, with the same filters")]
-pub struct InvalidCursor;
-
-const TAG_LENGTH: usize = 16;
-
 impl Cursor {
     /// The cursor as opaque text, tied to the list it belongs to.
-    ///
-    /// The tag finds slips and edits; it is no signature and need not be one: a list holds what belongs to the one
-    /// organization that the token was checked for, wherever in it a page begins.
     pub fn encode(self, list: List) -> String {
-        BASE64_URL_SAFE_NO_PAD.encode([self.0.as_bytes().as_slice(), &self.tag(list)].concat())
+        cursor::encode(&self.0, &list.name())
     }
 
     /// Reads what [`encode`](Self::encode) wrote for the same list.
@@ -68,20 +59,17 @@ impl Cursor {
     /// # Errors
     /// When the text was changed or belongs to another list.
     pub fn decode(text: &str, list: List) -> Result<Self, InvalidCursor> {
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidCursor)?;
-        let (id, tag) = bytes.split_first_chunk::<16>().ok_or(InvalidCursor)?;
-        let cursor = Self(Uuid::from_bytes(*id));
-        if cursor.tag(list) == tag { Ok(cursor) } else { Err(InvalidCursor) }
+        let After(id) = cursor::decode(text, &list.name())?;
+        Ok(Self(id))
     }
+}
 
-    fn tag(self, list: List) -> [u8; TAG_LENGTH] {
-        let list = match list {
-            List::Jobs(org, status) => format!("jobs {org} {}", status.map_or("all", Status::name)),
-            List::Audit(org, job) => format!("audit {org} {job}"),
-        };
-        let mut tag = [0; TAG_LENGTH];
-        tag.copy_from_slice(&Sha256::digest(format!("cursor.v1 {list} {}", self.0))[..TAG_LENGTH]);
-        tag
+impl List {
+    fn name(self) -> String {
+        match self {
+            Self::Jobs(org, status) => format!("jobs {org} {}", status.map_or("all", Status::name)),
+            Self::Audit(org, job) => format!("audit {org} {job}"),
+        }
     }
 }
 
@@ -181,7 +169,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cursor_belongs_to_one_list_and_to_no_other(id: u128, org: u128, other: u128, flip in 0usize..32, bit in 0u8..8) {
+        fn a_cursor_belongs_to_one_list_and_to_no_other(id: u128, org: u128, other: u128) {
             let (org, other) = (OrgId::from(Uuid::from_u128(org)), OrgId::from(Uuid::from_u128(other)));
             prop_assume!(org != other);
             let list = List::Jobs(org, Some(Status::Failed));
@@ -195,15 +183,6 @@ mod tests {
             ] {
                 prop_assert_eq!(Cursor::decode(&text, another), Err(InvalidCursor));
             }
-            let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(&text).unwrap();
-            bytes[flip] ^= 1 << bit;
-            let changed = BASE64_URL_SAFE_NO_PAD.encode(bytes);
-            prop_assert_eq!(Cursor::decode(&changed, list), Err(InvalidCursor));
-        }
-
-        #[test]
-        fn no_text_makes_the_reader_panic(text in "\\PC{0,80}") {
-            let _ = Cursor::decode(&text, List::Jobs(Uuid::nil().into(), None));
         }
     }
 }

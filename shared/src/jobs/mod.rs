@@ -25,6 +25,7 @@ mod transaction;
 
 use std::collections::HashMap;
 
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
     types::{AttributeValue, Put, TransactWriteItem, Update},
@@ -35,10 +36,13 @@ pub use self::{
     create::{CreateError, Created, Key},
     due::{DueCursor, DuePage},
     item::CorruptItem,
-    list::{AuditPage, Cursor, InvalidCursor, JobPage, List},
+    list::{AuditPage, Cursor, JobPage, List},
 };
 use self::{item::JobItem, transaction::Refused};
-use crate::domain::{AuditRecord, Claim, ClaimRefused, ClaimedJob, ExportFile, Failure, Job, JobId, OrgId, Progress};
+use crate::{
+    config::{self, ConfigError},
+    domain::{AuditRecord, Claim, ClaimRefused, ClaimedJob, ExportFile, Failure, Job, JobId, OrgId, Progress},
+};
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -106,6 +110,14 @@ pub enum FinishError {
 }
 
 impl JobsTable {
+    /// The table called `JOBS_TABLE`.
+    ///
+    /// # Errors
+    /// When the variable is missing.
+    pub fn from_env(sdk: &SdkConfig) -> Result<Self, ConfigError> {
+        Ok(Self::new(Client::new(sdk), config::required("JOBS_TABLE")?))
+    }
+
     /// The table called `name`.
     pub const fn new(client: Client, name: String) -> Self {
         Self { client, name }

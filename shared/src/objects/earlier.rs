@@ -8,7 +8,7 @@ use crate::log::Causes;
 impl Upload {
     /// Removes what earlier attempts at the same job left behind: uploads and staged files. What cannot be removed is
     /// logged; the bucket's lifecycle removes it within a day.
-    pub async fn remove_earlier(&self) {
+    pub(crate) async fn remove_earlier(&self) {
         if self.fence == 1 {
             return;
         }

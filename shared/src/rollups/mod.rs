@@ -5,7 +5,7 @@
 //! types are refused. Comparisons are between instants: a range's end is
 //! never cast to a date, which would lose its last day.
 //!
-//! The way of a row: [`query`] asks for it, [`slices`] says which part of the range comes next, [`read`] reads each part
+//! The way of a row: `query` asks for it, `slices` says which part of the range comes next, `read` reads each part
 //! over one of several connections to one snapshot, and hands the parts on in their order.
 
 mod query;

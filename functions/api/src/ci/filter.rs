@@ -11,10 +11,41 @@ use shared::{
     },
 };
 
+use utoipa::IntoParams;
+
 use crate::problem::Problem;
 
 /// The longest name that is looked for, in bytes: no document has a longer one.
 const LONGEST_NAME: usize = 1024;
+
+/// The parameters that pick series, as the OpenAPI document describes them.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "a description: `Reader` reads them")]
+pub(super) struct SeriesParameters {
+    /// Only this service
+    #[param(required = false)]
+    service: String,
+    /// Only this command
+    #[param(required = false)]
+    command: String,
+    /// Only this environment
+    #[param(required = false)]
+    environment: String,
+}
+
+/// The parameters that pick a time, as the OpenAPI document describes them.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "a description: `Reader` reads them")]
+pub(super) struct TimeParameters {
+    /// Only runs that began at this RFC 3339 timestamp or on this day, UTC, or later
+    #[param(required = false)]
+    from: String,
+    /// Only runs that began before this RFC 3339 timestamp, or on this day, UTC, or earlier
+    #[param(required = false)]
+    to: String,
+}
 
 /// Reads parameters, and gathers what is wrong with them.
 #[derive(Debug, Default)]

@@ -15,7 +15,10 @@ use shared::{
 };
 use utoipa::ToSchema;
 
-use super::{filter::Reader, seconds};
+use super::{
+    filter::{Reader, SeriesParameters, TimeParameters},
+    seconds,
+};
 use crate::{
     context::Context,
     problem::Problem,
@@ -90,11 +93,8 @@ struct InsufficientView {
 #[utoipa::path(
     get, path = "/ci/regressions", tag = "ci", operation_id = "listRegressions",
     params(
-        ("service" = Option<String>, Query, description = "Only this service"),
-        ("command" = Option<String>, Query, description = "Only this command"),
-        ("environment" = Option<String>, Query, description = "Only this environment"),
-        ("from" = Option<String>, Query, description = "Only runs that began at this RFC 3339 timestamp or on this day, UTC, or later"),
-        ("to" = Option<String>, Query, description = "Only runs that began before this RFC 3339 timestamp, or on this day, UTC, or earlier"),
+        SeriesParameters,
+        TimeParameters,
         ("minPercent" = Option<f64>, Query, minimum = 0.01, maximum = 1000, description = "The smallest change of the median that counts, in percent; 5 if left out"),
         ("minSeconds" = Option<f64>, Query, minimum = 0.01, maximum = 86400, description = "The smallest change of the median that counts, in seconds; 2 if left out"),
         ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "The most series to look at; 50 if left out. A page that takes long to compute may look at fewer"),

@@ -21,7 +21,7 @@ use shared::{
 
 use super::{
     evidence,
-    filter::Reader,
+    filter::{Reader, SeriesParameters},
     page::{self, Report, Shown},
 };
 use crate::{context::Context, problem::Problem, query::Parameters, scope::CiReader};
@@ -42,9 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[utoipa::path(
     get, path = "/ci/report", tag = "ci", operation_id = "showReport",
     params(
-        ("service" = Option<String>, Query, description = "Only this service"),
-        ("command" = Option<String>, Query, description = "Only this command"),
-        ("environment" = Option<String>, Query, description = "Only this environment"),
+        SeriesParameters,
         ("from" = Option<String>, Query, description = "Only runs that began at this RFC 3339 timestamp or on this day, UTC, or later; 90 days before `to` if left out, and at most 366"),
         ("to" = Option<String>, Query, description = "Only runs that began before this RFC 3339 timestamp, or on this day, UTC, or earlier; now if left out"),
         ("minPercent" = Option<f64>, Query, minimum = 0.01, maximum = 1000, description = "The smallest change of the median that counts, in percent; 5 if left out"),

@@ -12,7 +12,10 @@ use shared::{
 };
 use utoipa::ToSchema;
 
-use super::{filter::Reader, seconds};
+use super::{
+    filter::{Reader, SeriesParameters, TimeParameters},
+    seconds,
+};
 use crate::{
     context::Context,
     problem::Problem,
@@ -90,12 +93,9 @@ enum CiStatusSchema {
 #[utoipa::path(
     get, path = "/ci/runs", tag = "ci", operation_id = "listRuns",
     params(
-        ("service" = Option<String>, Query, description = "Only this service"),
-        ("command" = Option<String>, Query, description = "Only this command"),
-        ("environment" = Option<String>, Query, description = "Only this environment"),
+        SeriesParameters,
         ("status" = Option<CiStatusSchema>, Query, description = "Only runs that ended so"),
-        ("from" = Option<String>, Query, description = "Only runs that began at this RFC 3339 timestamp or on this day, UTC, or later"),
-        ("to" = Option<String>, Query, description = "Only runs that began before this RFC 3339 timestamp, or on this day, UTC, or earlier"),
+        TimeParameters,
         ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "The most runs to answer with; 50 if left out. A page of very large documents may be shorter"),
         ("cursor" = Option<String>, Query, description = "nextCursor of the page before"),
     ),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use shared::ci_reports::{self, Filter, MOST_DAYS, Trend, TrendCursor};
 use utoipa::ToSchema;
 
-use super::filter::Reader;
+use super::filter::{Reader, SeriesParameters, TimeParameters};
 use crate::{
     context::Context,
     problem::Problem,
@@ -61,11 +61,8 @@ struct TrendView {
 #[utoipa::path(
     get, path = "/ci/trends", tag = "ci", operation_id = "listTrends",
     params(
-        ("service" = Option<String>, Query, description = "Only this service"),
-        ("command" = Option<String>, Query, description = "Only this command"),
-        ("environment" = Option<String>, Query, description = "Only this environment"),
-        ("from" = Option<String>, Query, description = "Only runs that began at this RFC 3339 timestamp or on this day, UTC, or later"),
-        ("to" = Option<String>, Query, description = "Only runs that began before this RFC 3339 timestamp, or on this day, UTC, or earlier"),
+        SeriesParameters,
+        TimeParameters,
         ("limit" = Option<u16>, Query, minimum = 1, maximum = 1000, description = "The most days to answer with; 1000 if left out"),
         ("cursor" = Option<String>, Query, description = "nextCursor of the page before"),
     ),

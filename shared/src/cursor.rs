@@ -4,8 +4,6 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::ci::Series;
-
 /// Text that is no cursor of this list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not a cursor of this list; use nextCursor of an earlier answer, with the same filters")]
@@ -13,30 +11,27 @@ pub struct InvalidCursor;
 
 /// Where a page begins: after the entry with this key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct After<K>(pub(super) K);
+pub struct After<K>(pub(crate) K);
 
 const TAG_LENGTH: usize = 16;
 
-/// The key of a page's last entry, tied to the list it belongs to. Like the cursors of jobs, it finds slips and edits and
-/// is no signature: its list holds nothing that the reader may not see, wherever a page begins.
-pub(super) fn encode(key: &impl Serialize, list: &str) -> String {
+/// The key of a page's last entry, tied to the list it belongs to by a tag.
+///
+/// The tag finds slips and edits; it is no signature and need not be one: a list holds nothing that its reader may not
+/// see, wherever in it a page begins.
+pub(crate) fn encode(key: &impl Serialize, list: &str) -> String {
     let key = serde_json::json!(key).to_string().into_bytes();
     BASE64_URL_SAFE_NO_PAD.encode([tag(&key, list).as_slice(), &key].concat())
 }
 
 /// Reads what [`encode`] wrote for the same list.
-pub(super) fn decode<K: DeserializeOwned>(text: &str, list: &str) -> Result<After<K>, InvalidCursor> {
+pub(crate) fn decode<K: DeserializeOwned>(text: &str, list: &str) -> Result<After<K>, InvalidCursor> {
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidCursor)?;
     let (found, key) = bytes.split_first_chunk::<TAG_LENGTH>().ok_or(InvalidCursor)?;
     if tag(key, list) != *found {
         return Err(InvalidCursor);
     }
     serde_json::from_slice(key).map(After).map_err(|_| InvalidCursor)
-}
-
-/// Whether the database can hold these names. A cursor that somebody made up may have others.
-pub(super) fn is_sound(series: &Series) -> bool {
-    ![&series.service, &series.command, &series.environment].iter().any(|name| name.contains('\0'))
 }
 
 fn tag(key: &[u8], list: &str) -> [u8; TAG_LENGTH] {
