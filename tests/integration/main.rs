@@ -25,7 +25,6 @@ mod deployment;
 mod download;
 mod engine;
 mod event_life;
-mod event_rates;
 mod events;
 mod files;
 mod guide;
