@@ -1,19 +1,22 @@
-//! The OpenAPI document, generated from the routes.
+//! The OpenAPI document. It is generated from the descriptions beside the routes' code, and kept in a file: a function that
+//! starts has better things to do. The tests compare the two, and try each route that the document names.
 
 use axum::{
-    Extension,
     http::header,
     response::{IntoResponse, Response},
 };
 use utoipa::{
     Modify, OpenApi,
-    openapi::{
-        ContentBuilder, Ref, ResponseBuilder,
-        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
-    },
+    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
+use crate::{ci, exports, status, usage};
+
+/// The document; `UPDATE_OPENAPI=1 cargo test -p api openapi` writes it anew.
+const DOCUMENT: &str = include_str!("../openapi.json");
+
 /// What the document says beside the routes.
+#[allow(dead_code, reason = "the tests generate the document with it")]
 #[derive(Debug, OpenApi)]
 #[openapi(
     info(
@@ -32,7 +35,30 @@ use utoipa::{
     ),
     modifiers(&BearerToken),
 )]
-pub(crate) struct Description;
+struct Description;
+
+/// The routes, in the document's order.
+#[allow(dead_code, reason = "the tests generate the document with it")]
+#[derive(Debug, OpenApi)]
+#[openapi(paths(
+    exports::create::create,
+    exports::list::list,
+    exports::show::show,
+    exports::download::download,
+    exports::audit::audit,
+    exports::reconciliation::reconcile,
+    usage::show,
+    ci::runs::runs,
+    ci::rejections::rejections,
+    ci::trends::trends,
+    ci::regressions::regressions,
+    ci::evidence::evidence,
+    ci::report::report,
+    status::healthz,
+    status::readyz,
+    serve,
+))]
+struct Routes;
 
 struct BearerToken;
 
@@ -44,19 +70,33 @@ impl Modify for BearerToken {
     }
 }
 
-/// The document as text.
-#[derive(Debug, Clone)]
-pub(crate) struct Document(std::sync::Arc<str>);
+/// This document.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "status", operation_id = "showOpenApi",
+    responses((status = 200, description = "The OpenAPI 3.1 document", body = serde_json::Value)),
+)]
+pub(crate) async fn serve() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT).into_response()
+}
 
-impl Document {
-    /// The document of all routes, to which it adds the problems that every route with a token shares.
-    pub(crate) fn new(mut document: utoipa::openapi::OpenApi) -> Self {
+#[cfg(test)]
+mod tests {
+    use serde::Serialize as _;
+    use serde_json::ser::{PrettyFormatter, Serializer};
+    use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, ResponseBuilder};
+
+    use super::*;
+    use crate::router::BASE;
+
+    /// The document of all routes, with the problems that every route with a token shares.
+    fn generate() -> Document {
         const SHARED: [(&str, &str); 4] = [
             ("400", "The request has mistakes; `errors` names all of them"),
             ("401", "The token is missing or not valid"),
             ("403", "The token lacks the permission, or the organization"),
             ("503", "A part of the service does not answer; try again after `Retry-After`"),
         ];
+        let mut document = Description::openapi().nest(BASE, Routes::openapi());
         let operations = document.paths.paths.values_mut().flat_map(|path| [&mut path.get, &mut path.post]);
         for operation in operations.flatten().filter(|operation| operation.security.is_some()) {
             for (status, description) in SHARED {
@@ -68,15 +108,21 @@ impl Document {
                 operation.responses.responses.insert(status.to_owned(), response.into());
             }
         }
-        Self(serde_json::json!(document).to_string().into())
+        document
     }
-}
 
-/// This document.
-#[utoipa::path(
-    get, path = "/openapi.json", tag = "status", operation_id = "showOpenApi",
-    responses((status = 200, description = "The OpenAPI 3.1 document", body = serde_json::Value)),
-)]
-pub(crate) async fn serve(Extension(Document(text)): Extension<Document>) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], text.to_string()).into_response()
+    #[test]
+    fn the_file_is_what_the_code_describes() {
+        // The file is a part of the function, so it is indented by as little as can be read.
+        let mut generated = Vec::new();
+        let mut serializer = Serializer::with_formatter(&mut generated, PrettyFormatter::with_indent(b" "));
+        // By way of a value, whose fields are in the order of the alphabet.
+        serde_json::json!(generate()).serialize(&mut serializer).unwrap();
+        let generated = String::from_utf8(generated).unwrap() + "\n";
+        if std::env::var_os("UPDATE_OPENAPI").is_some() {
+            std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json"), &generated).unwrap();
+        } else {
+            assert_eq!(generated, DOCUMENT, "set UPDATE_OPENAPI=1 to write functions/api/openapi.json anew");
+        }
+    }
 }

@@ -1,16 +1,13 @@
-//! The routes. The OpenAPI document is made from the same list.
+//! The routes. [`openapi`] describes them.
 
 use std::sync::Arc;
 
-use axum::{Router, http::Method, middleware};
-use utoipa::OpenApi as _;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use axum::{Router, http::Method, middleware, routing::get};
 
 use crate::{
     ci,
     context::Context,
-    exports,
-    openapi::{self, Document},
+    exports, openapi,
     problem::{self, Kind, Problem},
     status, usage,
 };
@@ -20,9 +17,8 @@ pub(crate) const BASE: &str = "/analytics/v1";
 
 /// All routes, ready to serve.
 pub(crate) fn router(context: Context) -> Router {
-    let (router, document) = routes().split_for_parts();
-    router
-        .layer(axum::Extension(Document::new(document)))
+    Router::new()
+        .nest(BASE, routes())
         .fallback(async || {
             Problem::new(Kind::NoSuchRoute, format!("Check the path; {BASE}/openapi.json lists all that there are."))
         })
@@ -36,23 +32,21 @@ pub(crate) fn router(context: Context) -> Router {
         .with_state(Arc::new(context))
 }
 
-/// The routes with their descriptions.
-pub(crate) fn routes() -> OpenApiRouter<Arc<Context>> {
-    let routes = OpenApiRouter::new()
-        .routes(routes!(exports::create::create, exports::list::list))
-        .routes(routes!(exports::show::show))
-        .routes(routes!(exports::download::download))
-        .routes(routes!(exports::audit::audit))
-        .routes(routes!(exports::reconciliation::reconcile))
-        .routes(routes!(usage::show))
-        .routes(routes!(ci::runs::runs))
-        .routes(routes!(ci::rejections::rejections))
-        .routes(routes!(ci::trends::trends))
-        .routes(routes!(ci::regressions::regressions))
-        .routes(routes!(ci::evidence::evidence))
-        .routes(routes!(ci::report::report))
-        .routes(routes!(status::healthz))
-        .routes(routes!(status::readyz))
-        .routes(routes!(openapi::serve));
-    OpenApiRouter::with_openapi(openapi::Description::openapi()).nest(BASE, routes)
+fn routes() -> Router<Arc<Context>> {
+    Router::new()
+        .route("/orgs/{orgId}/exports", get(exports::list::list).post(exports::create::create))
+        .route("/orgs/{orgId}/exports/{jobId}", get(exports::show::show))
+        .route("/orgs/{orgId}/exports/{jobId}/download", get(exports::download::download))
+        .route("/orgs/{orgId}/exports/{jobId}/audit", get(exports::audit::audit))
+        .route("/orgs/{orgId}/exports/{jobId}/reconciliation", get(exports::reconciliation::reconcile))
+        .route("/orgs/{orgId}/usage", get(usage::show))
+        .route("/ci/runs", get(ci::runs::runs))
+        .route("/ci/rejections", get(ci::rejections::rejections))
+        .route("/ci/trends", get(ci::trends::trends))
+        .route("/ci/regressions", get(ci::regressions::regressions))
+        .route("/ci/evidence", get(ci::evidence::evidence))
+        .route("/ci/report", get(ci::report::report))
+        .route("/status/healthz", get(status::healthz))
+        .route("/status/readyz", get(status::readyz))
+        .route("/openapi.json", get(openapi::serve))
 }

@@ -27,8 +27,8 @@ pub(crate) fn build(checkout: &Checkout) -> Result<Binaries> {
 
 /// Builds the functions and what measures them, as they are deployed: with the release profile.
 pub(crate) fn build_release(checkout: &Checkout) -> Result<Binaries> {
-    let ours = ["--exclude", "migrate", "--exclude", "tests", "--exclude", "xtask"];
-    cargo_build(checkout, &[&["--release", "--workspace", "--bins"], ours.as_slice()].concat())
+    let others = ["load", "migrate", "reingest", "tests", "xtask"].map(|package| ["--exclude", package]);
+    cargo_build(checkout, &[&["--release", "--workspace", "--bins"], others.concat().as_slice()].concat())
 }
 
 fn cargo_build(checkout: &Checkout, selection: &[&str]) -> Result<Binaries> {
