@@ -48,6 +48,7 @@ fn main() -> ExitCode {
 fn run() -> Result<bool> {
     let plan = Plan::from_env()?;
     let stack = Stack::from_env()?;
+    let machine = machine::describe(&stack)?;
     let dataset = Dataset::load(&stack, &plan.sizes())?;
     let mut sections = Vec::new();
     for part in &plan.parts {
@@ -58,14 +59,14 @@ fn run() -> Result<bool> {
             Part::Start => start::measure(&stack, &plan)?,
             Part::Api => api::measure(&stack, &plan)?,
         });
+        // After each part: a failure in the next one loses nothing.
+        if !plan.quick {
+            results::write(&machine, &sections)?;
+        }
     }
-    let machine = machine::describe(&stack)?;
     println!("\n{machine}");
     for section in &sections {
         println!("{section}");
-    }
-    if !plan.quick {
-        results::write(&machine, &sections)?;
     }
     Ok(sections.iter().all(|section| section.broken.is_empty()))
 }
