@@ -113,9 +113,9 @@ mod tests {
 
     #[test]
     fn the_file_is_what_the_code_describes() {
-        // The file is a part of the function, so it is indented by as little as can be read.
+        // A line per field, for whoever compares two versions, and no indentation: the file is a part of the function.
         let mut generated = Vec::new();
-        let mut serializer = Serializer::with_formatter(&mut generated, PrettyFormatter::with_indent(b" "));
+        let mut serializer = Serializer::with_formatter(&mut generated, PrettyFormatter::with_indent(b""));
         // By way of a value, whose fields are in the order of the alphabet.
         serde_json::json!(generate()).serialize(&mut serializer).unwrap();
         let generated = String::from_utf8(generated).unwrap() + "\n";
