@@ -9,6 +9,7 @@ pub(crate) mod rejections;
 pub(crate) mod report;
 pub(crate) mod runs;
 pub(crate) mod trends;
+mod verdict;
 
 use jiff::Timestamp;
 

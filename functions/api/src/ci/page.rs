@@ -106,62 +106,6 @@ impl Report {
         }
     }
 
-    /// What a reader with ten seconds has to know.
-    fn verdict(&self) -> Markup {
-        let slower = self.changes.iter().filter(|(_, change)| change.change_percent > 0.0).count();
-        let verdicts = |wanted| self.evidence.iter().filter(|evidence| evidence.verdict == wanted).count();
-        html! {
-            div.verdict {
-                p {
-                    // The worst is the first.
-                    @match self.changes.first() {
-                        _ if self.series == 0 => { span.soft { "– No runs" } " are known of this time." }
-                        Some((series, worst)) if slower > 0 => {
-                            span.slower { "▲ Slower: " (name(series)) ", " (percent(worst.change_percent)) }
-                            " since " (day_of(worst.changed_at))
-                            @match slower - 1 {
-                                0 => { "." }
-                                1 => { ", and another slowdown." }
-                                others => { ", and " (others) " other slowdowns." }
-                            }
-                        }
-                        _ if self.enough() == 0 => { span.soft { "– Durations: no verdict." } " No series has enough runs." }
-                        _ => {
-                            span.pass { "✓ Nothing became slower." }
-                            @if !self.short.is_empty() { " Series with too few runs to tell: " (self.short.len()) "." }
-                        }
-                    }
-                }
-                p {
-                    @match (verdicts(Verdict::Fail), verdicts(Verdict::Pass), verdicts(Verdict::Insufficient)) {
-                        (0, 0, _) => { span.soft { "– Targets of " (self.month) ": no verdict." } " None has enough runs." }
-                        (0, _, 0) => { span.pass { "✓ Targets of " (self.month) ": all kept." } }
-                        // What nobody knows is not to look healthy.
-                        (0, pass, few) => {
-                            "– Targets of " (self.month) ": none missed, but " (few) " without enough runs to tell. Kept: " (pass) "."
-                        }
-                        (fail, pass, few) => {
-                            span.fail { "✗ Targets of " (self.month) ": " (fail) " missed." }
-                            " Kept: " (pass) ", not enough runs: " (few) "."
-                        }
-                    }
-                }
-                p.soft {
-                    "Looked at " (self.looked_at) " series, each a command of a service in an environment. Slowdowns: " (slower)
-                    ", speed-ups: " (self.changes.len() - slower) ", series with too few runs for a verdict: " (self.short.len()) "."
-                    @if self.series > self.looked_at as u64 {
-                        " There are " (self.series) "; these have the most runs. Ask for a service to see the others."
-                    }
-                }
-            }
-        }
-    }
-
-    /// How many series have enough runs for a verdict.
-    const fn enough(&self) -> usize {
-        self.looked_at - self.short.len()
-    }
-
     #[allow(clippy::float_arithmetic, reason = "a share of a duration, no money")]
     fn changes(&self) -> Markup {
         let Settings { side, relative, absolute, significance } = self.settings;
@@ -288,7 +232,8 @@ impl Report {
 
     fn short(&self) -> Markup {
         html! {
-            p { "A change is told from 12 successful runs on either side of it. These have fewer than 24:" }
+            @let side = self.settings.side;
+            p { "A change is told from " (side) " successful runs on either side of it. These have fewer than " (2 * side) ":" }
             ul {
                 @for (series, runs) in self.short.iter().take(MOST_SHORT) {
                     li { (name(series)) ": " (runs) }
@@ -344,7 +289,7 @@ fn probability(p_value: f64) -> String {
     if p_value <= least { format!("≤ {least}") } else { format!("{p_value:.3}") }
 }
 
-fn name(series: &Series) -> String {
+pub(super) fn name(series: &Series) -> String {
     format!("{} · {} · {}", series.service, series.command, series.environment)
 }
 
