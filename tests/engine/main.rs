@@ -5,14 +5,12 @@
 mod naive;
 mod stream;
 
+use copy::{CopyError, CountType, Decoder, FormatError, NumericError, ValueError};
+use domain::OrgId;
+use engine::csv::{Chunk, CsvError, CsvWriter};
 use jiff::Timestamp;
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use shared::{
-    copy::{CopyError, CountType, Decoder, FormatError, NumericError, ValueError},
-    csv::{Chunk, CsvError, CsvWriter},
-    domain::OrgId,
-};
 use tests::reference::{self, UsageRow};
 use uuid::Uuid;
 

@@ -1,7 +1,7 @@
 //! The stream that PostgreSQL would send for some rows, written from the format's documentation.
 
+use copy::CountType;
 use rust_decimal::Decimal;
-use shared::copy::CountType;
 use tests::reference::UsageRow;
 
 /// Signature, flags, and the length of no extension.

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, ops::RangeBounds, sync::Mutex, time::Duration};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::{JobId, OrgId};
 use serde_json::{Value, json};
-use shared::domain::{JobId, OrgId};
 use tests::{
     Answer, CsvFile, ExportJob, Organization, Rollup, Stack, Table, csv_file::checksum, job::JobList,
     organization::export_of, poll::until,

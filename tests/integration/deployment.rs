@@ -3,8 +3,8 @@
 use aws_sdk_dynamodb::types::TimeToLiveStatus;
 use aws_sdk_s3::types::{ExpirationStatus, ServerSideEncryption};
 use aws_sdk_sqs::types::QueueAttributeName;
+use domain::job::FILE_KEPT_DAYS;
 use serde_json::Value;
-use shared::domain::job::FILE_KEPT_DAYS;
 use tests::{Stack, stack::variable};
 
 #[tokio::test]

@@ -3,15 +3,12 @@
 
 use std::time::Duration;
 
+use domain::{ExportFile, ExportRequest};
+use engine::{CsvFile, Settings, rollups};
 use futures_util::StreamExt as _;
 use jiff::{SignedDuration, Timestamp, ToSpan as _, tz::TimeZone};
+use postgres::Database;
 use serde_json::Value;
-use shared::{
-    database::Database,
-    domain::{ExportFile, ExportRequest},
-    export::{CsvFile, Settings},
-    rollups,
-};
 use tests::{
     Stack,
     csv_file::checksum,

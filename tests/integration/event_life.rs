@@ -8,18 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use domain::{ExportRequest, Totals};
 use jiff::{
     SignedDuration, Timestamp, ToSpan as _,
     civil::{Date, Time},
     tz::TimeZone,
-};
-use shared::{
-    domain::{ExportRequest, Totals},
-    maintenance::{
-        refresh::refresh,
-        retention::{Periods, RetentionReport, retention},
-    },
-    usage::series,
 };
 use tests::{
     Event, Table, UsageDatabase,
@@ -28,6 +21,13 @@ use tests::{
     usage::{expected_rollups, kept_events, rollups, send},
 };
 use tokio_postgres::Client;
+use usage::{
+    maintenance::{
+        refresh::refresh,
+        retention::{Periods, RetentionReport, retention},
+    },
+    series,
+};
 use uuid::Uuid;
 
 const LONG: Duration = Duration::from_secs(120);

@@ -1,8 +1,9 @@
 //! The sample events are what AWS sends, and what the functions read.
 
 use aws_lambda_events::{apigw::ApiGatewayV2httpRequest, sqs::SqsEvent};
+use domain::ExportRequest;
+use jobs::queue::Message;
 use serde::de::DeserializeOwned;
-use shared::{domain::ExportRequest, queue::Message};
 
 fn event<T: DeserializeOwned>(name: &str) -> T {
     let path = format!("{}/../events/{name}.json", env!("CARGO_MANIFEST_DIR"));

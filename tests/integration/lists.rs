@@ -1,7 +1,7 @@
 //! Lists of jobs: newest first, in pages that neither skip nor repeat.
 
+use domain::{ExportFile, Failure, Job, Totals};
 use jiff::Timestamp;
-use shared::domain::{ExportFile, Failure, Job, Totals};
 use tests::{Organization, Stack, job::JobList};
 use uuid::Uuid;
 

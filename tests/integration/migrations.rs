@@ -2,14 +2,10 @@
 
 use std::time::Duration;
 
+use domain::ExportRequest;
 use jiff::Timestamp;
 use migrate::{MigrateError, known, migrate};
 use serde_json::{Value, json};
-use shared::{
-    domain::ExportRequest,
-    maintenance::refresh::refresh,
-    usage::{UsageEntry, series},
-};
 use tests::{lambda, organization::export_of, stack::variable};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -17,6 +13,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_postgres::{Client, Config, NoTls};
+use usage::{UsageEntry, maintenance::refresh::refresh, series};
 use uuid::Uuid;
 
 const ORG: Uuid = Uuid::from_u128(7);

@@ -1,15 +1,13 @@
 //! The scheduled exports. Each test has a month of its own: a run is for all organizations that there are.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::{
+    Action, AuditRecord, ExportRequest, Failure, Granularity, Job, JobId, Month, MonthlyRun, Origin, State, Subject,
+};
 use futures_util::future::join_all;
 use jiff::Timestamp;
+use jobs::Key;
 use serde_json::{Value, json};
-use shared::{
-    domain::{
-        Action, AuditRecord, ExportRequest, Failure, Granularity, Job, JobId, Month, MonthlyRun, Origin, State, Subject,
-    },
-    jobs::Key,
-};
 use tests::{
     Organization, Rollup, Stack, Table, lambda,
     organization::export_of,

@@ -3,16 +3,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use shared::{
-    database::DatabaseError,
-    maintenance::refresh::{RefreshReport, refresh},
-};
+use postgres::DatabaseError;
 use tests::{
     Event, Sums, Table, UsageDatabase,
     rollup::instant,
     usage::{expected_rollups, rollups, send},
 };
 use tokio_postgres::Client;
+use usage::maintenance::refresh::{RefreshReport, refresh};
 use uuid::Uuid;
 
 const ORG: Uuid = Uuid::from_u128(1);

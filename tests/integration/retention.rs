@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
+use domain::TimeRange;
 use jiff::{SignedDuration, Timestamp};
-use shared::{
-    domain::TimeRange,
-    maintenance::{
-        refresh::refresh,
-        retention::{Periods, RetentionReport, retention},
-    },
-    usage::rollups_are_kept,
-};
 use tests::{
     Event, Table, UsageDatabase,
     rollup::instant,
     usage::{expected_rollups, kept_events, rollups, send},
 };
 use tokio_postgres::Client;
+use usage::{
+    maintenance::{
+        refresh::refresh,
+        retention::{Periods, RetentionReport, retention},
+    },
+    rollups_are_kept,
+};
 use uuid::Uuid;
 
 const ORG: Uuid = Uuid::from_u128(1);

@@ -1,12 +1,9 @@
 //! A platform may have rollup tables of its own, with the same columns but other types. They are read all the same.
 
-use shared::{
-    copy::{CopyError, NumericError, ValueError},
-    database::{Connection, Database},
-    domain::ExportRequest,
-    export::{CsvFile, ExportError, Settings},
-    rollups::RollupError,
-};
+use ::engine::{CsvFile, FileError, Settings, rollups::RollupError};
+use copy::{CopyError, NumericError, ValueError};
+use domain::ExportRequest;
+use postgres::{Connection, Database};
 use tests::{organization::export_of, rollup::HEADER};
 use uuid::Uuid;
 
@@ -73,7 +70,7 @@ impl Foreign {
     }
 
     /// Why January cannot be exported.
-    async fn error(&self, granularity: &str) -> ExportError {
+    async fn error(&self, granularity: &str) -> FileError {
         let request = export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", granularity);
         let request = ExportRequest::from_json(&request).unwrap();
         let settings = Settings { connections: 2, limit: std::time::Duration::from_secs(30) };
@@ -176,7 +173,7 @@ async fn a_type_that_holds_no_exact_value_is_refused() {
         let change = format!("alter table analytics_hourly_rollups alter {column} type {kind} using {using}");
         foreign.client.batch_execute(&change).await.unwrap();
         let error = foreign.error("hourly").await;
-        let ExportError::Rollups(RollupError::ColumnType { column: refused, kind: found }) = &error else {
+        let FileError::Rollups(RollupError::ColumnType { column: refused, kind: found }) = &error else {
             panic!("{column} {kind}: {error:?}")
         };
         assert_eq!((refused.as_str(), found.as_str()), (column, name));
@@ -195,7 +192,7 @@ async fn a_month_with_a_day_of_no_value_is_an_error() {
         let foreign = Foreign::new().await;
         foreign.insert("daily", &[("2024-01-07", None, "1, 10, 0, 1"), ("2024-01-08", None, numbers)]).await;
         let error = foreign.error("monthly").await;
-        let ExportError::Rollups(RollupError::Copy { source, .. }) = &error else { panic!("{error:?}") };
+        let FileError::Rollups(RollupError::Copy { source, .. }) = &error else { panic!("{error:?}") };
         assert_eq!(*source, CopyError::Value { column, problem: ValueError::Null }, "{numbers}");
         foreign.drop().await;
     }
@@ -230,7 +227,7 @@ async fn a_value_that_no_file_can_state_is_an_error_that_names_it() {
             .insert("hourly", &[("2024-01-07T00:00:00Z", None, "1, 10, 0, 1"), ("2024-01-08T00:00:00Z", None, numbers)])
             .await;
         let error = foreign.error("hourly").await;
-        let ExportError::Rollups(RollupError::Copy { after, source }) = &error else { panic!("{error:?}") };
+        let FileError::Rollups(RollupError::Copy { after, source }) = &error else { panic!("{error:?}") };
         assert_eq!(*source, CopyError::Value { column, problem }, "{numbers}");
         assert_eq!(after.to_string(), "2024-01-07T00:00:00Z", "{numbers}");
         foreign.drop().await;

@@ -1,11 +1,9 @@
 //! What a job says of itself in each of its states, and what its download answers.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::{Failure, Progress};
 use jiff::{SignedDuration, Timestamp};
-use shared::{
-    domain::{Failure, Progress},
-    jobs::FinishError,
-};
+use jobs::FinishError;
 use tests::{ExportJob, Organization, Stack, organization::export_of, stack::variable};
 use uuid::Uuid;
 

@@ -1,12 +1,12 @@
 //! However often and in whatever order events arrive, the newest version is what counts.
 
-use jiff::Timestamp;
-use serde_json::json;
-use shared::{
-    database::Database,
-    domain::ci::{CiRun, ObjectVersion, Sequencer},
+use ci::{
+    CiRun, ObjectVersion, Sequencer,
     telemetry::{Stored, store_run},
 };
+use jiff::Timestamp;
+use postgres::Database;
+use serde_json::json;
 use tests::{Service, Stack, ci::RunRow};
 
 /// Has the function handle one record.

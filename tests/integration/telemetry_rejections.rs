@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use rust_decimal::Decimal;
-use serde_json::{Value, json};
-use shared::{
-    database::Database,
-    domain::ci::{CiRun, ObjectVersion, Sequencer},
-    log::Causes,
+use ci::{
+    CiRun, ObjectVersion, Sequencer,
     telemetry::{REJECTED, store_run},
 };
+use jiff::Timestamp;
+use platform::log::Causes;
+use postgres::Database;
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
 use tests::{Service, Stack, poll::until};
 
 fn with(service: &Service<'_>, name: &str, value: Value) -> Vec<u8> {

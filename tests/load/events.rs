@@ -8,11 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shared::maintenance::{
+use tests::{UsageDatabase, rollup::instant};
+use usage::maintenance::{
     refresh::refresh,
     retention::{Periods, retention},
 };
-use tests::{UsageDatabase, rollup::instant};
 
 const EVENTS: u32 = 1_000_000;
 const LONG: Duration = Duration::from_secs(3600);

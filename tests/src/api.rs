@@ -17,7 +17,7 @@ pub struct Api {
 impl Api {
     /// The API at `address`, which is what precedes [`BASE`].
     pub(crate) fn new(address: String) -> Self {
-        shared::tls::install_crypto();
+        platform::tls::install_crypto();
         // A test that hangs is to fail instead.
         let http = Client::builder().redirect(Policy::none()).timeout(std::time::Duration::from_secs(60));
         Self { address: address.trim_end_matches('/').to_owned(), http: http.build().unwrap() }

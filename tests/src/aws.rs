@@ -23,7 +23,7 @@ pub async fn events(action: &str, body: &Value) -> Value {
 /// Calls a service, as administrator.
 pub(crate) async fn call(service: &str, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
     // For tests that have no [`Stack`](crate::Stack), which does the same.
-    shared::tls::install_crypto();
+    platform::tls::install_crypto();
     let url = format!("{}{path}", variable("AWS_ENDPOINT_URL"));
     let secret = variable("AWS_SECRET_ACCESS_KEY");
     let identity = Credentials::new(variable("AWS_ACCESS_KEY_ID"), secret, None, None, "environment").into();

@@ -1,9 +1,9 @@
 //! A tenant of a test's own.
 
+use domain::{Action, AuditRecord, Claim, ClaimedJob, ExportRequest, Job, JobId, Origin, Subject};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::domain::{Action, AuditRecord, Claim, ClaimedJob, ExportRequest, Job, JobId, Origin, Subject};
 use uuid::Uuid;
 
 use crate::{

@@ -3,10 +3,10 @@
 
 use std::time::{Duration, SystemTime};
 
+use domain::{ExportRequest, Granularity};
 use futures_util::{Stream, StreamExt as _};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
-use shared::domain::{ExportRequest, Granularity};
 use tokio_postgres::{Client, Row, types::ToSql};
 use uuid::Uuid;
 

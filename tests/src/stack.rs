@@ -1,7 +1,7 @@
 //! The stack under test, found by the variables that `cargo xtask test` sets.
 
 use aws_config::BehaviorVersion;
-use shared::jobs::JobsTable;
+use jobs::JobsTable;
 use uuid::Uuid;
 
 use crate::{Organization, Service, api::Api, database::Database, objects::Objects, queue::Queue, token::Issuer};

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use shared::{
-    auth::Verifier,
+use auth::Verifier;
+use jobs::{JobsTable, queue::ExportQueue};
+use objects::ExportStore;
+use platform::{
     aws,
     config::{self, ConfigError},
-    database::Database,
-    jobs::JobsTable,
-    objects::ExportStore,
-    queue::ExportQueue,
 };
+use postgres::Database;
 
 /// The function's clients, made once per process.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use lambda_http::{Error, run};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    shared::log::init();
+    platform::log::init();
     let context = Context::from_env()?;
     run(router::router(context)).await
 }

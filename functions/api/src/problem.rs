@@ -5,6 +5,7 @@
 
 use std::error::Error;
 
+use auth::{AuthError, Forbidden};
 use axum::{
     body::Body,
     extract::Request,
@@ -12,18 +13,15 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use ci::reports::ReportError;
+use domain::request::FieldError;
+use jobs::JobsError;
 use lambda_http::lambda_runtime::Context as Invocation;
+use platform::StoreError;
+use platform::log::Causes;
+use postgres::DatabaseError;
 use serde::Serialize;
-use shared::{
-    auth::{AuthError, Forbidden},
-    ci_reports::ReportError,
-    database::DatabaseError,
-    domain::request::FieldError,
-    jobs::JobsError,
-    log::Causes,
-    objects::ObjectError,
-    usage::UsageError,
-};
+use usage::UsageError;
 use utoipa::ToSchema;
 
 /// What the `type` of a problem begins with.
@@ -210,8 +208,8 @@ impl From<UsageError> for Problem {
     }
 }
 
-impl From<ObjectError> for Problem {
-    fn from(error: ObjectError) -> Self {
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
         Self::unavailable(error)
     }
 }

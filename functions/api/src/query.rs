@@ -3,11 +3,9 @@
 use std::{fmt::Display, str::FromStr};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
+use domain::{range::parse_instant, request::FieldError};
 use jiff::Timestamp;
-use shared::{
-    domain::{range::parse_instant, request::FieldError},
-    jobs::{Cursor, List},
-};
+use jobs::{Cursor, List};
 
 use crate::problem::Problem;
 

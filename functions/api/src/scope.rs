@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
+use auth::{Access, Caller, Permission};
 use axum::{
     extract::{FromRequestParts, RawPathParams},
     http::{header, request::Parts},
 };
+use domain::{Action, AuditRecord, JobId, OrgId, Origin, Subject};
 use jiff::Timestamp;
 use lambda_http::{lambda_runtime::Context as Invocation, request::RequestContext};
-use shared::{
-    auth::{Access, Caller, Permission},
-    domain::{Action, AuditRecord, JobId, OrgId, Origin, Subject},
-};
 
 use crate::{
     context::Context,

@@ -3,8 +3,8 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
+use platform::log::Causes;
 use serde::Serialize;
-use shared::log::Causes;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 

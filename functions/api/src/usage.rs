@@ -2,14 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use auth::Permission;
 use axum::{Json, extract::State};
+use domain::{ExportRequest, Granularity, ModelId, TimeRange, Totals};
 use jiff::Timestamp;
 use serde::Serialize;
-use shared::{
-    auth::Permission,
-    domain::{ExportRequest, Granularity, ModelId, TimeRange, Totals},
-    usage::{self, Freshness, UsageEntry},
-};
+use usage::{self, Freshness, UsageEntry};
 use utoipa::ToSchema;
 
 use crate::{

@@ -76,7 +76,7 @@ impl Request {
         self.answer.reason = Some(reason[..reason.floor_char_boundary(LONGEST_REASON)].to_owned());
         self.answer.data = data.into_iter().collect();
         let body = serde_json::json!(self.answer).to_string();
-        shared::tls::install_crypto();
+        platform::tls::install_crypto();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build()?;
         let mut tries = 0;
         loop {

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use lambda_runtime::Error;
 use migrate::{MigrateError, Migrated, migrate};
-use serde_json::{Value, json};
-use shared::{
+use platform::{
     config::{self, ConfigError},
-    database::{Database, DatabaseError},
     log::Causes,
 };
+use postgres::{Database, DatabaseError};
+use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info};
 

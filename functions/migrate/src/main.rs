@@ -7,7 +7,7 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    shared::log::init();
+    platform::log::init();
     // The environment is read by each invocation: what is wrong with it has to reach whoever waits for an answer.
     run(service_fn(async |event: LambdaEvent<serde_json::Value>| handler::handle(event.payload).await)).await
 }

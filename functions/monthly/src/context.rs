@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use shared::{
+use jobs::{JobsTable, queue::ExportQueue};
+use platform::{
     aws,
     config::{self, ConfigError},
-    database::Database,
-    jobs::JobsTable,
-    queue::ExportQueue,
 };
+use postgres::Database;
 
 /// The function's clients and settings, made once per process.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! Which month is wanted.
 
+use domain::{Month, month::InvalidMonth};
 use jiff::Timestamp;
 use serde_json::Value;
-use shared::domain::{Month, month::InvalidMonth};
 
 /// What an invocation is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

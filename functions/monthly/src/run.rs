@@ -6,21 +6,17 @@
 
 use std::{cell::Cell, time::Duration};
 
+use domain::{
+    Action, AuditRecord, ExportRequest, Granularity, Job, JobId, Month, MonthlyRun, OrgId, Origin, Subject, TimeRange,
+};
 use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
-use shared::{
-    database::DatabaseError,
-    dispatch::dispatch,
-    domain::{
-        Action, AuditRecord, ExportRequest, Granularity, Job, JobId, Month, MonthlyRun, OrgId, Origin, Subject,
-        TimeRange,
-    },
-    jobs::{CreateError, Created, JobsError, Key},
-    log::Causes,
-    usage::organizations,
-};
+use jobs::{CreateError, Created, JobsError, Key, dispatch};
+use platform::log::Causes;
+use postgres::DatabaseError;
 use tokio::time::Instant;
 use tracing::{Instrument as _, error, info, info_span};
+use usage::organizations;
 
 use crate::{context::Context, event::Order};
 

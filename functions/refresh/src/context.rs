@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use shared::{
-    config::{self, ConfigError},
-    database::Database,
-};
+use platform::config::{self, ConfigError};
+use postgres::Database;
 
 /// The refresh's settings, made once per process.
 #[derive(Debug)]

@@ -1,10 +1,8 @@
 //! One refresh.
 
 use jiff::Timestamp;
-use shared::{
-    database::DatabaseError,
-    maintenance::refresh::{RefreshReport, refresh},
-};
+use postgres::DatabaseError;
+use usage::maintenance::refresh::{RefreshReport, refresh};
 
 use crate::context::Context;
 

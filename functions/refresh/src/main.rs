@@ -8,7 +8,7 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    shared::log::init();
+    platform::log::init();
     let context = Context::from_env()?;
     run(service_fn(async |_: LambdaEvent<serde_json::Value>| {
         // What fired it does not matter: a rule, or a person.

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use shared::{
-    config::{self, ConfigError},
-    database::Database,
-    maintenance::retention::Periods,
-};
+use platform::config::{self, ConfigError};
+use postgres::Database;
+use usage::maintenance::retention::Periods;
 
 /// The retention's settings, made once per process.
 #[derive(Debug)]

@@ -1,10 +1,8 @@
 //! One run of the retention.
 
 use jiff::Timestamp;
-use shared::{
-    database::DatabaseError,
-    maintenance::retention::{RetentionReport, retention},
-};
+use postgres::DatabaseError;
+use usage::maintenance::retention::{RetentionReport, retention};
 
 use crate::context::Context;
 

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use shared::{
+use jobs::{JobsTable, queue::ExportQueue};
+use platform::{
     aws,
     config::{self, ConfigError},
-    jobs::JobsTable,
-    queue::ExportQueue,
 };
 
 /// The sweep's clients and settings, made once per process.

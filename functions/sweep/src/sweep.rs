@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
+use domain::{Action, AuditRecord, Job, JobId, OrgId, Origin, Subject, Swept};
 use jiff::Timestamp;
-use serde::Serialize;
-use shared::{
-    domain::{Action, AuditRecord, Job, JobId, OrgId, Origin, Subject, Swept},
-    jobs::{JobsError, JobsTable},
-    log::Causes,
+use jobs::{
+    JobsError, JobsTable,
     queue::{ExportQueue, Message, QueueError},
 };
+use platform::log::Causes;
+use serde::Serialize;
 use tokio::time::Instant;
 use tracing::{Instrument as _, error, info, info_span, warn};
 

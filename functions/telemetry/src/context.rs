@@ -1,6 +1,8 @@
 //! What the function needs from its environment.
 
-use shared::{aws, config::ConfigError, database::Database, telemetry::MetricsBucket};
+use ci::telemetry::MetricsBucket;
+use platform::{aws, config::ConfigError};
+use postgres::Database;
 
 /// The function's clients, made once per process.
 #[derive(Debug)]

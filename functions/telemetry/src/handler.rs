@@ -6,12 +6,10 @@
 use std::collections::BTreeSet;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use ci::telemetry::{IngestError, Outcome, Stored, ingest};
 use futures_util::{StreamExt as _, stream};
+use platform::log::Causes;
 use serde::Deserialize;
-use shared::{
-    log::Causes,
-    telemetry::{IngestError, Outcome, Stored, ingest},
-};
 use tracing::{error, info};
 
 use crate::{

@@ -9,7 +9,7 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    shared::log::init();
+    platform::log::init();
     let context = Context::from_env()?;
     run(service_fn(async |event: LambdaEvent<_>| Ok::<_, Error>(handler::handle(event.payload, &context).await?))).await
 }

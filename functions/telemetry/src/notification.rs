@@ -1,10 +1,7 @@
 //! What S3 says when objects change.
 
+use ci::{Sequencer, object::decode_key, telemetry::Tip};
 use serde::Deserialize;
-use shared::{
-    domain::ci::{Sequencer, object::decode_key},
-    telemetry::Tip,
-};
 
 /// Where CI writes, and what its documents end in. The bucket's notification has the same filter; an event sent by hand,
 /// or by another rule, need not.

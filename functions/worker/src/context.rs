@@ -2,14 +2,13 @@
 
 use std::{num::NonZero, time::Duration};
 
-use shared::{
+use jobs::{JobsTable, queue::ExportQueue};
+use objects::ExportStore;
+use platform::{
     aws,
     config::{self, ConfigError},
-    database::Database,
-    jobs::JobsTable,
-    objects::ExportStore,
-    queue::ExportQueue,
 };
+use postgres::Database;
 
 /// The worker's clients and settings, made once per process.
 #[derive(Debug)]

@@ -1,6 +1,11 @@
 //! Why an attempt at a job failed: in full for the log, and as the [`Failure`] that its user reads.
 
-use shared::{copy::CopyError, database::DatabaseError, domain::Failure, export::ExportError, rollups::RollupError};
+use copy::CopyError;
+use domain::Failure;
+use engine::{FileError, rollups::RollupError};
+use postgres::DatabaseError;
+
+use crate::export::ExportError;
 
 /// Why an attempt did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -18,8 +23,8 @@ impl AttemptError {
     pub(crate) fn failure(&self) -> Failure {
         match self {
             Self::OutOfTime => Failure::TookTooLong,
-            Self::Export(ExportError::Rollups(error)) => rollups(error),
-            Self::Export(ExportError::Overflow(_)) => Failure::UsageInvalid,
+            Self::Export(ExportError::File(FileError::Rollups(error))) => rollups(error),
+            Self::Export(ExportError::File(FileError::Overflow(_))) => Failure::UsageInvalid,
             Self::Export(ExportError::Upload(_)) => Failure::StorageUnavailable,
         }
     }

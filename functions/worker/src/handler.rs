@@ -3,21 +3,18 @@
 use std::{convert::Infallible, future::pending, time::Duration};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use domain::{Claim, ClaimRefused, ClaimedJob, ExportFile, JobId, OrgId, Progress, State};
+use engine::Settings;
 use jiff::Timestamp;
-use shared::{
-    domain::{Claim, ClaimRefused, ClaimedJob, ExportFile, JobId, OrgId, Progress, State},
-    export::{Settings, export},
-    jobs::{ClaimError, FinishError},
-    log::Causes,
-    queue::Message,
-};
+use jobs::{ClaimError, FinishError, queue::Message};
+use platform::log::Causes;
 use tokio::{
     sync::watch,
     time::{sleep, timeout_at},
 };
 use tracing::{Instrument as _, error, info, info_span, warn};
 
-use crate::{context::Context, deadline::Deadline, delivery::Delivery, failure::AttemptError, retry};
+use crate::{context::Context, deadline::Deadline, delivery::Delivery, export::export, failure::AttemptError, retry};
 
 /// How often the progress is noted at most. An export that takes less time than this is done before anyone could look.
 const REPORT_EVERY: Duration = Duration::from_secs(1);

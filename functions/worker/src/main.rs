@@ -3,6 +3,7 @@
 mod context;
 mod deadline;
 mod delivery;
+mod export;
 mod failure;
 mod handler;
 mod retry;
@@ -13,7 +14,7 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    shared::log::init();
+    platform::log::init();
     let context = Context::from_env()?;
     run(service_fn(async |event: LambdaEvent<_>| {
         let deadline = Deadline::of(&event.context, context.timeout);

@@ -1,13 +1,10 @@
 //! `cargo +nightly fuzz run copy`, in `shared`: no bytes make the reader panic, and what it accepts has the digits that a
-//! slow reader finds. The folder `copy` is taken in by itself, so that nothing else has to be built.
+//! slow reader finds.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../src/copy/mod.rs"]
-#[allow(unused_imports, reason = "the rest of the crate uses them")]
-mod copy;
 #[path = "../../../tests/engine/naive.rs"]
 mod naive;
 

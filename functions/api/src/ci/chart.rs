@@ -3,12 +3,9 @@
 #![allow(clippy::float_arithmetic, reason = "durations and places in a picture, no money")]
 
 use changepoints::median;
+use ci::{Regression, SeriesRun, month::instant, reports::Trend};
 use jiff::{Timestamp, civil};
 use maud::{Markup, html};
-use shared::{
-    ci_reports::Trend,
-    domain::ci::{Regression, SeriesRun, month::instant},
-};
 
 /// The picture, in units that are pixels where it is shown in full width. Narrow, so that its text can be read on a phone.
 const WIDTH: f64 = 480.0;

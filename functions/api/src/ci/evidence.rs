@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
+use ci::{
+    Month, Target,
+    evidence::TargetsError,
+    reports::{self, Evidence, EvidenceObject, MOST_OBJECTS},
+};
+use postgres::Database;
 use rust_decimal::prelude::ToPrimitive as _;
 use serde::Serialize;
-use shared::{
-    ci_reports::{self, Evidence, EvidenceObject, MOST_OBJECTS},
-    database::Database,
-    domain::ci::{Month, Target, evidence::TargetsError},
-};
 use utoipa::ToSchema;
 
 use super::filter::Reader;
@@ -78,7 +79,7 @@ struct ObjectView {
 
 #[derive(ToSchema)]
 #[schema(as = Measure, rename_all = "snake_case")]
-#[expect(dead_code, reason = "the names stand for those of `shared::domain::ci::Measure`, which knows no OpenAPI")]
+#[expect(dead_code, reason = "the names stand for those of `ci::Measure`, which knows no OpenAPI")]
 enum MeasureSchema {
     P95DurationSeconds,
     SuccessRate,
@@ -86,7 +87,7 @@ enum MeasureSchema {
 
 #[derive(ToSchema)]
 #[schema(as = Verdict, rename_all = "lowercase")]
-#[expect(dead_code, reason = "the names stand for those of `shared::domain::ci::Verdict`, which knows no OpenAPI")]
+#[expect(dead_code, reason = "the names stand for those of `ci::Verdict`, which knows no OpenAPI")]
 enum VerdictSchema {
     Pass,
     Fail,
@@ -123,7 +124,7 @@ pub(super) async fn of_month(database: &Database, month: Month, most: usize) -> 
     let client = database.client().await?;
     let mut all = Vec::with_capacity(targets.len());
     for target in targets {
-        all.push(ci_reports::evidence(&client, target, month, most).await?);
+        all.push(reports::evidence(&client, target, month, most).await?);
     }
     Ok(all)
 }

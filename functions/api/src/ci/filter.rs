@@ -1,15 +1,12 @@
 //! The query parameters that the routes of CI telemetry share.
 
 use changepoints::Settings;
-use jiff::{Timestamp, ToSpan as _, civil};
-use shared::{
-    ci_reports::Filter,
-    domain::{
-        ci::month::instant,
-        range::{InvalidInstant, parse_instant},
-        request::FieldError,
-    },
+use ci::{month::instant, reports::Filter};
+use domain::{
+    range::{InvalidInstant, parse_instant},
+    request::FieldError,
 };
+use jiff::{Timestamp, ToSpan as _, civil};
 
 use utoipa::IntoParams;
 

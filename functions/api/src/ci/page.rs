@@ -4,14 +4,14 @@
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use changepoints::{PERMUTATIONS, Settings};
+use ci::{
+    Measure, Month, Regression, Series, Verdict,
+    reports::{Evidence, Filter, SeriesRuns, Trend},
+};
 use jiff::{Timestamp, ToSpan as _};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use rust_decimal::Decimal;
 use sha2::{Digest as _, Sha256};
-use shared::{
-    ci_reports::{Evidence, Filter, SeriesRuns, Trend},
-    domain::ci::{Measure, Month, Regression, Series, Verdict},
-};
 
 use super::chart::{Chart, Frame, day_of, exact, percent};
 
@@ -307,9 +307,10 @@ fn whole(share: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use shared::{
-        ci_reports::{Durations, MOST_RUNS},
-        domain::ci::{SeriesRun, Target, evidence::Measured},
+    use ci::{
+        SeriesRun, Target,
+        evidence::Measured,
+        reports::{Durations, MOST_RUNS},
     };
 
     use super::{super::report::MOST_CHARTS, *};

@@ -7,12 +7,12 @@ use std::{
 
 use axum::{Json, extract::State};
 use changepoints::Settings;
+use ci::{
+    Regression, Series,
+    reports::{self, Filter, SeriesCursor},
+};
 use jiff::Timestamp;
 use serde::Serialize;
-use shared::{
-    ci_reports::{self, Filter, SeriesCursor},
-    domain::ci::{Regression, Series},
-};
 use utoipa::ToSchema;
 
 use super::{
@@ -110,7 +110,7 @@ pub(crate) async fn regressions(
 ) -> Result<Json<RegressionList>, Problem> {
     let Question { filter, settings, limit, after } = read(parameters?)?;
     let client = context.database.client().await?;
-    let page = ci_reports::series(&client, &filter, limit, after).await?;
+    let page = reports::series(&client, &filter, limit, after).await?;
     let mut list = RegressionList { items: Vec::new(), insufficient: Vec::new(), next_cursor: None };
     let start = Instant::now();
     for (at, series) in page.series.iter().enumerate() {
@@ -150,7 +150,7 @@ fn read(parameters: Parameters) -> Result<Question, Problem> {
     let filter = reader.filter([service, command, environment, from, to]);
     let settings = reader.settings([min_percent, min_seconds]);
     let limit = reader.keep(query::limit(limit));
-    let after = reader.read("cursor", cursor, |text| ci_reports::series_cursor(text, &filter)).flatten();
+    let after = reader.read("cursor", cursor, |text| reports::series_cursor(text, &filter)).flatten();
     reader.finish(limit.map(|limit| Question { filter, settings, limit, after }))
 }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
+use ci::reports::{self, Rejection};
 use jiff::Timestamp;
 use serde::Serialize;
-use shared::ci_reports::{self, Rejection};
 use utoipa::ToSchema;
 
 use super::{filter::Reader, seconds};
@@ -61,10 +61,10 @@ pub(crate) async fn rejections(
     let [limit, cursor] = parameters?.take(["limit", "cursor"])?;
     let mut reader = Reader::default();
     let limit = reader.keep(query::limit(limit));
-    let after = reader.read("cursor", cursor, ci_reports::rejection_cursor).flatten();
+    let after = reader.read("cursor", cursor, reports::rejection_cursor).flatten();
     let limit = reader.finish(limit)?;
     let client = context.database.client().await?;
-    let page = ci_reports::rejections(&client, limit, after).await?;
+    let page = reports::rejections(&client, limit, after).await?;
     Ok(Json(RejectionList {
         items: page.rejections.into_iter().map(RejectionView::from).collect(),
         next_cursor: page.next,

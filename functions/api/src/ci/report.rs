@@ -12,12 +12,12 @@ use axum::{
     response::IntoResponse,
 };
 use changepoints::Settings;
-use jiff::{SignedDuration, Timestamp};
-use shared::{
-    ci_reports::{self, Filter, MOST_DAYS, SeriesRuns},
-    database::Database,
-    domain::ci::{Month, Regression},
+use ci::{
+    Month, Regression,
+    reports::{self, Filter, MOST_DAYS, SeriesRuns},
 };
+use jiff::{SignedDuration, Timestamp};
+use postgres::Database;
 
 use super::{
     evidence,
@@ -95,7 +95,7 @@ fn read(parameters: Parameters, now: Timestamp) -> Result<Question, Problem> {
 async fn make(database: &Database, question: Question, now: Timestamp) -> Result<Report, Problem> {
     let Question { filter, settings, month } = question;
     let client = database.client().await?;
-    let (busiest, series) = ci_reports::busiest(&client, &filter, MOST_SERIES).await?;
+    let (busiest, series) = reports::busiest(&client, &filter, MOST_SERIES).await?;
     let found = look(busiest, &settings);
     let looked_at = found.len();
     let mut changes = Vec::new();
@@ -114,7 +114,7 @@ async fn make(database: &Database, question: Question, now: Timestamp) -> Result
                 environment: Some(series.series.environment.clone()),
                 ..filter.clone()
             };
-            let days = ci_reports::trends(&client, &only, MOST_DAYS, None).await?.trends;
+            let days = reports::trends(&client, &only, MOST_DAYS, None).await?.trends;
             shown.push(Shown { series, changes: found, days });
         }
     }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
+use ci::{
+    CiStatus,
+    reports::{self, Filter, RunCursor, StoredRun},
+};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use shared::{
-    ci_reports::{self, Filter, RunCursor, StoredRun},
-    domain::ci::CiStatus,
-};
 use utoipa::ToSchema;
 
 use super::{
@@ -82,7 +82,7 @@ struct RunView {
 /// How a run ended.
 #[derive(ToSchema)]
 #[schema(as = CiStatus, rename_all = "lowercase")]
-#[expect(dead_code, reason = "the names stand for those of `shared::domain::ci::CiStatus`, which knows no OpenAPI")]
+#[expect(dead_code, reason = "the names stand for those of `ci::CiStatus`, which knows no OpenAPI")]
 enum CiStatusSchema {
     Success,
     Failure,
@@ -109,8 +109,8 @@ pub(crate) async fn runs(
 ) -> Result<Json<RunList>, Problem> {
     let Question { filter, status, limit, after } = read(parameters?)?;
     let client = context.database.client().await?;
-    let page = ci_reports::runs(&client, &filter, status, reader.sees_persons(), limit, after).await?;
-    let pseudonym = ci_reports::pseudonyms(&client).await?;
+    let page = reports::runs(&client, &filter, status, reader.sees_persons(), limit, after).await?;
+    let pseudonym = reports::pseudonyms(&client).await?;
     let view = |run: StoredRun| {
         let actor = if reader.sees_persons() { run.actor.clone() } else { pseudonym(&run.actor).to_string() };
         RunView::new(run, actor)
@@ -132,7 +132,7 @@ fn read(parameters: Parameters) -> Result<Question, Problem> {
     let filter = reader.filter([service, command, environment, from, to]);
     let status = reader.read("status", status, str::parse).flatten();
     let limit = reader.keep(query::limit(limit));
-    let after = reader.read("cursor", cursor, |text| ci_reports::run_cursor(text, &filter, status)).flatten();
+    let after = reader.read("cursor", cursor, |text| reports::run_cursor(text, &filter, status)).flatten();
     reader.finish(limit.map(|limit| Question { filter, status, limit, after }))
 }
 

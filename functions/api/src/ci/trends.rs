@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
+use ci::reports::{self, Filter, MOST_DAYS, Trend, TrendCursor};
 use serde::Serialize;
-use shared::ci_reports::{self, Filter, MOST_DAYS, Trend, TrendCursor};
 use utoipa::ToSchema;
 
 use super::filter::{Reader, SeriesParameters, TimeParameters};
@@ -76,7 +76,7 @@ pub(crate) async fn trends(
 ) -> Result<Json<TrendList>, Problem> {
     let Question { filter, limit, after } = read(parameters?)?;
     let client = context.database.client().await?;
-    let page = ci_reports::trends(&client, &filter, limit, after).await?;
+    let page = reports::trends(&client, &filter, limit, after).await?;
     Ok(Json(TrendList { items: page.trends.into_iter().map(TrendView::from).collect(), next_cursor: page.next }))
 }
 
@@ -92,7 +92,7 @@ fn read(parameters: Parameters) -> Result<Question, Problem> {
     let mut reader = Reader::default();
     let filter = reader.filter([service, command, environment, from, to]);
     let limit = reader.keep(query::limit_up_to(MOST_DAYS, MOST_DAYS, limit));
-    let after = reader.read("cursor", cursor, |text| ci_reports::trend_cursor(text, &filter)).flatten();
+    let after = reader.read("cursor", cursor, |text| reports::trend_cursor(text, &filter)).flatten();
     reader.finish(limit.map(|limit| Question { filter, limit, after }))
 }
 

@@ -1,7 +1,7 @@
 //! What the report says first.
 
+use ci::Verdict;
 use maud::{Markup, html};
-use shared::domain::ci::Verdict;
 
 use super::{
     chart::{day_of, percent},

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use auth::Permission;
 use axum::{Json, extract::State};
+use domain::AuditRecord;
 use jiff::Timestamp;
+use jobs::List;
 use serde::Serialize;
-use shared::{auth::Permission, domain::AuditRecord, jobs::List};
 use utoipa::ToSchema;
 
 use super::find;

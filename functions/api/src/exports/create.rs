@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use auth::Permission;
 use axum::{
     Json,
     body::to_bytes,
@@ -9,14 +10,10 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::IntoResponse,
 };
+use domain::{Action, ExportRequest, IdempotencyKey, Job, JobId, idempotency::InvalidKey};
 use jiff::Timestamp;
-use shared::{
-    auth::Permission,
-    dispatch::dispatch,
-    domain::{Action, ExportRequest, IdempotencyKey, Job, JobId, idempotency::InvalidKey},
-    jobs::{CreateError, Created, Key},
-    objects::ExportObject,
-};
+use jobs::{CreateError, Created, Key, dispatch};
+use objects::ExportObject;
 use tracing::Instrument as _;
 use utoipa::ToSchema;
 use uuid::Uuid;

@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
+use auth::Permission;
 use axum::{
     extract::State,
     http::{StatusCode, header},
     response::IntoResponse,
 };
+use domain::{Action, ExportFile, Job, State as JobState, Status};
 use jiff::Timestamp;
-use shared::{
-    auth::Permission,
-    domain::{Action, ExportFile, Job, State as JobState, Status},
-    objects::ExportObject,
-};
+use objects::ExportObject;
 
 use super::find;
 use crate::{

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
+use auth::Permission;
 use axum::{Json, extract::State};
+use domain::{OrgId, Status, request::FieldError};
 use jiff::Timestamp;
+use jobs::{Cursor, List};
+use objects::ExportObject;
 use serde::Serialize;
-use shared::{
-    auth::Permission,
-    domain::{OrgId, Status, request::FieldError},
-    jobs::{Cursor, List},
-    objects::ExportObject,
-};
 use utoipa::ToSchema;
 
 use super::view::{JobView, StatusSchema};

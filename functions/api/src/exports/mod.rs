@@ -8,7 +8,7 @@ pub(crate) mod reconciliation;
 pub(crate) mod show;
 pub(crate) mod view;
 
-use shared::domain::{Job, JobId, OrgId};
+use domain::{Job, JobId, OrgId};
 
 use crate::{
     context::Context,

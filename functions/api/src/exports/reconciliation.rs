@@ -2,20 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
+use auth::Permission;
 use axum::{Json, extract::State};
-use jiff::Timestamp;
-use serde::Serialize;
-use shared::{
-    auth::Permission,
-    domain::{
-        ExportFile, Job, Totals,
-        reconciliation::{Difference, Percent, Tolerance, column_text, columns},
-    },
-    objects::ExportObject,
-    recount::Recount,
-    usage::{self, UsageError},
+use domain::{
+    ExportFile, Job, Totals,
+    reconciliation::{Difference, Percent, Tolerance, column_text, columns},
 };
+use engine::recount::Recount;
+use jiff::Timestamp;
+use objects::ExportObject;
+use serde::Serialize;
 use tokio::time::timeout;
+use usage::{self, UsageError};
 use utoipa::ToSchema;
 
 use super::{download::finished, find};

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use auth::Permission;
 use axum::{Json, extract::State};
 use jiff::Timestamp;
-use shared::{auth::Permission, objects::ExportObject};
+use objects::ExportObject;
 
 use super::{find, view::JobView};
 use crate::{

@@ -1,8 +1,8 @@
 //! A job as clients see it. Absent values are left out, not null.
 
+use domain::{Job, Progress, State, TimeRange, Totals, usage::cost_text};
 use jiff::Timestamp;
 use serde::Serialize;
-use shared::domain::{Job, Progress, State, TimeRange, Totals, usage::cost_text};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -110,7 +110,7 @@ pub(crate) struct TotalsView {
 /// The status of a job.
 #[derive(ToSchema)]
 #[schema(as = Status, rename_all = "lowercase")]
-#[expect(dead_code, reason = "the names stand for those of `shared::domain::Status`, which knows no OpenAPI")]
+#[expect(dead_code, reason = "the names stand for those of `domain::Status`, which knows no OpenAPI")]
 pub(super) enum StatusSchema {
     Pending,
     Running,
@@ -122,7 +122,7 @@ pub(super) enum StatusSchema {
 /// The length of a file's time buckets.
 #[derive(ToSchema)]
 #[schema(as = Granularity, rename_all = "lowercase")]
-#[expect(dead_code, reason = "the names stand for those of `shared::domain::Granularity`, which knows no OpenAPI")]
+#[expect(dead_code, reason = "the names stand for those of `domain::Granularity`, which knows no OpenAPI")]
 pub(crate) enum GranularitySchema {
     Hourly,
     Daily,

@@ -1,0 +1,50 @@
+//! One export: lines from PostgreSQL into the object store, in one pass and in constant memory.
+//!
+//! While one part of the file is on its way to the store, the next is read; while the store is slow, the database waits.
+
+use domain::{ClaimedJob, ExportFile, Progress};
+use engine::{CsvFile, FileError, Settings};
+use objects::{Upload, UploadError};
+use platform::StoreError;
+use postgres::Database;
+use tokio::sync::watch;
+
+/// An export that did not become a stored file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ExportError {
+    /// Making the file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Storing the file.
+    #[error("could not store the file")]
+    Upload(#[from] UploadError),
+}
+
+impl From<StoreError> for ExportError {
+    fn from(error: StoreError) -> Self {
+        Self::Upload(error.into())
+    }
+}
+
+/// Reads the rows of a claimed job, writes them to `upload` and finishes it. `progress` shows how far it is.
+///
+/// # Errors
+/// The upload is then unfinished: abort it.
+pub(crate) async fn export(
+    database: &Database,
+    claimed: &ClaimedJob,
+    upload: &mut Upload,
+    settings: Settings,
+    progress: &watch::Sender<Progress>,
+) -> Result<ExportFile, ExportError> {
+    upload.remove_earlier().await;
+    let job = claimed.job();
+    let mut csv = CsvFile::open(database, job.org, &job.request, settings).await?;
+    while let Some(bytes) = csv.next().await? {
+        upload.write(bytes).await?;
+        progress.send_replace(csv.progress());
+    }
+    let file = csv.finish(database).await?;
+    upload.finish(&file).await?;
+    Ok(file)
+}

@@ -1,0 +1,131 @@
+//! The tools from PyPI, pinned and hashed by `infra/dev/local/requirements.txt`, in `.venv`.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    checkout::Checkout,
+    command::{Output, Spec},
+    process::tail,
+    progress,
+};
+
+/// Written last, so that a half-made `.venv` is not mistaken for a whole one.
+const MARKER: &str = ".installed";
+
+/// Makes sure that `.venv` is what the lock says; repairs it otherwise.
+pub(crate) fn ensure(checkout: &Checkout) -> Result<()> {
+    // Beside another run in this checkout, one installs and the other waits.
+    let lock = checkout.lock_file("venv.lock")?;
+    lock.lock().context("can't lock .venv")?;
+    let requirements = checkout.infra("requirements.txt");
+    let text = std::fs::read(&requirements).with_context(|| format!("can't read {}", requirements.display()))?;
+    let wanted = hex(&Sha256::digest(&text));
+    let marker = checkout.venv().join(MARKER);
+    if std::fs::read_to_string(&marker).is_ok_and(|found| found == mark(&wanted, &checkout.venv()))
+        && works(&checkout.tool("python"))
+    {
+        return Ok(());
+    }
+    progress::step("Installing the tools from PyPI into .venv", |step| {
+        install(checkout, &requirements, step)?;
+        std::fs::write(&marker, mark(&wanted, &checkout.venv()))?;
+        Ok(((), String::new()))
+    })
+}
+
+/// The lock's hash, and the place: scripts in a moved `.venv` point to the old one.
+fn mark(wanted: &str, venv: &Path) -> String {
+    format!("{wanted} {}\n", venv.display())
+}
+
+fn install(checkout: &Checkout, requirements: &Path, step: &mut progress::Step) -> Result<()> {
+    let venv = checkout.venv();
+    let log = checkout.local().join("venv.log");
+    let _ = std::fs::remove_file(&log);
+    if venv.exists() {
+        std::fs::remove_dir_all(&venv).with_context(|| format!("can't remove {}", venv.display()))?;
+    }
+    let python = python()?;
+    step.at(0, 0, "creating the environment");
+    let create = |option: &[&str]| {
+        let spec = Spec::new(&python).args(["-m", "venv"]).args(option.iter().copied()).arg(&venv);
+        spec.run(&Output::File(&log))
+    };
+    // Some distributions split off what puts pip into a new environment; then the outer pip does it.
+    let pip = match create(&[]) {
+        Ok(()) => Spec::new(checkout.tool("python")).args(["-m", "pip"]),
+        Err(_) => {
+            create(&["--clear", "--without-pip"])?;
+            Spec::new(&python).args(["-m", "pip", "--python"]).arg(checkout.tool("python"))
+        }
+    };
+    // What an interrupted pip leaves goes with the rest.
+    let scratch = venv.join("tmp");
+    std::fs::create_dir_all(&scratch)?;
+    let lock = std::fs::read_to_string(requirements)?;
+    let total = lock.lines().filter(|line| line.contains("==")).count();
+    let pip = pip
+        .args(["install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"])
+        .args(["--require-hashes", "--no-deps", "--only-binary", ":all:", "-r"])
+        .arg(requirements)
+        .env("PYTHONUNBUFFERED", "1")
+        .env("TMPDIR", &scratch);
+    let mut child = pip.spawn(&Output::PipeAndFile(&log))?;
+    let Some(output) = child.take_stdout() else { bail!("pip has no output") };
+    let mut seen = 0;
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        match line.trim_start().split_once(' ') {
+            Some(("Collecting" | "Ignoring" | "Processing", rest)) => {
+                seen += 1;
+                step.at(seen.min(total), total, rest.split([' ', ':', '(']).next().unwrap_or_default());
+            }
+            Some(("Installing", _)) => step.at(total, total, "unpacking"),
+            _ => {}
+        }
+    }
+    if !child.wait()?.success() {
+        bail!(
+            "pip can't install the tools; the log is {}\n{}\nIf Python has no pip or venv module, install them \
+             (on Debian and Ubuntu: python3-venv).",
+            log.display(),
+            tail(&log, 15)
+        );
+    }
+    Ok(std::fs::remove_dir_all(&scratch)?)
+}
+
+/// The newest Python on the PATH that is 3.10 or newer.
+fn python() -> Result<PathBuf> {
+    ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python3.10"]
+        .into_iter()
+        .map(PathBuf::from)
+        .find(|name| works(name))
+        .context("Python 3.10 or newer is needed, as python3 on the PATH")
+}
+
+fn works(python: &Path) -> bool {
+    std::process::Command::new(python)
+        .args(["-c", "import sys; sys.exit(sys.version_info < (3, 10))"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Bytes as lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

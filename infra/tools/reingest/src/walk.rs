@@ -1,0 +1,118 @@
+//! The walk through the bucket.
+
+use anyhow::{Context as _, Result};
+use ci::{
+    Sequencer,
+    telemetry::{MetricsBucket, Outcome, Stored, Tip, ingest},
+};
+use futures_util::{StreamExt as _, stream};
+use tokio_postgres::Client;
+
+use crate::{keys::Keys, progress::Progress, state::State};
+
+/// What came of the documents so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) new: u64,
+    pub(crate) replaced: u64,
+    pub(crate) unchanged: u64,
+    pub(crate) rejected: u64,
+    /// Not ending in `.json`, or deleted meanwhile.
+    pub(crate) passed_over: u64,
+}
+
+/// How a walk ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// At the last key.
+    Finished(Counts),
+    /// By Ctrl-C.
+    Interrupted(Counts),
+    /// At a document that could not be read or stored now, or a bucket that could not be listed.
+    Failed(Counts, anyhow::Error),
+}
+
+/// Ingests what `keys` says from where `state` is, `at_once` documents at a time.
+pub(crate) async fn walk(
+    keys: &Keys,
+    state: &mut State,
+    at_once: usize,
+    bucket: &MetricsBucket,
+    client: &Client,
+) -> End {
+    let mut counts = Counts::default();
+    let mut progress = Progress::start(state.done());
+    let walking = read_pages(keys, state, &mut counts, &mut progress, at_once, bucket, client);
+    let ended = tokio::select! {
+        ended = walking => Some(ended),
+        _ = tokio::signal::ctrl_c() => None,
+    };
+    progress.stop();
+    let saved = match ended {
+        Some(Ok(())) => state.finish(),
+        _ => state.save(),
+    };
+    match (ended, saved) {
+        (Some(Err(error)), _) | (_, Err(error)) => End::Failed(counts, error),
+        (Some(Ok(())), Ok(())) => End::Finished(counts),
+        (None, Ok(())) => End::Interrupted(counts),
+    }
+}
+
+async fn read_pages(
+    keys: &Keys,
+    state: &mut State,
+    counts: &mut Counts,
+    progress: &mut Progress,
+    at_once: usize,
+    bucket: &MetricsBucket,
+    client: &Client,
+) -> Result<()> {
+    loop {
+        let mut page = bucket.keys(keys.prefix(), keys.after(state.done())).await.context("can't list the bucket")?;
+        let last = page.is_empty() || page.iter().any(|key| keys.is_beyond(key));
+        page.retain(|key| !keys.is_beyond(key));
+        // In the order of the keys, so that there is one key up to which everything is done.
+        let mut ingested = stream::iter(page)
+            .map(async |key| {
+                let outcome = ingest_one(&key, bucket, client).await;
+                (key, outcome)
+            })
+            .buffered(at_once);
+        while let Some((key, outcome)) = ingested.next().await {
+            counts.add(outcome?);
+            progress.at(&key, counts);
+            state.advance(key);
+        }
+        if last {
+            return Ok(());
+        }
+        state.save()?;
+    }
+}
+
+async fn ingest_one(key: &str, bucket: &MetricsBucket, client: &Client) -> Result<Option<Outcome>> {
+    if !key.ends_with(".json") {
+        return Ok(None);
+    }
+    // Listed, not told of by an event: the newest version, and no sequencer.
+    let tip = Tip { key: key.to_owned(), version: None, sequencer: Sequencer::default() };
+    Ok(Some(ingest(tip, bucket, client).await?))
+}
+
+impl Counts {
+    /// All documents.
+    pub(crate) const fn total(&self) -> u64 {
+        self.new + self.replaced + self.unchanged + self.rejected + self.passed_over
+    }
+
+    fn add(&mut self, outcome: Option<Outcome>) {
+        match outcome {
+            Some(Outcome::Run(Stored::New)) => self.new += 1,
+            Some(Outcome::Run(Stored::Replaced)) => self.replaced += 1,
+            Some(Outcome::Run(Stored::Unchanged)) => self.unchanged += 1,
+            Some(Outcome::Rejected { .. }) => self.rejected += 1,
+            Some(Outcome::Gone) | None => self.passed_over += 1,
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Exports in the field's terms. Pure: no AWS crate, no database crate, no clock and no network.
+
+pub mod audit;
+pub mod failure;
+pub mod file;
+pub mod granularity;
+pub mod id;
+pub mod idempotency;
+pub mod job;
+#[cfg(test)]
+mod model;
+pub mod month;
+pub mod monthly;
+pub mod progress;
+pub mod range;
+pub mod reconciliation;
+pub mod request;
+pub mod status;
+pub mod subject;
+pub mod usage;
+
+pub use audit::{Action, AuditRecord, Origin};
+pub use failure::Failure;
+pub use file::ExportFile;
+pub use granularity::Granularity;
+pub use id::{JobId, ModelId, OrgId};
+pub use idempotency::IdempotencyKey;
+pub use job::{Claim, ClaimRefused, ClaimedJob, Job, State, Swept};
+pub use month::Month;
+pub use monthly::MonthlyRun;
+pub use progress::Progress;
+pub use range::TimeRange;
+pub use request::ExportRequest;
+pub use status::Status;
+pub use subject::Subject;
+pub use usage::Totals;

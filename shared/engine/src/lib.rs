@@ -1,0 +1,9 @@
+//! Rollup rows from PostgreSQL to the bytes of a CSV file, in one pass and in constant memory. Knows no AWS.
+
+pub mod csv;
+mod file;
+pub mod recount;
+pub mod rollups;
+
+pub use file::{CsvFile, FileError};
+pub use rollups::Settings;

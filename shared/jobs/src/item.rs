@@ -1,0 +1,286 @@
+//! A job as an item of the table, and back.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use super::{Item, due};
+use domain::{
+    ExportFile, ExportRequest, Failure, Granularity, Job, JobId, ModelId, OrgId, Progress, State, Status, Subject,
+    TimeRange, Totals,
+};
+
+/// An item in the table that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("item {key} of the jobs table is not as this version writes it")]
+pub struct CorruptItem {
+    key: String,
+    source: Option<Box<serde_dynamo::Error>>,
+}
+
+impl CorruptItem {
+    fn new(key: &str, source: impl Into<Option<serde_dynamo::Error>>) -> Self {
+        Self { key: key.to_owned(), source: source.into().map(Box::new) }
+    }
+}
+
+/// Reads an item's attributes.
+pub(super) fn read<'a, T: Deserialize<'a>>(attributes: Item) -> Result<T, CorruptItem> {
+    let key = ["pk", "sk"].map(|name| attributes.get(name).and_then(|value| value.as_s().ok()).cloned());
+    let key = key.map(Option::unwrap_or_default).join("/");
+    serde_dynamo::from_item(attributes).map_err(|source| CorruptItem::new(&key, source))
+}
+
+/// An item's attributes. Strings, integers, lists and maps: there is nothing in our items that DynamoDB does not know.
+pub(super) fn write(item: impl Serialize) -> Item {
+    serde_dynamo::to_item(item).unwrap_or_default()
+}
+
+/// The attributes. Timestamps are RFC 3339 in UTC; absent values are not written.
+#[derive(Serialize, Deserialize)]
+pub(super) struct JobItem {
+    pk: String,
+    sk: String,
+    /// `<status>#<job id>`: the sort key of the index by status.
+    status_job: String,
+    org_id: OrgId,
+    job_id: JobId,
+    granularity: Granularity,
+    range: TimeRange,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    models: Option<Vec<ModelId>>,
+    subject: Subject,
+    created_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+    fence: u64,
+    status: Status,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resend_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unsent: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lease_until: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    progress: Option<Progress>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    completed_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failure: Option<Failure>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    exhausted: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file: Option<FileItem>,
+}
+
+/// Sums are text: a count may exceed what serde can pass to DynamoDB as a number.
+#[derive(Serialize, Deserialize)]
+struct FileItem {
+    checksum: String,
+    bytes: u64,
+    row_count: u64,
+    request_count: String,
+    tokens_total: String,
+    error_count: String,
+    cost_total: String,
+}
+
+pub(super) fn partition(org: OrgId) -> String {
+    format!("ORG#{org}")
+}
+
+pub(super) fn sort(id: JobId) -> String {
+    format!("JOB#{id}")
+}
+
+pub(super) fn status_sort(status: Status, id: impl ToString) -> String {
+    format!("{status}#{}", id.to_string())
+}
+
+/// The key of the number of an organization's open jobs.
+pub(super) fn open_key(org: OrgId) -> Item {
+    primary_key(partition(org), "OPEN".to_owned())
+}
+
+pub(super) fn primary_key(pk: String, sk: String) -> Item {
+    Item::from([("pk".to_owned(), AttributeValue::S(pk)), ("sk".to_owned(), AttributeValue::S(sk))])
+}
+
+pub(super) fn key(org: OrgId, id: JobId) -> Item {
+    primary_key(partition(org), sort(id))
+}
+
+impl JobItem {
+    pub(super) fn write(job: &Job) -> Item {
+        let status = job.state.name();
+        let mut item = Self {
+            pk: partition(job.org),
+            sk: sort(job.id),
+            status_job: status_sort(status, job.id),
+            org_id: job.org,
+            job_id: job.id,
+            granularity: job.request.granularity,
+            range: job.request.range,
+            models: job.request.models.clone(),
+            subject: job.subject.clone(),
+            created_at: job.created_at,
+            warnings: job.warnings.clone(),
+            fence: job.fence,
+            status,
+            resend_at: None,
+            unsent: false,
+            lease_until: None,
+            progress: None,
+            completed_at: None,
+            failure: None,
+            exhausted: false,
+            file: None,
+        };
+        match &job.state {
+            State::Pending { sent, resend_at } => (item.unsent, item.resend_at) = (!sent, Some(*resend_at)),
+            State::Running { lease_until, progress } => {
+                item.lease_until = Some(*lease_until);
+                item.progress = *progress;
+            }
+            State::Failed { completed_at, failure, exhausted } => {
+                item.completed_at = Some(*completed_at);
+                item.failure = Some(*failure);
+                item.exhausted = *exhausted;
+            }
+            State::Succeeded { completed_at, file } | State::Expired { completed_at, file } => {
+                item.completed_at = Some(*completed_at);
+                item.file = Some(FileItem::write(file));
+            }
+        }
+        let mut item = write(item);
+        due::index(&mut item, job);
+        item
+    }
+
+    pub(super) fn read(attributes: Item) -> Result<Job, CorruptItem> {
+        let item: Self = read(attributes)?;
+        let key = format!("{}/{}", item.pk, item.sk);
+        item.into_job().ok_or_else(|| CorruptItem::new(&key, None))
+    }
+
+    fn into_job(self) -> Option<Job> {
+        let state = match self.status {
+            Status::Pending => State::Pending { sent: !self.unsent, resend_at: self.resend_at? },
+            Status::Running => State::Running { lease_until: self.lease_until?, progress: self.progress },
+            Status::Succeeded => State::Succeeded { completed_at: self.completed_at?, file: self.file?.read()? },
+            Status::Failed => {
+                State::Failed { completed_at: self.completed_at?, failure: self.failure?, exhausted: self.exhausted }
+            }
+            Status::Expired => State::Expired { completed_at: self.completed_at?, file: self.file?.read()? },
+        };
+        Some(Job {
+            id: self.job_id,
+            org: self.org_id,
+            request: ExportRequest { range: self.range, granularity: self.granularity, models: self.models },
+            subject: self.subject,
+            created_at: self.created_at,
+            warnings: self.warnings,
+            fence: self.fence,
+            state,
+        })
+    }
+}
+
+impl FileItem {
+    fn write(file: &ExportFile) -> Self {
+        Self {
+            checksum: file.checksum.clone(),
+            bytes: file.bytes,
+            row_count: file.row_count,
+            request_count: file.totals.request_count.to_string(),
+            tokens_total: file.totals.tokens_total.to_string(),
+            error_count: file.totals.error_count.to_string(),
+            cost_total: file.totals.cost_total.to_string(),
+        }
+    }
+
+    fn read(self) -> Option<ExportFile> {
+        let totals = Totals {
+            request_count: self.request_count.parse().ok()?,
+            tokens_total: self.tokens_total.parse().ok()?,
+            error_count: self.error_count.parse().ok()?,
+            cost_total: self.cost_total.parse::<Decimal>().ok()?,
+        };
+        Some(ExportFile { checksum: self.checksum, bytes: self.bytes, row_count: self.row_count, totals })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+
+    prop_compose! {
+        fn file()(sums in any::<[i128; 3]>(), cost in any::<i64>(), rows in any::<u64>(), bytes in any::<u64>()) -> ExportFile {
+            let [request_count, tokens_total, error_count] = sums;
+            let totals = Totals { request_count, tokens_total, error_count, cost_total: Decimal::new(cost, 4) };
+            ExportFile { checksum: "sha256:00".to_owned(), bytes, row_count: rows, totals }
+        }
+    }
+
+    fn instant() -> impl Strategy<Value = Timestamp> {
+        (0i64..4_102_444_800).prop_map(|second| Timestamp::from_second(second).unwrap())
+    }
+
+    fn state() -> impl Strategy<Value = State> {
+        prop_oneof![
+            (any::<bool>(), instant()).prop_map(|(sent, resend_at)| State::Pending { sent, resend_at }),
+            (instant(), prop::option::of(any::<(u64, u64, u16)>())).prop_map(|(lease_until, progress)| {
+                let progress = progress.map(|(rows, bytes, thousandths)| Progress { rows, bytes, thousandths });
+                State::Running { lease_until, progress }
+            }),
+            (instant(), file()).prop_map(|(completed_at, file)| State::Succeeded { completed_at, file }),
+            (instant(), any::<bool>()).prop_map(|(completed_at, exhausted)| {
+                State::Failed { completed_at, failure: Failure::WorkerLost, exhausted }
+            }),
+            (instant(), file()).prop_map(|(completed_at, file)| State::Expired { completed_at, file }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn an_item_reads_back_as_the_job_it_was(
+            ids in any::<[u128; 3]>(),
+            (created_at, seconds) in (instant(), 1i64..2_678_400),
+            models in prop::option::of(prop::collection::vec(any::<u128>(), 1..4)),
+            warnings in prop::collection::vec("\\PC*", 0..3),
+            (issuer, name) in ("\\PC*", "\\PC*"),
+            fence in any::<u64>(),
+            state in state(),
+        ) {
+            let end = Timestamp::from_second(created_at.as_second() + seconds).unwrap();
+            let job = Job {
+                id: Uuid::from_u128(ids[0]).into(),
+                org: Uuid::from_u128(ids[1]).into(),
+                request: ExportRequest {
+                    range: TimeRange::new(created_at, end).unwrap(),
+                    granularity: Granularity::Monthly,
+                    models: models.map(|models| models.into_iter().map(|id| Uuid::from_u128(id).into()).collect()),
+                },
+                subject: Subject { issuer, name },
+                created_at,
+                warnings,
+                fence,
+                state,
+            };
+            prop_assert_eq!(JobItem::read(JobItem::write(&job)).unwrap(), job);
+        }
+    }
+
+    #[test]
+    fn an_item_that_is_no_job_is_an_error_that_names_it() {
+        let item = Item::from([("pk".to_owned(), AttributeValue::S("ORG#x".to_owned()))]);
+        assert_eq!(
+            JobItem::read(item).unwrap_err().to_string(),
+            "item ORG#x/ of the jobs table is not as this version writes it"
+        );
+    }
+}

@@ -1,0 +1,186 @@
+//! Lists, in pages.
+
+use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
+use uuid::Uuid;
+
+use super::{
+    Item, JobsError, JobsTable, audit,
+    item::{self, JobItem},
+};
+use domain::{AuditRecord, Job, JobId, OrgId, Status};
+use platform::cursor::{self, After, InvalidCursor};
+
+/// The index of an organization's jobs by status.
+const BY_STATUS: &str = "by-status";
+
+/// Some of an organization's jobs.
+#[derive(Debug)]
+pub struct JobPage {
+    /// The jobs, newest first.
+    pub jobs: Vec<Job>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<Cursor>,
+}
+
+/// Some of a job's audit records.
+#[derive(Debug)]
+pub struct AuditPage {
+    /// The records, oldest first.
+    pub records: Vec<AuditRecord>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<Cursor>,
+}
+
+/// A list that is read in pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// An organization's jobs, of one status or of all. The status is the table's: a file whose time ran out counts as
+    /// succeeded until the sweep has been there.
+    Jobs(OrgId, Option<Status>),
+    /// A job's audit records.
+    Audit(OrgId, JobId),
+}
+
+/// A place in a list: after the entry with this id. Since it names an entry and not a count, entries that come or go
+/// move nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor(Uuid);
+
+impl Cursor {
+    /// The cursor as opaque text, tied to the list it belongs to.
+    pub fn encode(self, list: List) -> String {
+        cursor::encode(&self.0, &list.name())
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote for the same list.
+    ///
+    /// # Errors
+    /// When the text was changed or belongs to another list.
+    pub fn decode(text: &str, list: List) -> Result<Self, InvalidCursor> {
+        let After(id) = cursor::decode(text, &list.name())?;
+        Ok(Self(id))
+    }
+}
+
+impl List {
+    fn name(self) -> String {
+        match self {
+            Self::Jobs(org, status) => format!("jobs {org} {}", status.map_or("all", Status::name)),
+            Self::Audit(org, job) => format!("audit {org} {job}"),
+        }
+    }
+}
+
+impl JobsTable {
+    /// A page of at most `limit` jobs of an organization, newest first, of one status or of all.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer, or an item is no job.
+    pub async fn list(
+        &self,
+        org: OrgId,
+        status: Option<Status>,
+        limit: usize,
+        after: Option<Cursor>,
+    ) -> Result<JobPage, JobsError> {
+        let query = self.client.query().scan_index_forward(false).set_exclusive_start_key(after.map(|Cursor(id)| {
+            let mut key = item::key(org, id.into());
+            if let Some(status) = status {
+                key.insert("status_job".to_owned(), AttributeValue::S(item::status_sort(status, id)));
+            }
+            key
+        }));
+        let query = match status {
+            None => query.key_condition_expression("pk = :pk and begins_with(sk, :prefix)"),
+            Some(_) => {
+                query.index_name(BY_STATUS).key_condition_expression("pk = :pk and begins_with(status_job, :prefix)")
+            }
+        };
+        let prefix = status.map_or("JOB#".to_owned(), |status| item::status_sort(status, ""));
+        let mut jobs = Vec::new();
+        for item in self.page(query, item::partition(org), prefix, limit).await? {
+            jobs.push(JobItem::read(item)?);
+        }
+        let more = jobs.len() > limit;
+        jobs.truncate(limit);
+        let next = jobs.last().filter(|_| more).map(|job| Cursor(job.id.uuid()));
+        Ok(JobPage { jobs, next })
+    }
+
+    /// A page of at most `limit` audit records of a job, oldest first.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer, or an item is no record.
+    pub async fn audit_trail(
+        &self,
+        org: OrgId,
+        job: JobId,
+        limit: usize,
+        after: Option<Cursor>,
+    ) -> Result<AuditPage, JobsError> {
+        let query = self
+            .client
+            .query()
+            .key_condition_expression("pk = :pk and begins_with(sk, :prefix)")
+            .set_exclusive_start_key(after.map(|Cursor(id)| audit::key(org, job, id)));
+        let mut records = Vec::new();
+        for item in self.page(query, audit::partition(org), audit::job_prefix(job), limit).await? {
+            records.push(audit::read(item)?);
+        }
+        let more = records.len() > limit;
+        records.truncate(limit);
+        let next = records.last().filter(|_| more).map(|(id, _)| Cursor(*id));
+        Ok(AuditPage { records: records.into_iter().map(|(_, record)| record).collect(), next })
+    }
+
+    /// The items of a query, one more than `limit` if there are as many: that one tells that there is a next page.
+    async fn page(
+        &self,
+        query: QueryFluentBuilder,
+        pk: String,
+        prefix: String,
+        limit: usize,
+    ) -> Result<Vec<Item>, JobsError> {
+        let mut query = query
+            .table_name(&self.name)
+            .consistent_read(true)
+            .expression_attribute_values(":pk", AttributeValue::S(pk))
+            .expression_attribute_values(":prefix", AttributeValue::S(prefix));
+        let mut items: Vec<Item> = Vec::new();
+        // DynamoDB ends an answer at 1 MiB, so it may take several.
+        while items.len() <= limit {
+            query = query.limit(i32::try_from(limit + 1 - items.len()).unwrap_or(i32::MAX));
+            let answer = query.clone().send().await.map_err(|error| JobsError::table("read a list", error))?;
+            items.extend(answer.items.unwrap_or_default());
+            let Some(last) = answer.last_evaluated_key.filter(|key| !key.is_empty()) else { break };
+            query = query.set_exclusive_start_key(Some(last));
+        }
+        Ok(items)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_cursor_belongs_to_one_list_and_to_no_other(id: u128, org: u128, other: u128) {
+            let (org, other) = (OrgId::from(Uuid::from_u128(org)), OrgId::from(Uuid::from_u128(other)));
+            prop_assume!(org != other);
+            let list = List::Jobs(org, Some(Status::Failed));
+            let cursor = Cursor(Uuid::from_u128(id));
+            let text = cursor.encode(list);
+            prop_assert_eq!(Cursor::decode(&text, list), Ok(cursor));
+            for another in [
+                List::Jobs(other, Some(Status::Failed)),
+                List::Jobs(org, None),
+                List::Audit(org, Uuid::from_u128(id).into()),
+            ] {
+                prop_assert_eq!(Cursor::decode(&text, another), Err(InvalidCursor));
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The queue between the API and the worker.
+
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_sdk_sqs::{Client, types::QueueAttributeName};
+use serde::{Deserialize, Serialize};
+
+use domain::{JobId, OrgId};
+use platform::config::{self, ConfigError};
+
+/// The longest delay that SQS knows.
+const LONGEST_DELAY: Duration = Duration::from_secs(900);
+
+/// A message on the exports queue: ids only, so that it cannot go stale, and the kind and version in one tag, so that
+/// an older worker knows what it does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum Message {
+    /// Run this job.
+    #[serde(rename = "export.v1")]
+    Export {
+        /// The job's organization.
+        org_id: OrgId,
+        /// The job.
+        job_id: JobId,
+    },
+}
+
+/// The exports queue in SQS.
+#[derive(Debug, Clone)]
+pub struct ExportQueue {
+    client: Client,
+    url: String,
+}
+
+/// Why the queue did not take an order.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {action}")]
+pub struct QueueError {
+    action: &'static str,
+    source: Box<aws_sdk_sqs::Error>,
+}
+
+impl QueueError {
+    fn new(action: &'static str, source: impl Into<aws_sdk_sqs::Error>) -> Self {
+        Self { action, source: Box::new(source.into()) }
+    }
+}
+
+impl ExportQueue {
+    /// The queue at `EXPORTS_QUEUE_URL`.
+    ///
+    /// # Errors
+    /// When the variable is missing.
+    pub fn from_env(sdk: &SdkConfig) -> Result<Self, ConfigError> {
+        Ok(Self { client: Client::new(sdk), url: config::required("EXPORTS_QUEUE_URL")? })
+    }
+
+    /// Puts a message on the queue, to be received after `delay`, in whole seconds up to 15 minutes. The
+    /// organization is the message's group: SQS lets groups take turns, so that one with many jobs does not starve
+    /// another.
+    ///
+    /// # Errors
+    /// When SQS did not confirm it. The message may have been queued all the same.
+    pub async fn send(&self, message: Message, delay: Duration) -> Result<(), QueueError> {
+        let Message::Export { org_id, .. } = message;
+        let body = serde_json::json!(message).to_string();
+        let seconds = i32::try_from(delay.min(LONGEST_DELAY).as_secs()).unwrap_or_default();
+        let request = self.client.send_message().queue_url(&self.url).message_body(body).delay_seconds(seconds);
+        let sent = request.message_group_id(org_id.to_string()).send().await;
+        sent.map_err(|error| QueueError::new("send a message to the exports queue", error))?;
+        Ok(())
+    }
+
+    /// Makes a received message visible again after `delay`, in whole seconds.
+    ///
+    /// # Errors
+    /// When SQS did not confirm it. The message then comes back when its visibility timeout ends.
+    pub async fn retry_after(&self, receipt_handle: &str, delay: Duration) -> Result<(), QueueError> {
+        let seconds = i32::try_from(delay.as_secs()).unwrap_or(i32::MAX);
+        let request = self.client.change_message_visibility().queue_url(&self.url).receipt_handle(receipt_handle);
+        let changed = request.visibility_timeout(seconds).send().await;
+        changed.map_err(|error| QueueError::new("change a message's visibility", error))?;
+        Ok(())
+    }
+
+    /// Whether the queue answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), QueueError> {
+        let request = self.client.get_queue_attributes().queue_url(&self.url);
+        let answer = request.attribute_names(QueueAttributeName::QueueArn).send().await;
+        answer.map_err(|error| QueueError::new("read the attributes of the exports queue", error))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_tagged_with_its_kind_and_version() {
+        let text = r#"{"type":"export.v1","orgId":"123e4567-e89b-12d3-a456-426614174000","jobId":"550e8400-e29b-41d4-a716-446655440000"}"#;
+        let message: Message = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&message).unwrap(), text);
+        assert!(serde_json::from_str::<Message>(&text.replace("v1", "v2")).is_err());
+    }
+}

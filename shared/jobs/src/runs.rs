@@ -1,0 +1,65 @@
+//! The runs of the scheduled exports. They are kept, as the jobs are.
+
+use aws_sdk_dynamodb::types::{AttributeValue, Put};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    JobsError, JobsTable, item,
+    transaction::{self, Refused},
+};
+use domain::{Month, MonthlyRun};
+
+#[derive(Serialize, Deserialize)]
+struct RunItem {
+    pk: String,
+    sk: String,
+    version: u64,
+    run: MonthlyRun,
+}
+
+fn partition(month: Month) -> String {
+    format!("MONTHLY#{month}")
+}
+
+impl JobsTable {
+    /// Writes a run's next version, unless somebody else has. Says whether it did.
+    ///
+    /// # Errors
+    /// When DynamoDB did not confirm it.
+    pub async fn write_run(&self, run: &mut MonthlyRun) -> Result<bool, JobsError> {
+        let before = run.version;
+        run.version += 1;
+        let (pk, sk) = (partition(run.month), format!("RUN#{}", run.id));
+        let item = RunItem { pk, sk, version: run.version, run: run.clone() };
+        let put = Put::builder()
+            .table_name(&self.name)
+            .set_item(Some(item::write(item)))
+            .condition_expression("attribute_not_exists(pk) or version = :before")
+            .expression_attribute_values(":before", AttributeValue::N(before.to_string()));
+        match self.write(vec![transaction::put(put)], "keep a monthly run").await {
+            Ok(()) => Ok(true),
+            Err(Refused::Condition(_)) => Ok(false),
+            Err(Refused::Table(error)) => Err(error),
+        }
+    }
+
+    /// The newest run of a month, if there was one.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer, or the item is no run.
+    pub async fn last_run(&self, month: Month) -> Result<Option<MonthlyRun>, JobsError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("pk = :pk and begins_with(sk, :runs)")
+            .expression_attribute_values(":pk", AttributeValue::S(partition(month)))
+            .expression_attribute_values(":runs", AttributeValue::S("RUN#".to_owned()))
+            .scan_index_forward(false)
+            .consistent_read(true)
+            .limit(1);
+        let answer = query.send().await.map_err(|error| JobsError::table("read the monthly runs", error))?;
+        let last = answer.items.unwrap_or_default().into_iter().next();
+        Ok(last.map(item::read::<RunItem>).transpose()?.map(|item| item.run))
+    }
+}

@@ -1,0 +1,98 @@
+//! The object store: S3, or one that speaks its protocol.
+
+mod earlier;
+mod key;
+mod publish;
+mod read;
+mod upload;
+
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_sdk_s3::{
+    Client,
+    config::{Builder, Credentials},
+    presigning::PresigningConfig,
+};
+
+pub use key::ExportObject;
+pub use read::ObjectBytes;
+pub use upload::{Upload, UploadError};
+
+use platform::{
+    StoreError,
+    config::{self, ConfigError},
+};
+
+/// How long a download link works.
+pub const LINK_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The bucket of finished exports.
+#[derive(Debug, Clone)]
+pub struct ExportStore {
+    client: Client,
+    bucket: String,
+    /// What precedes a key in an object's plain address.
+    address: String,
+}
+
+impl ExportStore {
+    /// The store by the SDK's standard variables, and these of its own:
+    ///
+    /// - `EXPORTS_BUCKET`: the bucket;
+    /// - `EXPORTS_ACCESS_KEY_ID` and `EXPORTS_SECRET_ACCESS_KEY`, optional: a key for this store alone. A link signed
+    ///   with a function's own session ends with that session, long before [`LINK_LIFETIME`]; a link signed with a
+    ///   standing key does not. A store outside AWS has keys of its own anyway.
+    ///
+    /// # Errors
+    /// When a variable is missing.
+    pub fn from_env(sdk: &SdkConfig) -> Result<Self, ConfigError> {
+        let bucket = config::required("EXPORTS_BUCKET")?;
+        let mut builder = Builder::from(sdk);
+        if let Some(id) = config::optional("EXPORTS_ACCESS_KEY_ID") {
+            let secret = config::required("EXPORTS_SECRET_ACCESS_KEY")?;
+            builder = builder.credentials_provider(Credentials::new(id, secret, None, None, "environment"));
+        }
+        // The service's own variable wins over the general one, as in the SDK.
+        let endpoint = config::optional("AWS_ENDPOINT_URL_S3").or_else(|| sdk.endpoint_url().map(str::to_owned));
+        let address = match endpoint {
+            // Stores outside AWS seldom have a host name per bucket.
+            Some(endpoint) => {
+                builder = builder.force_path_style(true);
+                format!("{}/{bucket}", endpoint.trim_end_matches('/'))
+            }
+            None => {
+                let region = sdk.region().ok_or(ConfigError::Missing("AWS_REGION"))?;
+                format!("https://{bucket}.s3.{region}.amazonaws.com")
+            }
+        };
+        Ok(Self { client: Client::from_conf(builder.build()), bucket, address })
+    }
+
+    /// The plain address of an object. It carries no signature and grants nothing.
+    pub fn address(&self, object: &ExportObject) -> String {
+        format!("{}/{}", self.address, object.key())
+    }
+
+    /// A link by which anyone can download the object for [`LINK_LIFETIME`].
+    ///
+    /// # Errors
+    /// When there are no credentials to sign with.
+    pub async fn sign_link(&self, object: &ExportObject) -> Result<String, StoreError> {
+        let key = object.key();
+        let lifetime = PresigningConfig::expires_in(LINK_LIFETIME);
+        let lifetime = lifetime.map_err(|error| StoreError::new("sign a link to", &key, error))?;
+        let request = self.client.get_object().bucket(&self.bucket).key(&key).presigned(lifetime).await;
+        let request = request.map_err(|error| StoreError::new("sign a link to", &key, error))?;
+        Ok(request.uri().to_owned())
+    }
+
+    /// Whether the store answers for the bucket.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let answer = self.client.head_bucket().bucket(&self.bucket).send().await;
+        answer.map(|_| ()).map_err(|error| StoreError::new("reach the bucket of", "", error))
+    }
+}

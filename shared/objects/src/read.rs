@@ -1,0 +1,40 @@
+//! Reading a finished file again.
+
+use aws_sdk_s3::primitives::ByteStream;
+use bytes::Bytes;
+
+use super::{ExportObject, ExportStore};
+use platform::StoreError;
+
+/// The bytes of an object, as they arrive.
+#[derive(Debug)]
+pub struct ObjectBytes {
+    key: String,
+    stream: ByteStream,
+}
+
+impl ExportStore {
+    /// Begins to read an object; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn read(&self, object: &ExportObject) -> Result<Option<ObjectBytes>, StoreError> {
+        let key = object.key();
+        match self.client.get_object().bucket(&self.bucket).key(&key).send().await {
+            Ok(answer) => Ok(Some(ObjectBytes { key, stream: answer.body })),
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => Ok(None),
+            Err(error) => Err(StoreError::new("read", &key, error)),
+        }
+    }
+}
+
+impl ObjectBytes {
+    /// The next bytes; `None` at the end.
+    ///
+    /// # Errors
+    /// When the connection broke off.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
+        let failed = |source| StoreError::new("read", &self.key, source);
+        self.stream.try_next().await.map_err(failed)
+    }
+}

@@ -1,0 +1,17 @@
+//! How far back the rollups go.
+
+use tokio_postgres::Client;
+
+use super::instant;
+use domain::TimeRange;
+use postgres::DatabaseError;
+
+/// Whether no rollup of the range was dropped for its age.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn rollups_are_kept(client: &Client, range: TimeRange) -> Result<bool, DatabaseError> {
+    let kept = "select rollups_from <= $1::timestamptz from usage_state";
+    let row = client.query_one(kept, &[&instant(range.start())]).await?;
+    Ok(row.try_get(0)?)
+}

@@ -1,0 +1,147 @@
+//! Compression of raw events: whole days are moved into packed rows, a step at a time.
+//!
+//! A step is one statement, so that each event is in one place for whoever reads `usage_events_all`. Nobody waits for it:
+//! an event that comes in meanwhile is left where it is, for the next step or the next night.
+
+use jiff::civil::Date;
+use tokio::time::Instant;
+use tokio_postgres::Client;
+use tracing::info;
+
+use super::{
+    instant, is_busy,
+    partitions::{self, Partition, Table, midnight},
+};
+use postgres::DatabaseError;
+
+/// The events of one step: about half a second's work.
+const STEP: i32 = 50_000;
+
+/// What was compressed.
+#[derive(Debug, Default)]
+pub(super) struct Packed {
+    pub(super) days: u64,
+    pub(super) events: u64,
+    /// The space of the days' partitions before, with their indexes.
+    pub(super) bytes_before: u64,
+    /// The space of the same events after.
+    pub(super) bytes_after: u64,
+    /// Partitions that are empty, but in use for so long that they could not be dropped.
+    pub(super) busy: u64,
+    pub(super) unfinished: bool,
+}
+
+/// Packs all partitions of days before `before`.
+pub(super) async fn pack_partitions(
+    client: &mut Client,
+    before: Date,
+    end: Instant,
+    packed: &mut Packed,
+) -> Result<(), DatabaseError> {
+    for partition in partitions::older_than(client, Table::Events, midnight(before)).await? {
+        if Instant::now() > end {
+            packed.unfinished = true;
+            return Ok(());
+        }
+        pack_partition(client, &partition, end, packed).await?;
+    }
+    Ok(())
+}
+
+async fn pack_partition(
+    client: &mut Client,
+    partition: &Partition,
+    end: Instant,
+    packed: &mut Packed,
+) -> Result<(), DatabaseError> {
+    let target = Table::Packed.partition(partition.first);
+    let (before, already) = (size(client, &partition.name).await?, size(client, &target.name).await?);
+    let events = pack_day(client, &partition.name, partition.first, end, packed).await?;
+    if packed.unfinished {
+        return Ok(());
+    }
+    // Once is enough to wait in a night.
+    if packed.busy > 0 || !drop_empty(client, partition).await? {
+        packed.busy += 1;
+    }
+    if events > 0 {
+        let after = size(client, &target.name).await?.saturating_sub(already);
+        info!(day = %partition.first, events, before, after, "packed");
+        packed.bytes_before += before;
+        packed.bytes_after += after;
+    }
+    Ok(())
+}
+
+/// Packs what is in the default partition of days before `before`, from `from` on: late events, and those of days that
+/// never had a partition.
+pub(super) async fn pack_default(
+    client: &Client,
+    from: Date,
+    before: Date,
+    end: Instant,
+    packed: &mut Packed,
+) -> Result<(), DatabaseError> {
+    let mut from = midnight(from);
+    while let Some(day) = partitions::first_day_astray(client, from, midnight(before)).await? {
+        pack_day(client, "usage_events_default", day, end, packed).await?;
+        if packed.unfinished {
+            return Ok(());
+        }
+        from = Table::Packed.partition(day).end();
+    }
+    Ok(())
+}
+
+/// Packs a day's events from `source`; returns how many.
+async fn pack_day(
+    client: &Client,
+    source: &str,
+    day: Date,
+    end: Instant,
+    packed: &mut Packed,
+) -> Result<u64, DatabaseError> {
+    Table::Packed.partition(day).create(client).await?;
+    let start = instant(midnight(day));
+    let mut events = 0;
+    loop {
+        if Instant::now() > end {
+            packed.unfinished = true;
+            break;
+        }
+        let row = client.query_one("select usage_pack($1, $2, $3)", &[&source, &start, &STEP]).await?;
+        let moved = row.try_get::<_, i64>(0)?.unsigned_abs();
+        if moved == 0 {
+            break;
+        }
+        events += moved;
+    }
+    packed.days += u64::from(events > 0);
+    packed.events += events;
+    Ok(events)
+}
+
+/// Drops a partition of events if nothing came to it since it was packed. What comes later goes to the default one.
+async fn drop_empty(client: &mut Client, partition: &Partition) -> Result<bool, DatabaseError> {
+    let Partition { table, name, .. } = partition;
+    let transaction = client.transaction().await?;
+    // The parent before the partition, as writers do.
+    match transaction.batch_execute(&format!("lock table only {} in access exclusive mode", table.name())).await {
+        Err(error) if is_busy(&error) => return Ok(false),
+        other => other?,
+    }
+    let row = transaction.query_one(&format!("select not exists (select from {name})"), &[]).await?;
+    let empty: bool = row.try_get(0)?;
+    if empty {
+        transaction.batch_execute(&format!("drop table {name}")).await?;
+        transaction.commit().await?;
+    }
+    Ok(empty)
+}
+
+/// The bytes of a table with its indexes and its compressed values; 0 if it is not there.
+async fn size(client: &Client, table: &str) -> Result<u64, DatabaseError> {
+    let size = "select coalesce(pg_total_relation_size(to_regclass($1)), 0)";
+    let row = client.query_one(size, &[&table]).await?;
+    Ok(row.try_get::<_, i64>(0)?.unsigned_abs())
+}

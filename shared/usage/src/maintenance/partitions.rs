@@ -1,0 +1,262 @@
+//! The partitions of the tables of usage: which there are, and those to come.
+
+use std::time::SystemTime;
+
+use jiff::{SignedDuration, Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
+use tokio_postgres::Client;
+use tracing::warn;
+
+use super::{instant, is_busy};
+use postgres::DatabaseError;
+
+/// How far ahead partitions are made: if the retention does not run for so long, what comes goes to the default
+/// partitions, and is moved by the next that runs.
+const DAYS_AHEAD: i64 = 7;
+const MONTHS_AHEAD: i32 = 3;
+
+/// A table with a partition per day or month of UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Table {
+    Events,
+    Packed,
+    Hourly,
+    Daily,
+}
+
+impl Table {
+    pub(super) const ROLLUPS: [Self; 2] = [Self::Hourly, Self::Daily];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Events => "usage_events",
+            Self::Packed => "usage_events_packed",
+            Self::Hourly => "analytics_hourly_rollups",
+            Self::Daily => "analytics_daily_rollups",
+        }
+    }
+
+    /// Digits of the date in the name of a partition: of a day, or of a month.
+    const fn digits(self) -> usize {
+        match self {
+            Self::Events | Self::Packed => 8,
+            Self::Hourly | Self::Daily => 6,
+        }
+    }
+
+    /// The partition whose first day this is.
+    pub(super) fn partition(self, first: Date) -> Partition {
+        let (year, month, day) = (first.year(), first.month(), first.day());
+        let name = match self.digits() {
+            8 => format!("{}_{year:04}{month:02}{day:02}", self.name()),
+            _ => format!("{}_{year:04}{month:02}", self.name()),
+        };
+        Partition { table: self, name, first }
+    }
+
+    /// The partition of that name, if it is one of a day or month.
+    fn parse(self, name: &str) -> Option<Partition> {
+        let digits = name.strip_prefix(self.name())?.strip_prefix('_')?;
+        let all = digits.len() == self.digits() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        if !all {
+            return None;
+        }
+        let day = digits.get(6..).filter(|day| !day.is_empty()).unwrap_or("01");
+        let first = Date::new(digits[..4].parse().ok()?, digits[4..6].parse().ok()?, day.parse().ok()?).ok()?;
+        Some(Partition { table: self, name: name.to_owned(), first })
+    }
+}
+
+/// One partition of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Partition {
+    pub(super) table: Table,
+    pub(super) name: String,
+    pub(super) first: Date,
+}
+
+impl Partition {
+    /// Its first instant.
+    pub(super) fn start(&self) -> Timestamp {
+        midnight(self.first)
+    }
+
+    /// The first instant after it.
+    pub(super) fn end(&self) -> Timestamp {
+        let next = match self.table.digits() {
+            8 => self.first.tomorrow().unwrap_or(Date::MAX),
+            _ => next_month(self.first),
+        };
+        midnight(next)
+    }
+
+    /// Makes it if it is not there; returns how many rows had come to the default partition before it.
+    pub(super) async fn create(&self, client: &Client) -> Result<Option<u64>, tokio_postgres::Error> {
+        let (start, end) = (instant(self.start()), instant(self.end()));
+        let row = client
+            .query_one("select usage_create_partition($1, $2, $3, $4)", &[&self.table.name(), &self.name, &start, &end])
+            .await?;
+        Ok(row.try_get::<_, Option<i64>>(0)?.map(i64::unsigned_abs))
+    }
+}
+
+/// What was made ahead.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    pub(super) partitions: u64,
+    /// Rows that had come to the default partitions before.
+    pub(super) moved: u64,
+    /// Tables that were in use for so long that their partitions have to wait.
+    pub(super) postponed: u64,
+}
+
+/// Makes the partitions from `days_from` and `months_from` on that are missing, until some time ahead of `now`.
+pub(super) async fn make_ahead(
+    client: &Client,
+    now: Timestamp,
+    days_from: Date,
+    months_from: Date,
+) -> Result<Made, DatabaseError> {
+    let today = day_of(now);
+    let last_day = today.saturating_add(DAYS_AHEAD.days());
+    let days = days_from.series(1.day()).take_while(|day| *day <= last_day);
+    let mut made = Made::default();
+    made.make(client, Table::Events, days).await?;
+    let last_month = today.first_of_month().saturating_add(MONTHS_AHEAD.months());
+    for table in Table::ROLLUPS {
+        if is_ours(client, table).await? {
+            let months = months_from.series(1.month()).take_while(|month| *month <= last_month);
+            made.make(client, table, months).await?;
+        }
+    }
+    Ok(made)
+}
+
+impl Made {
+    async fn make(
+        &mut self,
+        client: &Client,
+        table: Table,
+        firsts: impl Iterator<Item = Date>,
+    ) -> Result<(), DatabaseError> {
+        for first in firsts {
+            match table.partition(first).create(client).await {
+                Ok(Some(moved)) => {
+                    self.partitions += 1;
+                    self.moved += moved;
+                }
+                Ok(None) => {}
+                Err(error) if is_busy(&error) => {
+                    warn!(table = table.name(), %first, "the table is in use; its partitions wait for the next night");
+                    self.postponed += 1;
+                    break;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a table is one of ours, which have a default partition, and not a platform's own.
+pub(super) async fn is_ours(client: &Client, table: Table) -> Result<bool, DatabaseError> {
+    let fallback = format!("{}_default", table.name());
+    let row = client.query_one("select to_regclass($1) is not null", &[&fallback]).await?;
+    Ok(row.try_get(0)?)
+}
+
+/// The partitions of a table that end no later than `end`, oldest first.
+pub(super) async fn older_than(client: &Client, table: Table, end: Timestamp) -> Result<Vec<Partition>, DatabaseError> {
+    let children = "select child.relname::text
+                    from pg_inherits join pg_class child on child.oid = inhrelid
+                    where inhparent = to_regclass($1) and not inhdetachpending";
+    let rows = client.query(children, &[&table.name()]).await?;
+    let mut partitions: Vec<Partition> =
+        rows.iter().filter_map(|row| table.parse(row.get(0))).filter(|partition| partition.end() <= end).collect();
+    partitions.sort_by_key(|partition| partition.first);
+    Ok(partitions)
+}
+
+/// The day of the first row in a default partition from `from` on and before `to`.
+pub(super) async fn first_day_astray(
+    client: &Client,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Option<Date>, DatabaseError> {
+    let first = "select min(occurred_at) from usage_events_default where occurred_at >= $1 and occurred_at < $2";
+    let row = client.query_one(first, &[&instant(from), &instant(to)]).await?;
+    let first: Option<SystemTime> = row.try_get(0)?;
+    Ok(first.and_then(|first| Timestamp::try_from(first).ok()).map(day_of))
+}
+
+/// The day in UTC.
+pub(super) fn day_of(at: Timestamp) -> Date {
+    TimeZone::UTC.to_datetime(at).date()
+}
+
+/// The first instant of a day in UTC.
+pub(super) fn midnight(day: Date) -> Timestamp {
+    TimeZone::UTC.to_timestamp(day.to_datetime(jiff::civil::Time::midnight())).unwrap_or(Timestamp::MAX)
+}
+
+fn next_month(first: Date) -> Date {
+    first.saturating_add(1.month())
+}
+
+/// The last day that began at least `days` before `now`: what ended before that day is older.
+pub(super) fn days_before(now: Timestamp, days: u32) -> Date {
+    day_of(now.saturating_sub(SignedDuration::from_hours(i64::from(days) * 24)).unwrap_or(Timestamp::MIN))
+}
+
+/// The first day of the month of `months` before `now`.
+pub(super) fn months_before(now: Timestamp, months: u32) -> Date {
+    day_of(now).saturating_sub(i64::from(months).months()).first_of_month()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+
+    #[test]
+    fn a_partition_is_known_by_its_name() {
+        let day = Table::Packed.partition(date(2024, 2, 29));
+        assert_eq!(day.name, "usage_events_packed_20240229");
+        assert_eq!(
+            (day.start().to_string(), day.end().to_string()),
+            ("2024-02-29T00:00:00Z".to_owned(), "2024-03-01T00:00:00Z".to_owned())
+        );
+        assert_eq!(Table::Packed.parse(&day.name), Some(day));
+        let month = Table::Daily.partition(date(2024, 12, 1));
+        assert_eq!(month.name, "analytics_daily_rollups_202412");
+        assert_eq!(month.end().to_string(), "2025-01-01T00:00:00Z");
+        assert_eq!(Table::Daily.parse(&month.name), Some(month));
+    }
+
+    #[test]
+    fn what_is_no_partition_of_a_day_or_month_is_none() {
+        for name in [
+            "usage_events_default",
+            "usage_events_packed_20240229",
+            "usage_events_2024022",
+            "usage_events_20240230",
+            "usage_events_2024022x",
+            "usage_events_",
+        ] {
+            assert_eq!(Table::Events.parse(name), None, "{name}");
+        }
+        assert_eq!(Table::Hourly.parse("analytics_hourly_rollups_20240101"), None);
+    }
+
+    #[test]
+    fn ages_are_whole_days_and_months() {
+        let now: Timestamp = "2026-03-31T23:59:59Z".parse().unwrap();
+        assert_eq!(days_before(now, 7), date(2026, 3, 24));
+        assert_eq!(days_before(now, 400), date(2025, 2, 24));
+        // 13 months before is February 28: its month is not older yet.
+        assert_eq!(months_before(now, 13), date(2025, 2, 1));
+        let now: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
+        assert_eq!(days_before(now, 7), date(2026, 2, 22));
+        assert_eq!(months_before(now, 13), date(2025, 2, 1));
+    }
+}

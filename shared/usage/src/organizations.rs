@@ -1,0 +1,35 @@
+//! Who has usage in a range.
+
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use super::instant;
+use domain::{OrgId, TimeRange};
+use postgres::DatabaseError;
+
+/// With an index that begins with the organization, as ours does, the server reads a page and no more; without one, as a
+/// platform's own table may be, it reads the table once per page.
+const QUERY: &str = "
+    select distinct r.organization_id
+    from analytics_daily_rollups r
+    where r.bucket_start >= $1::timestamptz and r.bucket_start < $2::timestamptz
+      and ($3::uuid is null or r.organization_id > $3)
+    order by 1
+    limit $4";
+
+/// The organizations that have daily rollups in the range, in the order of their ids: those after `after`, and no more
+/// than `limit`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn organizations(
+    client: &Client,
+    range: TimeRange,
+    after: Option<OrgId>,
+    limit: u32,
+) -> Result<Vec<OrgId>, DatabaseError> {
+    let (start, end) = (instant(range.start()), instant(range.end()));
+    let after = after.map(OrgId::uuid);
+    let rows = client.query(QUERY, &[&start, &end, &after, &i64::from(limit)]).await?;
+    rows.iter().map(|row| Ok(row.try_get::<_, Uuid>(0)?.into())).collect()
+}

@@ -1,0 +1,64 @@
+//! The buckets of an export's range, for an answer that is read at once.
+
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use tokio_postgres::{Client, types::ToSql};
+use uuid::Uuid;
+
+use super::{Source, UsageError, instant, limit_statements, models, read};
+use domain::{ExportRequest, Granularity, ModelId, OrgId, Totals};
+
+/// What one model used in one bucket: what a line of an export's file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UsageEntry {
+    /// The first instant of the bucket.
+    pub bucket_start: Timestamp,
+    /// The model, or `None` where the usage is of no particular one.
+    pub model_id: Option<ModelId>,
+    /// The measures.
+    pub sums: Totals,
+}
+
+/// The first `most` entries of a range, in the order of an export's lines. The server gives up after `limit`.
+///
+/// # Errors
+/// When the database does not answer, or a value cannot be stated.
+pub async fn series(
+    client: &Client,
+    org: OrgId,
+    request: &ExportRequest,
+    most: usize,
+    limit: Duration,
+) -> Result<Vec<UsageEntry>, UsageError> {
+    limit_statements(client, limit).await?;
+    // A month's cost is the sum of the rounded costs of its days, as in an export.
+    let (bucket, sum, group) = match request.granularity {
+        Granularity::Hourly | Granularity::Daily => ("r.bucket_start::timestamptz", "", ""),
+        Granularity::Monthly => ("date_trunc('month', r.bucket_start::timestamptz, 'UTC')", "sum", "group by 1, 2"),
+    };
+    let query = format!(
+        "select {bucket}, r.model_id, {sum}(r.request_count)::text, {sum}(r.tokens_total)::text,
+                {sum}(r.error_count)::text, {sum}(round(r.cost_total::numeric, 4))::text
+         from {} r
+         where r.organization_id = $1
+           and r.bucket_start >= $2::timestamptz and r.bucket_start < $3::timestamptz
+           and ($4::uuid[] is null or r.model_id = any($4))
+         {group}
+         order by 1, 2 nulls last
+         limit $5",
+        Source::of(request.granularity).table
+    );
+    let (start, end) = (instant(request.range.start()), instant(request.range.end()));
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let parameters: [&(dyn ToSql + Sync); 5] = [&org.uuid(), &start, &end, &models(request), &most];
+    let rows = client.query(&query, &parameters).await?;
+    let entries = rows.iter().map(|row| {
+        let bucket_start: SystemTime = row.try_get(0)?;
+        let bucket_start =
+            Timestamp::try_from(bucket_start).map_err(|_| UsageError::Inexact { column: "bucket_start" })?;
+        let model_id = row.try_get::<_, Option<Uuid>>(1)?.map(ModelId::from);
+        Ok(UsageEntry { bucket_start, model_id, sums: read(row, 2)? })
+    });
+    entries.collect()
+}
