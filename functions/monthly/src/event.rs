@@ -31,10 +31,10 @@ pub(crate) fn read(event: &Value, now: Timestamp) -> Result<Order, BadEvent> {
     let fields = event.as_object().ok_or(BadEvent::Unknown)?;
     let text = |name: &str| fields.get(name).and_then(Value::as_str).ok_or(BadEvent::Unknown);
     let order = if fields.is_empty() {
-        Order { month: Month::of(now).before(), by_hand: true }
+        Order { month: Month::last_complete(now), by_hand: true }
     } else if fields.get("source").is_some_and(|source| source == "aws.events") {
         let at: Timestamp = text("time")?.parse().map_err(|_| BadEvent::Unknown)?;
-        Order { month: Month::of(at).before(), by_hand: false }
+        Order { month: Month::last_complete(at), by_hand: false }
     } else if fields.len() == 1 {
         let month = text("month")?;
         let month = month.parse().map_err(|invalid| BadEvent::NoMonth(month.to_owned(), invalid))?;

@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use serde_json::value::RawValue;
 
 use super::{CiRun, CiStatus, strict};
-use domain::range::parse_precise_instant;
+use domain::instant::parse_precise as parse_precise_instant;
 
 /// The texts that a document must have, each with the most bytes that it may have. Those of a run's name and of its
 /// series fit into an entry of an index, which PostgreSQL limits to 2,704 bytes.

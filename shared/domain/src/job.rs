@@ -16,10 +16,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{ExportFile, ExportRequest, JobId, OrgId, Progress, Status, Subject, failure::Failure, range::days_after};
+use super::{
+    ExportFile, ExportRequest, JobId, OrgId, Progress, Status, Subject,
+    failure::Failure,
+    instant::{days_after, whole_second},
+};
 
 /// How long a finished file is kept, in days of 24 hours. The bucket's lifecycle rule has the same number.
-pub const FILE_KEPT_DAYS: i32 = 90;
+pub const FILE_KEPT_DAYS: u32 = 90;
 
 /// One request for one CSV, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -285,10 +289,6 @@ impl State {
             Self::Expired { .. } => Status::Expired,
         }
     }
-}
-
-fn whole_second(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Exports in the field's terms. Pure: no AWS crate, no database crate, no clock and no network.
+//! Exports in the terms of their users. Pure: no AWS crate, no database crate, no clock, no random id and no network.
 
 pub mod audit;
 pub mod failure;
@@ -6,6 +6,7 @@ pub mod file;
 pub mod granularity;
 pub mod id;
 pub mod idempotency;
+pub mod instant;
 pub mod job;
 #[cfg(test)]
 mod model;

@@ -3,7 +3,7 @@
 use changepoints::Settings;
 use ci::{month::instant, reports::Filter};
 use domain::{
-    range::{InvalidInstant, parse_instant},
+    instant::{InvalidInstant, parse as parse_instant},
     request::FieldError,
 };
 use jiff::{Timestamp, ToSpan as _, civil};
