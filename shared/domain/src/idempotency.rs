@@ -9,7 +9,7 @@ use super::ExportRequest;
 /// Maximum length of a key, in bytes.
 const MAX_LENGTH: usize = 255;
 
-/// A client's name for one create. The same key and request give the same job for 24 hours.
+/// A client's key for one create. The same key and request give the same job for 24 hours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
 

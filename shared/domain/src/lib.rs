@@ -16,6 +16,7 @@ pub mod progress;
 pub mod range;
 pub mod reconciliation;
 pub mod request;
+pub mod retention;
 pub mod status;
 pub mod subject;
 pub mod usage;
@@ -26,12 +27,15 @@ pub use file::ExportFile;
 pub use granularity::Granularity;
 pub use id::{JobId, ModelId, OrgId};
 pub use idempotency::IdempotencyKey;
-pub use job::{Claim, ClaimRefused, ClaimedJob, Job, State, Swept};
+pub use job::{
+    Claim, ClaimRefused, ClaimedJob, Job, JobParts, NewJob, State, Submission, SweepAction, Swept, Transition, Version,
+};
 pub use month::Month;
 pub use monthly::MonthlyRun;
 pub use progress::Progress;
 pub use range::TimeRange;
 pub use request::ExportRequest;
+pub use retention::Retention;
 pub use status::Status;
 pub use subject::Subject;
 pub use usage::Totals;

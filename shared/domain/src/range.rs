@@ -1,13 +1,12 @@
 //! The time range of an export.
 
-use jiff::{SignedDuration, Timestamp, ToSpan as _, tz::TimeZone};
+use jiff::{SignedDuration, Span, Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
+
+use super::Retention;
 
 /// Maximum length of one export's range: 31 × 24 hours, so that every calendar month fits.
 pub const MAX_LENGTH: SignedDuration = SignedDuration::from_hours(31 * 24);
-
-/// How long rollups are kept.
-const KEPT_MONTHS: i32 = 13;
 
 /// The half-open range `start ≤ t < end` of instants, at most [`MAX_LENGTH`] long, in whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,7 +16,7 @@ pub struct TimeRange {
     end: Timestamp,
 }
 
-/// Why two instants do not bound an export.
+/// The reason why two instants do not bound an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRange {
     /// `end` is `start` or before it.
@@ -43,7 +42,7 @@ impl TryFrom<Bounds> for TimeRange {
 }
 
 impl TimeRange {
-    /// The range from `start` up to, and without, `end`.
+    /// Creates the range from `start` up to, and without, `end`.
     ///
     /// # Errors
     /// When the range is empty, reversed, or longer than [`MAX_LENGTH`].
@@ -58,18 +57,18 @@ impl TimeRange {
         Ok(Self { start, end })
     }
 
-    /// The first instant of the range.
+    /// Returns the first instant of the range.
     pub const fn start(self) -> Timestamp {
         self.start
     }
 
-    /// The first instant after the range.
+    /// Returns the first instant after the range.
     pub const fn end(self) -> Timestamp {
         self.end
     }
 
-    /// What a reader of this range's export ought to know, as seen at `now`; empty when there is nothing.
-    pub fn warnings(self, now: Timestamp) -> Vec<String> {
+    /// Returns the warnings for readers of this range's export, as of `now`.
+    pub fn warnings(self, now: Timestamp, retention: Retention) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.end > now {
             warnings.push(
@@ -78,17 +77,23 @@ impl TimeRange {
                     .to_owned(),
             );
         }
-        let oldest =
-            now.to_zoned_datetime(TimeZone::UTC).checked_sub(KEPT_MONTHS.months()).map(|oldest| oldest.timestamp());
-        if oldest.is_ok_and(|oldest| self.start < oldest) {
-            warnings.push(
-                "The range begins before the 13 months for which rollups are kept: \
+        let months = retention.rollups_months;
+        if months_before(now, months).is_some_and(|oldest| self.start < oldest) {
+            let unit = if months == 1 { "month" } else { "months" };
+            warnings.push(format!(
+                "The range begins before the {months} {unit} for which rollups are kept: \
                  the file holds what is left of that time, which may be nothing."
-                    .to_owned(),
-            );
+            ));
         }
         warnings
     }
+}
+
+/// Returns the instant a number of calendar months before `now`; `None` if it lies before the calendar begins.
+fn months_before(now: Timestamp, months: u32) -> Option<Timestamp> {
+    let months = Span::new().try_months(i64::from(months)).ok()?;
+    let oldest = now.to_zoned_datetime(TimeZone::UTC).checked_sub(months).ok()?;
+    Some(oldest.timestamp())
 }
 
 #[cfg(test)]
@@ -111,12 +116,18 @@ mod tests {
     }
 
     #[test]
-    fn warnings_name_the_future_and_what_is_no_longer_kept() {
+    fn warnings_name_the_future_and_expired_rollups() {
         let range = |start, end| TimeRange::new(at(start), at(end)).unwrap_or_else(|error| panic!("{error}"));
-        let now = at("2025-03-15T12:00:00Z");
-        assert_eq!(range("2025-02-01T00:00:00Z", "2025-03-01T00:00:00Z").warnings(now), Vec::<String>::new());
-        assert!(range("2025-03-01T00:00:00Z", "2025-03-31T00:00:00Z").warnings(now)[0].contains("future"));
-        assert_eq!(range("2024-02-15T12:00:00Z", "2024-03-01T00:00:00Z").warnings(now), Vec::<String>::new());
-        assert!(range("2024-02-15T11:59:59Z", "2024-03-01T00:00:00Z").warnings(now)[0].contains("13 months"));
+        let warnings = |range: TimeRange, rollups_months| {
+            range.warnings(at("2025-03-15T12:00:00Z"), Retention { rollups_months, files_days: 90 })
+        };
+        assert_eq!(warnings(range("2025-02-01T00:00:00Z", "2025-03-01T00:00:00Z"), 13), Vec::<String>::new());
+        assert!(warnings(range("2025-03-01T00:00:00Z", "2025-03-31T00:00:00Z"), 13)[0].contains("future"));
+        assert_eq!(warnings(range("2024-02-15T12:00:00Z", "2024-03-01T00:00:00Z"), 13), Vec::<String>::new());
+        let early = range("2024-02-15T11:59:59Z", "2024-03-01T00:00:00Z");
+        assert!(warnings(early, 13)[0].contains("13 months for"));
+        assert!(warnings(early, 1)[0].contains("the 1 month for"));
+        assert_eq!(warnings(early, 24), Vec::<String>::new());
+        assert_eq!(warnings(early, u32::MAX), Vec::<String>::new());
     }
 }
