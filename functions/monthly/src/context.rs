@@ -1,32 +1,32 @@
-//! What the monthly exports need from their environment.
+//! The environment of the monthly exports.
 
 use std::time::Duration;
 
-use jobs::{JobsTable, queue::ExportQueue};
+use domain::Retention;
+use jobs::{JobsTable, ResendPolicy, queue::ExportQueue, retention_from_env};
 use platform::{
     aws,
     config::{self, ConfigError},
 };
 use postgres::Database;
 
-/// The function's clients and settings, made once per process.
+/// The function's clients and settings, created once per process.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) jobs: JobsTable,
     pub(crate) queue: ExportQueue,
     pub(crate) database: Database,
-    /// How long one invocation may take; the next one goes on where it ends.
+    /// The time limit of one invocation; the next one continues where it ends.
     pub(crate) time: Duration,
-    /// After how long a message is given up for lost.
-    pub(crate) resend_after: Duration,
+    pub(crate) resend: ResendPolicy,
+    pub(crate) retention: Retention,
 }
 
 impl Context {
-    /// Reads, besides the SDK's standard variables and those of [`JobsTable::from_env`], [`ExportQueue::from_env`] and
-    /// [`Database::from_env`]:
+    /// Reads, besides the SDK's standard variables and those of [`JobsTable::from_env`], [`ExportQueue::from_env`],
+    /// [`Database::from_env`], [`ResendPolicy::from_env`] and [`retention_from_env`]:
     ///
-    /// - `MONTHLY_SECONDS`: how long one invocation may take, less than the function's timeout;
-    /// - `RESEND_AFTER_SECONDS`: after how long the sweep gives a job's message up for lost.
+    /// - `MONTHLY_SECONDS`: the time limit of one invocation, less than the function's timeout.
     pub(crate) fn from_env() -> Result<Self, ConfigError> {
         let sdk = aws::sdk_config()?;
         Ok(Self {
@@ -34,7 +34,8 @@ impl Context {
             queue: ExportQueue::from_env(&sdk)?,
             database: Database::from_env("analytics-exports-monthly")?,
             time: config::seconds("MONTHLY_SECONDS")?,
-            resend_after: config::seconds("RESEND_AFTER_SECONDS")?,
+            resend: ResendPolicy::from_env()?,
+            retention: retention_from_env()?,
         })
     }
 }

@@ -1,7 +1,7 @@
-//! The sweep: runs on a schedule and finds the jobs that nobody works on.
+//! The sweep: runs on a schedule and processes the jobs that are due: lost messages, lost workers and expired files.
 
 mod context;
-mod sweep;
+mod handler;
 
 use context::Context;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
@@ -11,8 +11,8 @@ async fn main() -> Result<(), Error> {
     platform::log::init();
     let context = Context::from_env()?;
     run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
-        // What fired it does not matter: a rule, or a person.
-        Ok::<_, Error>(sweep::sweep(&event.context.request_id, &context).await?)
+        // The event is not read: a rule and a person request the same.
+        Ok::<_, Error>(handler::sweep(&event.context.request_id, &context).await?)
     }))
     .await
 }
