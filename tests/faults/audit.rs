@@ -1,4 +1,4 @@
-//! Who did what: the records of a job's life, and of an administrator who looks into another organization.
+//! Audit records of a job's life, and of an administrator's access to another organization.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{Timestamp, ToSpan as _};
@@ -30,7 +30,7 @@ async fn expired_and_audited(scene: &Scene) -> Found {
     let refused: Value = org.get(&format!("/{job}/download")).await.expect(404).json();
     assert!(refused["type"].as_str().unwrap_or_default().ends_with("/export-expired"), "{refused}");
     crate::lambda::sweep().await;
-    // The bucket's lifecycle, which no emulator has, would remove it on this day.
+    // The bucket's lifecycle would remove it on this day; the emulator has none.
     let objects = &scene.stack.objects;
     let key = format!("analytics/exports/{}/{job}.csv", org.id);
     objects.client.delete_object().bucket(&objects.bucket).key(key).send().await.unwrap();
@@ -48,7 +48,7 @@ async fn expired_and_audited(scene: &Scene) -> Found {
     };
     let user = Value::from(org.user.to_string());
     assert_eq!(action("create"), (user.clone(), 1));
-    // The check of the file has downloaded it too.
+    // The check of the file is another download.
     assert_eq!(action("download"), (user, 2));
     assert_eq!(action("expire").1, 1, "two sweeps at once leave one record");
     let found = scene.end(&org).await;

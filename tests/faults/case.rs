@@ -1,4 +1,4 @@
-//! The cases, how they run beside each other, and the table at the end.
+//! The cases, their scheduling, and the table of results.
 
 use std::{
     pin::Pin,
@@ -22,18 +22,18 @@ use crate::{
 
 pub(crate) type Run = fn(Arc<Scene>) -> Pin<Box<dyn Future<Output = Found>>>;
 
-/// One fault and what comes of it.
+/// One fault and its expected outcome.
 #[derive(Clone, Copy)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    /// What is done to the stack.
+    /// The fault, in words.
     pub(crate) fault: &'static str,
-    /// Whether it would disturb others, or they it.
+    /// Whether it must not run at the same time as others.
     pub(crate) alone: bool,
     pub(crate) run: Run,
 }
 
-/// A case that runs beside others, or alone.
+/// Creates a case that runs beside others, or alone.
 macro_rules! case {
     ($name:ident, $fault:literal) => {
         case!($name, $fault, alone = false)
@@ -53,7 +53,7 @@ static ALONE: RwLock<()> = RwLock::const_new(());
 static PROXIES: OnceCell<Proxies> = OnceCell::const_new();
 static TABLE: Mutex<Vec<(Case, Found, Duration)>> = Mutex::new(Vec::new());
 
-/// Runs the cases that the command line asks for.
+/// Runs the cases that the command line selects.
 pub(crate) fn run(arguments: &Arguments, cases: Vec<Case>) -> ExitCode {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     let runtime = RUNTIME.get_or_init(|| Runtime::new().expect("a runtime"));
@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: &Arguments, cases: Vec<Case>) -> ExitCode {
             Ok(())
         })
     };
-    // Those that share the stack first, so that none waits between two that don't.
+    // Cases that share the stack run first, so that none waits for a case that runs alone.
     let (alone, shared): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.alone);
     let trials = shared.into_iter().chain(alone).map(trial).collect();
     let conclusion = libtest_mimic::run(arguments, trials);
@@ -80,9 +80,10 @@ pub(crate) fn run(arguments: &Arguments, cases: Vec<Case>) -> ExitCode {
 async fn play(case: Case) {
     let proxies = PROXIES.get_or_init(start).await;
     let (_shared, _own);
-    match case.alone {
-        true => _own = ALONE.write().await,
-        false => _shared = ALONE.read().await,
+    if case.alone {
+        _own = ALONE.write().await;
+    } else {
+        _shared = ALONE.read().await;
     }
     let start = Instant::now();
     let scene = Arc::new(Scene { stack: Stack::from_env().await, proxies });
@@ -90,7 +91,7 @@ async fn play(case: Case) {
     TABLE.lock().unwrap().push((case, found, start.elapsed()));
 }
 
-/// The proxies, and the API behind them.
+/// Starts the proxies and waits for the API behind them.
 async fn start() -> Proxies {
     let proxies = Proxies::start().await;
     let stack = Stack::from_env().await;
@@ -102,10 +103,11 @@ async fn start() -> Proxies {
     proxies
 }
 
-/// No message is left on the queue, and on the dead-letter queue are those of the cases that end there.
+/// Checks that the queue is empty and that the dead-letter queue has exactly the expected messages.
 async fn drained() {
     let stack = Stack::from_env().await;
-    let (client, queue) = (&stack.queue.client, &stack.queue);
+    let queue = &stack.queue;
+    let client = &queue.client;
     // A message whose worker was killed comes back when its visibility timeout ends.
     until("the queue is empty", Duration::from_secs(90), async || {
         let all = queue.attributes(&queue.url).await;
@@ -134,7 +136,7 @@ fn print() {
     println!("\n{:<34} {:>3} {:>4} {:>4} {:>6}  what was done", "case", "ok", "fail", "att.", "s");
     for (case, found, time) in table.iter() {
         let Found { succeeded, failed, expired, attempts, note } = found;
-        let (name, fault) = (case.name, case.fault);
+        let Case { name, fault, .. } = case;
         let ended = succeeded + expired;
         println!("{name:<34} {ended:>3} {failed:>4} {attempts:>4} {:>6.1}  {fault}", time.as_secs_f64());
         if !note.is_empty() {

@@ -1,4 +1,4 @@
-//! Many clients at once: one job per idempotency key, and no more open jobs than an organization may have.
+//! Many clients at the same time: one job per idempotency key, and at most the cap of open jobs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +18,7 @@ use crate::{
     scene::{Found, Scene, daily, hourly},
 };
 
-/// The cap that the template has by default.
+/// The template's default cap.
 const CAP: usize = 20;
 
 pub(crate) const CASES: &[Case] = &[
@@ -33,7 +33,8 @@ async fn create(org: &Organization<'_>, key: &str, body: &Value) -> Answer {
 
 async fn creates_raced(scene: &Scene) -> Found {
     let org = scene.small().await;
-    let (next, start) = (AtomicUsize::new(0), Instant::now());
+    let next = AtomicUsize::new(0);
+    let start = Instant::now();
     let client = async || {
         let mut jobs = Vec::new();
         loop {

@@ -1,4 +1,4 @@
-//! PostgreSQL stops, breaks off, and takes too long.
+//! PostgreSQL is stopped, loses connections, and exceeds time limits.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ async fn one_of_two_connections_cut(scene: &Scene) -> Found {
     let held = [first.held().await, first.held().await];
     let [kept, lost] = held;
     assert_eq!(kept.process(), lost.process(), "one worker reads over both");
-    // While nothing more comes, everybody can see how far it is.
+    // The progress is visible while the answer stalls.
     let progress = until("the job shows its progress", Duration::from_secs(8), async || {
         org.show(job.job_id).await.progress.ok_or(())
     })
@@ -98,19 +98,19 @@ async fn database_fails_for_good_then_redriven(scene: &Scene) -> Found {
     let job = org.create(&daily()).await;
     let sent = Timestamp::now();
     let failed = scene.end(&org).await;
-    // More than five if it was sent again while it waited for its turn.
+    // More than five if the sweep sent it again while it waited.
     assert!(failed.failed == 1 && failed.attempts >= 5, "{failed:?}");
     let error = org.show(job.job_id).await.error.unwrap_or_default();
     assert!(error.contains("usage_unavailable"), "{error}");
     drop(cut);
 
-    // A duplicate from before the failure comes late: the job stays as it is.
+    // A late duplicate from before the failure leaves the job as it is.
     let body = message(org.id, job.job_id);
     assert_eq!(lambda::deliver_by_hand(&body, 1, sent).await, 0, "the duplicate is done with");
     assert_eq!(scene.fence(&org, job.job_id).await, failed.attempts);
     assert_eq!(org.show(job.job_id).await.status, "failed");
 
-    // Only what is sent in a later second than the failure counts as sent after it.
+    // Only a message that is sent in a later second counts as sent after the failure.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let letter = until("the message is a dead letter", lambda::TURN, async || {
         scene.stack.queue.take_dead_letter(&body).await.ok_or(())

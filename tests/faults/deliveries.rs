@@ -1,4 +1,4 @@
-//! Messages that come twice, workers that meet, and requests that arrive after their time.
+//! Duplicate messages, concurrent workers, and requests that arrive late.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The issuer's keys: away, slow, and changed while the function runs.
+//! The issuer's keys: unavailable, slow, and rotated while the function runs.
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ const PRIVATE: &str =
     "302e020100300506032b6570042204209d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
 const PUBLIC: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
 
-/// Ends all processes of the API, so that the next request is a fresh one's.
+/// Ends all processes of the API, so that a new process handles the next request.
 async fn end_processes() {
     let mine = || process::of_function(&variable("API_FUNCTION"), &variable("AWS_ENDPOINT_URL"));
     mine().into_iter().for_each(process::kill);
@@ -45,7 +45,7 @@ async fn keys_away_slow_and_rotated(scene: &Scene) -> Found {
     let org = scene.small().await;
     let add = |times, action| scene.proxies.add("api.jwks", &[], times, action);
 
-    // One request at a time: the emulator gives each to the same process.
+    // One request at a time: the emulator sends each to the same process.
     end_processes().await;
     let away = add(usize::MAX, Action::Refuse(503));
     assert_eq!(status(&org, &org.token).await, 503, "no keys, no verdict");

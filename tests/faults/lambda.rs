@@ -1,4 +1,4 @@
-//! Calls to the Lambda API: to run a function by hand, and to pause the queue's consumer.
+//! Calls to the Lambda API: invoking a function, and pausing the queue's consumer.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use tests::{
 };
 use uuid::Uuid;
 
-/// How long it may take until a message's turn comes: while both workers are busy, the queue hands a message out in vain,
-/// and has it back after its visibility timeout of 72 s.
+/// The time limit of a message's delivery. While both workers are busy, a message that the emulator receives returns only
+/// after its visibility timeout of 72 s.
 pub(crate) const TURN: Duration = Duration::from_secs(160);
 
-/// What a sweep says it did.
+/// The report of a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Report {
@@ -30,13 +30,13 @@ pub(crate) struct Report {
     pub(crate) unfinished: bool,
 }
 
-/// Runs the sweep, as its schedule does.
+/// Runs the sweep.
 pub(crate) async fn sweep() -> Report {
     serde_json::from_value(insist(&variable("SWEEP_FUNCTION"), &json!({})).await).expect("the sweep reports")
 }
 
-/// Delivers a message to the worker past the queue, as received so often and sent at that time. Gives how many messages
-/// the worker returned.
+/// Delivers a message to the worker without the queue, with this receive count and time of sending. Returns the number of
+/// messages that the worker returned.
 pub(crate) async fn deliver_by_hand(body: &str, receives: u32, sent: Timestamp) -> usize {
     let record = json!({
         "messageId": Uuid::new_v4(), "receiptHandle": Uuid::new_v4(), "body": body, "eventSource": "aws:sqs",
@@ -48,7 +48,7 @@ pub(crate) async fn deliver_by_hand(body: &str, receives: u32, sent: Timestamp) 
     answer["batchItemFailures"].as_array().expect("a partial batch response").len()
 }
 
-/// Stops or starts the delivery of messages to the worker.
+/// Pauses or resumes the delivery of messages to the worker.
 pub(crate) async fn deliver(enabled: bool) {
     let path = "/2015-03-31/event-source-mappings/";
     let all: Value = call(Method::GET, path, &Value::Null).await.expect(200).json();

@@ -1,5 +1,5 @@
-//! A proxy between the worker and PostgreSQL. A rule applies to the answers that follow its words in what the worker
-//! sends, such as an organization's id in a statement.
+//! A proxy between the worker and PostgreSQL. A rule applies to the answer to a request that has the rule's words, such as
+//! an organization's id.
 
 use std::{
     fs,
@@ -21,10 +21,10 @@ use tokio::{
 
 use crate::rule::{Action, Rule, Rules};
 
-/// The rule that applies to what the server sends next, and the bytes that it has sent since.
+/// The rule that applies to the server's next answer, and the number of bytes answered since.
 type Marked = Arc<Mutex<Option<(Arc<Rule>, Action, usize)>>>;
 
-/// Serves a listener for good.
+/// Serves a listener for ever.
 pub(crate) async fn serve(listener: TcpListener, target: SocketAddr, rules: Rules) {
     loop {
         let Ok((client, peer)) = listener.accept().await else { continue };
@@ -34,7 +34,7 @@ pub(crate) async fn serve(listener: TcpListener, target: SocketAddr, rules: Rule
             let marked = Marked::default();
             let (from_client, to_client) = client.into_split();
             let (from_server, to_server) = server.into_split();
-            // When one way ends, so does the other.
+            // Both directions end together.
             tokio::select! {
                 _ = requests(from_client, to_server, rules, marked.clone()) => {}
                 _ = answers(from_server, to_client, peer, marked) => {}
@@ -85,7 +85,7 @@ async fn answers(
     }
 }
 
-/// Stops the server, which ends all connections at once. Somebody else starts it again, as a service manager would.
+/// Stops the server, which ends all connections. The stack starts it again, as a service manager would.
 pub(crate) async fn restart() {
     let file = Path::new(&variable("POSTGRES_DATA")).join("postmaster.pid");
     let pid = || fs::read_to_string(&file).ok().and_then(|text| text.lines().next()?.trim().parse::<i32>().ok());

@@ -1,10 +1,10 @@
-//! The functions' processes, found from outside.
+//! The processes of the functions.
 
 use std::{fs, net::SocketAddr};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The process at the other end of a loopback connection: from `peer` to `own`.
+/// Returns the process at the other end of a loopback connection from `peer` to `own`.
 pub(crate) fn owner(peer: SocketAddr, own: SocketAddr) -> Option<u32> {
     // Ports are in hexadecimal, and the tenth field is the socket's inode: proc(5).
     let [local, remote] = [peer, own].map(|address| format!(":{:04X}", address.port()));
@@ -21,7 +21,7 @@ pub(crate) fn owner(peer: SocketAddr, own: SocketAddr) -> Option<u32> {
     })
 }
 
-/// The processes of a function of our emulator, and of no other that runs on this machine.
+/// Returns the processes of a function of this stack's emulator.
 pub(crate) fn of_function(function: &str, endpoint: &str) -> Vec<u32> {
     let wanted = [format!("AWS_LAMBDA_FUNCTION_NAME={function}"), format!("AWS_ENDPOINT_URL={endpoint}")];
     let has = |pid: &u32| {
@@ -31,7 +31,7 @@ pub(crate) fn of_function(function: &str, endpoint: &str) -> Vec<u32> {
     processes().filter(has).collect()
 }
 
-/// Kills a process as the kernel does when memory is short: without a word.
+/// Kills a process without a chance to clean up, as the kernel does when memory is short.
 pub(crate) fn kill(pid: u32) {
     let pid = Pid::from_raw(pid.cast_signed()).expect("a process");
     kill_process(pid, Signal::KILL).expect("the process is there");

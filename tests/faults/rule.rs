@@ -1,4 +1,4 @@
-//! What a proxy does with the requests that a test is after.
+//! Rules by which a proxy disturbs requests.
 
 use std::{
     net::SocketAddr,
@@ -15,36 +15,36 @@ use uuid::Uuid;
 
 use crate::process;
 
-/// What happens to a request.
+/// The action on a request.
 #[derive(Debug, Clone)]
 pub(crate) enum Action {
-    /// It passes; only its time is noted.
+    /// Passes it and records its time.
     Watch,
-    /// The service refuses it.
+    /// Answers it with this status.
     Refuse(u16),
-    /// Somebody else answers it, with this body.
+    /// Answers it with this body.
     Answer(String),
-    /// It takes longer by this.
+    /// Delays it.
     Delay(Duration),
-    /// It waits until the test says what becomes of it.
+    /// Holds it until the test releases or loses it.
     Hold,
-    /// It arrives, and its answer is lost.
+    /// Passes it and loses the answer.
     LoseAnswer,
-    /// The connection ends in the middle of the answer, before more than this many bytes of it are through.
+    /// Closes the connection after this many bytes of the answer.
     Cut(usize),
-    /// The answer waits after this many bytes until the test says what becomes of it.
+    /// Holds the answer after this many bytes until the test releases or loses it.
     Stall(usize),
 }
 
 impl Action {
-    /// A queue that takes a message and loses it.
+    /// Creates the action of a queue that accepts a message and loses it.
     pub(crate) fn lost_message() -> Self {
         let answer = json!({"MessageId": Uuid::new_v4(), "MD5OfMessageBody": "0".repeat(32)});
         Self::Answer(answer.to_string())
     }
 }
 
-/// A request that waits.
+/// A held request.
 #[derive(Debug)]
 pub(crate) struct Held {
     peer: SocketAddr,
@@ -53,20 +53,19 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// The process that sent it.
+    /// Returns the process that sent it.
     pub(crate) fn process(&self) -> u32 {
         process::owner(self.peer, self.own).expect("whoever holds a connection is a process")
     }
 
-    /// Lets it go on its way, whether or not its sender still waits, and gives the status of the answer: 0 where there
-    /// is none.
+    /// Passes it, even if its sender has gone, and returns the status of the answer; 0 if there is none.
     pub(crate) async fn release(self) -> u16 {
         let (sender, status) = oneshot::channel();
         let _ = self.go.send(sender);
         status.await.unwrap_or_default()
     }
 
-    /// Ends its connection: it never arrives.
+    /// Closes its connection, so that it never arrives.
     pub(crate) fn lose(self) {}
 }
 
@@ -75,7 +74,7 @@ impl Held {
 pub(crate) struct Rule {
     words: Vec<Vec<u8>>,
     action: Action,
-    /// How many requests it applies to.
+    /// The number of requests that it applies to.
     times: usize,
     seen: AtomicUsize,
     matched: Mutex<Vec<(Instant, String)>>,
@@ -83,7 +82,7 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
-    /// Whether a request has all the words; if so, it is noted.
+    /// Reports whether a request has all the words, and records it if so.
     fn matches(&self, request: &[u8]) -> bool {
         let found = self.words.iter().all(|word| contains(request, word));
         if found {
@@ -93,7 +92,8 @@ impl Rule {
         found
     }
 
-    /// Hands a request to the test; what comes back wants the status of the answer. `None` if the request is lost.
+    /// Hands a request to the test and waits for its release. Returns the channel for the status of the answer; `None` if the
+    /// test loses the request.
     pub(crate) async fn hold(&self, peer: SocketAddr, own: SocketAddr) -> Option<oneshot::Sender<u16>> {
         let (go, told) = oneshot::channel();
         let _ = self.held.send(Held { peer, own, go });
@@ -106,7 +106,7 @@ impl Rule {
 pub(crate) struct Rules(Arc<Mutex<Vec<Arc<Rule>>>>);
 
 impl Rules {
-    /// Adds a rule for the next `times` requests that have all of `words`. It ends when the answer is dropped.
+    /// Adds a rule for the next `times` requests that have all of `words`. Dropping the returned fault removes it.
     pub(crate) fn add(&self, words: &[&[u8]], times: usize, action: Action) -> Fault {
         let (held, arrivals) = mpsc::unbounded_channel();
         let words = words.iter().map(|word| word.to_vec()).collect();
@@ -115,7 +115,7 @@ impl Rules {
         Fault { rules: self.clone(), rule, arrivals }
     }
 
-    /// The rule that applies to a request, and what it does.
+    /// Returns the rule that applies to a request, and its action.
     pub(crate) fn find(&self, request: &[u8]) -> Option<(Arc<Rule>, Action)> {
         let rules = self.0.lock().unwrap();
         let matching: Vec<_> = rules.iter().filter(|rule| rule.matches(request)).collect();
@@ -125,7 +125,7 @@ impl Rules {
     }
 }
 
-/// A rule in force, until this is dropped.
+/// An active rule. Dropping this removes it.
 #[derive(Debug)]
 pub(crate) struct Fault {
     rules: Rules,
@@ -134,18 +134,18 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    /// The next request that waits.
+    /// Waits for the next held request.
     pub(crate) async fn held(&mut self) -> Held {
         let arrival = tokio::time::timeout(Duration::from_secs(45), self.arrivals.recv()).await;
         arrival.expect("the request comes").expect("the rule is in force")
     }
 
-    /// How many requests there were.
+    /// Returns the number of matching requests.
     pub(crate) fn count(&self) -> usize {
         self.rule.matched.lock().unwrap().len()
     }
 
-    /// When they came, with what they began with.
+    /// Returns the times and first bytes of the matching requests.
     pub(crate) fn requests(&self) -> Vec<(Instant, String)> {
         self.rule.matched.lock().unwrap().clone()
     }

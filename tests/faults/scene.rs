@@ -1,4 +1,4 @@
-//! Where a case happens: an organization of its own on the stack, the proxies, and the check that ends every case.
+//! The environment of a case: the stack, the proxies, and the check that ends every case.
 
 use std::{collections::BTreeSet, ops::RangeBounds, sync::Mutex, time::Duration};
 
@@ -19,27 +19,27 @@ const END_TIMEOUT: Duration = Duration::from_secs(150);
 /// The jobs whose messages belong in the dead-letter queue.
 pub(crate) static DEAD: Mutex<BTreeSet<Uuid>> = Mutex::new(BTreeSet::new());
 
-/// What a case works with.
+/// The environment of a case.
 #[derive(Debug)]
 pub(crate) struct Scene {
     pub(crate) stack: Stack,
     pub(crate) proxies: &'static Proxies,
 }
 
-/// What was found at the end of a case.
+/// The outcome of a case.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) succeeded: u32,
     pub(crate) failed: u32,
     pub(crate) expired: u32,
-    /// The most attempts that a job took.
+    /// The maximum number of attempts of a job.
     pub(crate) attempts: u64,
-    /// What else there is to say.
+    /// A remark for the table.
     pub(crate) note: String,
 }
 
 impl Scene {
-    /// An organization with three daily rollups.
+    /// Creates an organization with three daily rollups.
     pub(crate) async fn small(&self) -> Organization<'_> {
         let org = self.stack.organization();
         let rollups: Vec<Rollup> = (1..=3)
@@ -56,7 +56,7 @@ impl Scene {
         org
     }
 
-    /// An organization with hourly rollups that make a file of two parts. Large numbers make long lines.
+    /// Creates an organization with hourly rollups that make a file of two parts. Large numbers make long lines.
     pub(crate) async fn large(&self) -> Organization<'_> {
         let org = self.stack.organization();
         let statement = "insert into analytics_hourly_rollups
@@ -70,7 +70,7 @@ impl Scene {
         org
     }
 
-    /// An organization with hourly rollups for which a worker takes several connections.
+    /// Creates an organization with hourly rollups for which a worker takes several connections.
     pub(crate) async fn huge(&self) -> Organization<'_> {
         let org = self.stack.organization();
         let statement = "insert into analytics_hourly_rollups
@@ -80,12 +80,12 @@ impl Scene {
                  generate_series(1, 250) model";
         let added = self.stack.database.client.execute(statement, &[&org.id]).await.unwrap();
         assert_eq!(added, 744 * 250);
-        // The planner has to know.
+        // The planner needs the statistics.
         self.stack.database.client.batch_execute("vacuum analyze analytics_hourly_rollups").await.unwrap();
         org
     }
 
-    /// The file's sums by SQL, as text, in the order of the columns, after the number of rows.
+    /// Returns the number of rows and the sums of the columns by SQL, as text.
     async fn sums(&self, org: Uuid, table: &str) -> Vec<String> {
         let statement = format!(
             "select array[count(*)::text, coalesce(sum(request_count), 0)::text, coalesce(sum(tokens_total), 0)::text,
@@ -95,8 +95,7 @@ impl Scene {
         self.stack.database.client.query_one(&statement, &[&org]).await.unwrap().get(0)
     }
 
-    /// Waits until all jobs of an organization have ended, with the help of the sweep, and checks everything that is
-    /// promised of them.
+    /// Waits until all jobs of an organization have ended, running the sweep meanwhile, and checks their promises.
     pub(crate) async fn end(&self, org: &Organization<'_>) -> Found {
         let jobs: JobList = until("all jobs end", END_TIMEOUT, async || {
             let jobs: JobList = org.get("?limit=100").await.expect(200).json();
@@ -143,7 +142,7 @@ impl Scene {
         assert!(sums == *job.totals.as_ref().expect("totals"), "{job:?}");
     }
 
-    /// One object per succeeded job and nothing beside it; nothing counted as open.
+    /// Checks that there is one object per succeeded job and no other, and that no job counts as open.
     async fn check_leftovers(&self, org: &Organization<'_>, jobs: &JobList) {
         let objects = &self.stack.objects;
         let expected: BTreeSet<String> = jobs
@@ -165,18 +164,18 @@ impl Scene {
         left.await;
     }
 
-    /// The fencing token of a job: the number of its attempts so far.
+    /// Returns the fencing token of a job: the number of its attempts so far.
     pub(crate) async fn fence(&self, org: &Organization<'_>, job: Uuid) -> u64 {
         self.stack.jobs.get(OrgId::from(org.id), JobId::from(job)).await.unwrap().unwrap().fence()
     }
 
-    /// The fencing token of the attempt that wrote a job's object.
+    /// Returns the fencing token of the attempt that wrote a job's object.
     pub(crate) async fn writer(&self, org: &Organization<'_>, job: Uuid) -> u64 {
         let object = self.stack.objects.head(&format!("analytics/exports/{}/{job}.csv", org.id)).await;
         object.metadata().and_then(|metadata| metadata.get("fence")?.parse().ok()).expect("an object names its attempt")
     }
 
-    /// Changes attributes of a job's item past the product: time cannot be waited for.
+    /// Changes attributes of a job's item directly, instead of waiting for their times.
     pub(crate) async fn rewrite(
         &self,
         org: &Organization<'_>,
@@ -218,8 +217,8 @@ pub(crate) fn message(org: Uuid, job: Uuid) -> String {
 }
 
 impl Found {
-    /// These jobs succeeded and none failed; the one with the most attempts took so many. Large files may take more of
-    /// them on a busy machine.
+    /// Checks the number of succeeded jobs, that none failed, and the maximum number of attempts. Large files may take more
+    /// attempts on a busy machine.
     #[track_caller]
     pub(crate) fn expect(self, succeeded: u32, attempts: impl RangeBounds<u64>) -> Self {
         assert_eq!((self.succeeded, self.failed, self.expired), (succeeded, 0, 0));
@@ -227,7 +226,7 @@ impl Found {
         self
     }
 
-    /// Adds what else there is to say.
+    /// Adds a remark for the table.
     pub(crate) fn note(self, note: impl Into<String>) -> Self {
         Self { note: note.into(), ..self }
     }

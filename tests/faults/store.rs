@@ -1,4 +1,4 @@
-//! The object store refuses, is slow, and fails in the middle.
+//! The object store refuses requests, is slow, and fails in the middle of an upload.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn store_refuses_for_good(scene: &Scene) -> Found {
     let _refused = scene.proxies.add("worker.s3", &[&id], usize::MAX, Action::Refuse(503));
     let job = org.create(&daily()).await;
     let found = scene.end(&org).await;
-    // More than five if it was sent again while it waited for its turn.
+    // More than five if the sweep sent it again while it waited.
     assert!(found.failed == 1 && found.attempts >= 5, "{found:?}");
     let error = org.show(job.job_id).await.error.unwrap_or_default();
     assert!(error.contains("storage_unavailable"), "{error}");

@@ -1,4 +1,4 @@
-//! What the sweep does with what nobody works on.
+//! The sweep's work on jobs that no invocation works on.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn unreadable_message(scene: &Scene) -> Found {
 async fn worker_lost_in_every_attempt(scene: &Scene) -> Found {
     let org = scene.small().await;
     let id = org.id.to_string();
-    // The message is of no matter here.
+    // The job is claimed without a message.
     let _lost = scene.proxies.add("api.sqs", &[&id, "SendMessage"], 1, Action::lost_message());
     let job = org.create(&daily()).await.job_id;
     let change = "set #status = :running, status_job = :key, fence = :fence, lease_until = :until, due_at = :due \
@@ -52,7 +52,8 @@ async fn worker_lost_in_every_attempt(scene: &Scene) -> Found {
 }
 
 async fn two_sweeps_at_once(scene: &Scene) -> Found {
-    let (org, queue) = (scene.small().await, &scene.stack.queue);
+    let org = scene.small().await;
+    let queue = &scene.stack.queue;
     lambda::deliver(false).await;
     for _ in 0..5 {
         org.create(&daily()).await;

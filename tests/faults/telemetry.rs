@@ -1,4 +1,4 @@
-//! What befalls CI's documents on their way to the database.
+//! Faults on the way of CI's documents to the database.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -21,8 +21,8 @@ pub(crate) const CASES: &[Case] = &[
     case!(telemetry_is_refused_for_a_while, "the bucket refuses a document for two attempts"),
 ];
 
-/// Has notifications come back after a second, and become dead letters after so many receives, as the template's three
-/// minutes and an hour cannot be waited for.
+/// Sets a visibility timeout of a second and this number of receives on the queue of notifications, since the template's
+/// values are too long for a test.
 async fn hurry(stack: &Stack) {
     let queue = &stack.notifications;
     let letters = queue.attributes(&queue.dead_letters_url).await;
@@ -35,7 +35,7 @@ async fn hurry(stack: &Stack) {
     request.send().await.unwrap();
 }
 
-/// The dead letter that tells of an object of this service, taken off its queue.
+/// Removes the dead letter about an object of this service from its queue and returns it.
 async fn take_dead_letter(service: &Service<'_>) -> Option<Message> {
     let queue = &service.stack.notifications;
     let receive = queue.client.receive_message().queue_url(&queue.dead_letters_url).max_number_of_messages(10);
@@ -49,10 +49,11 @@ async fn take_dead_letter(service: &Service<'_>) -> Option<Message> {
 
 async fn telemetry_dead_letter_redriven(scene: &Scene) -> Found {
     hurry(&scene.stack).await;
-    let (service, other) = (scene.stack.service(), scene.stack.service());
+    let service = scene.stack.service();
+    let other = scene.stack.service();
     let name = service.name.replace('-', "_");
     let database = &scene.stack.database.client;
-    // The class of the disk's errors.
+    // The SQLSTATE class of disk errors.
     let trigger = format!(
         "create function {name}() returns trigger language plpgsql as
              $$ begin raise exception 'the disk is full' using errcode = '58030'; end $$;
@@ -93,7 +94,7 @@ async fn telemetry_answer_lost(scene: &Scene) -> Found {
         service.put(&service.key(&run), service.document(&run).to_string()).await;
     }
     let stored = service.wait("they are stored", |runs| runs.len() == 5).await;
-    // What was stored and not heard of is stored again: nothing changes.
+    // A document whose storing was not confirmed is stored again, without a change.
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert!(cut.count() > 0, "an answer was lost");
     assert_eq!(service.runs().await, stored);
@@ -104,7 +105,7 @@ async fn telemetry_answer_lost(scene: &Scene) -> Found {
 async fn telemetry_is_refused_for_a_while(scene: &Scene) -> Found {
     hurry(&scene.stack).await;
     let service = scene.stack.service();
-    // Each attempt asks three times.
+    // The SDK makes three requests per attempt.
     let _refused = scene.proxies.add("telemetry.s3", &["GET", &service.name], 6, Action::Refuse(503));
     service.put(&service.key("run"), service.document("run").to_string()).await;
     service.wait("it is stored", |runs| runs.len() == 1).await;

@@ -1,4 +1,4 @@
-//! Many jobs of several organizations: never more than two at a time, and how the organizations take turns.
+//! Many jobs of several organizations: at most two run at a time, and the organizations take turns.
 
 use std::{
     collections::BTreeMap,
@@ -30,14 +30,14 @@ async fn sixty_jobs_of_three_organizations(scene: &Scene) -> Found {
     for org in &orgs {
         join_all((0..20).map(async |_| org.create(&daily()).await)).await;
     }
-    // By its group SQS lets organizations take turns. The emulator does not: it delivers in the order of arrival.
+    // SQS delivers the groups in turns. The emulator delivers in the order of arrival.
     for (_, message) in sent.requests() {
         let grouped = |id: uuid::Uuid| message.contains(&format!("\"MessageGroupId\":\"{id}\""));
         assert!(orgs.iter().any(|org| grouped(org.id)), "{message}");
     }
     let start = Instant::now();
     lambda::deliver(true).await;
-    // No help of the sweep: a job that waits for its turn would be sent again.
+    // Without the sweep, which would send a waiting job again.
     until("all jobs end", Duration::from_secs(120), async || {
         let count = ends.count();
         if count >= 60 { Ok(()) } else { Err(count) }

@@ -1,4 +1,4 @@
-//! The worker killed at each point of its way.
+//! The worker is killed at each step of a job.
 
 use std::time::Duration;
 

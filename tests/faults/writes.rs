@@ -1,4 +1,4 @@
-//! Writes that are refused, or whose answers are lost: of the job's state, and of its message.
+//! Refused writes and lost answers: of the job's state, and of its message.
 
 use std::time::Duration;
 

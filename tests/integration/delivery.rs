@@ -1,4 +1,4 @@
-//! A queue delivers at least once, and anything may stand in a message.
+//! Duplicate and unreadable messages.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ fn message(org: &Organization<'_>, job: Uuid) -> Value {
     json!({"type": "export.v1", "orgId": org.id, "jobId": job})
 }
 
-/// All attributes of a job's item: whoever writes it changes at least one.
+/// Returns all attributes of a job's item: every write changes at least one.
 async fn item(org: &Organization<'_>, job: Uuid) -> HashMap<String, AttributeValue> {
     let get = org.stack.dynamodb.get_item().table_name(variable("JOBS_TABLE")).consistent_read(true);
     let get = get.key("pk", AttributeValue::S(format!("ORG#{}", org.id)));
@@ -28,7 +28,7 @@ async fn object(org: &Organization<'_>, job: Uuid) -> HeadObjectOutput {
     org.stack.objects.head(&format!("analytics/exports/{}/{job}.csv", org.id)).await
 }
 
-/// Waits until the messages sent so far have been worked on: jobs queued after them end.
+/// Waits until the messages sent so far have been processed: jobs queued after them end.
 async fn drain(org: &Organization<'_>) {
     for _ in 0..3 {
         org.export(&export_of("2024-06-01T00:00:00Z", "2024-06-02T00:00:00Z", "daily")).await;
@@ -41,8 +41,9 @@ async fn a_message_that_comes_again_changes_nothing() {
     let org = stack.organization();
     let body = export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "daily");
     let job = org.export(&body).await.job.job_id;
-    let (first_item, first_object) = (item(&org, job).await, object(&org, job).await);
-    // Had the job run again, its file would hold this.
+    let first_item = item(&org, job).await;
+    let first_object = object(&org, job).await;
+    // A second run would write this to the file.
     org.insert(Table::Daily, &[Rollup::new("2024-01-01T00:00:00Z", None, [1, 1, 1], "1")]).await;
     for _ in 0..2 {
         stack.queue.send(&message(&org, job).to_string()).await;

@@ -1,11 +1,11 @@
-//! Lists of jobs: newest first, in pages that neither skip nor repeat.
+//! Lists of jobs: newest first, in pages that neither skip nor repeat a job.
 
 use domain::{ExportFile, Failure, Job, Totals};
 use jiff::Timestamp;
 use tests::{Organization, Stack, job::JobList, organization::RETENTION};
 use uuid::Uuid;
 
-/// All pages from `query` on; between two pages, `meanwhile` happens.
+/// Returns all pages of `query`, calling `meanwhile` between two pages.
 async fn pages(org: &Organization<'_>, query: &str, mut meanwhile: impl AsyncFnMut()) -> Vec<JobList> {
     let mut pages: Vec<JobList> = Vec::new();
     loop {
@@ -26,7 +26,7 @@ fn ids(pages: &[JobList]) -> Vec<Uuid> {
     pages.iter().flat_map(JobList::ids).collect()
 }
 
-/// New pending jobs, newest first.
+/// Creates pending jobs and returns them, newest first.
 async fn add(org: &Organization<'_>, count: usize) -> Vec<Job> {
     let mut jobs = Vec::new();
     for _ in 0..count {

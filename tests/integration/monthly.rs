@@ -1,4 +1,4 @@
-//! The scheduled exports. Each test has a month of its own: a run is for all organizations that there are.
+//! The scheduled exports. Each test has a month of its own, since a run covers all organizations.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
@@ -17,7 +17,7 @@ use tests::{
     stack::variable,
 };
 
-/// Organizations with usage on the first and the last day of the month, and on the days around it.
+/// Creates organizations with usage on the first and last day of the month, and on the days around it.
 async fn organizations<'a>(stack: &'a Stack, month: &str, count: usize) -> Vec<Organization<'a>> {
     let range = month.parse::<Month>().unwrap().range().unwrap();
     let day = 86_400;
@@ -43,7 +43,7 @@ fn counts(run: &MonthlyRun) -> (u64, u64, u64) {
     (run.created, run.already_there, run.failed)
 }
 
-/// From the table: hundreds of requests to the API at once would only measure the machine.
+/// Reads jobs from the table: hundreds of concurrent requests to the API would be slow.
 async fn jobs(org: &Organization<'_>) -> Vec<Job> {
     org.stack.jobs.list(org.id.into(), None, 10, None).await.unwrap().jobs
 }
@@ -61,7 +61,7 @@ async fn every_organization_gets_one_export_of_the_month_however_often_it_runs()
     assert!(first.is_complete());
     let again = run(json!({"month": "2021-02"})).await.unwrap();
     assert_eq!(counts(&again), (0, 210, 0));
-    // The schedule does not even look again.
+    // The schedule does not repeat a complete run.
     let event = json!({"source": "aws.events", "time": "2021-03-01T03:00:00Z", "detail": {}});
     assert_eq!(run(event).await.unwrap(), again);
 
@@ -76,7 +76,8 @@ async fn every_organization_gets_one_export_of_the_month_however_often_it_runs()
     assert!(jobs(&bystander).await.is_empty());
 
     // The first is sent at once.
-    let (org, job) = (&orgs[0], found[0][0].id().uuid());
+    let org = &orgs[0];
+    let job = found[0][0].id().uuid();
     let ended = org.ended(job).await;
     assert_eq!((ended.status.as_str(), ended.initiated_by), ("succeeded", found[0][0].subject().id()));
     let file = tests::Answer::to(stack.api.get_url(&org.link(job).await)).await.expect(200);
@@ -107,7 +108,8 @@ async fn an_export_that_failed_is_created_anew_and_once() {
     let stack = Stack::from_env().await;
     let org = &organizations(&stack, "2021-05", 1).await[0];
     let month: Month = "2021-05".parse().unwrap();
-    let (now, id) = (Timestamp::now(), new_job_id());
+    let now = Timestamp::now();
+    let id = new_job_id();
     let request = ExportRequest { range: month.range().unwrap(), granularity: Granularity::Daily, models: None };
     let subject = Subject::system("monthly-export");
     let origin = Origin { request_id: "tests".to_owned(), source_ip: None };
@@ -129,7 +131,7 @@ async fn an_export_that_failed_is_created_anew_and_once() {
     assert_eq!(counts(&run(event()).await.unwrap()), (0, 1, 0), "it may succeed yet");
     stack.jobs.finish(claimed.fail(Failure::WorkerLost, true, now)).await.unwrap();
 
-    // Two at once: one may be told that the other is at it.
+    // Two at the same time: one may be refused because the other holds the run.
     let created =
         join_all([run(event()), run(event())]).await.into_iter().flatten().map(|run| run.created).sum::<u64>();
     assert_eq!(created, 1);
@@ -161,13 +163,13 @@ async fn a_run_that_broke_off_goes_on_where_it_was() {
     let month: Month = "2021-08".parse().unwrap();
     let mut broken = MonthlyRun::new(uuid::Uuid::now_v7(), month, Timestamp::now());
     (broken.after, broken.created, broken.failed) = (Some(orgs[3].id.into()), 3, 1);
-    // Its invocation is still at it.
+    // Its invocation holds the lease.
     broken.lease_until = Timestamp::now() + jiff::SignedDuration::from_hours(1);
     assert!(stack.jobs.write_run(&mut broken).await.unwrap());
     let error = run(json!({"month": "2021-08"})).await.unwrap_err();
     assert!(error.contains("another invocation works on 2021-08"), "{error}");
 
-    // It is not any more.
+    // The lease has expired.
     broken.lease_until = Timestamp::now();
     assert!(stack.jobs.write_run(&mut broken).await.unwrap());
     let error = run(json!({"month": "2021-08"})).await.unwrap_err();
@@ -177,7 +179,7 @@ async fn a_run_that_broke_off_goes_on_where_it_was() {
     for (index, org) in orgs.iter().enumerate() {
         assert_eq!(jobs(org).await.len(), usize::from(index > 3), "{index}");
     }
-    // What failed is tried again, by the schedule too.
+    // The schedule retries failed organizations too.
     let event = json!({"source": "aws.events", "time": "2021-09-01T04:00:00Z", "detail": {}});
     let next = run(event).await.unwrap();
     assert_eq!(counts(&next), (4, 6, 0));
@@ -205,7 +207,7 @@ async fn the_sweep_sends_what_was_left_for_later() {
     assert!(stack.jobs.apply(unsent, None).await.unwrap().is_some());
     until("the sweep sends it", PATIENCE, async || {
         let report = lambda::invoke(&variable("SWEEP_FUNCTION"), &json!({})).await?;
-        // The index of due jobs lags behind the table by a moment.
+        // The index of due jobs lags behind the table.
         let pending = org.show(job.id().uuid()).await.status == "pending" && report["sent"] == 0;
         if pending { Err(report.to_string()) } else { Ok(()) }
     })
@@ -213,7 +215,7 @@ async fn the_sweep_sends_what_was_left_for_later() {
     assert_eq!(org.ended(job.id().uuid()).await.status, "succeeded");
 }
 
-/// A person's export does not wait for those of the schedule: they reach the queue one by one.
+/// A person's export does not wait for the scheduled ones, which reach the queue one by one.
 #[tokio::test]
 async fn a_run_does_not_fill_the_queue() {
     let stack = Stack::from_env().await;

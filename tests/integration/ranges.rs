@@ -1,11 +1,11 @@
-//! Which buckets belong to a range: those with `start ≤ bucket_start < end`, as instants.
+//! The buckets of a range: those with `start ≤ bucket_start < end`, as instants.
 
 use futures_util::future::join_all;
 use tests::{Rollup, Stack, Table, organization::export_of};
 
-/// Range, granularity, and the buckets that belong to it.
+/// Ranges, granularities, and the buckets that belong to them.
 const RANGES: [(&str, &str, &str, &[&str]); 13] = [
-    // The start belongs to it, the end does not.
+    // The start belongs to the range, the end does not.
     ("2024-03-10T05:00:00Z", "2024-03-10T07:00:00Z", "hourly", &["2024-03-10T05:00:00Z", "2024-03-10T06:00:00Z"]),
     ("2024-03-10T05:00:00Z", "2024-03-10T06:00:01Z", "hourly", &["2024-03-10T05:00:00Z", "2024-03-10T06:00:00Z"]),
     ("2024-03-10T05:00:01Z", "2024-03-10T06:00:01Z", "hourly", &["2024-03-10T06:00:00Z"]),

@@ -1,4 +1,4 @@
-//! What runs by itself, and that it does.
+//! Scheduled functions.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tests::{Rollup, Stack, Table, aws, job::JobList, lambda::call, poll::until, stack::variable};
 use uuid::Uuid;
 
-/// The ARN of a function, and the rules that may invoke it.
+/// Returns the ARN of a function, and the rules that may invoke it.
 async fn function(name: &str) -> (String, Vec<String>) {
     let path = format!("/2015-03-31/functions/{name}");
     let configuration: Value = call(Method::GET, &path, &Value::Null).await.expect(200).json();
@@ -49,7 +49,7 @@ async fn each_task_has_a_rule_that_may_fire_it() {
     }
 }
 
-/// With a rule of its own: those of the template fire too seldom for a test.
+/// Uses a rule of its own, since those of the template fire too rarely for a test.
 #[tokio::test]
 async fn a_schedule_reaches_its_function() {
     let stack = Stack::from_env().await;

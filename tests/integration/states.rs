@@ -45,7 +45,7 @@ async fn a_running_job_shows_its_progress_and_no_other_does() {
     let shown = org.show(job.id().uuid()).await;
     assert_eq!(shown.progress, Some(tests::job::Progress { rows: 3, bytes: 400, fraction: 0.25 }));
 
-    // A report does not get in the way of what comes next, and is gone with it.
+    // A report does not prevent the next transition, which removes the progress.
     stack.jobs.finish(first.release(Timestamp::now() + SignedDuration::from_hours(24))).await.unwrap();
     assert_eq!(org.show(job.id().uuid()).await.progress, None);
     let late = stack.jobs.report(&first, progress).await;
@@ -66,7 +66,7 @@ async fn a_running_job_shows_its_progress_and_no_other_does() {
 async fn a_job_that_failed_says_so_to_a_person() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
-    // The one number of the column's type that no file can state.
+    // The only value of the column's type that a file cannot have.
     let insert = format!(
         "insert into analytics_daily_rollups values ('2024-01-01T00:00:00Z', '{}', null, 1, 1, 1, 'NaN')",
         org.id

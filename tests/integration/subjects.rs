@@ -1,4 +1,4 @@
-//! Who asked for an export, as answers name them.
+//! Initiators of exports in answers.
 
 use tests::{Stack, organization::export_of, token::Issuer};
 use uuid::Uuid;
@@ -11,7 +11,7 @@ async fn initiated_by(stack: &Stack, subject: &str) -> Uuid {
     job.initiated_by
 }
 
-/// A UUIDv5 by RFC 9562: the namespace of URLs, and the issuer and the subject, each with its place.
+/// Returns the UUIDv5 of RFC 9562, in the namespace of URLs, of the issuer's length, the issuer and the subject.
 fn stand_in(issuer: &Issuer, subject: &str) -> Uuid {
     let name = format!("{}:{}:{subject}", issuer.name.len(), issuer.name);
     Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes())
@@ -27,7 +27,8 @@ async fn a_subject_that_is_a_uuid_is_named() {
 #[tokio::test]
 async fn any_other_subject_has_a_uuid_of_its_own() {
     let stack = Stack::from_env().await;
-    let (ada, ben) = (initiated_by(&stack, "ada@example.com").await, initiated_by(&stack, "ben@example.com").await);
+    let ada = initiated_by(&stack, "ada@example.com").await;
+    let ben = initiated_by(&stack, "ben@example.com").await;
     assert_eq!(ada, initiated_by(&stack, "ada@example.com").await);
     assert_ne!(ada, ben);
     assert_eq!((ada.get_version_num(), ada), (5, stand_in(&stack.issuer, "ada@example.com")));

@@ -1,10 +1,10 @@
-//! A job as the API describes it.
+//! Jobs as the API returns them.
 
 use jiff::Timestamp;
 use serde::Deserialize;
 use uuid::Uuid;
 
-/// The fields of a job. One that is not documented makes a test fail.
+/// The fields of a job. An undocumented field fails the test.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(missing_docs, reason = "the names are the API's own")]
@@ -29,7 +29,7 @@ pub struct ExportJob {
     pub warnings: Vec<String>,
 }
 
-/// A job's range, as text: its form matters.
+/// A job's range, as text, so that its form can be compared.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the names are the API's own")]
@@ -38,7 +38,7 @@ pub struct Range {
     pub end: String,
 }
 
-/// What was written so far.
+/// The rows and bytes written so far.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(missing_docs, reason = "the names are the API's own")]
@@ -48,7 +48,7 @@ pub struct Progress {
     pub fraction: f64,
 }
 
-/// A file's sums. Counts may be larger than 64 bits.
+/// A file's sums. Counts may need more than 64 bits.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(missing_docs, reason = "the names are the API's own")]
@@ -69,14 +69,14 @@ pub struct JobList {
 }
 
 impl ExportJob {
-    /// Whether nothing more will happen to it by itself.
+    /// Reports whether the job has ended.
     pub fn is_ended(&self) -> bool {
         !matches!(self.status.as_str(), "pending" | "running")
     }
 }
 
 impl JobList {
-    /// The jobs' ids, in order.
+    /// Returns the jobs' ids, in order.
     pub fn ids(&self) -> Vec<Uuid> {
         self.items.iter().map(|job| job.job_id).collect()
     }

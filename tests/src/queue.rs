@@ -1,4 +1,4 @@
-//! The queue between the functions and its dead letters.
+//! A queue and its dead-letter queue.
 
 use std::collections::HashMap;
 
@@ -8,12 +8,12 @@ use aws_sdk_sqs::{
     types::{Message, QueueAttributeName},
 };
 
-/// The exports queue and its dead-letter queue.
+/// A queue and its dead-letter queue.
 #[derive(Debug)]
 pub struct Queue {
-    /// The client, for what has no function here.
+    /// The client, for other requests.
     pub client: Client,
-    /// The exports queue.
+    /// The queue.
     pub url: String,
     /// Its dead-letter queue.
     pub dead_letters_url: String,
@@ -24,15 +24,15 @@ impl Queue {
         Self { client: Client::new(sdk), url, dead_letters_url }
     }
 
-    /// Puts a message on the exports queue.
+    /// Puts a message on the queue.
     pub async fn send(&self, body: &str) {
         self.client.send_message().queue_url(&self.url).message_body(body).send().await.unwrap();
     }
 
-    /// The dead letter with this body, if it is there, taken off its queue.
+    /// Removes the dead letter with this body from its queue and returns it, if it is there.
     pub async fn take_dead_letter(&self, body: &str) -> Option<Message> {
         let receive = self.client.receive_message().queue_url(&self.dead_letters_url).max_number_of_messages(10);
-        // For a moment only: other tests look for letters of their own.
+        // A short timeout: other tests look for their own dead letters.
         let answer = receive.visibility_timeout(1).send().await.unwrap();
         let letter = answer.messages().iter().find(|message| message.body() == Some(body))?.clone();
         let delete = self.client.delete_message().queue_url(&self.dead_letters_url);
@@ -40,7 +40,7 @@ impl Queue {
         Some(letter)
     }
 
-    /// All attributes of a queue.
+    /// Returns all attributes of a queue.
     pub async fn attributes(&self, url: &str) -> HashMap<QueueAttributeName, String> {
         let request = self.client.get_queue_attributes().queue_url(url);
         request.attribute_names(QueueAttributeName::All).send().await.unwrap().attributes.unwrap_or_default()
