@@ -12,9 +12,8 @@ use domain::{
 use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use jobs::{CreateError, Created, JobsError, Key, dispatch};
-use platform::log::Causes;
+use platform::{Deadline, log::Causes};
 use postgres::DatabaseError;
-use tokio::time::Instant;
 use tracing::{Instrument as _, error, info, info_span};
 use usage::organizations;
 
@@ -60,8 +59,12 @@ pub(crate) enum RunError {
 /// Goes on with the run of the month, or begins one.
 ///
 /// What is not complete is an error, so that Lambda tries again, and an alarm sounds.
-pub(crate) async fn run(order: Order, request_id: &str, context: &Context) -> Result<MonthlyRun, RunError> {
-    let end = Instant::now() + context.time;
+pub(crate) async fn run(
+    order: Order,
+    request_id: &str,
+    deadline: Deadline,
+    context: &Context,
+) -> Result<MonthlyRun, RunError> {
     let range = order.month.range().ok_or(RunError::NoRange(order.month))?;
     let mut run = match context.jobs.last_run(order.month).await? {
         Some(run) if run.finished_at.is_none() => take_over(run)?,
@@ -74,7 +77,7 @@ pub(crate) async fn run(order: Order, request_id: &str, context: &Context) -> Re
     record(&mut run, true, context).await?;
     let pace = Pace { begun: Timestamp::now(), created: Cell::new(0) };
     while run.finished_at.is_none() {
-        if Instant::now() > end {
+        if deadline.left().is_zero() {
             record(&mut run, false, context).await?;
             return Err(RunError::Unfinished(summary(&run)));
         }
