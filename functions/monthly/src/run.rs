@@ -30,10 +30,6 @@ const AT_ONCE: usize = 8;
 /// wait for all of them; two workers do several a second, so that the queue stays short.
 const SPACING: SignedDuration = SignedDuration::from_secs(1);
 
-/// What is due within this time goes to the queue at once, to be received when it is due; the rest is left to the sweep,
-/// which runs this often. SQS could hold messages back for longer, but would count them as old ones that nobody takes.
-const AHEAD: Duration = Duration::from_secs(300);
-
 /// How long a run belongs to an invocation after its last record. One that died holds it no longer than this.
 const HOLD: SignedDuration = SignedDuration::from_mins(2);
 
@@ -165,7 +161,9 @@ async fn create(
     let subject = Subject::system("monthly-export");
     let later = |delay: Duration| now.saturating_add(delay).unwrap_or(Timestamp::MAX);
     let job = Job::new(JobId::now(), org, request, subject.clone(), now, later(delay + context.resend_after));
-    let is_deferred = delay > AHEAD;
+    // What is due before the next sweep goes to the queue at once, with a delay; the rest is left to the sweep. SQS could
+    // delay messages for longer, but would count them as old ones that nobody takes.
+    let is_deferred = delay > context.sweep_interval;
     let job = if is_deferred { job.unsent(later(delay)) } else { job };
     let origin = Origin { request_id: request_id.to_owned(), source_ip: None };
     let record = AuditRecord { at: now, action: Action::Create, subject, org, job: Some(job.id), origin };
