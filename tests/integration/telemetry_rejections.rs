@@ -176,5 +176,5 @@ async fn the_log_quotes_no_row_that_the_database_refuses() {
 #[test]
 fn the_metric_counts_the_line_that_is_logged() {
     let template = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml")).unwrap();
-    assert!(template.contains(&format!(r#"FilterPattern: '{{ $.fields.message = "{REJECTED}" }}'"#)));
+    assert!(template.contains(&format!(r#"FilterPattern: '{{ $.message = "{REJECTED}" }}'"#)));
 }

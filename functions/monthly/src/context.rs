@@ -15,26 +15,26 @@ pub(crate) struct Context {
     pub(crate) jobs: JobsTable,
     pub(crate) queue: ExportQueue,
     pub(crate) database: Database,
-    /// How long one invocation may take; the next one goes on where it ends.
-    pub(crate) time: Duration,
     /// After how long a message is given up for lost.
     pub(crate) resend_after: Duration,
+    /// The time between two sweeps.
+    pub(crate) sweep_interval: Duration,
 }
 
 impl Context {
     /// Reads, besides the SDK's standard variables and those of [`JobsTable::from_env`], [`ExportQueue::from_env`] and
     /// [`Database::from_env`]:
     ///
-    /// - `MONTHLY_SECONDS`: how long one invocation may take, less than the function's timeout;
-    /// - `RESEND_AFTER_SECONDS`: after how long the sweep gives a job's message up for lost.
+    /// - `RESEND_AFTER_SECONDS`: after how long the sweep gives a job's message up for lost;
+    /// - `SWEEP_MINUTES`: the time between two sweeps.
     pub(crate) fn from_env() -> Result<Self, ConfigError> {
         let sdk = aws::sdk_config()?;
         Ok(Self {
             jobs: JobsTable::from_env(&sdk)?,
             queue: ExportQueue::from_env(&sdk)?,
             database: Database::from_env("analytics-exports-monthly")?,
-            time: config::seconds("MONTHLY_SECONDS")?,
             resend_after: config::seconds("RESEND_AFTER_SECONDS")?,
+            sweep_interval: config::minutes("SWEEP_MINUTES")?,
         })
     }
 }

@@ -12,9 +12,8 @@ use domain::{
 use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use jobs::{CreateError, Created, JobsError, Key, dispatch};
-use platform::log::Causes;
+use platform::{Deadline, log::Causes};
 use postgres::DatabaseError;
-use tokio::time::Instant;
 use tracing::{Instrument as _, error, info, info_span};
 use usage::organizations;
 
@@ -30,10 +29,6 @@ const AT_ONCE: usize = 8;
 /// Between the exports of two organizations when they reach the queue. Ten thousand at once would make everybody else
 /// wait for all of them; two workers do several a second, so that the queue stays short.
 const SPACING: SignedDuration = SignedDuration::from_secs(1);
-
-/// What is due within this time goes to the queue at once, to be received when it is due; the rest is left to the sweep,
-/// which runs this often. SQS could hold messages back for longer, but would count them as old ones that nobody takes.
-const AHEAD: Duration = Duration::from_secs(300);
 
 /// How long a run belongs to an invocation after its last record. One that died holds it no longer than this.
 const HOLD: SignedDuration = SignedDuration::from_mins(2);
@@ -60,8 +55,12 @@ pub(crate) enum RunError {
 /// Goes on with the run of the month, or begins one.
 ///
 /// What is not complete is an error, so that Lambda tries again, and an alarm sounds.
-pub(crate) async fn run(order: Order, request_id: &str, context: &Context) -> Result<MonthlyRun, RunError> {
-    let end = Instant::now() + context.time;
+pub(crate) async fn run(
+    order: Order,
+    request_id: &str,
+    deadline: Deadline,
+    context: &Context,
+) -> Result<MonthlyRun, RunError> {
     let range = order.month.range().ok_or(RunError::NoRange(order.month))?;
     let mut run = match context.jobs.last_run(order.month).await? {
         Some(run) if run.finished_at.is_none() => take_over(run)?,
@@ -74,7 +73,7 @@ pub(crate) async fn run(order: Order, request_id: &str, context: &Context) -> Re
     record(&mut run, true, context).await?;
     let pace = Pace { begun: Timestamp::now(), created: Cell::new(0) };
     while run.finished_at.is_none() {
-        if Instant::now() > end {
+        if deadline.left().is_zero() {
             record(&mut run, false, context).await?;
             return Err(RunError::Unfinished(summary(&run)));
         }
@@ -162,7 +161,9 @@ async fn create(
     let subject = Subject::system("monthly-export");
     let later = |delay: Duration| now.saturating_add(delay).unwrap_or(Timestamp::MAX);
     let job = Job::new(JobId::now(), org, request, subject.clone(), now, later(delay + context.resend_after));
-    let is_deferred = delay > AHEAD;
+    // What is due before the next sweep goes to the queue at once, with a delay; the rest is left to the sweep. SQS could
+    // delay messages for longer, but would count them as old ones that nobody takes.
+    let is_deferred = delay > context.sweep_interval;
     let job = if is_deferred { job.unsent(later(delay)) } else { job };
     let origin = Origin { request_id: request_id.to_owned(), source_ip: None };
     let record = AuditRecord { at: now, action: Action::Create, subject, org, job: Some(job.id), origin };

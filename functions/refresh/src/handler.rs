@@ -1,6 +1,7 @@
 //! One refresh.
 
 use jiff::Timestamp;
+use platform::Deadline;
 use postgres::DatabaseError;
 use usage::maintenance::refresh::{RefreshReport, refresh};
 
@@ -17,8 +18,8 @@ pub(crate) enum HandlerError {
 }
 
 /// Refreshes the rollups, on a connection of its own: what it sets there ends with it.
-pub(crate) async fn handle(context: &Context) -> Result<RefreshReport, HandlerError> {
+pub(crate) async fn handle(deadline: Deadline, context: &Context) -> Result<RefreshReport, HandlerError> {
     let mut client = context.database.connect().await?;
-    let report = refresh(&mut client, Timestamp::now(), context.time).await?;
+    let report = refresh(&mut client, Timestamp::now(), deadline.left()).await?;
     if report.failed == 0 { Ok(report) } else { Err(HandlerError::HoursFailed(report.failed)) }
 }

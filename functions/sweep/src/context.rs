@@ -13,8 +13,6 @@ use platform::{
 pub(crate) struct Context {
     pub(crate) jobs: JobsTable,
     pub(crate) queue: ExportQueue,
-    /// How long one sweep may take; the next one goes on where it ends.
-    pub(crate) time: Duration,
     /// After how long a message is given up for lost.
     pub(crate) resend_after: Duration,
     /// How often a job is claimed before the loss of its worker fails it.
@@ -24,7 +22,6 @@ pub(crate) struct Context {
 impl Context {
     /// Reads, besides the SDK's standard variables and those of [`JobsTable::from_env`] and [`ExportQueue::from_env`]:
     ///
-    /// - `SWEEP_SECONDS`: how long one sweep may take, less than the function's timeout;
     /// - `RESEND_AFTER_SECONDS`: after how long a job's message is given up for lost;
     /// - `MAX_RECEIVES`: how many attempts a job gets.
     pub(crate) fn from_env() -> Result<Self, ConfigError> {
@@ -32,7 +29,6 @@ impl Context {
         Ok(Self {
             jobs: JobsTable::from_env(&sdk)?,
             queue: ExportQueue::from_env(&sdk)?,
-            time: config::seconds("SWEEP_SECONDS")?,
             resend_after: config::seconds("RESEND_AFTER_SECONDS")?,
             most_attempts: config::parsed("MAX_RECEIVES", "a whole number")?,
         })

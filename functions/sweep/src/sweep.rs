@@ -9,9 +9,8 @@ use jobs::{
     JobsError, JobsTable,
     queue::{ExportQueue, Message, QueueError},
 };
-use platform::log::Causes;
+use platform::{Deadline, log::Causes};
 use serde::Serialize;
-use tokio::time::Instant;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
 use crate::context::Context;
@@ -48,14 +47,14 @@ enum SweepError {
 }
 
 /// Sweeps until nothing is due or the time is up.
-pub(crate) async fn sweep(request_id: &str, context: &Context) -> Result<Report, JobsError> {
-    let (now, end) = (Timestamp::now(), Instant::now() + context.time);
+pub(crate) async fn sweep(request_id: &str, deadline: Deadline, context: &Context) -> Result<Report, JobsError> {
+    let now = Timestamp::now();
     let mut report = Report::default();
     let mut next = None;
     loop {
         let page = context.jobs.due(now, next).await?;
         for (org, id) in page.jobs {
-            if Instant::now() > end {
+            if deadline.left().is_zero() {
                 report.unfinished = true;
                 break;
             }

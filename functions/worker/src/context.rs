@@ -19,8 +19,6 @@ pub(crate) struct Context {
     pub(crate) store: ExportStore,
     /// How many connections a large export reads over.
     pub(crate) connections: NonZero<usize>,
-    /// The function's timeout.
-    pub(crate) timeout: Duration,
     /// The delay before the second attempt; later ones wait longer.
     pub(crate) retry_delay: Duration,
     /// After how long a message is given up for lost.
@@ -34,7 +32,6 @@ impl Context {
     /// [`Database::from_env`] and [`ExportStore::from_env`]:
     ///
     /// - `EXPORT_CONNECTIONS`: how many database connections a large export reads over;
-    /// - `WORKER_TIMEOUT_SECONDS`: the function's own timeout, for emulators that state no usable deadline;
     /// - `RETRY_DELAY_SECONDS`: the delay before the second attempt at a job;
     /// - `RESEND_AFTER_SECONDS`: after how long the sweep gives a job's message up for lost;
     /// - `MAX_RECEIVES`: the `maxReceiveCount` of the queue's redrive policy.
@@ -46,7 +43,6 @@ impl Context {
             database: Database::from_env("analytics-exports-worker")?,
             store: ExportStore::from_env(&sdk)?,
             connections: config::parsed("EXPORT_CONNECTIONS", "a number of at least 1")?,
-            timeout: config::seconds("WORKER_TIMEOUT_SECONDS")?,
             retry_delay: config::seconds("RETRY_DELAY_SECONDS")?,
             resend_after: config::seconds("RESEND_AFTER_SECONDS")?,
             max_receives: config::parsed("MAX_RECEIVES", "a number")?,

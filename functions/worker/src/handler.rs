@@ -7,14 +7,14 @@ use domain::{Claim, ClaimRefused, ClaimedJob, ExportFile, JobId, OrgId, Progress
 use engine::Settings;
 use jiff::Timestamp;
 use jobs::{ClaimError, FinishError, queue::Message};
-use platform::log::Causes;
+use platform::{Deadline, log::Causes};
 use tokio::{
     sync::watch,
     time::{sleep, timeout_at},
 };
 use tracing::{Instrument as _, error, info, info_span, warn};
 
-use crate::{context::Context, deadline::Deadline, delivery::Delivery, export::export, failure::AttemptError, retry};
+use crate::{context::Context, delivery::Delivery, export::export, failure::AttemptError, retry};
 
 /// How often the progress is noted at most. An export that takes less time than this is done before anyone could look.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
@@ -72,7 +72,7 @@ async fn claim(
     context: &Context,
 ) -> Result<ClaimedJob, Outcome> {
     let now = Timestamp::now();
-    let wish = Claim { now, lease_until: deadline.at, sent_at: delivery.sent_at };
+    let wish = Claim { now, lease_until: deadline.at(), sent_at: delivery.sent_at };
     let error = match context.jobs.claim(org, id, wish).await {
         Ok(claimed) => {
             info!(fence = claimed.job().fence, "claimed");
@@ -111,7 +111,7 @@ async fn make(claimed: &ClaimedJob, deadline: Deadline, context: &Context) -> Re
     let (progress, seen) = watch::channel(Progress::default());
     let work = export(&context.database, claimed, &mut upload, settings, &progress);
     let made = tokio::select! {
-        made = timeout_at(deadline.work_until, work) => match made {
+        made = timeout_at(deadline.work_until(), work) => match made {
             Ok(made) => made.map_err(AttemptError::from),
             Err(_) => Err(AttemptError::OutOfTime),
         },
