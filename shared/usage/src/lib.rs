@@ -3,6 +3,7 @@
 //!
 //! As for an export, nothing is asked of the rollup tables but their columns, of whatever types.
 
+mod at;
 mod freshness;
 mod kept;
 pub mod maintenance;

@@ -2,7 +2,7 @@
 
 use tokio_postgres::error::{DbError, Severity};
 
-use crate::database::DatabaseError;
+use postgres::DatabaseError;
 
 /// What follows from an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

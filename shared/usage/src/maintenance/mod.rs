@@ -16,6 +16,7 @@ pub mod retention;
 mod rollup;
 mod slices;
 mod trouble;
+mod watermark;
 
 use tokio_postgres::error::SqlState;
 

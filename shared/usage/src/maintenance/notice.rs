@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use tokio_postgres::Client;
 use tracing::{error, warn};
 
-use super::instant;
-use crate::database::DatabaseError;
+use crate::at::At;
+use postgres::DatabaseError;
 
 /// Records that a subject, such as a table and a task, has a trouble. An error in the log when it is new.
 pub(super) async fn raise(
@@ -17,7 +17,7 @@ pub(super) async fn raise(
     let raise = "insert into usage_notices as there (subject, sentence, first_at, last_at) values ($1, $2, $3, $3)
                  on conflict (subject) do update set sentence = excluded.sentence, last_at = excluded.last_at
                  returning first_at = last_at";
-    let is_new: bool = client.query_one(raise, &[&subject, &sentence, &instant(now)]).await?.try_get(0)?;
+    let is_new: bool = client.query_one(raise, &[&subject, &sentence, &At(now)]).await?.try_get(0)?;
     if is_new {
         error!(subject, sentence, "usage maintenance is limited");
     } else {

@@ -7,8 +7,9 @@ use jiff::{Timestamp, civil::Date};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::{instant, partitions::day_of};
-use crate::database::{DatabaseError, timestamp};
+use super::partitions::day_of;
+use crate::at::At;
+use postgres::DatabaseError;
 
 /// The most hours of organizations in one run: about 20 MB, and more than a run has time for.
 const MAX_DUE: i64 = 200_000;
@@ -55,12 +56,12 @@ pub(super) async fn picture(client: &Client, now: Timestamp) -> Result<Picture, 
                ) waiting
                order by turn, since, organization_id
                limit $2";
-    let rows = client.query(due, &[&instant(now), &MAX_DUE, &LARGE_HOUR_EVENTS]).await?;
+    let rows = client.query(due, &[&At(now), &MAX_DUE, &LARGE_HOUR_EVENTS]).await?;
     let mut picture = Picture { is_cut: rows.len() as i64 == MAX_DUE, ..Picture::default() };
     for row in rows {
         picture.due.push_back(Due {
             organization_id: row.try_get(0)?,
-            hour: timestamp(row.try_get(1)?)?,
+            hour: row.try_get::<_, At>(1)?.0,
             events: row.try_get(2)?,
             is_large: row.try_get(3)?,
         });
@@ -95,7 +96,7 @@ impl Picture {
 /// Returns the seconds that the oldest event waits that is in no rollup; 0 if none does.
 pub(super) async fn oldest_wait(client: &Client, now: Timestamp) -> Result<u64, DatabaseError> {
     let oldest = "select coalesce(extract(epoch from $1 - min(received_at)), 0)::bigint from usage_dirty_hours";
-    let seconds: i64 = client.query_one(oldest, &[&instant(now)]).await?.try_get(0)?;
+    let seconds: i64 = client.query_one(oldest, &[&At(now)]).await?.try_get(0)?;
     Ok(u64::try_from(seconds).unwrap_or(0))
 }
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use tokio_postgres::Client;
 
 use super::notice;
-use crate::database::DatabaseError;
+use postgres::DatabaseError;
 
 /// One of the rollup tables, with the length of its buckets.
 #[derive(Debug, Clone, Copy)]

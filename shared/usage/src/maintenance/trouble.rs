@@ -5,8 +5,9 @@ use tokio_postgres::{Client, Transaction};
 use tracing::{error, warn};
 use uuid::Uuid;
 
-use super::{failure, instant, queue::Due, rollup::Rollup};
-use crate::database::DatabaseError;
+use super::{failure, queue::Due, rollup::Rollup};
+use crate::at::At;
+use postgres::DatabaseError;
 
 /// Records that an hour could not be computed. It is tried again after 5 minutes, and after twice as long each time, up to
 /// a day.
@@ -27,7 +28,7 @@ pub(super) async fn record_failure(
                                     + least(interval '5 minutes' * 2 ^ least(there.attempts, 10), interval '24 hours')
                   returning attempts";
     let row = client
-        .query_one(record, &[&due.organization_id, &instant(due.hour), &reason, &sqlstate, &instant(now)])
+        .query_one(record, &[&due.organization_id, &At(due.hour), &reason, &sqlstate, &At(now)])
         .await?;
     let attempts: i32 = row.try_get(0)?;
     error!(org_id = %due.organization_id, hour = %due.hour, reason, attempts, "hour of an organization not computed");
@@ -61,9 +62,9 @@ pub(super) async fn record_kept(
         } else {
             "the rollups count more requests than there are raw events"
         };
-        let start_at = instant(*start);
+        let start_at = At(*start);
         transaction
-            .execute(record, &[organization_id, &rollup.bucket, &start_at, kind, &reason, &instant(now)])
+            .execute(record, &[organization_id, &rollup.bucket, &start_at, kind, &reason, &At(now)])
             .await?;
         warn!(org_id = %organization_id, %start, bucket = rollup.bucket, reason, "rollups kept as they are");
     }
