@@ -58,8 +58,8 @@ begin
         new.cost_usd := trim_scale(new.cost_usd);
     end if;
     -- Before a key is made: the same event is taken when it comes again with the right time. A clock that is ahead may
-    -- have stamped both times.
-    if new.occurred_at > least(new.received_at, clock_timestamp()) + interval '24 hours' then
+    -- have stamped both times. (Infinity is no time, which the table's own check says.)
+    if isfinite(new.occurred_at) and new.occurred_at > least(new.received_at, clock_timestamp()) + interval '24 hours' then
         perform usage_events_refuse(new, 'future');
         return null;
     end if;

@@ -200,7 +200,8 @@ async fn drop_events(
     }
     client.execute("update usage_state set drop_waits_since = null", &[]).await?;
     delete(client, "usage_events_default", "occurred_at < $1", midnight(from), end, report).await?;
-    delete(client, "usage_slices", "hour < $1", midnight(from), end, report).await
+    delete_steps(client, "usage_slices", "hour < $1", midnight(from), end, &mut report.unfinished).await?;
+    Ok(())
 }
 
 /// Drops the rollups of all months before `from`.
@@ -241,8 +242,11 @@ async fn drop_rollups(
             Err(error) => notice::raise(client, &subject, &failure::reason(&error).1, now).await?,
         }
     }
-    delete(client, "usage_troubles", "bucket_start < $1", midnight(from), end, report).await?;
-    delete(client, "usage_days", "day < $1", midnight(from), end, report).await
+    // The books of these buckets.
+    for (table, old) in [("usage_troubles", "bucket_start < $1"), ("usage_days", "day < $1")] {
+        delete_steps(client, table, old, midnight(from), end, &mut report.unfinished).await?;
+    }
+    Ok(())
 }
 
 /// Deletes the rollups before `limit` that are in no partition to drop. Returns why they stay, where they do.

@@ -20,7 +20,7 @@ pub(super) async fn record_failure(
     let (sqlstate, reason) = failure::reason(error);
     let record = "insert into usage_troubles as there
                       (organization_id, bucket, bucket_start, kind, reason, sqlstate, first_at, last_at, next_try_at)
-                  values ($1, 'hour', $2, 'failed', $3, $4, $5, $5, $5 + interval '5 minutes')
+                  values ($1, 'hour', $2, 'failed', $3, $4, $5::timestamptz, $5, $5 + interval '5 minutes')
                   on conflict (organization_id, bucket, bucket_start) do update
                   set kind = 'failed', reason = excluded.reason, sqlstate = excluded.sqlstate,
                       attempts = there.attempts + 1, last_at = excluded.last_at,
