@@ -46,4 +46,5 @@ mod telemetry_order;
 mod telemetry_reingest;
 mod telemetry_rejections;
 mod usage;
+mod usage_books;
 mod usage_events;

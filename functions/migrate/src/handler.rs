@@ -11,7 +11,7 @@ use platform::{
 use postgres::{Database, DatabaseError};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::cloudformation::{Request, Status};
 
@@ -73,8 +73,13 @@ async fn run() -> Result<Migrated, RunError> {
     // In a task of its own, a panic is an error like others.
     let done = tokio::spawn(work).await.unwrap_or_else(|error| Err(error.into()));
     match &done {
-        Ok(migrated) => info!(?migrated, "migrated"),
-        Err(error) => error!(error = %Causes(error), "not migrated"),
+        Ok(migrated) => {
+            for limit in &migrated.limits {
+                warn!(limit, "usage maintenance is limited");
+            }
+            info!(applied = migrated.applied.len(), version = migrated.version, "database migrated");
+        }
+        Err(error) => error!(error = %Causes(error), "database not migrated"),
     }
     done
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio_postgres::{Client, types::ToSql};
 use uuid::Uuid;
 
-use super::{Source, UsageError, instant, limit_statements, models, read};
+use super::{Source, UsageError, instant, limit_statements, models, read, rounding::half_even};
 use domain::{ExportRequest, Granularity, ModelId, OrgId, Totals};
 
 /// What one model used in one bucket: what a line of an export's file says.
