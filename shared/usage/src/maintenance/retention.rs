@@ -95,6 +95,8 @@ pub struct RetentionReport {
     pub days_audited: u64,
     /// Of these, the days that differed. The next refresh computes them again.
     pub days_repaired: u64,
+    /// Days of the sample that could not be compared.
+    pub days_not_audited: u64,
     /// Drops left to the next night, since somebody was using the table, or an hour was still to be computed.
     pub postponed: u64,
     /// Whether the time was up before all was done. The next retention goes on.
@@ -168,6 +170,7 @@ async fn all(
     let audit = audit::audit(client, now, end.min(Instant::now() + AUDIT_TIME)).await?;
     report.days_audited = audit.days;
     report.days_repaired = audit.repaired;
+    report.days_not_audited = audit.skipped;
     count_nights(client, now, report).await
 }
 
@@ -514,6 +517,7 @@ impl RetentionReport {
             hours_abandoned = self.hours_abandoned,
             days_audited = self.days_audited,
             days_repaired = self.days_repaired,
+            days_not_audited = self.days_not_audited,
             postponed = self.postponed,
             unfinished = self.unfinished,
             unfinished_nights = self.unfinished_nights,
