@@ -47,7 +47,8 @@ async fn known(client: &Client, org: Uuid, start: &str, end: &str) -> Completene
 
 /// Inserts events of one cost at a time, as many as are asked for.
 async fn insert(client: &Client, org: Uuid, from: &str, cost: &str, count: i64) {
-    let insert = "insert into usage_events (event_id, organization_id, occurred_at, input_tokens, output_tokens, status,
+    let insert =
+        "insert into usage_events (event_id, organization_id, occurred_at, input_tokens, output_tokens, status,
                                             cost_usd)
                   select gen_random_uuid(), $1, $2::text::timestamptz + i * interval '1 millisecond', 1, 0, 'success',
                          $3::text::numeric
@@ -65,7 +66,8 @@ async fn costs_keep_their_digits_until_the_line() {
     let third = Uuid::from_u128(3);
     insert(&client, third, "2026-03-01T10:00:00Z", "9999999999.999999999999999999", 2).await;
     insert(&client, third, "2026-03-01T11:00:00Z", "0.00000000000000000100000000000000000000", 3).await;
-    let too_fine = "insert into usage_events (event_id, organization_id, occurred_at, input_tokens, output_tokens, status,
+    let too_fine =
+        "insert into usage_events (event_id, organization_id, occurred_at, input_tokens, output_tokens, status,
                                               cost_usd)
                     values (gen_random_uuid(), gen_random_uuid(), now(), 1, 1, 'success', 1e-19)";
     let error = client.batch_execute(too_fine).await.unwrap_err();
@@ -170,7 +172,8 @@ async fn a_run_ends_under_steady_writes_and_takes_the_oldest_wait_first() {
         sent
     });
     tests::poll::until("the writer writes", LONG, async || {
-        let row = client.query_one("select count(*) from usage_events where organization_id = $1", &[&ORG]).await.unwrap();
+        let row =
+            client.query_one("select count(*) from usage_events where organization_id = $1", &[&ORG]).await.unwrap();
         if row.get::<_, i64>(0) > 20 { Ok(()) } else { Err(()) }
     })
     .await;

@@ -46,7 +46,8 @@ pub(crate) async fn unreadable(client: &Client) -> Result<Option<String>, tokio_
 /// Returns what maintenance cannot do with rollup tables, as sentences.
 pub(crate) async fn limits(client: &Client) -> Result<Vec<String>, tokio_postgres::Error> {
     // 8 is an insert and 16 a delete, as `pg_relation_is_updatable` counts them; triggers are included.
-    let writes = "select case relkind when 'v' then 'view' when 'm' then 'materialized view' when 'f' then 'foreign table'
+    let writes =
+        "select case relkind when 'v' then 'view' when 'm' then 'materialized view' when 'f' then 'foreign table'
                                       else 'table' end,
                          pg_relation_is_updatable(oid, true) & 24 = 24
                          and has_table_privilege(oid, 'insert') and has_table_privilege(oid, 'delete'),

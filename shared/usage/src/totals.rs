@@ -5,9 +5,7 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 use tokio_postgres::{Client, Row, types::ToSql};
 
-use crate::{
-    Source, UsageError, at::At, completeness::buckets, limit_statements, models, read, rounding::half_even,
-};
+use crate::{Source, UsageError, at::At, completeness::buckets, limit_statements, models, read, rounding::half_even};
 use domain::{ExportRequest, Granularity, OrgId, Totals};
 
 /// The sums of a range.

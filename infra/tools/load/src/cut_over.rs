@@ -11,8 +11,7 @@ use crate::cli::CutOver;
 /// Sets the day.
 pub(crate) async fn run(cut_over: CutOver) -> Result<ExitCode> {
     let CutOver { organization, from, force } = cut_over;
-    let first =
-        TimeZone::UTC.to_timestamp(from.to_datetime(Time::midnight())).context("the day is out of range")?;
+    let first = TimeZone::UTC.to_timestamp(from.to_datetime(Time::midnight())).context("the day is out of range")?;
     let client = Database::from_env("analytics-exports-load")?.connect().await?;
     let is_new = usage::set_complete_from(&client, organization.into(), first, force)
         .await

@@ -229,7 +229,14 @@ mod tests {
         ] {
             assert_eq!(with("0.0123", text).map(|event| event.cost_usd), Ok(cost.parse().unwrap()), "{text}");
         }
-        for text in ["0.0000000000000000001", "10000000000", "\"NaN\"", "\"1,5\"", "1e30", "0.1234500000000000000000000000000001"] {
+        for text in [
+            "0.0000000000000000001",
+            "10000000000",
+            "\"NaN\"",
+            "\"1,5\"",
+            "1e30",
+            "0.1234500000000000000000000000000001",
+        ] {
             assert!(matches!(with("0.0123", text), Err(Reason::Value { field: "cost_usd", .. })), "{text}");
         }
     }

@@ -8,12 +8,7 @@ use crate::at::At;
 use postgres::DatabaseError;
 
 /// Records that a subject, such as a table and a task, has a trouble. An error in the log when it is new.
-pub(super) async fn raise(
-    client: &Client,
-    subject: &str,
-    sentence: &str,
-    now: Timestamp,
-) -> Result<(), DatabaseError> {
+pub(super) async fn raise(client: &Client, subject: &str, sentence: &str, now: Timestamp) -> Result<(), DatabaseError> {
     let raise = "insert into usage_notices as there (subject, sentence, first_at, last_at) values ($1, $2, $3, $3)
                  on conflict (subject) do update set sentence = excluded.sentence, last_at = excluded.last_at
                  returning first_at = last_at";

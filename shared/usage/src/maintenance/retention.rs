@@ -16,8 +16,7 @@ use tokio_postgres::{Client, Transaction};
 use tracing::{error, info, warn};
 
 use super::{
-    audit,
-    batch,
+    audit, batch,
     failure::{self, Failure},
     instant, is_busy, notice,
     pack::{self, Packed},
@@ -379,7 +378,8 @@ async fn abandon(
     limit: Timestamp,
     now: Timestamp,
 ) -> Result<u64, tokio_postgres::Error> {
-    let abandon = "with given_up as (delete from usage_dirty_hours where hour < $1 returning organization_id, hour, events)
+    let abandon =
+        "with given_up as (delete from usage_dirty_hours where hour < $1 returning organization_id, hour, events)
                    insert into usage_troubles as there
                        (organization_id, bucket, bucket_start, kind, reason, events, first_at, last_at)
                    select organization_id, 'hour', hour, 'abandoned',
@@ -482,11 +482,7 @@ async fn review_refused(
 }
 
 /// Counts the nights in a row on which something was left to the next one.
-async fn count_nights(
-    client: &Client,
-    now: Timestamp,
-    report: &mut RetentionReport,
-) -> Result<(), DatabaseError> {
+async fn count_nights(client: &Client, now: Timestamp, report: &mut RetentionReport) -> Result<(), DatabaseError> {
     let count = "update usage_state
                  set unfinished_nights = case
                          when not $1 then 0

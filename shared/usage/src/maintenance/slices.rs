@@ -43,12 +43,7 @@ pub(super) enum Step {
 }
 
 /// Does the next step for an hour: reads a slice, or, when all are read, computes the rollups.
-pub(super) async fn step(
-    client: &mut Client,
-    due: &Due,
-    now: Timestamp,
-    end: Instant,
-) -> Result<Step, DatabaseError> {
+pub(super) async fn step(client: &mut Client, due: &Due, now: Timestamp, end: Instant) -> Result<Step, DatabaseError> {
     plan(client, due).await?;
     let Some(slice) = next(client, due).await? else {
         let done = batch::compute(client, now, day_of(due.hour), std::slice::from_ref(due), Source::Slices).await?;

@@ -27,9 +27,7 @@ pub(super) async fn record_failure(
                       next_try_at = excluded.last_at
                                     + least(interval '5 minutes' * 2 ^ least(there.attempts, 10), interval '24 hours')
                   returning attempts";
-    let row = client
-        .query_one(record, &[&due.organization_id, &At(due.hour), &reason, &sqlstate, &At(now)])
-        .await?;
+    let row = client.query_one(record, &[&due.organization_id, &At(due.hour), &reason, &sqlstate, &At(now)]).await?;
     let attempts: i32 = row.try_get(0)?;
     error!(org_id = %due.organization_id, hour = %due.hour, reason, attempts, "hour of an organization not computed");
     Ok(())
@@ -63,9 +61,7 @@ pub(super) async fn record_kept(
             "the rollups count more requests than there are raw events"
         };
         let start_at = At(*start);
-        transaction
-            .execute(record, &[organization_id, &rollup.bucket, &start_at, kind, &reason, &At(now)])
-            .await?;
+        transaction.execute(record, &[organization_id, &rollup.bucket, &start_at, kind, &reason, &At(now)]).await?;
         warn!(org_id = %organization_id, %start, bucket = rollup.bucket, reason, "rollups kept as they are");
     }
     Ok(())
