@@ -49,9 +49,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
         source.format(arguments.format)?;
     }
     let mut load = Load {
-        staging: match arguments.dry_run {
-            true => None,
-            false => Some(Staging::new(Database::from_env("analytics-exports-load")?)),
+        staging: if arguments.dry_run {
+            None
+        } else {
+            Some(Staging::new(Database::from_env("analytics-exports-load")?))
         },
         rejects: Rejects::new(arguments.rejects.clone()),
         progress: Progress::start(sources.iter().map(|source| source.size).sum()),
