@@ -53,11 +53,7 @@ impl UsageDatabase {
     /// # Panics
     /// When that fails.
     pub async fn create_after(sql: &str) -> Self {
-        let mut config: Config = variable("DATABASE_URL").parse().expect("DATABASE_URL is a URL");
-        let name = format!("usage_{}", Uuid::new_v4().simple());
-        connect(&config).await.batch_execute(&format!("create database {name}")).await.expect("a database is created");
-        config.dbname(&name);
-        let database = Self { config, name };
+        let database = Self::create_empty().await;
         let client = database.client().await;
         client.batch_execute(sql).await.expect("the tables that are there before");
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/migrations");
@@ -72,6 +68,18 @@ impl UsageDatabase {
             migrated.unwrap_or_else(|error| panic!("{}: {error:?}", path.display()));
         }
         database
+    }
+
+    /// Creates the database with nothing in it.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn create_empty() -> Self {
+        let mut config: Config = variable("DATABASE_URL").parse().expect("DATABASE_URL is a URL");
+        let name = format!("usage_{}", Uuid::new_v4().simple());
+        connect(&config).await.batch_execute(&format!("create database {name}")).await.expect("a database is created");
+        config.dbname(&name);
+        Self { config, name }
     }
 
     /// A new connection, in UTC as the functions' own.

@@ -203,7 +203,7 @@ impl From<UsageError> for Problem {
     fn from(error: UsageError) -> Self {
         match error {
             UsageError::Database(error) => error.into(),
-            UsageError::Inexact { .. } => Self::inexact().because(error),
+            UsageError::Inexact { .. } | UsageError::Troubles(_) => Self::inexact().because(error),
         }
     }
 }

@@ -6,7 +6,7 @@ use platform::{Deadline, config::ConfigError, log::Causes};
 use postgres::{Database, DatabaseError};
 use serde_json::{Value, json};
 use tokio::time::timeout_at;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::cloudformation::{Request, Status};
 
@@ -65,8 +65,13 @@ async fn run(deadline: Deadline) -> Result<Migrated, RunError> {
     // In a task of its own, a panic is an error like others.
     let done = tokio::spawn(work).await.unwrap_or_else(|error| Err(error.into()));
     match &done {
-        Ok(migrated) => info!(?migrated, "migrated"),
-        Err(error) => error!(error = %Causes(error), "not migrated"),
+        Ok(migrated) => {
+            for limit in &migrated.limits {
+                warn!(limit, "usage maintenance is limited");
+            }
+            info!(applied = migrated.applied.len(), version = migrated.version, "database migrated");
+        }
+        Err(error) => error!(error = %Causes(error), "database not migrated"),
     }
     done
 }

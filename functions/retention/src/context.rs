@@ -29,7 +29,7 @@ fn periods() -> Result<Periods, ConfigError> {
         keys_kept_days: config::parsed("EVENT_KEYS_KEPT_DAYS", DAYS)?,
         rollups_kept_months: config::parsed("ROLLUPS_KEPT_MONTHS", "a whole number of months")?,
     };
-    // What is dropped does not come back: a slip of the pen must not be taken for an order.
+    // Dropped data does not come back, so a typo must not delete any.
     if periods.events_kept_days <= periods.events_plain_days {
         return Err(ConfigError::Invalid { name: "EVENTS_KEPT_DAYS", expected: "more than EVENTS_PLAIN_DAYS" });
     }

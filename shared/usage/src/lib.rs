@@ -1,14 +1,19 @@
-//! What is asked of the usage in PostgreSQL beside the file of an export: who has any, its buckets, its sums by the
-//! rollups and by the raw events, how fresh it is, and how far back it goes.
+//! Answers about the usage in PostgreSQL beside the file of an export: who has any, its buckets, its sums by the rollups
+//! and by the raw events, how fresh and how complete it is, and how far back it goes.
 //!
 //! As for an export, nothing is asked of the rollup tables but their columns, of whatever types.
 
+mod at;
+mod completeness;
+mod cut_over;
 mod freshness;
 mod kept;
 pub mod maintenance;
 mod organizations;
+mod rounding;
 mod series;
 mod totals;
+mod troubles;
 
 use std::{str::FromStr, time::Duration};
 
@@ -17,16 +22,19 @@ use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 pub use self::{
+    completeness::{Completeness, State, Trouble, TroubleKind, changed_since, completeness},
+    cut_over::{CutOverError, set_complete_from},
     freshness::{Freshness, freshness},
     kept::rollups_are_kept,
     organizations::organizations,
     series::{UsageEntry, series},
-    totals::{raw_totals, rollup_totals},
+    totals::{Sums, raw_sums, raw_totals, rollup_sums, rollup_totals},
+    troubles::{ListedTrouble, TroublePlace, troubles},
 };
 use domain::{ExportRequest, Granularity, Totals};
 use postgres::{DatabaseError, instant};
 
-/// Why usage could not be summed.
+/// The reasons for which usage cannot be stated.
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
     /// The database, or the way to it.
@@ -38,6 +46,9 @@ pub enum UsageError {
         /// The column.
         column: &'static str,
     },
+    /// A list of troubles that this version does not understand.
+    #[error("the troubles of a range are not in a known form")]
+    Troubles(#[from] serde_json::Error),
 }
 
 impl From<tokio_postgres::Error> for UsageError {
@@ -46,7 +57,7 @@ impl From<tokio_postgres::Error> for UsageError {
     }
 }
 
-/// From now on the server ends each statement of this connection after `limit`.
+/// Lets the server end each statement of this connection after `limit`.
 async fn limit_statements(client: &Client, limit: Duration) -> Result<(), DatabaseError> {
     Ok(client.batch_execute(&format!("set statement_timeout = {}", limit.as_millis().max(1))).await?)
 }

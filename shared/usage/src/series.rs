@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio_postgres::{Client, types::ToSql};
 use uuid::Uuid;
 
-use super::{Source, UsageError, instant, limit_statements, models, read};
+use super::{Source, UsageError, instant, limit_statements, models, read, rounding::half_even};
 use domain::{ExportRequest, Granularity, ModelId, OrgId, Totals};
 
 /// What one model used in one bucket: what a line of an export's file says.
@@ -32,22 +32,23 @@ pub async fn series(
     limit: Duration,
 ) -> Result<Vec<UsageEntry>, UsageError> {
     limit_statements(client, limit).await?;
-    // A month's cost is the sum of the rounded costs of its days, as in an export.
+    // A line of a file is a bucket of a model; its cost is rounded once.
     let (bucket, sum, group) = match request.granularity {
         Granularity::Hourly | Granularity::Daily => ("r.bucket_start::timestamptz", "", ""),
         Granularity::Monthly => ("date_trunc('month', r.bucket_start::timestamptz, 'UTC')", "sum", "group by 1, 2"),
     };
     let query = format!(
         "select {bucket}, r.model_id, {sum}(r.request_count)::text, {sum}(r.tokens_total)::text,
-                {sum}(r.error_count)::text, {sum}(round(r.cost_total::numeric, 4))::text
-         from {} r
+                {sum}(r.error_count)::text, ({cost})::text
+         from {table} r
          where r.organization_id = $1
            and r.bucket_start >= $2::timestamptz and r.bucket_start < $3::timestamptz
            and ($4::uuid[] is null or r.model_id = any($4))
          {group}
          order by 1, 2 nulls last
          limit $5",
-        Source::of(request.granularity).table
+        cost = half_even(&format!("{sum}(r.cost_total::numeric)")),
+        table = Source::of(request.granularity).table
     );
     let (start, end) = (instant(request.range.start()), instant(request.range.end()));
     let most = i64::try_from(most).unwrap_or(i64::MAX);

@@ -22,7 +22,7 @@ const TYPES: [Type; 8] =
 pub(crate) struct Stored {
     /// New events.
     pub(crate) accepted: u64,
-    /// Events from before what is kept; see `usage_events_refused`.
+    /// Events from before the kept days, or more than a day ahead; see `usage_events_refused`.
     pub(crate) refused: u64,
 }
 
@@ -78,8 +78,9 @@ impl Staging {
             writer.as_mut().write(&row).await?;
         }
         writer.finish().await?;
-        let old = "select count(*) from staged, usage_state where occurred_at < events_from";
-        let refused = transaction.query_one(old, &[]).await?.try_get::<_, i64>(0)?.unsigned_abs();
+        let aside = "select count(*) from staged, usage_state
+                     where occurred_at < events_from or occurred_at > clock_timestamp() + interval '24 hours'";
+        let refused = transaction.query_one(aside, &[]).await?.try_get::<_, i64>(0)?.unsigned_abs();
         // In an order that all loads have, so that two that load the same wait for each other and do not block.
         let insert = "insert into usage_events (event_id, organization_id, model_id, occurred_at, input_tokens,
                                                 output_tokens, status, cost_usd)

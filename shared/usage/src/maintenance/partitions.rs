@@ -6,7 +6,10 @@ use jiff::{SignedDuration, Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
 use tokio_postgres::Client;
 use tracing::warn;
 
-use super::{instant, is_busy};
+use super::{
+    instant, is_busy,
+    rollup::{Access, DAILY, HOURLY, Rollup},
+};
 use postgres::DatabaseError;
 
 /// How far ahead partitions are made: if the retention does not run for so long, what comes goes to the default
@@ -30,9 +33,19 @@ impl Table {
         match self {
             Self::Events => "usage_events",
             Self::Packed => "usage_events_packed",
-            Self::Hourly => "analytics_hourly_rollups",
-            Self::Daily => "analytics_daily_rollups",
+            Self::Hourly => HOURLY.table,
+            Self::Daily => DAILY.table,
         }
+    }
+
+    /// Returns what maintenance may do with the table. The tables of events are ours.
+    pub(super) async fn access(self, client: &Client) -> Result<Access, DatabaseError> {
+        let rollup: Rollup = match self {
+            Self::Events | Self::Packed => return Ok(Access::Managed),
+            Self::Hourly => HOURLY,
+            Self::Daily => DAILY,
+        };
+        rollup.access(client).await
     }
 
     /// Digits of the date in the name of a partition: of a day, or of a month.
@@ -123,7 +136,7 @@ pub(super) async fn make_ahead(
     made.make(client, Table::Events, days).await?;
     let last_month = today.first_of_month().saturating_add(MONTHS_AHEAD.months());
     for table in Table::ROLLUPS {
-        if is_ours(client, table).await? {
+        if table.access(client).await? == Access::Managed {
             let months = months_from.series(1.month()).take_while(|month| *month <= last_month);
             made.make(client, table, months).await?;
         }
@@ -155,13 +168,6 @@ impl Made {
         }
         Ok(())
     }
-}
-
-/// Whether a table is one of ours, which have a default partition, and not a platform's own.
-pub(super) async fn is_ours(client: &Client, table: Table) -> Result<bool, DatabaseError> {
-    let fallback = format!("{}_default", table.name());
-    let row = client.query_one("select to_regclass($1) is not null", &[&fallback]).await?;
-    Ok(row.try_get(0)?)
 }
 
 /// The partitions of a table that end no later than `end`, oldest first.
