@@ -1,8 +1,8 @@
 //! However often and in whatever order events arrive, the newest version is what counts.
 
 use ci::{
-    CiRun, ObjectVersion, Sequencer,
-    telemetry::{Stored, store_run},
+    CiRun, ObjectVersion,
+    telemetry::{Stored, s3, store_run},
 };
 use jiff::Timestamp;
 use postgres::Database;
@@ -133,7 +133,7 @@ async fn concurrent_writers_in_any_order_leave_the_same() {
             version: Some(format!("{key}{seconds}{sequencer}")),
             etag: format!("{seconds}{sequencer}"),
             time: Timestamp::from_second(1_762_600_000 + seconds).unwrap(),
-            sequencer: Sequencer::new(sequencer),
+            sequencer: s3::sequencer(sequencer),
         };
         (run, object)
     };

@@ -32,6 +32,16 @@ impl Month {
         Self { first: self.first.yesterday().unwrap_or(self.first).first_of_month() }
     }
 
+    /// Returns the month's first instant.
+    pub fn start(self) -> Timestamp {
+        start_of_day(self.first)
+    }
+
+    /// Returns the first instant after the month; of December 9999, which ends the calendar, the last instant there is.
+    pub fn end(self) -> Timestamp {
+        self.first.last_of_month().tomorrow().map_or(Timestamp::MAX, start_of_day)
+    }
+
     /// From its first instant to that of the next month; `None` at the very ends of the calendar.
     pub fn range(self) -> Option<TimeRange> {
         let start = |day: Date| day.to_zoned_datetime(TimeZone::UTC).map(|midnight| midnight.timestamp());
@@ -40,13 +50,19 @@ impl Month {
     }
 }
 
+/// Returns the first instant of a day in UTC. A day beyond the calendar of instants saturates to its last instant.
+pub fn start_of_day(day: Date) -> Timestamp {
+    TimeZone::UTC.to_timestamp(day.at(0, 0, 0, 0)).unwrap_or(Timestamp::MAX)
+}
+
 impl FromStr for Month {
     type Err = InvalidMonth;
 
     fn from_str(text: &str) -> Result<Self, InvalidMonth> {
         let digits = |part: &str, length: usize| part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit());
         let (year, month) = text.split_once('-').ok_or(InvalidMonth)?;
-        if !digits(year, 4) || !digits(month, 2) {
+        // PostgreSQL has no year 0.
+        if !digits(year, 4) || !digits(month, 2) || year == "0000" {
             return Err(InvalidMonth);
         }
         let (year, month) = (year.parse().map_err(|_| InvalidMonth)?, month.parse().map_err(|_| InvalidMonth)?);
@@ -97,6 +113,14 @@ mod tests {
     }
 
     #[test]
+    fn a_month_starts_and_ends_at_midnight_utc() {
+        assert_eq!(month("2025-11").start().to_string(), "2025-11-01T00:00:00Z");
+        assert_eq!(month("2025-11").end().to_string(), "2025-12-01T00:00:00Z");
+        assert!(month("9999-12").end() > month("9999-12").start());
+        assert_eq!(month("0001-01").start().to_string(), "0001-01-01T00:00:00Z");
+    }
+
+    #[test]
     fn the_month_before_january_is_december() {
         assert_eq!(month("2024-01").before(), month("2023-12"));
         assert_eq!(month("2024-03").before(), month("2024-02"));
@@ -106,15 +130,27 @@ mod tests {
 
     #[test]
     fn only_one_form_is_a_month() {
-        for text in ["", "2024", "2024-1", "24-01", "2024-13", "2024-00", "2024-01-01", "+024-01", "2024-+1", "2024_01"]
-        {
+        for text in [
+            "",
+            "2024",
+            "2024-1",
+            "24-01",
+            "2024-13",
+            "2024-00",
+            "2024-01-01",
+            "+024-01",
+            "2024-+1",
+            "2024_01",
+            "0000-01",
+            "２024-1",
+        ] {
             assert_eq!(text.parse::<Month>(), Err(InvalidMonth), "{text}");
         }
     }
 
     proptest! {
         #[test]
-        fn every_month_fits_an_export_and_reads_back(year in 0i16..9999, of in 1i8..=12) {
+        fn every_month_fits_an_export_and_reads_back(year in 1i16..9999, of in 1i8..=12) {
             let month = Month { first: Date::new(year, of, 1).unwrap() };
             prop_assert_eq!(month.to_string().parse(), Ok(month));
             let range = month.range().unwrap();

@@ -3,7 +3,8 @@
 #![allow(clippy::float_arithmetic, reason = "durations and places in a picture, no money")]
 
 use changepoints::median;
-use ci::{Regression, SeriesRun, month::instant, reports::Trend};
+use ci::{Regression, SeriesRun, reports::Trend};
+use domain::month::start_of_day;
 use jiff::{Timestamp, civil};
 use maud::{Markup, html};
 
@@ -171,7 +172,7 @@ fn seconds(at: Timestamp) -> f64 {
 }
 
 fn day_start(day: &str) -> Option<f64> {
-    day.parse::<civil::Date>().ok().map(|day| seconds(instant(day)))
+    day.parse::<civil::Date>().ok().map(|day| seconds(start_of_day(day)))
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "the time of a run")]

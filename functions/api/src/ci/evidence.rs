@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use ci::{
-    Month, Target,
-    evidence::TargetsError,
-    reports::{self, Evidence, EvidenceObject, MOST_OBJECTS},
+    Target,
+    reports::{self, Evidence, EvidenceObject, MAX_OBJECTS},
+    target::TargetsError,
 };
+use domain::Month;
 use postgres::Database;
 use rust_decimal::prelude::ToPrimitive as _;
 use serde::Serialize;
@@ -120,7 +121,7 @@ pub(crate) async fn evidence(
 /// The evidence of all targets, with at most `most` objects.
 pub(super) async fn of_month(database: &Database, month: Month, most: usize) -> Result<Vec<Evidence>, Problem> {
     let targets = Target::checked_in()?;
-    let most = MOST_OBJECTS.min(most / targets.len().max(1));
+    let most = MAX_OBJECTS.min(most / targets.len().max(1));
     let client = database.client().await?;
     let mut all = Vec::with_capacity(targets.len());
     for target in targets {

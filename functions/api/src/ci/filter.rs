@@ -1,8 +1,9 @@
 //! The query parameters that the routes of CI telemetry share.
 
 use changepoints::Settings;
-use ci::{month::instant, reports::Filter};
+use ci::reports::Filter;
 use domain::{
+    month::start_of_day,
     range::{InvalidInstant, parse_instant},
     request::FieldError,
 };
@@ -158,8 +159,8 @@ fn moment(text: &str, edge: Edge) -> Result<Timestamp, String> {
     let day = text.bytes().enumerate().all(digits).then(|| text.parse::<civil::Date>().ok()).flatten();
     let day = day.ok_or(NO_MOMENT)?;
     Ok(match edge {
-        Edge::From => instant(day),
-        Edge::To => day.checked_add(1.day()).map_or(Timestamp::MAX, instant),
+        Edge::From => start_of_day(day),
+        Edge::To => day.checked_add(1.day()).map_or(Timestamp::MAX, start_of_day),
     })
 }
 

@@ -5,9 +5,10 @@
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use changepoints::{PERMUTATIONS, Settings};
 use ci::{
-    Measure, Month, Regression, Series, Verdict,
+    Measure, Regression, Series, Verdict,
     reports::{Evidence, Filter, SeriesRuns, Trend},
 };
+use domain::Month;
 use jiff::{Timestamp, ToSpan as _};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use rust_decimal::Decimal;
@@ -309,8 +310,8 @@ fn whole(share: f64) -> f64 {
 mod tests {
     use ci::{
         SeriesRun, Target,
-        evidence::Measured,
-        reports::{Durations, MOST_RUNS},
+        reports::{Durations, MAX_RUNS},
+        target::Measured,
     };
 
     use super::{super::report::MOST_CHARTS, *};
@@ -388,7 +389,7 @@ mod tests {
                 success_rate: Some(0.5),
                 durations: Some(Durations { p50: 1234.5, p95: 1234.5, max: 123_456.7 }),
             };
-            let runs = (0..MOST_RUNS).map(run).collect();
+            let runs = (0..MAX_RUNS).map(run).collect();
             let series = SeriesRuns { series: series(n), count: 366_000, runs, neighbours: Vec::new() };
             Shown { series, changes: Vec::new(), days: (0..366).map(day).collect() }
         };

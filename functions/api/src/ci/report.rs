@@ -13,9 +13,10 @@ use axum::{
 };
 use changepoints::Settings;
 use ci::{
-    Month, Regression,
-    reports::{self, Filter, MOST_DAYS, SeriesRuns},
+    Regression,
+    reports::{self, Filter, MAX_DAYS, SeriesRuns},
 };
+use domain::Month;
 use jiff::{SignedDuration, Timestamp};
 use postgres::Database;
 
@@ -89,7 +90,7 @@ fn read(parameters: Parameters, now: Timestamp) -> Result<Question, Problem> {
         return Err(Problem::invalid_field("/query/from", detail));
     }
     let filter = Filter { from: Some(from), to: Some(to), ..filter };
-    Ok(Question { filter, settings, month: month.unwrap_or_else(|| Month::before(now)) })
+    Ok(Question { filter, settings, month: month.unwrap_or_else(|| Month::of(now).before()) })
 }
 
 async fn make(database: &Database, question: Question, now: Timestamp) -> Result<Report, Problem> {
@@ -114,7 +115,7 @@ async fn make(database: &Database, question: Question, now: Timestamp) -> Result
                 environment: Some(series.series.environment.clone()),
                 ..filter.clone()
             };
-            let days = reports::trends(&client, &only, MOST_DAYS, None).await?.trends;
+            let days = reports::trends(&client, &only, MAX_DAYS, None).await?.trends;
             shown.push(Shown { series, changes: found, days });
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use ci::reports::{self, Filter, MOST_DAYS, Trend, TrendCursor};
+use ci::reports::{self, Filter, MAX_DAYS, Trend, TrendCursor};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -91,7 +91,7 @@ fn read(parameters: Parameters) -> Result<Question, Problem> {
         parameters.take(["service", "command", "environment", "from", "to", "limit", "cursor"])?;
     let mut reader = Reader::default();
     let filter = reader.filter([service, command, environment, from, to]);
-    let limit = reader.keep(query::limit_up_to(MOST_DAYS, MOST_DAYS, limit));
+    let limit = reader.keep(query::limit_up_to(MAX_DAYS, MAX_DAYS, limit));
     let after = reader.read("cursor", cursor, |text| reports::trend_cursor(text, &filter)).flatten();
     reader.finish(limit.map(|limit| Question { filter, limit, after }))
 }

@@ -1,4 +1,5 @@
-//! JSON more strictly than JSON: what two readers could understand differently, or PostgreSQL cannot keep, is refused.
+//! Stricter rules than those of JSON: text that two parsers could read differently, or that PostgreSQL cannot store, is
+//! refused.
 
 use std::{borrow::Cow, collections::HashSet, fmt};
 
@@ -7,26 +8,28 @@ use serde::{
     de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor},
 };
 
-/// How deep values may be nested. Documents have two or three levels.
-const DEEPEST: usize = 32;
+/// The maximum nesting of values. Documents have two or three levels.
+const MAX_DEPTH: usize = 32;
 
-/// Checks a whole text: one JSON value, no object with the same key twice, no U+0000, at most [`DEEPEST`] levels.
+/// Checks a whole text: one JSON value, no duplicate key in an object, no U+0000, at most [`MAX_DEPTH`] levels.
 ///
 /// # Errors
-/// When a rule is broken; the message says which, and where.
+/// When a rule is broken. The message names the rule and the place.
 pub(super) fn check(text: &str) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    Level(DEEPEST).deserialize(&mut deserializer)?;
+    Level(MAX_DEPTH).deserialize(&mut deserializer)?;
     deserializer.end()
 }
 
-/// How many digits the numbers of a checked text take at most when they are written out, beyond those that they have.
+/// Returns an upper bound of the digits that the numbers of a checked text gain when they are written out.
 pub(super) fn digits_of_exponents(text: &str) -> usize {
-    let (mut digits, mut quoted, mut rest) = (0_usize, false, text.as_bytes().iter());
+    let mut digits = 0_usize;
+    let mut quoted = false;
+    let mut rest = text.as_bytes().iter();
     while let Some(byte) = rest.next() {
         match byte {
             b'"' => quoted = !quoted,
-            // Whatever it escapes ends no string.
+            // An escaped character ends no string.
             b'\\' => drop(rest.next()),
             b'e' | b'E' if !quoted => {
                 let after = rest.as_slice();
@@ -42,13 +45,13 @@ pub(super) fn digits_of_exponents(text: &str) -> usize {
     digits
 }
 
-/// A value that may hold this many levels more.
+/// A value that may nest this many levels deeper.
 #[derive(Clone, Copy)]
 struct Level(usize);
 
 impl Level {
     fn inner<E: Error>(self) -> Result<Self, E> {
-        self.0.checked_sub(1).map(Self).ok_or_else(|| E::custom(format!("more than {DEEPEST} levels of nesting")))
+        self.0.checked_sub(1).map(Self).ok_or_else(|| E::custom(format!("more than {MAX_DEPTH} levels of nesting")))
     }
 }
 
@@ -116,7 +119,7 @@ fn check_text<E: Error>(text: &str) -> Result<(), E> {
     if text.contains('\0') { Err(E::custom("the character U+0000, which cannot be stored")) } else { Ok(()) }
 }
 
-/// A key, borrowed where it holds no escapes.
+/// A key, borrowed where it has no escapes.
 #[derive(Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -125,15 +128,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_read_in_one_way_passes() {
+    fn unambiguous_text_passes() {
         for text in ["null", r#"{"a": [1, -2, 0.5, 1e3, true, "\u00e9\ud83d\ude00"], "b": {"a": {}}}"#] {
             assert!(check(text).is_ok(), "{text}");
         }
-        assert!(check(&format!("{}{}", "[".repeat(DEEPEST), "]".repeat(DEEPEST))).is_ok());
+        assert!(check(&format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH))).is_ok());
     }
 
     #[test]
-    fn exponents_are_counted_where_they_are_ones() {
+    fn only_exponents_of_numbers_are_counted() {
         for (text, digits) in [
             ("[1, -2.5, true, false, null]", 0),
             ("[1e3, 2E+04, -1.5e-10]", 17),
@@ -146,7 +149,7 @@ mod tests {
 
     #[test]
     fn each_broken_rule_is_named() {
-        let deep = format!("{}{}", "[".repeat(DEEPEST + 1), "]".repeat(DEEPEST + 1));
+        let deep = format!("{}{}", "[".repeat(MAX_DEPTH + 1), "]".repeat(MAX_DEPTH + 1));
         for (text, message) in [
             ("", "EOF"),
             ("{} {}", "trailing"),
@@ -162,7 +165,7 @@ mod tests {
             (r#"{"a": ["\u0000"]}"#, "U+0000"),
             (r#"{"a\u0000": 1}"#, "U+0000"),
             (&deep, "32 levels"),
-            // Far beyond what the stack would hold.
+            // Recursion this deep would overflow the stack.
             (&"[".repeat(1 << 20), "32 levels"),
             (&r#"{"a":"#.repeat(1 << 17), "32 levels"),
         ] {

@@ -1,84 +1,84 @@
-//! Evidence for non-functional requirements: what was promised, what was measured, and whether that is enough.
+//! Targets of non-functional requirements, and the verdict on a measurement.
 
 use std::collections::BTreeSet;
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::CiStatus;
+use crate::CiStatus;
 
-/// The targets as they are checked in: `shared/nfr-targets.json`.
+/// The checked-in targets, `shared/ci/nfr-targets.json`.
 const TARGETS: &str = include_str!("../nfr-targets.json");
 
-/// What the runs of a command have to reach in a month.
+/// A bound that the runs of a command must keep in a month.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
-    /// Its name, which no other target has.
+    /// The target's unique name.
     pub id: String,
     /// The service whose runs count.
     pub service: String,
     /// The command whose runs count, in every environment.
     pub command: String,
-    /// What is measured.
+    /// The measure.
     pub measure: Measure,
-    /// What the measure must not miss: seconds, or a share from 0 to 1.
+    /// The bound of the measure: seconds, or a share from 0 to 1.
     #[serde(deserialize_with = "exact")]
     pub bound: Decimal,
-    /// With fewer runs there is no verdict.
+    /// The minimum of runs for a verdict.
     pub minimum_runs: u32,
 }
 
-/// What is measured of a month's runs.
+/// A measure of a month's runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
-    /// The duration, in seconds, that 95 % of the successful runs did not exceed; at most the bound is a pass.
+    /// The duration, in seconds, that 95 % of the successful runs did not exceed. It passes at or below the bound.
     P95DurationSeconds,
-    /// The successful ones among the runs that succeeded or failed, as a share from 0 to 1; at least the bound is a pass.
-    /// A cancelled run counts for nothing: somebody ended it, which says nothing of the service.
+    /// The share of successful runs among those that succeeded or failed, from 0 to 1. It passes at or above the bound.
+    /// Cancelled runs are not counted: they were ended from outside, which is no fault of the service.
     SuccessRate,
 }
 
-/// What was measured.
+/// A measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Measured {
-    /// The value; `None` without any runs.
+    /// The value; `None` without runs.
     pub value: Option<Decimal>,
-    /// The runs it was computed from.
+    /// The number of runs that it was computed from.
     pub runs: u64,
 }
 
-/// Whether a target was reached.
+/// The verdict on a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It was.
+    /// The bound was kept.
     Pass,
-    /// It was not.
+    /// The bound was missed.
     Fail,
-    /// Nobody can tell: there were too few runs.
+    /// There were too few runs to decide.
     Insufficient,
 }
 
-/// Why the checked-in targets cannot be used.
+/// The checked-in targets cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetsError {
-    /// The file is not of the form it should have.
+    /// The file is not a list of targets.
     #[error("could not read nfr-targets.json")]
     Form(#[from] serde_json::Error),
     /// Two targets share a name.
     #[error("two targets are called {0}")]
     Duplicate(String),
-    /// A bound that cannot be reached, or cannot be missed.
+    /// A bound that no measurement can reach, or none can miss.
     #[error("the bound of {0} is not possible")]
     Bound(String),
 }
 
 impl Target {
-    /// The checked-in targets, in their order.
+    /// Returns the checked-in targets, in the order of the file.
     ///
     /// # Errors
-    /// When the file is wrong, which the tests find.
+    /// When the file is invalid. A test reads it, so a released build has a valid one.
     pub fn checked_in() -> Result<Vec<Self>, TargetsError> {
         Self::read(TARGETS)
     }
@@ -98,7 +98,7 @@ impl Target {
         Ok(targets)
     }
 
-    /// Judges what was measured. Exactly the bound is a pass.
+    /// Judges a measurement. A value that equals the bound passes.
     pub fn judge(&self, measured: Measured) -> Verdict {
         match measured.value {
             Some(value) if measured.runs >= u64::from(self.minimum_runs) => match self.measure {
@@ -112,7 +112,7 @@ impl Target {
 }
 
 impl Measure {
-    /// The name in the file and in answers.
+    /// Returns the name in the file and in answers.
     pub const fn name(self) -> &'static str {
         match self {
             Self::P95DurationSeconds => "p95_duration_seconds",
@@ -120,7 +120,7 @@ impl Measure {
         }
     }
 
-    /// The runs that count, by how they ended.
+    /// Returns the statuses of the runs that are counted.
     pub const fn statuses(self) -> &'static [CiStatus] {
         match self {
             Self::P95DurationSeconds => &[CiStatus::Success],
@@ -130,7 +130,7 @@ impl Measure {
 }
 
 impl Verdict {
-    /// The name in answers.
+    /// Returns the name in answers.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pass => "pass",
@@ -140,7 +140,7 @@ impl Verdict {
     }
 }
 
-/// A number as it is written, not as the nearest that a machine holds.
+/// Reads a number exactly as it is written, without a detour through binary floating point.
 fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
     let number = serde_json::Number::deserialize(deserializer)?;
     number.to_string().parse().map_err(D::Error::custom)
@@ -152,8 +152,14 @@ mod tests {
 
     fn target(measure: Measure, bound: &str) -> Target {
         let name = |text: &str| text.to_owned();
-        let (id, service, command) = (name("id"), name("service"), name("command"));
-        Target { id, service, command, measure, bound: bound.parse().unwrap(), minimum_runs: 20 }
+        Target {
+            id: name("id"),
+            service: name("service"),
+            command: name("command"),
+            measure,
+            bound: bound.parse().unwrap(),
+            minimum_runs: 20,
+        }
     }
 
     #[test]
@@ -164,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn exactly_the_bound_is_a_pass() {
+    fn a_value_equal_to_the_bound_passes() {
         let verdict = |target: &Target, value: &str, runs| {
             target.judge(Measured { value: Some(value.parse().unwrap()), runs }).name()
         };
@@ -182,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_makes_no_sense_is_refused() {
+    fn an_impossible_target_is_refused() {
         let one = |measure: &str, bound: &str| {
             format!(
                 r#"{{"id":"a","service":"s","command":"c","measure":"{measure}","bound":{bound},"minimum_runs":1}}"#
