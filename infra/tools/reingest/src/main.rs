@@ -1,7 +1,7 @@
 //! Reads CI's documents into the database again: all that a prefix or some days hold, in the order of their keys.
 
 mod keys;
-mod progress;
+mod report;
 mod state;
 mod walk;
 
@@ -72,7 +72,7 @@ async fn main() -> Result<ExitCode> {
     let bucket = MetricsBucket::from_env(&aws_config::load_defaults(BehaviorVersion::latest()).await)?;
     let client = Database::from_env("analytics-exports-reingest")?.connect().await?;
     let end = walk::walk(&keys, &mut state, usize::from(arguments.at_once), &bucket, &client).await;
-    progress::report(&end, &state);
+    report::print(&end, &state);
     Ok(match end {
         End::Finished(_) => ExitCode::SUCCESS,
         End::Interrupted(_) => ExitCode::from(130),

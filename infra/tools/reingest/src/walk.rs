@@ -6,9 +6,10 @@ use ci::{
     telemetry::{MetricsBucket, Outcome, Stored, Tip, ingest},
 };
 use futures_util::{StreamExt as _, stream};
+use terminal::Progress;
 use tokio_postgres::Client;
 
-use crate::{keys::Keys, progress::Progress, state::State};
+use crate::{keys::Keys, state::State};
 
 /// What came of the documents so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,13 +42,16 @@ pub(crate) async fn walk(
     client: &Client,
 ) -> End {
     let mut counts = Counts::default();
-    let mut progress = Progress::start(state.done());
+    let mut progress = Progress::start("");
+    if !state.done().is_empty() {
+        progress.line(&format!("going on after {}", state.done()));
+    }
     let walking = read_pages(keys, state, &mut counts, &mut progress, at_once, bucket, client);
     let ended = tokio::select! {
         ended = walking => Some(ended),
         _ = tokio::signal::ctrl_c() => None,
     };
-    progress.stop();
+    progress.clear();
     let saved = match ended {
         Some(Ok(())) => state.finish(),
         _ => state.save(),
@@ -81,7 +85,8 @@ async fn read_pages(
             .buffered(at_once);
         while let Some((key, outcome)) = ingested.next().await {
             counts.add(outcome?);
-            progress.at(&key, counts);
+            let rate = u128::from(counts.total()) * 1000 / progress.elapsed().as_millis().max(1);
+            progress.at(format!("{} documents, {rate} per second, at {key}", counts.total()));
             state.advance(key);
         }
         if last {
