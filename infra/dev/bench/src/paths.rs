@@ -24,7 +24,7 @@ use crate::{
 /// The columns.
 const HEADER: &str = "bucket_start,organization_id,model_id,request_count,tokens_total,error_count,cost_total";
 
-/// What a user without this project would do.
+/// The way of a user without this project.
 pub(crate) fn psql(organization: &Organization) -> Result<String> {
     let copy = format!(
         r#"\copy (select to_char(r.bucket_start at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as bucket_start, organization_id, model_id, request_count, tokens_total, error_count, cost_total from analytics_hourly_rollups r where {} order by r.bucket_start, r.model_id nulls last) to stdout csv header"#,
@@ -84,7 +84,7 @@ pub(crate) fn naive(stack: &Stack, organization: &Organization) -> Result<String
         anyhow::Ok(())
     })?;
     let hash = csv.into_inner().context("the last record could not be written")?.0;
-    Ok(hash.finalize().iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}")))
+    Ok(format!("sha256:{}", hex::encode(hash.finalize())))
 }
 
 fn fields(row: &Row, id: &str) -> Result<[String; 7]> {

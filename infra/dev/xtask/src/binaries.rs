@@ -12,7 +12,6 @@ use serde_json::Value;
 use crate::{
     checkout::Checkout,
     command::{Output, Spec},
-    progress,
 };
 
 /// Paths of programs by name.
@@ -32,7 +31,7 @@ pub(crate) fn build_release(checkout: &Checkout) -> Result<Binaries> {
 }
 
 fn cargo_build(checkout: &Checkout, selection: &[&str]) -> Result<Binaries> {
-    progress::line(&progress::paint("2", &format!("cargo build {}", selection.join(" "))));
+    terminal::line(&terminal::paint("2", &format!("cargo build {}", selection.join(" "))));
     let mut child = cargo(checkout)
         .arg("build")
         .args(selection.iter().copied())

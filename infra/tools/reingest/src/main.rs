@@ -2,7 +2,6 @@
 
 mod counts;
 mod keys;
-mod progress;
 mod report;
 mod state;
 mod walk;
@@ -74,7 +73,7 @@ async fn main() -> Result<ExitCode> {
     let bucket = MetricsBucket::from_env(&aws_config::load_defaults(BehaviorVersion::latest()).await)?;
     let client = Database::from_env("analytics-exports-reingest")?.connect().await?;
     let end = walk::walk(&keys, &mut state, usize::from(arguments.at_once), &bucket, &client).await;
-    report::report(&end, &state);
+    report::print(&end, &state);
     Ok(match end {
         End::Finished(_) => ExitCode::SUCCESS,
         End::Interrupted(_) => ExitCode::from(130),

@@ -7,9 +7,10 @@ use ci::{
 };
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
+use terminal::Progress;
 use tokio_postgres::Client;
 
-use crate::{counts::Counts, keys::Keys, progress::Progress, state::State};
+use crate::{counts::Counts, keys::Keys, state::State};
 
 /// The end of a walk.
 #[derive(Debug)]
@@ -31,13 +32,16 @@ pub(crate) async fn walk(
     client: &Client,
 ) -> End {
     let mut counts = Counts::default();
-    let mut progress = Progress::start(state.done());
+    let mut progress = Progress::start("");
+    if !state.done().is_empty() {
+        progress.line(&format!("going on after {}", state.done()));
+    }
     let walking = read_pages(keys, state, &mut counts, &mut progress, at_once, bucket, client);
     let ended = tokio::select! {
         ended = walking => Some(ended),
         _ = tokio::signal::ctrl_c() => None,
     };
-    progress.stop();
+    progress.clear();
     let saved = match ended {
         Some(Ok(())) => state.finish(),
         _ => state.save(),
@@ -71,7 +75,8 @@ async fn read_pages(
             .buffered(at_once);
         while let Some((key, outcome)) = ingested.next().await {
             counts.add(outcome?);
-            progress.at(&key, counts);
+            let rate = u128::from(counts.total()) * 1000 / progress.elapsed().as_millis().max(1);
+            progress.at(format!("{} documents, {rate} per second, at {key}", counts.total()));
             state.advance(key);
         }
         if last {

@@ -1,4 +1,8 @@
-//! `cargo xtask demo`: the finance user's way, from the request to the reconciled CSV; then CI's, in `demo_ci`.
+//! `cargo xtask demo`: a finance user's export, from the request to the reconciled CSV; then CI's report, in `ci`.
+
+mod ci;
+mod ci_documents;
+mod sums;
 
 use std::{
     path::PathBuf,
@@ -9,19 +13,17 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use terminal::step;
 use ureq::Agent;
 
 use crate::{
     checkout::Checkout,
+    client::{self, read_json},
     command::Output,
-    demo_ci,
-    issuer::Claims,
-    process::pause,
-    progress::{self, step},
-    reconcile::Sums,
-    stack::{Kind, Stack},
-    venv::hex,
+    process::{pause, tail},
+    stack::{Kind, Stack, issuer::Claims},
 };
+use sums::Sums;
 
 /// The organization of the sample rollups.
 pub(crate) const ORGANIZATION: &str = "123e4567-e89b-12d3-a456-426614174000";
@@ -29,17 +31,17 @@ const USER: &str = "7d9f3a52-0c1e-4b8e-9a67-5a3f1c2b8d10";
 const START: &str = "2024-01-01T00:00:00Z";
 const END: &str = "2024-01-31T23:59:59Z";
 const SCOPE: &str = "analytics:exports:create analytics:exports:read analytics:exports:download";
-/// An export of this size takes a second; this is for a machine with something else to do.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The time that the export may take: it takes a second, and longer on a busy machine.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Runs it on a stack of its own.
 pub(crate) fn run() -> Result<ExitCode> {
     let stack = Stack::start(Checkout::find()?, "demo", Kind::Plain)?;
-    let played = Demo::new(&stack).and_then(|demo| Ok((demo.play()?, demo_ci::play(&stack, &demo.agent)?)));
+    let played = Demo::new(&stack).and_then(|demo| Ok((demo.play()?, ci::play(&stack, &demo.agent)?)));
     match played {
         Ok((csv, report)) => {
-            progress::answer(&format!("\nThe CSV is {}", csv.display()));
-            progress::answer(&format!("The CI report, for any browser, is {}", report.display()));
+            terminal::answer(&format!("\nThe CSV is {}", csv.display()));
+            terminal::answer(&format!("The CI report, for any browser, is {}", report.display()));
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
@@ -57,24 +59,17 @@ struct Demo<'a> {
 
 impl<'a> Demo<'a> {
     fn new(stack: &'a Stack) -> Result<Self> {
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_global(Some(Duration::from_secs(60)))
-            .build()
-            .new_agent();
         let claims = Claims {
             issuer: stack.issuer().url(),
             subject: USER,
             organizations: vec![ORGANIZATION.to_owned()],
             scope: SCOPE,
         };
-        Ok(Self { stack, agent, token: stack.key().token(&claims)? })
+        Ok(Self { stack, agent: client::agent(), token: stack.key().token(&claims)? })
     }
 
     fn play(&self) -> Result<PathBuf> {
-        progress::heading("A finance user exports January 2024");
+        terminal::heading("A finance user exports January 2024");
         self.load_rollups()?;
         let id = self.create()?;
         let job = self.poll(&id)?;
@@ -82,11 +77,11 @@ impl<'a> Demo<'a> {
         let (csv, path) = self.download(&link, &id)?;
         self.verify(&csv, &job)?;
         let text = String::from_utf8_lossy(&csv);
-        progress::answer("");
+        terminal::answer("");
         for line in text.lines().take(6) {
-            progress::answer(&format!("  {line}"));
+            terminal::answer(&format!("  {line}"));
         }
-        progress::answer(&format!("  … {} lines in all\n", text.lines().count()));
+        terminal::answer(&format!("  … {} lines in all\n", text.lines().count()));
         self.reconcile(&csv, &job)?;
         Ok(path)
     }
@@ -97,7 +92,7 @@ impl<'a> Demo<'a> {
             let psql =
                 self.stack.postgres().query().args(["--set", &format!("org={ORGANIZATION}"), "--file"]).arg(sample);
             let log = self.stack.run().log("sample");
-            psql.run(&Output::File(&log)).with_context(|| crate::process::tail(&log, 10))?;
+            psql.run(&Output::File(&log)).with_context(|| tail(&log, 10))?;
             Ok(((), format!("organization {ORGANIZATION}")))
         })
     }
@@ -124,11 +119,11 @@ impl<'a> Demo<'a> {
                 if seen.last() != Some(&status) {
                     seen.push(status.clone());
                 }
-                step.at(0, 0, &seen.join(" → "));
+                step.at(seen.join(" → "));
                 match status.as_str() {
                     "succeeded" => return Ok((job, seen.join(" → "))),
                     "failed" | "expired" => bail!("the job is {status}: {}", job["error"]),
-                    _ if start.elapsed() > PATIENCE => bail!("the job is still {status} after two minutes"),
+                    _ if start.elapsed() > EXPORT_TIMEOUT => bail!("the job is still {status} after two minutes"),
                     _ => pause(Duration::from_millis(100))?,
                 }
             }
@@ -167,7 +162,7 @@ impl<'a> Demo<'a> {
 
     fn verify(&self, csv: &[u8], job: &Value) -> Result<()> {
         step("Verify the checksum", |_| {
-            let checksum = format!("sha256:{}", hex(&Sha256::digest(csv)));
+            let checksum = format!("sha256:{}", hex::encode(Sha256::digest(csv)));
             ensure!(job["checksum"] == checksum.as_str(), "the file has {checksum}, the job says {}", job["checksum"]);
             Ok(((), checksum))
         })
@@ -183,12 +178,12 @@ impl<'a> Demo<'a> {
         let answer = self.stack.postgres().query().args(["--command", &query]).read(&self.stack.run().log("query"))?;
         let rollups = Sums::of_query(&answer)?;
         let job = Sums::of_job(job)?;
-        progress::answer(&format!("  {:<14}{:>20}{:>20}{:>20}", "", "CSV", "rollups", "job"));
+        terminal::answer(&format!("  {:<14}{:>20}{:>20}{:>20}", "", "CSV", "rollups", "job"));
         for ((name, csv), ((_, rollups), (_, job))) in sums.table().iter().zip(rollups.table().iter().zip(job.table()))
         {
-            progress::answer(&format!("  {name:<14}{csv:>20}{rollups:>20}{job:>20}"));
+            terminal::answer(&format!("  {name:<14}{csv:>20}{rollups:>20}{job:>20}"));
         }
-        progress::answer("");
+        terminal::answer("");
         step("Reconcile", |_| {
             ensure!(sums.rows > 0, "the export is empty");
             ensure!(sums == rollups, "the CSV's sums are not the rollups'");
@@ -204,14 +199,6 @@ impl<'a> Demo<'a> {
     fn bearer(&self) -> String {
         format!("Bearer {}", self.token)
     }
-}
-
-/// The body of an answer that has this status.
-pub(crate) fn read_json(mut response: ureq::http::Response<ureq::Body>, status: u16) -> Result<Value> {
-    let found = response.status();
-    let text = response.body_mut().read_to_string()?;
-    ensure!(found == status, "the API answers {found}, not {status}: {text}");
-    serde_json::from_str(&text).with_context(|| format!("the API answers no JSON: {text}"))
 }
 
 /// The file's name from `Content-Disposition`, if it is a plain one.

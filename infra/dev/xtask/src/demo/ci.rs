@@ -3,25 +3,25 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
+use terminal::step;
 use ureq::Agent;
 
 use crate::{
-    demo::read_json,
-    issuer::Claims,
-    progress::{self, step},
-    stack::Stack,
-    telemetry,
+    client::read_json,
+    stack::{Stack, issuer::Claims},
 };
 
+use super::ci_documents;
+
 const SCOPE: &str = "analytics:ci:read";
-/// The time of the documents, and the month whose evidence the report tells.
+/// The time of the documents, and the month whose evidence the report shows.
 const RANGE: &str = "from=2025-10-01&to=2025-11-30";
 const MONTH: &str = "2025-11";
 
-/// Plays it, and says where the report is.
+/// Plays it and returns the path of the report.
 pub(crate) fn play(stack: &Stack, agent: &Agent) -> Result<PathBuf> {
-    progress::heading("CI reports its runs");
-    telemetry::put(stack)?;
+    terminal::heading("CI reports its runs");
+    ci_documents::put(stack)?;
     let claims = Claims { issuer: stack.issuer().url(), subject: "engineer", organizations: Vec::new(), scope: SCOPE };
     let demo = Demo { stack, agent, bearer: format!("Bearer {}", stack.key().token(&claims)?) };
     demo.find()?;
@@ -35,13 +35,13 @@ struct Demo<'a> {
 }
 
 impl Demo<'_> {
-    /// Asks what became slower. It has to be what the documents hold, and nothing else.
+    /// Asks for regressions. The answer has to be the planted one, and nothing else.
     fn find(&self) -> Result<()> {
         step("Ask for regressions", |_| {
             let found = read_json(self.get(&format!("regressions?{RANGE}"))?, 200)?;
             let items = found["items"].as_array().context("an answer without items")?;
             let [item] = items.as_slice() else { bail!("not one regression, but {}: {found}", items.len()) };
-            let planted = telemetry::regression();
+            let planted = ci_documents::regression();
             let names = [
                 ("service", planted.service),
                 ("command", planted.command),

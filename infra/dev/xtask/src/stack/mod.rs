@@ -1,5 +1,13 @@
 //! One whole stack: PostgreSQL, the AWS emulator, the deployed template, the token issuer and the API's address.
 
+mod custom_domain;
+pub(crate) mod deploy;
+pub(crate) mod emulator;
+mod fault_proxies;
+pub(crate) mod issuer;
+mod postgres;
+mod watch;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -7,20 +15,20 @@ use anyhow::{Context, Result};
 use crate::{
     binaries,
     checkout::Checkout,
+    client,
     command::{Output, Spec},
-    deploy::{self, Deployed},
-    emulator::Emulator,
-    faults,
-    front::Front,
-    issuer::{self, Issuer, Key},
-    postgres::{self, Postgres},
-    process::{pause, wait_for},
-    progress,
-    run::Run,
-    watch::Watch,
+    process::{interrupted, pause, wait_for},
+    run_folder::RunFolder,
+    venv,
 };
+use custom_domain::CustomDomain;
+use deploy::{Deployed, Deployer};
+use emulator::Emulator;
+use issuer::{Issuer, Key};
+use postgres::Postgres;
+use watch::Watch;
 
-/// What a stack is for.
+/// The use of a stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// To use it.
@@ -40,19 +48,19 @@ pub(crate) struct Stack {
     variables: Vec<(String, String)>,
     issuer: Issuer,
     key: Key,
-    front: Front,
+    domain: CustomDomain,
     checkout: Checkout,
-    run: Run,
+    run: RunFolder,
 }
 
 impl Stack {
     /// Installs, builds, starts and deploys everything. `name` is the run's folder's.
     pub(crate) fn start(checkout: Checkout, name: &str, kind: Kind) -> Result<Self> {
-        crate::venv::ensure(&checkout)?;
-        let run = Run::start(&checkout, name)?;
+        venv::ensure(&checkout)?;
+        let run = RunFolder::start(&checkout, name)?;
         match Parts::start(&checkout, &run, kind) {
             Ok(parts) => Ok(parts.into_stack(checkout, run)),
-            Err(error) if crate::process::interrupted() => Err(error),
+            Err(error) if interrupted() => Err(error),
             Err(error) => Err(match run.keep_logs() {
                 Some(logs) => {
                     error.context(format!("the stack did not start; its logs are in {}", checkout.short(logs)))
@@ -62,14 +70,14 @@ impl Stack {
         }
     }
 
-    /// What programs that use the stack read from their environment.
+    /// The environment of programs that use the stack.
     pub(crate) fn variables(&self) -> &[(String, String)] {
         &self.variables
     }
 
-    /// What precedes `/analytics/v1`.
+    /// The part of the API's address before `/analytics/v1`.
     pub(crate) fn api_url(&self) -> String {
-        self.front.url()
+        self.domain.url()
     }
 
     pub(crate) fn issuer(&self) -> &Issuer {
@@ -92,8 +100,8 @@ impl Stack {
         &self.checkout
     }
 
-    /// Where a log of this run is.
-    pub(crate) fn run(&self) -> &Run {
+    /// The folder of this run.
+    pub(crate) fn run(&self) -> &RunFolder {
         &self.run
     }
 
@@ -104,8 +112,8 @@ impl Stack {
         self.watch.as_mut().map_or(Ok(()), Watch::check)
     }
 
-    /// Runs a program to its end and says whether it succeeded. A PostgreSQL that ends meanwhile is started again, as a
-    /// service manager would.
+    /// Runs a program to its end and returns whether it succeeded. A PostgreSQL that ends meanwhile is restarted, as by a
+    /// service manager.
     pub(crate) fn attend(&mut self, spec: Spec) -> Result<bool> {
         let mut child = spec.spawn(&Output::Inherit)?;
         loop {
@@ -121,21 +129,26 @@ impl Stack {
         }
     }
 
-    /// Keeps the logs, with those of the functions, and says where they are.
+    /// The deployer of this stack.
+    pub(crate) fn deployer(&self) -> Deployer<'_> {
+        Deployer { checkout: &self.checkout, run: &self.run, emulator: &self.emulator }
+    }
+
+    /// Keeps the logs, with those of the functions, and prints where they are.
     pub(crate) fn keep_logs(&self) {
-        if crate::process::interrupted() {
+        if interrupted() {
             return;
         }
-        if let Err(error) = deploy::save_function_logs(&self.checkout, &self.run, &self.emulator) {
-            progress::note(&format!("can't save the functions' logs: {error:#}"));
+        if let Err(error) = self.deployer().save_function_logs() {
+            terminal::note(&format!("can't save the functions' logs: {error:#}"));
         }
         if let Some(logs) = self.run.keep_logs() {
-            progress::note(&format!("the logs are in {}", self.checkout.short(logs)));
+            terminal::note(&format!("the logs are in {}", self.checkout.short(logs)));
         }
     }
 }
 
-/// What is running, before it is known to work.
+/// The parts while they start.
 #[derive(Debug)]
 struct Parts {
     watch: Option<Watch>,
@@ -143,60 +156,56 @@ struct Parts {
     postgres: Postgres,
     issuer: Issuer,
     key: Key,
-    front: Front,
+    domain: CustomDomain,
     variables: Vec<(String, String)>,
 }
 
 impl Parts {
-    fn start(checkout: &Checkout, run: &Run, kind: Kind) -> Result<Self> {
+    fn start(checkout: &Checkout, run: &RunFolder, kind: Kind) -> Result<Self> {
         let key = Key::of(checkout)?;
         let issuer = Issuer::start(&key)?;
         // These two take a second to start: meanwhile Cargo looks whether there is anything to build.
         let emulator = Emulator::start(checkout, run, issuer::secret()?)?;
         let setup = postgres::set_up(checkout, run, issuer::secret()?)?;
-        let front = Front::start()?;
+        let domain = CustomDomain::start()?;
         let binaries = binaries::build(checkout)?;
-        let postgres = progress::step("Starting PostgreSQL", |_| {
+        let postgres = terminal::step("Starting PostgreSQL", |_| {
             let postgres = setup.start()?;
             let detail = format!("127.0.0.1:{}", postgres.port());
             Ok((postgres, detail))
         })?;
-        let emulator = progress::step("Starting the AWS emulator", |_| {
+        let emulator = terminal::step("Starting the AWS emulator", |_| {
             let emulator = emulator.ready(checkout, run)?;
             let detail = format!("127.0.0.1:{}", emulator.port());
             Ok((emulator, detail))
         })?;
         let port = (kind == Kind::Watched).then(postgres::free_port).transpose()?;
         let (settings, proxies) = match kind {
-            Kind::Disturbed => faults::settings(&emulator, &postgres, &issuer)?,
+            Kind::Disturbed => fault_proxies::settings(&emulator, &postgres, &issuer)?,
             Kind::Plain | Kind::Watched => Default::default(),
         };
-        let deployed = progress::step("Deploying template.yaml", |_| {
-            let (invoke, url) = (port.map(Watch::address), postgres.url());
-            let invoke = invoke.as_deref();
-            let deployed = deploy::deploy(checkout, run, &emulator, &issuer, &url, &binaries, invoke, &settings)?;
+        let deployed = terminal::step("Deploying template.yaml", |_| {
+            let deployer = Deployer { checkout, run, emulator: &emulator };
+            let invoke = port.map(Watch::address);
+            let deployed = deployer.deploy(&issuer, &postgres.url(), &binaries, invoke.as_deref(), &settings)?;
             Ok((deployed, String::new()))
         })?;
         let watch = port.map(|port| Watch::start(checkout, run, &emulator, &deployed, port)).transpose()?;
-        front.open(emulator.port(), &deployed.api_id()?);
-        let mut variables = variables(checkout, &front, &emulator, &postgres, &deployed)?;
+        domain.route_to(emulator.port(), &deployed.api_id()?);
+        let mut variables = variables(checkout, &domain, &emulator, &postgres, &deployed)?;
         variables.push(("FAULT_PROXIES".to_owned(), proxies));
-        let mut parts = Self { watch, emulator, postgres, issuer, key, front, variables };
+        let mut parts = Self { watch, emulator, postgres, issuer, key, domain, variables };
         // A disturbed stack answers once its user listens.
         if kind != Kind::Disturbed {
-            progress::step("Waiting for the API", |_| parts.wait().map(|()| ((), parts.front.url())))?;
+            terminal::step("Waiting for the API", |_| parts.wait().map(|()| ((), parts.domain.url())))?;
         }
         Ok(parts)
     }
 
     /// Waits until the API says that it reaches everything it needs.
     fn wait(&mut self) -> Result<()> {
-        let url = format!("{}/analytics/v1/status/readyz", self.front.url());
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(60)))
-            .build()
-            .new_agent();
+        let url = format!("{}/analytics/v1/status/readyz", self.domain.url());
+        let agent = client::agent();
         let mut last = String::new();
         let ready = wait_for("the API", Duration::from_secs(90), || {
             self.emulator.check()?;
@@ -208,9 +217,9 @@ impl Parts {
         ready.with_context(|| format!("{url} answers {last}"))
     }
 
-    fn into_stack(self, checkout: Checkout, run: Run) -> Stack {
-        let Self { watch, emulator, postgres, issuer, key, front, variables } = self;
-        Stack { watch, emulator, postgres, variables, issuer, key, front, checkout, run }
+    fn into_stack(self, checkout: Checkout, run: RunFolder) -> Stack {
+        let Self { watch, emulator, postgres, issuer, key, domain, variables } = self;
+        Stack { watch, emulator, postgres, variables, issuer, key, domain, checkout, run }
     }
 }
 
@@ -219,16 +228,16 @@ pub(crate) fn function_variable(binary: &str) -> String {
     format!("{}_FUNCTION", binary.to_uppercase())
 }
 
-/// Everything that the functions read, and what else tests and people need.
+/// The variables of the functions, and those that only tests and people need.
 fn variables(
     checkout: &Checkout,
-    front: &Front,
+    domain: &CustomDomain,
     emulator: &Emulator,
     postgres: &Postgres,
     deployed: &Deployed,
 ) -> Result<Vec<(String, String)>> {
     let more = [
-        ("API_URL", front.url()),
+        ("API_URL", domain.url()),
         ("EXPORTS_DLQ_URL", deployed.output("ExportsDlqUrl")?),
         ("TELEMETRY_QUEUE_URL", deployed.output("TelemetryQueueUrl")?),
         ("TELEMETRY_DLQ_URL", deployed.output("TelemetryDlqUrl")?),

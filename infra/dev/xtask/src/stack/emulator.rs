@@ -7,10 +7,11 @@ use anyhow::Result;
 use crate::{
     checkout::Checkout,
     command::{Output, Spec},
-    postgres::free_port,
     process::{Child, tail, wait_for},
-    run::Run,
+    run_folder::RunFolder,
 };
+
+use super::postgres::free_port;
 
 /// The region that the stack is in.
 pub(crate) const REGION: &str = "us-east-1";
@@ -28,7 +29,7 @@ pub(crate) struct Emulator {
 
 impl Emulator {
     /// Starts it; it is not ready yet.
-    pub(crate) fn start(checkout: &Checkout, run: &Run, secret: String) -> Result<Self> {
+    pub(crate) fn start(checkout: &Checkout, run: &RunFolder, secret: String) -> Result<Self> {
         let port = free_port()?;
         let log = run.log("emulator");
         // The functions inherit this environment, so nothing of ours is in it. Each gets credentials of its own role.
@@ -52,7 +53,7 @@ impl Emulator {
             .env("SFTP_ENABLED", "0")
             // It would remove containers that it takes for its own.
             .env("DOCKER_HOST", "unix:///nonexistent")
-            // What Lambda sets for functions whose LogFormat is JSON.
+            // As Lambda sets them for functions whose LogFormat is JSON.
             .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
             .env("AWS_LAMBDA_LOG_LEVEL", "INFO")
             .spawn(&Output::File(&log))?;
@@ -60,7 +61,7 @@ impl Emulator {
     }
 
     /// Waits until it answers. Starts it again if somebody else took its port first.
-    pub(crate) fn ready(mut self, checkout: &Checkout, run: &Run) -> Result<Self> {
+    pub(crate) fn ready(mut self, checkout: &Checkout, run: &RunFolder) -> Result<Self> {
         let mut attempts = 0;
         loop {
             match self.wait() {
@@ -101,7 +102,7 @@ impl Emulator {
         self.server.id()
     }
 
-    /// What the AWS tools and SDKs read, for the administrator.
+    /// The variables of AWS tools and SDKs, for the administrator.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
         [
             ("AWS_ENDPOINT_URL", self.url()),

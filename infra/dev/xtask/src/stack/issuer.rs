@@ -2,10 +2,9 @@
 
 use std::{
     io::Write,
-    net::SocketAddr,
+    net::TcpListener,
     os::unix::fs::OpenOptionsExt,
     path::Path,
-    thread,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -15,18 +14,18 @@ use ed25519_dalek::{
     Signer, SigningKey,
     pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes, spki::der::pem::LineEnding},
 };
+use loopback::{answer, answer_json};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tiny_http::{Header, Response, Server};
 
 use crate::checkout::Checkout;
 
 /// The `aud` of every token.
 pub(crate) const AUDIENCE: &str = "analytics-exports";
-/// How long a token is valid, in seconds.
+/// The validity of a token, in seconds.
 const LIFETIME: u64 = 3600;
 
-/// What a token says about its bearer.
+/// The claims of a token.
 #[derive(Debug)]
 pub(crate) struct Claims<'a> {
     pub(crate) issuer: &'a str,
@@ -116,9 +115,8 @@ pub(crate) struct Issuer {
 impl Issuer {
     /// Serves the key set on a free loopback port.
     pub(crate) fn start(key: &Key) -> Result<Self> {
-        let server = Server::http(SocketAddr::from(([127, 0, 0, 1], 0))).map_err(|error| anyhow!("{error}"))?;
-        let address = server.server_addr().to_ip().context("the issuer has no address")?;
-        let url = format!("http://{address}");
+        let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port on 127.0.0.1")?;
+        let url = format!("http://{}", listener.local_addr()?);
         let issuer = Self { url: url.clone() };
         let set = key.set().to_string();
         let configuration = json!({
@@ -127,18 +125,12 @@ impl Issuer {
             "id_token_signing_alg_values_supported": ["EdDSA"],
         });
         let configuration = configuration.to_string();
-        thread::spawn(move || {
-            for request in server.incoming_requests() {
-                let body = match request.url() {
-                    "/.well-known/jwks.json" => Some(&set),
-                    "/.well-known/openid-configuration" => Some(&configuration),
-                    _ => None,
-                };
-                let _ = match body {
-                    Some(body) => request.respond(json_response(body)),
-                    None => request.respond(Response::empty(404)),
-                };
-            }
+        loopback::serve(listener, move |arrival| {
+            Some(match arrival.request.target.as_str() {
+                "/.well-known/jwks.json" => answer_json(&set),
+                "/.well-known/openid-configuration" => answer_json(&configuration),
+                _ => answer("404 Not Found", ""),
+            })
         });
         Ok(issuer)
     }
@@ -149,14 +141,6 @@ impl Issuer {
 
     pub(crate) fn keys_url(&self) -> String {
         format!("{}/.well-known/jwks.json", self.url)
-    }
-}
-
-fn json_response(body: &str) -> Response<std::io::Cursor<Vec<u8>>> {
-    let response = Response::from_string(body);
-    match Header::from_bytes("Content-Type", "application/json") {
-        Ok(header) => response.with_header(header),
-        Err(()) => response,
     }
 }
 

@@ -12,8 +12,9 @@ use rustix::process::Signal;
 use crate::{
     checkout::Checkout,
     command::{Output, Spec},
-    process::{Child, wait_for},
-    run::Run,
+    private_file,
+    process::{self, Child, tail, wait_for},
+    run_folder::RunFolder,
 };
 
 const USER: &str = "postgres";
@@ -29,7 +30,7 @@ pub(crate) struct Setup {
     password: String,
 }
 
-/// Where a server is, and who runs it.
+/// The files of a server, and the user that runs it.
 #[derive(Debug)]
 struct Place {
     bin: PathBuf,
@@ -48,14 +49,14 @@ pub(crate) struct Postgres {
 }
 
 /// Starts to make the data folder; the caller does something else meanwhile.
-pub(crate) fn set_up(checkout: &Checkout, run: &Run, password: String) -> Result<Setup> {
+pub(crate) fn set_up(checkout: &Checkout, run: &RunFolder, password: String) -> Result<Setup> {
     let bin = binaries(checkout)?;
     let identity = Identity::choose(run, &bin)?;
     let (data, log) = (run.path("postgres"), run.log("postgres"));
     std::fs::create_dir_all(&data)?;
     std::fs::set_permissions(&data, PermissionsExt::from_mode(0o700))?;
     let secret = run.path("tmp/password");
-    crate::run::write_private(&secret, &password)?;
+    private_file::write(&secret, &password)?;
     identity.give(&data)?;
     identity.give(&secret)?;
     let initdb = identity
@@ -73,7 +74,7 @@ impl Setup {
     /// Waits for the data folder and starts the server in it.
     pub(crate) fn start(mut self) -> Result<Postgres> {
         if !self.initdb.wait()?.success() {
-            bail!("initdb failed\n{}", crate::process::tail(&self.place.log, 20));
+            bail!("initdb failed\n{}", tail(&self.place.log, 20));
         }
         let mut attempts = 0;
         loop {
@@ -126,11 +127,11 @@ impl Postgres {
     }
 
     /// An error if the server has ended.
-    pub(crate) fn check(&mut self, run: &Run) -> Result<()> {
+    pub(crate) fn check(&mut self, run: &RunFolder) -> Result<()> {
         self.server.check_alive(&run.log("postgres"))
     }
 
-    /// Whether the server has ended.
+    /// Reports whether the server has ended.
     pub(crate) fn ended(&mut self) -> Result<bool> {
         Ok(self.server.ended()?.is_some())
     }
@@ -166,10 +167,10 @@ impl Postgres {
     }
 }
 
-/// PostgreSQL refuses to run as root: who runs it then?
+/// The user that runs PostgreSQL, which refuses to run as root.
 #[derive(Debug)]
 enum Identity {
-    /// We are no root.
+    /// The user that runs this.
     Own,
     /// Root in a user namespace of its own, where it is nobody and keeps its access to files.
     Namespace,
@@ -178,7 +179,7 @@ enum Identity {
 }
 
 impl Identity {
-    fn choose(run: &Run, bin: &Path) -> Result<Self> {
+    fn choose(run: &RunFolder, bin: &Path) -> Result<Self> {
         if !rustix::process::geteuid().is_root() {
             return Ok(Self::Own);
         }
@@ -186,7 +187,7 @@ impl Identity {
         if probe.is_ok() {
             return Ok(Self::Namespace);
         }
-        crate::process::check()?;
+        process::check()?;
         for path in [bin, run.path("postgres").as_path()] {
             for folder in path.ancestors().skip(1).filter(|folder| folder.exists()) {
                 if folder.metadata()?.mode() & 0o001 == 0 {

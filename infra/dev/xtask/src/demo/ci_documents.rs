@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use crate::{deploy, process::pause, progress::step, stack::Stack};
+use terminal::step;
+
+use crate::{private_file, process::pause, stack::Stack};
 
 /// A change for the worse that is in the documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +28,7 @@ pub(crate) struct Document {
     pub(crate) body: String,
 }
 
-/// What CI runs, with the seconds that it takes.
+/// The series of runs, with the seconds that each run takes.
 const SERIES: [(&str, &str, u64); 3] = [
     ("user-org-service", "make check", 120),
     ("user-org-service", "make test", 300),
@@ -39,8 +41,8 @@ const RUNS_A_DAY: u32 = 2;
 /// From this day of November on, the first of the series takes so many percent longer.
 const SLOWER_FROM: u32 = 8;
 const SLOWER_BY: u32 = 25;
-/// For a machine with something else to do.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The time until all are stored, on a busy machine.
+const STORE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The regression that is in the documents.
 pub(crate) fn regression() -> Regression {
@@ -109,8 +111,8 @@ pub(crate) fn put(stack: &Stack) -> Result<()> {
     let objects: Vec<[&str; 2]> = documents.iter().map(|document| [&*document.key, &*document.body]).collect();
     step("Put CI's documents into the bucket", |_| {
         let file = stack.run().path("documents.json");
-        crate::run::write_private(&file, &json!(objects).to_string())?;
-        deploy::put_objects(stack, &file)?;
+        private_file::write(&file, &json!(objects).to_string())?;
+        stack.deployer().put_objects(&file)?;
         let Regression { service, command, first_run_id, percent, .. } = regression();
         let slower = format!("{command} of {service} is {percent} % slower from {first_run_id} on");
         Ok(((), format!("{} runs of October and November 2025; {slower}", documents.len())))
@@ -121,11 +123,11 @@ pub(crate) fn put(stack: &Stack) -> Result<()> {
             let query = "select count(*) from ci_runs where object_key like 'metrics/2025/1%'";
             let answer = stack.postgres().query().args(["--command", query]).read(&stack.run().log("query"))?;
             let stored: usize = answer.trim().parse().context("psql gave no number")?;
-            step.at(stored, documents.len(), "stored");
+            step.at(format!("{stored}/{} stored", documents.len()));
             if stored == documents.len() {
                 return Ok(((), format!("{stored} runs")));
             }
-            ensure!(start.elapsed() < PATIENCE, "only {stored} are stored after {} s", PATIENCE.as_secs());
+            ensure!(start.elapsed() < STORE_TIMEOUT, "only {stored} are stored after {} s", STORE_TIMEOUT.as_secs());
             pause(Duration::from_millis(200))?;
         }
     })

@@ -1,10 +1,10 @@
-//! What makes a stack one for the fault suite: its functions reach each service through a port of their own, where the
+//! The settings of a stack for the fault suite: its functions reach each service through a port of their own, where the
 //! suite's proxies listen, and its times are short.
 
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use crate::{deploy::Settings, emulator::Emulator, issuer::Issuer, postgres::Postgres};
+use super::{deploy::Settings, emulator::Emulator, issuer::Issuer, postgres::Postgres};
 
 /// The template's times, in seconds, short enough to wait for.
 const PARAMETERS: [(&str, &str); 4] =

@@ -10,11 +10,11 @@ use anyhow::Result;
 use crate::{
     checkout::Checkout,
     command::{Output, Spec},
-    deploy::Deployed,
-    emulator::Emulator,
     process::Child,
-    run::Run,
+    run_folder::RunFolder,
 };
+
+use super::{deploy::Deployed, emulator::Emulator};
 
 /// A running `cargo lambda watch`.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Where it answers at this port.
+    /// Its address at this port.
     pub(crate) fn address(port: u16) -> String {
         format!("http://127.0.0.1:{port}")
     }
@@ -32,23 +32,19 @@ impl Watch {
     /// Starts it. A function starts with its first invocation.
     pub(crate) fn start(
         checkout: &Checkout,
-        run: &Run,
+        run: &RunFolder,
         emulator: &Emulator,
         deployed: &Deployed,
         port: u16,
     ) -> Result<Self> {
         let log = run.log("watch");
-        let mut spec = Spec::new(checkout.tool("cargo-lambda"))
+        let spec = Spec::new(checkout.tool("cargo-lambda"))
             .folder(checkout.root())
             .args(["lambda", "watch", "--invoke-address", "127.0.0.1", "--concurrency", "4", "--invoke-port"])
-            .arg(port.to_string());
-        // One environment for all.
-        for (name, value) in deployed.variables() {
-            spec = spec.env(name, value);
-        }
-        for (name, value) in emulator.environment() {
-            spec = spec.env(name, value);
-        }
+            .arg(port.to_string())
+            // One environment for all.
+            .envs(deployed.variables())
+            .envs(emulator.environment());
         let server = spec.spawn(&Output::File(&log))?;
         Ok(Self { server, log })
     }

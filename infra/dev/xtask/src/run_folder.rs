@@ -2,8 +2,6 @@
 
 use std::{
     fs::{File, TryLockError},
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -16,14 +14,14 @@ const KEPT_LOGS: usize = 5;
 
 /// `.local/<kind>-<pid>`, removed when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Run {
+pub(crate) struct RunFolder {
     folder: PathBuf,
     kept_logs: PathBuf,
     /// Locked while the run lasts: so that others know that it does.
     _lock: File,
 }
 
-impl Run {
+impl RunFolder {
     /// Makes the folder, after removing those of runs that ended without doing so.
     pub(crate) fn start(checkout: &Checkout, kind: &str) -> Result<Self> {
         remove_stale(checkout);
@@ -65,7 +63,7 @@ impl Run {
     }
 }
 
-impl Drop for Run {
+impl Drop for RunFolder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
     }
@@ -87,15 +85,4 @@ fn remove_stale(checkout: &Checkout) {
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
     std::fs::read_dir(folder).map_or_else(|_| Vec::new(), |all| all.flatten().map(|entry| entry.path()).collect())
-}
-
-/// Writes a file that only we may read; whoever reads it finds the old text or the new one, nothing between.
-pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
-    let draft = path.with_extension(format!("{}.tmp", std::process::id()));
-    let write = || {
-        let mut file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
-        file.write_all(text.as_bytes())?;
-        std::fs::rename(&draft, path)
-    };
-    write().with_context(|| format!("can't write {}", path.display()))
 }
