@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use crate::{lambda, proxies::Proxies};
 
-/// How long a job may take to end, with all its attempts.
-const PATIENCE: Duration = Duration::from_secs(150);
+/// The time limit of a job with all its attempts.
+const END_TIMEOUT: Duration = Duration::from_secs(150);
 
 /// The jobs whose messages belong in the dead-letter queue.
 pub(crate) static DEAD: Mutex<BTreeSet<Uuid>> = Mutex::new(BTreeSet::new());
@@ -98,7 +98,7 @@ impl Scene {
     /// Waits until all jobs of an organization have ended, with the help of the sweep, and checks everything that is
     /// promised of them.
     pub(crate) async fn end(&self, org: &Organization<'_>) -> Found {
-        let jobs: JobList = until("all jobs end", PATIENCE, async || {
+        let jobs: JobList = until("all jobs end", END_TIMEOUT, async || {
             let jobs: JobList = org.get("?limit=100").await.expect(200).json();
             if jobs.items.iter().all(ExportJob::is_ended) {
                 return Ok(jobs);
@@ -110,7 +110,7 @@ impl Scene {
         let mut found = Found::default();
         for job in &jobs.items {
             let stored = self.stack.jobs.get(OrgId::from(org.id), JobId::from(job.job_id)).await.unwrap().unwrap();
-            found.attempts = found.attempts.max(stored.fence);
+            found.attempts = found.attempts.max(stored.fence());
             match job.status.as_str() {
                 "succeeded" => {
                     self.check_file(org, job).await;
@@ -159,7 +159,7 @@ impl Scene {
             for kind in ["exports", "staging"] {
                 staged.extend(objects.open_uploads(&format!("analytics/{kind}/{}/", org.id)).await);
             }
-            let open = self.stack.jobs.open_jobs(OrgId::from(org.id)).await.unwrap();
+            let open = org.open_jobs().await;
             if staged.is_empty() && keys == expected && open == 0 { Ok(()) } else { Err((keys, staged, open)) }
         });
         left.await;
@@ -167,7 +167,7 @@ impl Scene {
 
     /// The fencing token of a job: the number of its attempts so far.
     pub(crate) async fn fence(&self, org: &Organization<'_>, job: Uuid) -> u64 {
-        self.stack.jobs.get(OrgId::from(org.id), JobId::from(job)).await.unwrap().unwrap().fence
+        self.stack.jobs.get(OrgId::from(org.id), JobId::from(job)).await.unwrap().unwrap().fence()
     }
 
     /// The fencing token of the attempt that wrote a job's object.

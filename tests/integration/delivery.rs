@@ -60,7 +60,7 @@ async fn a_message_that_comes_again_changes_nothing() {
 async fn deliveries_at_the_same_time_run_a_job_once() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
-    let job = org.add_unqueued().await.id.uuid();
+    let job = org.add_unqueued().await.id().uuid();
     for _ in 0..4 {
         stack.queue.send(&message(&org, job).to_string()).await;
     }

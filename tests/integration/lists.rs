@@ -2,7 +2,7 @@
 
 use domain::{ExportFile, Failure, Job, Totals};
 use jiff::Timestamp;
-use tests::{Organization, Stack, job::JobList};
+use tests::{Organization, Stack, job::JobList, organization::RETENTION};
 use uuid::Uuid;
 
 /// All pages from `query` on; between two pages, `meanwhile` happens.
@@ -36,7 +36,7 @@ async fn add(org: &Organization<'_>, count: usize) -> Vec<Job> {
 }
 
 fn uuids<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> Vec<Uuid> {
-    jobs.into_iter().map(|job| job.id.uuid()).collect()
+    jobs.into_iter().map(|job| job.id().uuid()).collect()
 }
 
 #[tokio::test]
@@ -94,11 +94,11 @@ async fn a_list_by_status_has_the_jobs_of_that_status() {
         let claimed = org.claim(job).await;
         match n % 4 {
             1 => {}
-            2 => drop(stack.jobs.fail(&claimed, Failure::UsageInvalid, false, now).await.unwrap()),
+            2 => drop(stack.jobs.finish(claimed.fail(Failure::UsageInvalid, false, now)).await.unwrap()),
             _ => {
                 let file =
                     ExportFile { checksum: "sha256:00".to_owned(), bytes: 1, row_count: 0, totals: Totals::default() };
-                stack.jobs.complete(&claimed, file, now).await.unwrap();
+                stack.jobs.finish(claimed.complete(file, now, RETENTION)).await.unwrap();
             }
         }
     }

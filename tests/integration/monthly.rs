@@ -2,15 +2,16 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
-    Action, AuditRecord, ExportRequest, Failure, Granularity, Job, JobId, Month, MonthlyRun, Origin, State, Subject,
+    Action, AuditRecord, ExportRequest, Failure, Granularity, Job, Month, MonthlyRun, NewJob, Origin, State, Subject,
+    Submission,
 };
 use futures_util::future::join_all;
 use jiff::Timestamp;
-use jobs::Key;
+use jobs::{Created, Key, new_job_id};
 use serde_json::{Value, json};
 use tests::{
     Organization, Rollup, Stack, Table, lambda,
-    organization::export_of,
+    organization::{RETENTION, export_of},
     poll::{PATIENCE, until},
     rollup::expected_file,
     stack::variable,
@@ -68,16 +69,16 @@ async fn every_organization_gets_one_export_of_the_month_however_often_it_runs()
     for (org, jobs) in orgs.iter().zip(&found) {
         let [job] = jobs.as_slice() else { panic!("{}: {jobs:?}", org.id) };
         let range = "2021-02".parse::<Month>().unwrap().range().unwrap();
-        assert_eq!(job.request, ExportRequest { range, granularity: Granularity::Daily, models: None });
-        assert!(job.subject.is_system());
-        assert_eq!(job.subject, found[0][0].subject, "one subject for all");
+        assert_eq!(job.request(), &ExportRequest { range, granularity: Granularity::Daily, models: None });
+        assert!(job.subject().is_system());
+        assert_eq!(job.subject(), found[0][0].subject(), "one subject for all");
     }
     assert!(jobs(&bystander).await.is_empty());
 
     // The first is sent at once.
-    let (org, job) = (&orgs[0], found[0][0].id.uuid());
+    let (org, job) = (&orgs[0], found[0][0].id().uuid());
     let ended = org.ended(job).await;
-    assert_eq!((ended.status.as_str(), ended.initiated_by), ("succeeded", found[0][0].subject.id()));
+    assert_eq!((ended.status.as_str(), ended.initiated_by), ("succeeded", found[0][0].subject().id()));
     let file = tests::Answer::to(stack.api.get_url(&org.link(job).await)).await.expect(200);
     let day = |day: &str| Rollup::new(day, None, [1, 2, 0], "0.5");
     let days = [day("2021-02-01T00:00:00Z"), day("2021-02-28T00:00:00Z")];
@@ -91,14 +92,14 @@ async fn its_key_holds_for_ever_and_it_takes_nobodys_place() {
     let stack = Stack::from_env().await;
     let org = &organizations(&stack, "2021-04", 1).await[0];
     run(json!({"month": "2021-04"})).await.unwrap();
-    let id = jobs(org).await[0].id.uuid();
+    let id = jobs(org).await[0].id().uuid();
     let get = stack.dynamodb.get_item().table_name(variable("JOBS_TABLE"));
     let get = get.key("pk", AttributeValue::S(format!("ORG#{}", org.id)));
     let key = get.key("sk", AttributeValue::S("MONTHLY#2021-04".to_owned())).send().await.unwrap().item.unwrap();
     assert_eq!(key["job_id"], AttributeValue::S(id.to_string()));
     assert!(!key.contains_key("ttl"), "what carries a ttl is deleted");
     org.ended(id).await;
-    assert_eq!(stack.jobs.open_jobs(org.id.into()).await.unwrap(), 0);
+    assert_eq!(org.open_jobs().await, 0);
 }
 
 #[tokio::test]
@@ -106,7 +107,7 @@ async fn an_export_that_failed_is_created_anew_and_once() {
     let stack = Stack::from_env().await;
     let org = &organizations(&stack, "2021-05", 1).await[0];
     let month: Month = "2021-05".parse().unwrap();
-    let (now, id) = (Timestamp::now(), JobId::now());
+    let (now, id) = (Timestamp::now(), new_job_id());
     let request = ExportRequest { range: month.range().unwrap(), granularity: Granularity::Daily, models: None };
     let subject = Subject::system("monthly-export");
     let origin = Origin { request_id: "tests".to_owned(), source_ip: None };
@@ -119,12 +120,14 @@ async fn an_export_that_failed_is_created_anew_and_once() {
         origin,
     };
     let later = now + jiff::SignedDuration::from_hours(24);
-    let job = Job::new(id, org.id.into(), request, subject, now, later);
-    stack.jobs.create(&job, Some(Key::Monthly(month)), 0, &record).await.unwrap();
+    let submission = Submission { id, org: org.id.into(), request, subject, at: now };
+    let new = NewJob::queued(submission, later, RETENTION);
+    let created = stack.jobs.create(new, Some(Key::Monthly(month)), 0, &record).await.unwrap();
+    let Created::New(job) = created else { panic!("{created:?}") };
     let claimed = org.claim(&job).await;
     let event = || json!({"month": "2021-05"});
     assert_eq!(counts(&run(event()).await.unwrap()), (0, 1, 0), "it may succeed yet");
-    stack.jobs.fail(&claimed, Failure::WorkerLost, true, now).await.unwrap();
+    stack.jobs.finish(claimed.fail(Failure::WorkerLost, true, now)).await.unwrap();
 
     // Two at once: one may be told that the other is at it.
     let created =
@@ -132,9 +135,9 @@ async fn an_export_that_failed_is_created_anew_and_once() {
     assert_eq!(created, 1);
     assert_eq!(counts(&run(event()).await.unwrap()), (0, 1, 0));
     let mut jobs = jobs(org).await;
-    jobs.retain(|found| found.id != id);
+    jobs.retain(|found| found.id() != id);
     let [anew] = jobs.as_slice() else { panic!("{jobs:?}") };
-    assert_eq!(org.ended(anew.id.uuid()).await.status, "succeeded");
+    assert_eq!(org.ended(anew.id().uuid()).await.status, "succeeded");
 }
 
 #[tokio::test]
@@ -156,16 +159,16 @@ async fn a_run_that_broke_off_goes_on_where_it_was() {
     let stack = Stack::from_env().await;
     let orgs = organizations(&stack, "2021-08", 10).await;
     let month: Month = "2021-08".parse().unwrap();
-    let mut broken = MonthlyRun::new(month, Timestamp::now());
+    let mut broken = MonthlyRun::new(uuid::Uuid::now_v7(), month, Timestamp::now());
     (broken.after, broken.created, broken.failed) = (Some(orgs[3].id.into()), 3, 1);
     // Its invocation is still at it.
-    broken.held_until = Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    broken.lease_until = Timestamp::now() + jiff::SignedDuration::from_hours(1);
     assert!(stack.jobs.write_run(&mut broken).await.unwrap());
     let error = run(json!({"month": "2021-08"})).await.unwrap_err();
     assert!(error.contains("another invocation works on 2021-08"), "{error}");
 
     // It is not any more.
-    broken.held_until = Timestamp::now();
+    broken.lease_until = Timestamp::now();
     assert!(stack.jobs.write_run(&mut broken).await.unwrap());
     let error = run(json!({"month": "2021-08"})).await.unwrap_err();
     assert!(error.contains("created 9, already there 0, failed 1"), "what failed is told: {error}");
@@ -198,16 +201,16 @@ async fn the_sweep_sends_what_was_left_for_later() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
     let job = org.add_unqueued().await;
-    let due = job.unsent(Timestamp::now());
-    assert!(stack.jobs.replace(&job, &due, None).await.unwrap());
+    let unsent = job.mark_unsent(Timestamp::now()).expect("the job is pending");
+    assert!(stack.jobs.apply(unsent, None).await.unwrap().is_some());
     until("the sweep sends it", PATIENCE, async || {
         let report = lambda::invoke(&variable("SWEEP_FUNCTION"), &json!({})).await?;
         // The index of due jobs lags behind the table by a moment.
-        let pending = org.show(job.id.uuid()).await.status == "pending" && report["sent"] == 0;
+        let pending = org.show(job.id().uuid()).await.status == "pending" && report["sent"] == 0;
         if pending { Err(report.to_string()) } else { Ok(()) }
     })
     .await;
-    assert_eq!(org.ended(job.id.uuid()).await.status, "succeeded");
+    assert_eq!(org.ended(job.id().uuid()).await.status, "succeeded");
 }
 
 /// A person's export does not wait for those of the schedule: they reach the queue one by one.
@@ -219,6 +222,6 @@ async fn a_run_does_not_fill_the_queue() {
     let by_hand = stack.organization();
     by_hand.export(&export_of("2021-10-01T00:00:00Z", "2021-11-01T00:00:00Z", "daily")).await;
     let found = join_all(orgs.iter().map(jobs)).await;
-    let done = found.iter().flatten().filter(|job| matches!(job.state, State::Succeeded { .. })).count();
+    let done = found.iter().flatten().filter(|job| matches!(job.state(), State::Succeeded { .. })).count();
     assert!(done < orgs.len(), "minutes' worth of exports were done in a moment");
 }

@@ -1,4 +1,4 @@
-//! What a job says of itself in each of its states, and what its download answers.
+//! The API's view of a job in each of its states, and the answers of its download.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{Failure, Progress};
@@ -19,17 +19,17 @@ async fn a_job_that_is_not_done_has_no_file() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
     let job = org.add_unqueued().await;
-    assert_eq!(org.show(job.id.uuid()).await.status, "pending");
-    refused_download(&org, job.id.uuid(), "export-not-ready").await;
+    assert_eq!(org.show(job.id().uuid()).await.status, "pending");
+    refused_download(&org, job.id().uuid(), "export-not-ready").await;
 
     let _held = org.claim(&job).await;
-    let running = org.show(job.id.uuid()).await;
+    let running = org.show(job.id().uuid()).await;
     assert_eq!(running.status, "running");
     assert_eq!(
         (running.completed_at, running.output_uri, running.checksum, running.row_count),
         (None, None, None, None)
     );
-    refused_download(&org, job.id.uuid(), "export-not-ready").await;
+    refused_download(&org, job.id().uuid(), "export-not-ready").await;
 }
 
 #[tokio::test]
@@ -38,16 +38,16 @@ async fn a_running_job_shows_its_progress_and_no_other_does() {
     let org = stack.organization();
     let job = org.add_unqueued().await;
     let first = org.claim(&job).await;
-    assert_eq!(org.show(job.id.uuid()).await.progress, None, "nothing is known yet");
+    assert_eq!(org.show(job.id().uuid()).await.progress, None, "nothing is known yet");
 
     let progress = Progress { rows: 3, bytes: 400, thousandths: 250 };
     stack.jobs.report(&first, progress).await.unwrap();
-    let shown = org.show(job.id.uuid()).await;
+    let shown = org.show(job.id().uuid()).await;
     assert_eq!(shown.progress, Some(tests::job::Progress { rows: 3, bytes: 400, fraction: 0.25 }));
 
     // A report does not get in the way of what comes next, and is gone with it.
-    stack.jobs.release(&first, Timestamp::now() + SignedDuration::from_hours(24)).await.unwrap();
-    assert_eq!(org.show(job.id.uuid()).await.progress, None);
+    stack.jobs.finish(first.release(Timestamp::now() + SignedDuration::from_hours(24))).await.unwrap();
+    assert_eq!(org.show(job.id().uuid()).await.progress, None);
     let late = stack.jobs.report(&first, progress).await;
     assert!(matches!(late, Err(FinishError::LostClaim)), "{late:?}");
 
@@ -55,10 +55,10 @@ async fn a_running_job_shows_its_progress_and_no_other_does() {
     let late = stack.jobs.report(&first, progress).await;
     assert!(matches!(late, Err(FinishError::LostClaim)), "{late:?}");
     stack.jobs.report(&second, progress).await.unwrap();
-    stack.jobs.fail(&second, Failure::TookTooLong, false, Timestamp::now()).await.unwrap();
+    stack.jobs.finish(second.fail(Failure::TookTooLong, false, Timestamp::now())).await.unwrap();
     let late = stack.jobs.report(&second, progress).await;
     assert!(matches!(late, Err(FinishError::LostClaim)), "{late:?}");
-    let ended = org.show(job.id.uuid()).await;
+    let ended = org.show(job.id().uuid()).await;
     assert_eq!((ended.status.as_str(), ended.progress), ("failed", None));
 }
 
@@ -91,15 +91,18 @@ async fn a_file_expires_after_90_days() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
     let job = org.export(&export_of("2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z", "daily")).await.job;
+    let kept = SignedDuration::from_hours(90 * 24);
+    assert_eq!(job.expires_at, job.completed_at.map(|completed| completed + kept));
     let complete_before = async |age: SignedDuration| {
-        let completed = (Timestamp::from_second(Timestamp::now().as_second()).unwrap() - age).to_string();
+        let completed = Timestamp::from_second(Timestamp::now().as_second()).unwrap() - age;
         let update = stack.dynamodb.update_item().table_name(variable("JOBS_TABLE"));
         let update = update
             .key("pk", AttributeValue::S(format!("ORG#{}", org.id)))
             .key("sk", AttributeValue::S(format!("JOB#{}", job.job_id)))
-            .condition_expression("attribute_exists(completed_at)")
-            .update_expression("set completed_at = :completed")
-            .expression_attribute_values(":completed", AttributeValue::S(completed));
+            .condition_expression("attribute_exists(completed_at) and attribute_exists(expires_at)")
+            .update_expression("set completed_at = :completed, expires_at = :expires")
+            .expression_attribute_values(":completed", AttributeValue::S(completed.to_string()))
+            .expression_attribute_values(":expires", AttributeValue::S((completed + kept).to_string()));
         update.send().await.unwrap();
     };
 
@@ -113,7 +116,7 @@ async fn a_file_expires_after_90_days() {
     assert_eq!((&expired.checksum, expired.row_count), (&job.checksum, Some(0)), "what is known of the file stays");
     assert!(expired.expires_at.unwrap() < Timestamp::now());
     let detail = refused_download(&org, job.job_id, "export-expired").await;
-    assert!(detail.contains("Create a new export"), "{detail}");
+    assert!(detail.contains("90 days") && detail.contains("Create a new export"), "{detail}");
 }
 
 #[tokio::test]

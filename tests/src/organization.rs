@@ -1,7 +1,11 @@
 //! A tenant of a test's own.
 
-use domain::{Action, AuditRecord, Claim, ClaimedJob, ExportRequest, Job, JobId, Origin, Subject};
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::{
+    Action, AuditRecord, Claim, ClaimedJob, ExportRequest, Job, NewJob, Origin, Retention, Subject, Submission,
+};
 use jiff::{SignedDuration, Timestamp};
+use jobs::{Created, new_job_id};
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -10,7 +14,11 @@ use crate::{
     Answer, CsvFile, ExportJob, Rollup, Stack, Table,
     csv_file::checksum,
     poll::{PATIENCE, until},
+    stack::variable,
 };
+
+/// The periods of the jobs that tests create.
+pub const RETENTION: Retention = Retention { rollups_months: 13, files_days: 90 };
 
 /// An organization that nobody else uses, and an administrator's token for it.
 #[derive(Debug)]
@@ -75,22 +83,34 @@ impl<'a> Organization<'a> {
     pub async fn add_unqueued(&self) -> Job {
         let body = export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "daily");
         let request = ExportRequest::from_json(&body).expect("the request is good");
-        let (now, id, org) = (Timestamp::now(), JobId::now(), self.id.into());
+        let (now, id, org) = (Timestamp::now(), new_job_id(), self.id.into());
         let subject = Subject { issuer: self.stack.issuer.name.clone(), name: self.user.to_string() };
         let origin = Origin { request_id: "tests".to_owned(), source_ip: None };
         let record =
             AuditRecord { at: now, action: Action::Create, subject: subject.clone(), org, job: Some(id), origin };
         // No sweep sends it in the time that a test takes.
-        let job = Job::new(id, org, request, subject, now, now + SignedDuration::from_hours(24));
-        self.stack.jobs.create(&job, None, u32::MAX, &record).await.expect("the job is added");
-        job
+        let submission = Submission { id, org, request, subject, at: now };
+        let new = NewJob::queued(submission, now + SignedDuration::from_hours(24), RETENTION);
+        match self.stack.jobs.create(new, None, u32::MAX, &record).await.expect("the job is created") {
+            Created::New(job) => *job,
+            Created::Existing(job) => panic!("{job:?} existed before"),
+        }
+    }
+
+    /// The number that the organization's cap of unfinished jobs is compared with.
+    pub async fn open_jobs(&self) -> i64 {
+        let get = self.stack.dynamodb.get_item().table_name(variable("JOBS_TABLE")).consistent_read(true);
+        let get = get.key("pk", AttributeValue::S(format!("ORG#{}", self.id)));
+        let answer = get.key("sk", AttributeValue::S("OPEN".to_owned())).send().await.expect("the table answers");
+        let count = answer.item.map(|item| item["open_jobs"].as_n().expect("a number").parse().expect("a number"));
+        count.unwrap_or(0)
     }
 
     /// Takes a job as a worker does, for an hour.
     pub async fn claim(&self, job: &Job) -> ClaimedJob {
         let now = Timestamp::now();
         let claim = Claim { now, lease_until: now + SignedDuration::from_hours(1), sent_at: now };
-        self.stack.jobs.claim(job.org, job.id, claim).await.expect("the job is free")
+        self.stack.jobs.claim(job.org(), job.id(), claim).await.expect("the job is free")
     }
 
     /// A job as it is now.

@@ -1,9 +1,8 @@
 //! What the HTTP function needs from its environment.
 
-use std::time::Duration;
-
 use auth::Verifier;
-use jobs::{JobsTable, queue::ExportQueue};
+use domain::Retention;
+use jobs::{JobsTable, ResendPolicy, queue::ExportQueue, retention_from_env};
 use objects::ExportStore;
 use platform::{
     aws,
@@ -21,16 +20,16 @@ pub(crate) struct Context {
     pub(crate) database: Database,
     /// How many unfinished jobs an organization may have.
     pub(crate) open_jobs_cap: u32,
-    /// After how long a message is given up for lost.
-    pub(crate) resend_after: Duration,
+    pub(crate) resend: ResendPolicy,
+    pub(crate) retention: Retention,
 }
 
 impl Context {
     /// Reads, besides the SDK's standard variables and those of [`Verifier::from_env`], [`JobsTable::from_env`],
-    /// [`ExportQueue::from_env`], [`ExportStore::from_env`] and [`Database::from_env`]:
+    /// [`ExportQueue::from_env`], [`ExportStore::from_env`], [`Database::from_env`], [`ResendPolicy::from_env`] and
+    /// [`retention_from_env`]:
     ///
-    /// - `OPEN_JOBS_CAP`: how many unfinished jobs an organization may have;
-    /// - `RESEND_AFTER_SECONDS`: after how long the sweep gives a job's message up for lost.
+    /// - `OPEN_JOBS_CAP`: how many unfinished jobs an organization may have.
     pub(crate) fn from_env() -> Result<Self, ConfigError> {
         let sdk = aws::sdk_config()?;
         Ok(Self {
@@ -40,7 +39,8 @@ impl Context {
             store: ExportStore::from_env(&sdk)?,
             database: Database::from_env("analytics-exports-api")?,
             open_jobs_cap: config::parsed("OPEN_JOBS_CAP", "a whole number")?,
-            resend_after: config::seconds("RESEND_AFTER_SECONDS")?,
+            resend: ResendPolicy::from_env()?,
+            retention: retention_from_env()?,
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::{fmt::Display, str::FromStr};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use domain::{range::parse_instant, request::FieldError};
+use domain::{instant::parse as parse_instant, request::FieldError};
 use jiff::Timestamp;
 use jobs::{Cursor, List};
 

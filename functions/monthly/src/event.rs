@@ -1,20 +1,20 @@
-//! Which month is wanted.
+//! The event of an invocation.
 
 use domain::{Month, month::InvalidMonth};
 use jiff::Timestamp;
 use serde_json::Value;
 
-/// What an invocation is to do.
+/// The request of an invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Order {
     /// The month to export.
     pub(crate) month: Month,
-    /// Whether a person named it. What the schedule asks for is done once; a person may want to look again for
-    /// organizations whose usage came late.
+    /// Whether a person requested it. The schedule's request is done once; a person may repeat it for organizations whose
+    /// usage arrived late.
     pub(crate) by_hand: bool,
 }
 
-/// An event that names no month that could be exported.
+/// An event without a month that can be exported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadEvent {
     #[error("the event is neither a schedule's nor {{\"month\": \"2024-01\"}}")]
@@ -25,16 +25,16 @@ pub(crate) enum BadEvent {
     NotOver(Month),
 }
 
-/// Reads `{"month": "2024-01"}`, or the event of a rule on a schedule, which stands for the month before its own time.
-/// An empty event stands for the month before `now`.
+/// Reads `{"month": "2024-01"}`, or the event of a schedule's rule, which requests the month before the event's time. An
+/// empty event requests the month before `now`.
 pub(crate) fn read(event: &Value, now: Timestamp) -> Result<Order, BadEvent> {
     let fields = event.as_object().ok_or(BadEvent::Unknown)?;
     let text = |name: &str| fields.get(name).and_then(Value::as_str).ok_or(BadEvent::Unknown);
     let order = if fields.is_empty() {
-        Order { month: Month::of(now).before(), by_hand: true }
+        Order { month: Month::last_complete(now), by_hand: true }
     } else if fields.get("source").is_some_and(|source| source == "aws.events") {
         let at: Timestamp = text("time")?.parse().map_err(|_| BadEvent::Unknown)?;
-        Order { month: Month::of(at).before(), by_hand: false }
+        Order { month: Month::last_complete(at), by_hand: false }
     } else if fields.len() == 1 {
         let month = text("month")?;
         let month = month.parse().map_err(|invalid| BadEvent::NoMonth(month.to_owned(), invalid))?;

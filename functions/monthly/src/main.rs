@@ -1,8 +1,8 @@
-//! The monthly exports: runs on the 1st and creates one daily export of the month before for every organization.
+//! The monthly exports: runs on the 1st and creates a daily export of the previous month for every organization with usage.
 
 mod context;
 mod event;
-mod run;
+mod handler;
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn main() -> Result<(), Error> {
     run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
         let deadline = Deadline::new(event.context.deadline(), RESERVE);
         let order = event::read(&event.payload, jiff::Timestamp::now())?;
-        Ok::<_, Error>(run::run(order, &event.context.request_id, deadline, &context).await?)
+        Ok::<_, Error>(handler::run(order, &event.context.request_id, deadline, &context).await?)
     }))
     .await
 }

@@ -1,36 +1,35 @@
-//! What the sweep needs from its environment.
+//! The sweep's environment.
 
 use std::time::Duration;
 
-use jobs::{JobsTable, queue::ExportQueue};
+use jobs::{JobsTable, ResendPolicy, queue::ExportQueue};
 use platform::{
     aws,
     config::{self, ConfigError},
 };
 
-/// The sweep's clients and settings, made once per process.
+/// The sweep's clients and settings, created once per process.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) jobs: JobsTable,
     pub(crate) queue: ExportQueue,
-    /// After how long a message is given up for lost.
-    pub(crate) resend_after: Duration,
-    /// How often a job is claimed before the loss of its worker fails it.
-    pub(crate) most_attempts: u32,
+    pub(crate) resend: ResendPolicy,
+    /// The number of claims after which the loss of its worker fails a job.
+    pub(crate) max_attempts: u32,
 }
 
 impl Context {
-    /// Reads, besides the SDK's standard variables and those of [`JobsTable::from_env`] and [`ExportQueue::from_env`]:
+    /// Reads, besides the SDK's standard variables and those of [`JobsTable::from_env`], [`ExportQueue::from_env`] and
+    /// [`ResendPolicy::from_env`]:
     ///
-    /// - `RESEND_AFTER_SECONDS`: after how long a job's message is given up for lost;
-    /// - `MAX_RECEIVES`: how many attempts a job gets.
+    /// - `MAX_RECEIVES`: the number of attempts that a job gets.
     pub(crate) fn from_env() -> Result<Self, ConfigError> {
         let sdk = aws::sdk_config()?;
         Ok(Self {
             jobs: JobsTable::from_env(&sdk)?,
             queue: ExportQueue::from_env(&sdk)?,
-            resend_after: config::seconds("RESEND_AFTER_SECONDS")?,
-            most_attempts: config::parsed("MAX_RECEIVES", "a whole number")?,
+            resend: ResendPolicy::from_env()?,
+            max_attempts: config::parsed("MAX_RECEIVES", "a whole number")?,
         })
     }
 }

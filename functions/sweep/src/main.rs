@@ -1,7 +1,7 @@
-//! The sweep: runs on a schedule and finds the jobs that nobody works on.
+//! The sweep: runs on a schedule and processes the jobs that are due: lost messages, lost workers and expired files.
 
 mod context;
-mod sweep;
+mod handler;
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ async fn main() -> Result<(), Error> {
     platform::log::init();
     let context = Context::from_env()?;
     run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
-        // The event is not read: a rule and a person ask for the same.
+        // The event is not read: a rule and a person request the same.
         let deadline = Deadline::new(event.context.deadline(), RESERVE);
-        Ok::<_, Error>(sweep::sweep(&event.context.request_id, deadline, &context).await?)
+        Ok::<_, Error>(handler::sweep(&event.context.request_id, deadline, &context).await?)
     }))
     .await
 }

@@ -1,8 +1,9 @@
-//! What the worker needs from its environment.
+//! The worker's environment.
 
 use std::{num::NonZero, time::Duration};
 
-use jobs::{JobsTable, queue::ExportQueue};
+use domain::Retention;
+use jobs::{JobsTable, ResendPolicy, queue::ExportQueue, retention_from_env};
 use objects::ExportStore;
 use platform::{
     aws,
@@ -10,30 +11,29 @@ use platform::{
 };
 use postgres::Database;
 
-/// The worker's clients and settings, made once per process.
+/// The worker's clients and settings, created once per process.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) jobs: JobsTable,
     pub(crate) queue: ExportQueue,
     pub(crate) database: Database,
     pub(crate) store: ExportStore,
-    /// How many connections a large export reads over.
+    /// The number of connections over which a large export is read.
     pub(crate) connections: NonZero<usize>,
     /// The delay before the second attempt; later ones wait longer.
     pub(crate) retry_delay: Duration,
-    /// After how long a message is given up for lost.
-    pub(crate) resend_after: Duration,
-    /// How often a message is received before it goes to the dead-letter queue.
+    pub(crate) resend: ResendPolicy,
+    pub(crate) retention: Retention,
+    /// The number of receives after which a message goes to the dead-letter queue.
     pub(crate) max_receives: u32,
 }
 
 impl Context {
     /// Reads, besides the SDK's standard variables and those of [`JobsTable::from_env`], [`ExportQueue::from_env`],
-    /// [`Database::from_env`] and [`ExportStore::from_env`]:
+    /// [`Database::from_env`], [`ExportStore::from_env`], [`ResendPolicy::from_env`] and [`retention_from_env`]:
     ///
-    /// - `EXPORT_CONNECTIONS`: how many database connections a large export reads over;
+    /// - `EXPORT_CONNECTIONS`: the number of database connections over which a large export is read;
     /// - `RETRY_DELAY_SECONDS`: the delay before the second attempt at a job;
-    /// - `RESEND_AFTER_SECONDS`: after how long the sweep gives a job's message up for lost;
     /// - `MAX_RECEIVES`: the `maxReceiveCount` of the queue's redrive policy.
     pub(crate) fn from_env() -> Result<Self, ConfigError> {
         let sdk = aws::sdk_config()?;
@@ -44,7 +44,8 @@ impl Context {
             store: ExportStore::from_env(&sdk)?,
             connections: config::parsed("EXPORT_CONNECTIONS", "a number of at least 1")?,
             retry_delay: config::seconds("RETRY_DELAY_SECONDS")?,
-            resend_after: config::seconds("RESEND_AFTER_SECONDS")?,
+            resend: ResendPolicy::from_env()?,
+            retention: retention_from_env()?,
             max_receives: config::parsed("MAX_RECEIVES", "a number")?,
         })
     }

@@ -1,42 +1,79 @@
-//! What SQS says about a message beside its body.
+//! Deliveries of messages by SQS.
 
 use aws_lambda_events::sqs::SqsMessage;
 use jiff::Timestamp;
 
 /// One delivery of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Delivery {
-    /// How often the message was received, this time included. Counts from one again after a redrive.
+    /// The message's id, which names it in the answer to Lambda.
+    pub(crate) message_id: String,
+    /// The handle by which this delivery's visibility is changed.
+    pub(crate) receipt_handle: String,
+    pub(crate) body: String,
+    /// The number of times the message was received, this delivery included. Starts again from one after a redrive.
     pub(crate) receives: u32,
-    /// When the message was put on the queue. A redrive puts it there anew.
+    /// The time at which the message was put on the queue. A redrive renews it.
     pub(crate) sent_at: Timestamp,
 }
 
-impl Delivery {
-    /// The delivery of `message`. What SQS leaves out counts as the first delivery of an old message.
-    pub(crate) fn of(message: &SqsMessage) -> Self {
-        let attribute = |name: &str| message.attributes.get(name).and_then(|value| value.parse::<i64>().ok());
-        let receives = attribute("ApproximateReceiveCount").and_then(|receives| receives.try_into().ok()).unwrap_or(1);
-        let sent_at = attribute("SentTimestamp").and_then(|at| Timestamp::from_millisecond(at).ok());
-        Self { receives, sent_at: sent_at.unwrap_or(Timestamp::MIN) }
+/// A record that lacks something that every delivery by SQS has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a record of the event has no valid {0}")]
+pub(crate) struct InvalidDelivery(&'static str);
+
+impl TryFrom<SqsMessage> for Delivery {
+    type Error = InvalidDelivery;
+
+    fn try_from(message: SqsMessage) -> Result<Self, InvalidDelivery> {
+        let attribute = |name| {
+            let value = message.attributes.get(name).and_then(|value| value.parse::<i64>().ok());
+            value.ok_or(InvalidDelivery(name))
+        };
+        let receives = attribute("ApproximateReceiveCount")?;
+        let sent_at = attribute("SentTimestamp")?;
+        Ok(Self {
+            receives: receives.try_into().map_err(|_| InvalidDelivery("ApproximateReceiveCount"))?,
+            sent_at: Timestamp::from_millisecond(sent_at).map_err(|_| InvalidDelivery("SentTimestamp"))?,
+            message_id: message.message_id.ok_or(InvalidDelivery("messageId"))?,
+            receipt_handle: message.receipt_handle.ok_or(InvalidDelivery("receiptHandle"))?,
+            body: message.body.ok_or(InvalidDelivery("body"))?,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use aws_lambda_events::sqs::SqsEvent;
+
     use super::*;
 
+    fn message() -> SqsMessage {
+        let event: SqsEvent = serde_json::from_str(include_str!("../../../events/worker-sqs.json")).unwrap();
+        event.records.into_iter().next().unwrap()
+    }
+
     #[test]
-    fn attributes_are_read_and_nonsense_is_passed_over() {
-        let delivery = |receives: &str, sent_at: &str| {
-            let mut message = SqsMessage::default();
-            message.attributes.insert("ApproximateReceiveCount".to_owned(), receives.to_owned());
-            message.attributes.insert("SentTimestamp".to_owned(), sent_at.to_owned());
-            Delivery::of(&message)
-        };
-        let sent_at = "2024-01-01T00:00:00.5Z".parse().unwrap();
-        assert_eq!(delivery("3", "1704067200500"), Delivery { receives: 3, sent_at });
-        assert_eq!(delivery("x", "-"), Delivery { receives: 1, sent_at: Timestamp::MIN });
-        assert_eq!(Delivery::of(&SqsMessage::default()), Delivery { receives: 1, sent_at: Timestamp::MIN });
+    fn a_delivery_is_read_from_a_record() {
+        let delivery = Delivery::try_from(message()).unwrap();
+        assert_eq!(delivery.message_id, "059f36b4-87a3-44ab-83d2-661975830a7d");
+        assert_eq!((delivery.receives, delivery.sent_at.to_string().as_str()), (1, "2024-01-15T10:00:00.412Z"));
+        assert!(delivery.body.contains("export.v1"));
+    }
+
+    #[test]
+    fn a_record_that_is_not_a_delivery_is_an_error() {
+        for (name, value) in [("ApproximateReceiveCount", "x"), ("ApproximateReceiveCount", "-1"), ("SentTimestamp", "")] {
+            let mut message = message();
+            message.attributes.insert(name.to_owned(), value.to_owned());
+            assert_eq!(Delivery::try_from(message), Err(InvalidDelivery(name)), "{value:?}");
+        }
+        for name in ["ApproximateReceiveCount", "SentTimestamp"] {
+            let mut message = message();
+            message.attributes.remove(name);
+            assert_eq!(Delivery::try_from(message), Err(InvalidDelivery(name)));
+        }
+        let missing = SqsMessage { message_id: None, ..message() };
+        assert_eq!(Delivery::try_from(missing), Err(InvalidDelivery("messageId")));
     }
 }

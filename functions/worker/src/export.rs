@@ -1,6 +1,6 @@
 //! One export: lines from PostgreSQL into the object store, in one pass and in constant memory.
 //!
-//! While one part of the file is on its way to the store, the next is read; while the store is slow, the database waits.
+//! While one part of the file is uploaded, the next is read. A slow store slows the reading down.
 
 use domain::{ClaimedJob, ExportFile, Progress};
 use engine::{CsvFile, FileError, Settings};
@@ -9,10 +9,10 @@ use platform::StoreError;
 use postgres::Database;
 use tokio::sync::watch;
 
-/// An export that did not become a stored file.
+/// The reason why an export was not stored.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExportError {
-    /// Making the file.
+    /// Reading the rows or writing the file.
     #[error(transparent)]
     File(#[from] FileError),
     /// Storing the file.
@@ -26,10 +26,10 @@ impl From<StoreError> for ExportError {
     }
 }
 
-/// Reads the rows of a claimed job, writes them to `upload` and finishes it. `progress` shows how far it is.
+/// Reads the rows of a claimed job, writes them to `upload` and finishes it, reporting to `progress`.
 ///
 /// # Errors
-/// The upload is then unfinished: abort it.
+/// When the database or the store fails. The upload is then unfinished and must be aborted.
 pub(crate) async fn export(
     database: &Database,
     claimed: &ClaimedJob,
@@ -39,7 +39,7 @@ pub(crate) async fn export(
 ) -> Result<ExportFile, ExportError> {
     upload.remove_earlier().await;
     let job = claimed.job();
-    let mut csv = CsvFile::open(database, job.org, &job.request, settings).await?;
+    let mut csv = CsvFile::open(database, job.org(), job.request(), settings).await?;
     while let Some(bytes) = csv.next().await? {
         upload.write(bytes).await?;
         progress.send_replace(csv.progress());

@@ -1,4 +1,4 @@
-//! Why an attempt at a job failed: in full for the log, and as the [`Failure`] that its user reads.
+//! Failed attempts at a job: the full error for the log, and the [`Failure`] for the job's user.
 
 use copy::CopyError;
 use domain::Failure;
@@ -7,19 +7,19 @@ use postgres::DatabaseError;
 
 use crate::export::ExportError;
 
-/// Why an attempt did not succeed.
+/// The reason why an attempt did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AttemptError {
-    /// The file could not be made.
+    /// The file could not be written or stored.
     #[error("could not export")]
     Export(#[from] ExportError),
-    /// The invocation's time ran out.
-    #[error("the invocation's time ran out")]
+    /// The invocation reached its time limit.
+    #[error("the invocation reached its time limit")]
     OutOfTime,
 }
 
 impl AttemptError {
-    /// What it means for the job.
+    /// Returns the failure that the job's user reads.
     pub(crate) fn failure(&self) -> Failure {
         match self {
             Self::OutOfTime => Failure::TookTooLong,

@@ -1,9 +1,9 @@
-//! From a batch of queue messages to files: each message is parsed, its job claimed, the file made, the job ended.
+//! A batch of queue messages: for each, the job is claimed, its file written and stored, and the job ended.
 
 use std::{convert::Infallible, future::pending, time::Duration};
 
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use domain::{Claim, ClaimRefused, ClaimedJob, ExportFile, JobId, OrgId, Progress, State};
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use domain::{Claim, ClaimRefused, ClaimedJob, ExportFile, Failure, Job, JobId, OrgId, Progress, State, Transition};
 use engine::Settings;
 use jiff::Timestamp;
 use jobs::{ClaimError, FinishError, queue::Message};
@@ -14,40 +14,52 @@ use tokio::{
 };
 use tracing::{Instrument as _, error, info, info_span, warn};
 
-use crate::{context::Context, delivery::Delivery, export::export, failure::AttemptError, retry};
+use crate::{
+    context::Context,
+    delivery::{Delivery, InvalidDelivery},
+    export::export,
+    failure::AttemptError,
+    retry,
+};
 
-/// How often the progress is noted at most. An export that takes less time than this is done before anyone could look.
-const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// The interval between two reports of a job's progress.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What becomes of a message.
+/// The outcome of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
-    /// Its work is done: the queue deletes it.
+    /// The queue deletes the message.
     Done,
-    /// It comes back after a while or, when its receives are used up, goes to the dead-letter queue.
+    /// The message becomes visible again after this delay or, if its receives are used up, goes to the dead-letter queue.
     Return(Duration),
 }
 
-/// Runs the jobs of a batch. The answer names the messages that are to come back.
-pub(crate) async fn handle(event: SqsEvent, deadline: Deadline, context: &Context) -> SqsBatchResponse {
+/// Runs the jobs of a batch. The answer names the messages that the queue has to deliver again.
+///
+/// # Errors
+/// When the event is not one of SQS. Nothing has been done then, and the queue delivers all messages again.
+pub(crate) async fn handle(
+    event: SqsEvent,
+    deadline: Deadline,
+    context: &Context,
+) -> Result<SqsBatchResponse, InvalidDelivery> {
+    let deliveries: Vec<Delivery> = event.records.into_iter().map(Delivery::try_from).collect::<Result<_, _>>()?;
     let mut response = SqsBatchResponse::default();
-    for record in event.records {
-        let message_id = record.message_id.clone().unwrap_or_default();
-        let delivery = Delivery::of(&record);
-        let span = info_span!("message", message_id, receives = delivery.receives);
-        if let Outcome::Return(delay) = run(&record, delivery, deadline, context).instrument(span).await {
-            give_back(&record, delay, context).await;
-            response.add_failure(message_id);
+    for delivery in deliveries {
+        let span = info_span!("message", message_id = delivery.message_id, receives = delivery.receives);
+        if let Outcome::Return(delay) = run(&delivery, deadline, context).instrument(span).await {
+            give_back(&delivery, delay, context).await;
+            response.add_failure(delivery.message_id);
         }
     }
-    response
+    Ok(response)
 }
 
-async fn run(record: &SqsMessage, delivery: Delivery, deadline: Deadline, context: &Context) -> Outcome {
-    let Message::Export { org_id, job_id } = match serde_json::from_str(record.body.as_deref().unwrap_or_default()) {
+async fn run(delivery: &Delivery, deadline: Deadline, context: &Context) -> Outcome {
+    let Message::Export { org_id, job_id } = match serde_json::from_str(&delivery.body) {
         Ok(message) => message,
         Err(error) => {
-            error!(error = %Causes(&error), "a message that this worker cannot read");
+            error!(error = %Causes(&error), "queue message not readable by this version");
             return Outcome::Return(Duration::ZERO);
         }
     };
@@ -67,39 +79,39 @@ async fn run(record: &SqsMessage, delivery: Delivery, deadline: Deadline, contex
 async fn claim(
     org: OrgId,
     id: JobId,
-    delivery: Delivery,
+    delivery: &Delivery,
     deadline: Deadline,
     context: &Context,
 ) -> Result<ClaimedJob, Outcome> {
     let now = Timestamp::now();
-    let wish = Claim { now, lease_until: deadline.at(), sent_at: delivery.sent_at };
-    let error = match context.jobs.claim(org, id, wish).await {
+    let request = Claim { now, lease_until: deadline.at(), sent_at: delivery.sent_at };
+    let error = match context.jobs.claim(org, id, request).await {
         Ok(claimed) => {
-            info!(fence = claimed.job().fence, "claimed");
+            info!(fence = claimed.job().fence(), "export job claimed");
             return Ok(claimed);
         }
         Err(error) => error,
     };
     Err(match &error {
         ClaimError::Refused(ClaimRefused::Ended(status)) => {
-            info!(%status, "nothing left to do");
+            info!(%status, "export job has ended already");
             Outcome::Done
         }
         ClaimError::Refused(ClaimRefused::Held { until }) => {
-            info!(%until, "held by another invocation");
+            info!(%until, "export job held by another invocation");
             if delivery.receives >= context.max_receives {
-                // A dead letter would stand for a job that failed. This job goes on, and if its worker is lost, the
-                // sweep sends a message anew.
+                // A dead letter would mean a failed job. This job is running, and if its worker is lost, the sweep sends
+                // another message.
                 return Err(Outcome::Done);
             }
             Outcome::Return(until.duration_since(now).unsigned_abs() + Duration::from_secs(1))
         }
         ClaimError::Raced => {
-            info!("another invocation was quicker");
+            info!("export job claimed by another invocation first");
             Outcome::Return(retry::delay(context.retry_delay, 1))
         }
         ClaimError::Missing | ClaimError::Jobs(_) => {
-            error!(error = %Causes(&error), "could not claim the job");
+            error!(error = %Causes(&error), "export job not claimed");
             Outcome::Return(retry::delay(context.retry_delay, delivery.receives))
         }
     })
@@ -123,16 +135,16 @@ async fn make(claimed: &ClaimedJob, deadline: Deadline, context: &Context) -> Re
     made
 }
 
-/// Notes the progress of an export in its job, as long as it runs. An export does not fail for it.
+/// Stores the progress of an export in its job while it runs. An error does not fail the export.
 async fn report(claimed: &ClaimedJob, mut progress: watch::Receiver<Progress>, context: &Context) -> Infallible {
     loop {
-        sleep(REPORT_EVERY).await;
+        sleep(REPORT_INTERVAL).await;
         if progress.changed().await.is_err() {
             return pending().await;
         }
         let seen = *progress.borrow_and_update();
         if let Err(error) = context.jobs.report(claimed, seen).await {
-            warn!(error = %Causes(&error), "the progress was not noted");
+            warn!(error = %Causes(&error), "export progress not stored");
         }
     }
 }
@@ -140,50 +152,75 @@ async fn report(claimed: &ClaimedJob, mut progress: watch::Receiver<Progress>, c
 async fn end(
     claimed: &ClaimedJob,
     made: Result<ExportFile, AttemptError>,
-    delivery: Delivery,
+    delivery: &Delivery,
     context: &Context,
 ) -> Outcome {
     let now = Timestamp::now();
     let delay = retry::delay(context.retry_delay, delivery.receives);
-    let (ended, outcome) = match made {
-        Ok(file) => (context.jobs.complete(claimed, file, now).await, Outcome::Done),
+    let (transition, outcome) = match made {
+        Ok(file) => (claimed.complete(file, now, context.retention), Outcome::Done),
         Err(error) => {
             let failure = error.failure();
-            let last = delivery.receives >= context.max_receives;
-            error!(error = %Causes(&error), code = failure.code(), last, "the attempt failed");
-            match failure.can_pass() {
-                false => (context.jobs.fail(claimed, failure, false, now).await, Outcome::Done),
-                // Given back at once, the message goes to the dead-letter queue.
-                true if last => (context.jobs.fail(claimed, failure, true, now).await, Outcome::Return(Duration::ZERO)),
-                true => {
-                    let resend_at = now.saturating_add(delay + context.resend_after).unwrap_or(Timestamp::MAX);
-                    (context.jobs.release(claimed, resend_at).await, Outcome::Return(delay))
-                }
-            }
+            warn!(error = %Causes(&error), code = failure.code(), receives = delivery.receives, "export attempt failed");
+            give_up(claimed, failure, delivery.receives >= context.max_receives, delay, context)
         }
     };
-    match ended {
+    match context.jobs.finish(transition).await {
         Ok(job) => {
-            if let State::Succeeded { file, .. } = &job.state {
-                info!(rows = file.row_count, bytes = file.bytes, "succeeded");
-            }
+            log(&job);
             outcome
         }
         Err(FinishError::LostClaim) => {
-            warn!("another invocation took the job over; its outcome counts");
+            warn!("export job taken over by another invocation, whose outcome counts");
             Outcome::Return(delay)
         }
         Err(FinishError::Jobs(error)) => {
-            // The lease still stands. A delivery that finds it over takes the job over; else the sweep does.
-            error!(error = %Causes(&error), "could not write the job's state");
+            // The lease still holds. Once it has expired, the next delivery claims the job, or the sweep releases it.
+            error!(error = %Causes(&error), "state of the export job not written");
             Outcome::Return(delay)
         }
     }
 }
 
-async fn give_back(record: &SqsMessage, delay: Duration, context: &Context) {
-    let Some(receipt_handle) = record.receipt_handle.as_deref() else { return };
-    if let Err(error) = context.queue.retry_after(receipt_handle, delay).await {
-        warn!(error = %Causes(&error), "the message comes back at its visibility timeout");
+/// Ends a failed attempt. A job fails for a permanent error, or after its last attempt; else it is released.
+fn give_up(
+    claimed: &ClaimedJob,
+    failure: Failure,
+    is_last: bool,
+    delay: Duration,
+    context: &Context,
+) -> (Transition, Outcome) {
+    let now = Timestamp::now();
+    if !failure.is_transient() {
+        (claimed.fail(failure, false, now), Outcome::Done)
+    } else if is_last {
+        // The message goes to the dead-letter queue without delay.
+        (claimed.fail(failure, true, now), Outcome::Return(Duration::ZERO))
+    } else {
+        let visible_at = now.saturating_add(delay).unwrap_or(Timestamp::MAX);
+        (claimed.release(context.resend.resend_at(visible_at)), Outcome::Return(delay))
+    }
+}
+
+fn log(job: &Job) {
+    match job.state() {
+        State::Succeeded { file, .. } => info!(rows = file.row_count, bytes = file.bytes, "export job succeeded"),
+        // With the ids as fields: a log that is limited to errors has no spans.
+        State::Failed { failure, exhausted, .. } => error!(
+            org_id = %job.org(),
+            job_id = %job.id(),
+            code = failure.code(),
+            exhausted,
+            attempts = job.fence(),
+            "export job failed"
+        ),
+        State::Pending { .. } => info!("export job released for another attempt"),
+        State::Running { .. } | State::Expired { .. } => {}
+    }
+}
+
+async fn give_back(delivery: &Delivery, delay: Duration, context: &Context) {
+    if let Err(error) = context.queue.retry_after(&delivery.receipt_handle, delay).await {
+        warn!(error = %Causes(&error), "visibility of the message not changed, it returns at its visibility timeout");
     }
 }

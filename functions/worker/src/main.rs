@@ -1,4 +1,4 @@
-//! The worker: takes export jobs off the queue, writes each one's CSV and stores it.
+//! The worker: receives export jobs from the queue, writes the CSV of each and stores it.
 
 mod context;
 mod delivery;
@@ -22,7 +22,7 @@ async fn main() -> Result<(), Error> {
     let context = Context::from_env()?;
     run(service_fn(async |event: LambdaEvent<_>| {
         let deadline = Deadline::new(event.context.deadline(), RESERVE);
-        Ok::<_, Error>(handler::handle(event.payload, deadline, &context).await)
+        Ok::<_, Error>(handler::handle(event.payload, deadline, &context).await?)
     }))
     .await
 }

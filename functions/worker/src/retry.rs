@@ -1,15 +1,15 @@
-//! When a returned message comes back.
+//! The delay before another attempt.
 
 use std::time::Duration;
 
-/// The longest delay.
-const LONGEST: Duration = Duration::from_secs(15 * 60);
+/// Maximum delay.
+const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
 
-/// The delay before the message that was received `receives` times is received again: `first` after the first time,
-/// three times as long after each further one, and up to a half shorter by chance, so that what failed together does not
-/// come back together.
+/// Returns the delay before a message that was received `receives` times is received again: `first` after the first
+/// receive, and three times as long after each further one. A random part of up to a half is subtracted, so that messages
+/// that failed together don't return together. (The crate `backon` repeats a call in the process; here the queue does it.)
 pub(crate) fn delay(first: Duration, receives: u32) -> Duration {
-    let whole = first.saturating_mul(3_u32.saturating_pow(receives.saturating_sub(1))).min(LONGEST);
+    let whole = first.saturating_mul(3_u32.saturating_pow(receives.saturating_sub(1))).min(MAX_DELAY);
     let half = whole / 2;
     half + Duration::from_millis(fastrand::u64(..=half.as_millis().try_into().unwrap_or(u64::MAX)))
 }
@@ -19,10 +19,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn delays_grow_up_to_a_bound() {
-        for (receives, longest) in [(0, 10), (1, 10), (2, 30), (3, 90), (4, 270), (5, 810), (6, 900), (u32::MAX, 900)] {
-            let (delay, longest) = (delay(Duration::from_secs(10), receives), Duration::from_secs(longest));
-            assert!(longest / 2 <= delay && delay <= longest, "{receives}: {delay:?}");
+    fn delays_grow_up_to_the_maximum() {
+        for (receives, max) in [(0, 10), (1, 10), (2, 30), (3, 90), (4, 270), (5, 810), (6, 900), (u32::MAX, 900)] {
+            let delay = delay(Duration::from_secs(10), receives);
+            let max = Duration::from_secs(max);
+            assert!(max / 2 <= delay && delay <= max, "{receives}: {delay:?}");
         }
     }
 }

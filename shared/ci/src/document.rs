@@ -4,7 +4,7 @@ mod strict;
 
 use std::collections::BTreeMap;
 
-use domain::range::parse_precise_instant;
+use domain::instant::parse_precise as parse_precise_instant;
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use serde_json::value::RawValue;

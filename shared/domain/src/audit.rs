@@ -1,26 +1,26 @@
-//! Who did what to an organization's exports, and when. Records are never deleted.
+//! Audit records of an organization's exports. They are never deleted.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{JobId, OrgId, Subject};
 
-/// What was done.
+/// The audited actions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
-    /// An export was asked for.
+    /// An export was requested.
     Create,
-    /// A link to a file was given out.
+    /// A link to a file was issued.
     Download,
-    /// A file's time was over.
+    /// A file expired.
     Expire,
-    /// A platform administrator called a route of an organization that is not theirs.
+    /// A platform administrator called a route of another organization.
     CrossOrganizationAccess,
 }
 
 impl Action {
-    /// The name used in answers.
+    /// Returns the name used in answers.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -31,30 +31,30 @@ impl Action {
     }
 }
 
-/// The request by which something was done.
+/// The request that caused an action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// The request or invocation, as the log names it.
+    /// The id of the request or invocation in the log.
     pub request_id: String,
-    /// Where the request came from; `None` for what the service does by itself.
+    /// The address of the client; `None` for actions of the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_ip: Option<String>,
 }
 
-/// One thing that was done.
+/// A record of one action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditRecord {
-    /// When.
+    /// The time of the action.
     pub at: Timestamp,
-    /// What.
+    /// The action.
     pub action: Action,
-    /// Who, as the token says it.
+    /// The subject of the token.
     pub subject: Subject,
-    /// In which organization.
+    /// The organization.
     pub org: OrgId,
-    /// To which job, if to one.
+    /// The job, if the action concerns one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobId>,
-    /// By which request.
+    /// The request.
     pub origin: Origin,
 }

@@ -1,37 +1,37 @@
-//! The ways in which an export can fail, as its user reads them.
+//! The reasons why an export fails.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a job failed. Stored and shown by its code; the log has the rest, under the job's id.
+/// The reason why a job failed. Stored and shown by its code; the log has the details under the job's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Failure {
-    /// The database could not be reached, or broke off.
+    /// The database could not be reached, or the connection was lost.
     UsageUnavailable,
-    /// The rollups are not as the worker knows them.
+    /// The rollups don't have the structure that the worker expects.
     UsageUnreadable,
     /// A rollup holds a value that no file can state exactly.
     UsageInvalid,
     /// The object store refused, or could not be reached.
     StorageUnavailable,
-    /// The time of an invocation, or of a statement, ran out.
+    /// An invocation or a statement reached its time limit.
     TookTooLong,
-    /// Every worker that had the job was lost.
+    /// The worker was lost in every attempt.
     WorkerLost,
 }
 
 impl Failure {
-    /// Whether another attempt may succeed.
-    pub const fn can_pass(self) -> bool {
+    /// Reports whether another attempt may succeed.
+    pub const fn is_transient(self) -> bool {
         match self {
             Self::UsageUnavailable | Self::StorageUnavailable | Self::TookTooLong | Self::WorkerLost => true,
             Self::UsageUnreadable | Self::UsageInvalid => false,
         }
     }
 
-    /// The code, for people who look for it in the documentation and the log.
+    /// Returns the code under which the documentation and the log name the failure.
     pub const fn code(self) -> &'static str {
         match self {
             Self::UsageUnavailable => "usage_unavailable",

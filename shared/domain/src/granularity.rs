@@ -1,4 +1,4 @@
-//! How finely an export breaks usage down.
+//! Lengths of time buckets.
 
 use std::{fmt, str::FromStr};
 
@@ -17,13 +17,13 @@ pub enum Granularity {
     Monthly,
 }
 
-/// Text that names no granularity.
+/// Text that is not a granularity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not a granularity; use one of: hourly, daily, monthly")]
 pub struct UnknownGranularity;
 
 impl Granularity {
-    /// The name used in requests, answers and file names.
+    /// Returns the name used in requests, answers and file names.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Hourly => "hourly",

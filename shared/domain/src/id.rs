@@ -1,4 +1,4 @@
-//! Identifiers. Each is a UUID in the hyphenated form; each is a type of its own, so that none is taken for another.
+//! Identifiers: UUIDs in the hyphenated form, each kind with a type of its own.
 
 use std::{fmt, str::FromStr};
 
@@ -10,8 +10,8 @@ use uuid::Uuid;
 #[error("is not a UUID; write it as 123e4567-e89b-12d3-a456-426614174000")]
 pub struct InvalidId;
 
-/// Parses the hyphenated form alone: the `uuid` crate would also take braces, URNs and bare digits,
-/// and a value with several spellings is one that clients cannot compare.
+/// Parses the hyphenated form alone. The `uuid` crate also accepts braces, URNs and bare digits, but clients cannot compare
+/// a value that has several spellings.
 fn parse_hyphenated(text: &str) -> Result<Uuid, InvalidId> {
     if text.len() != uuid::fmt::Hyphenated::LENGTH {
         return Err(InvalidId);
@@ -27,7 +27,7 @@ macro_rules! id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// The UUID itself.
+            /// Returns the UUID.
             pub const fn uuid(self) -> Uuid {
                 self.0
             }
@@ -82,13 +82,6 @@ id!(
     JobId
 );
 
-impl JobId {
-    /// A new id, later in order than every id made before it by this process.
-    pub fn now() -> Self {
-        Self(Uuid::now_v7())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,11 +102,5 @@ mod tests {
         ] {
             assert_eq!(wrong.parse::<OrgId>(), Err(InvalidId), "{wrong}");
         }
-    }
-
-    #[test]
-    fn job_ids_sort_by_creation() {
-        let ids: Vec<JobId> = (0..1000).map(|_| JobId::now()).collect();
-        assert!(ids.is_sorted());
     }
 }

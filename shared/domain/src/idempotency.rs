@@ -1,4 +1,4 @@
-//! The keys by which a client makes a create safe to repeat.
+//! Idempotency keys, which make a create safe to repeat.
 
 use std::str::FromStr;
 
@@ -6,16 +6,16 @@ use sha2::{Digest as _, Sha256};
 
 use super::ExportRequest;
 
-/// The longest key, in bytes.
-const LONGEST: usize = 255;
+/// Maximum length of a key, in bytes.
+const MAX_LENGTH: usize = 255;
 
-/// A client's name for one create. The same key and request give the same job for 24 hours.
+/// A client's key for one create. The same key and request give the same job for 24 hours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
 
-/// Text that is no key.
+/// Text that is not an idempotency key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be 1 to {LONGEST} printable ASCII characters, such as a UUID")]
+#[error("must be 1 to {MAX_LENGTH} printable ASCII characters, such as a UUID")]
 pub struct InvalidKey;
 
 impl FromStr for IdempotencyKey {
@@ -23,27 +23,28 @@ impl FromStr for IdempotencyKey {
 
     fn from_str(text: &str) -> Result<Self, InvalidKey> {
         let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-        if printable && (1..=LONGEST).contains(&text.len()) { Ok(Self(text.to_owned())) } else { Err(InvalidKey) }
+        if printable && (1..=MAX_LENGTH).contains(&text.len()) { Ok(Self(text.to_owned())) } else { Err(InvalidKey) }
     }
 }
 
 impl IdempotencyKey {
-    /// A digest that stands for the key: of one length, and free of what a client may have put in it.
+    /// Returns a digest of the key: of fixed length, and without the client's own text.
     pub fn digest(&self) -> String {
-        hex(&self.0)
+        digest(&self.0)
     }
 }
 
-/// A digest of what a request means. Two bodies that ask for the same, in another order or notation, have the same.
+/// Returns a digest of a request's meaning. Bodies that differ only in order or notation have the same digest.
 pub fn request_digest(request: &ExportRequest) -> String {
-    let models = request.models.iter().flatten().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    let filtered = request.models.is_some();
-    let ExportRequest { range, granularity, .. } = request;
-    hex(&format!("request.v1 {} {} {granularity} {filtered} {models}", range.start(), range.end()))
+    // Every field is named: a new one must become part of the digest.
+    let ExportRequest { range, granularity, models } = request;
+    let filtered = models.is_some();
+    let models = models.iter().flatten().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    digest(&format!("request.v1 {} {} {granularity} {filtered} {models}", range.start(), range.end()))
 }
 
-fn hex(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+fn digest(text: &str) -> String {
+    hex::encode(Sha256::digest(text))
 }
 
 #[cfg(test)]
@@ -70,6 +71,8 @@ mod tests {
         assert_eq!(plain, digest(json!({"granularity": "daily", "timeRange": range})));
         let shifted = json!({"start": "2024-01-01T01:00:00+01:00", "end": "2024-02-01T00:00:00.0Z"});
         assert_eq!(plain, digest(json!({"timeRange": shifted})));
+        // The keys of the last 24 hours hold this digest: another value would answer their requests with a conflict.
+        assert_eq!(plain, "a8b2961e1093a68062f1405591bdc71692d2d80e2e9dc49f66216f407e5991b4");
         assert_ne!(plain, digest(json!({"timeRange": range, "granularity": "hourly"})));
         assert_ne!(plain, digest(json!({"timeRange": range, "models": ["00000000-0000-0000-0000-000000000000"]})));
     }

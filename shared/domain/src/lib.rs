@@ -1,4 +1,4 @@
-//! Exports in the field's terms. Pure: no AWS crate, no database crate, no clock and no network.
+//! Exports in the terms of their users. Pure: no AWS crate, no database crate, no clock, no random id and no network.
 
 pub mod audit;
 pub mod failure;
@@ -6,6 +6,7 @@ pub mod file;
 pub mod granularity;
 pub mod id;
 pub mod idempotency;
+pub mod instant;
 pub mod job;
 #[cfg(test)]
 mod model;
@@ -15,6 +16,7 @@ pub mod progress;
 pub mod range;
 pub mod reconciliation;
 pub mod request;
+pub mod retention;
 pub mod status;
 pub mod subject;
 pub mod usage;
@@ -25,12 +27,15 @@ pub use file::ExportFile;
 pub use granularity::Granularity;
 pub use id::{JobId, ModelId, OrgId};
 pub use idempotency::IdempotencyKey;
-pub use job::{Claim, ClaimRefused, ClaimedJob, Job, State, Swept};
+pub use job::{
+    Claim, ClaimRefused, ClaimedJob, Job, JobParts, NewJob, State, Submission, SweepAction, Swept, Transition, Version,
+};
 pub use month::Month;
 pub use monthly::MonthlyRun;
 pub use progress::Progress;
 pub use range::TimeRange;
 pub use request::ExportRequest;
+pub use retention::Retention;
 pub use status::Status;
 pub use subject::Subject;
 pub use usage::Totals;

@@ -1,16 +1,20 @@
-//! A search through everything that can happen to one job.
+//! An exhaustive search through the life of one job.
 //!
-//! The transitions are the ones that the functions use: [`Job::claim`], [`Job::sweep`], [`ClaimedJob::complete`] and so
-//! on. Around them stands a model of the world: a queue that delivers at least once and counts receives, at most two
-//! workers, which may fail, crash or wake long after their lease, a sweep, a redrive, and an object store with the
-//! conditional write of [`objects`]. Reading a job and writing it are separate steps, with everything else between
-//! them. From each state that can be reached, all steps are tried.
+//! Every change of the job is a [`Transition`], written under the condition that the jobs table uses: the stored job has
+//! the expected [`Version`](super::Version). So the search covers exactly what can be written. The model around it has a
+//! queue that delivers at least once and counts receives, at most two workers, which may fail, crash or continue long
+//! after their lease, the sweep, senders of messages, a redrive, and an object store with the conditional write of the
+//! `objects` crate. Reading a job, writing it and sending its message are separate steps, and all other steps are tried
+//! between them.
 //!
-//! Only differences of times matter, so each state is brought to the present moment 0, and what is past is all alike:
-//! that makes the states finite in number. The bounds on faults, claims and messages keep the number small.
+//! Only differences of times matter, so each state is shifted to the present moment 0, and all past times are equal. That
+//! makes the number of states finite; the bounds on faults, claims and messages keep it small.
 //!
-//! Checked of every state: a succeeded job has the file of the attempt that completed it, for good; an exhausted job runs
-//! again by a redrive alone; and if no more faults happen, the job ends.
+//! A message is assumed to be sent within a second of the write before it. A slower one may arrive after the job has
+//! failed by an earlier message, and then counts as a redrive: the job gets another attempt, which may still succeed.
+//!
+//! The search checks in every state that a succeeded job keeps the file of the attempt that completed it, that an
+//! exhausted job runs again only after a redrive, and that the job ends if no more faults happen.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -21,18 +25,22 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    Claim, ClaimedJob, ExportFile, ExportRequest, Failure, Granularity, Job, State, Subject, Swept, TimeRange, Totals,
+    Claim, ClaimedJob, ExportFile, ExportRequest, Failure, Granularity, Job, JobParts, Retention, State, Subject,
+    Swept, TimeRange, Totals, Transition,
 };
 
-/// The moment at which each state stands.
+/// The present moment of each state.
 const NOW: i64 = 0;
 const LEASE: i64 = 1;
 const VISIBILITY: i64 = 2;
 const RESEND_AFTER: i64 = 2;
-const MOST_RECEIVES: u32 = 2;
-/// The search goes no further than this many claims and messages at once.
-const MOST_CLAIMS: u64 = 3;
-const MOST_MESSAGES: usize = 2;
+const MAX_RECEIVES: u32 = 2;
+/// The search stops at this many claims, and messages on the queue.
+const MAX_CLAIMS: u64 = 3;
+const MAX_MESSAGES: usize = 2;
+const RETENTION: Retention = Retention { rollups_months: 13, files_days: 90 };
+/// Files expire after the end of the search.
+const EXPIRY: i64 = 90 * 86_400;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Message {
@@ -41,21 +49,21 @@ struct Message {
     receives: u32,
 }
 
-/// A worker's invocation: what it has read or holds, and what it does next.
+/// A worker's invocation, by its next step.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Worker {
-    /// Read the job; will claim it if it is still as it was.
+    /// Has read the job and will claim it.
     Claiming { read: Seen, delivery: Message },
-    /// Holds it; will store the file.
+    /// Holds the job and will store the file.
     Working { held: Seen, delivery: Message },
-    /// Stored the file; will complete the job.
+    /// Has stored the file and will complete the job.
     Stored { held: Seen, delivery: Message },
 }
 
-/// A job as read, in the parts that differ: status and times, and the fencing token.
+/// A job as read, reduced to the fields that differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Seen {
-    Pending { fence: u64, resend_at: i64 },
+    Pending { fence: u64, sent: bool, resend_at: i64 },
     Running { fence: u64, lease_until: i64 },
     Succeeded { fence: u64 },
     Failed { fence: u64, completed_at: i64, exhausted: bool },
@@ -65,16 +73,18 @@ enum Seen {
 struct World {
     job: Seen,
     queue: Vec<Message>,
-    /// Whether there is a dead letter.
+    /// Whether a dead letter exists.
     dead: bool,
     workers: Vec<Worker>,
     /// The sweep, between reading the job and writing it.
     sweeping: Option<Seen>,
-    /// The fencing token of the attempt whose file is at the final key.
+    /// The sender, between writing the job and sending its message: the creator of the job, or the sweep.
+    sending: Option<Seen>,
+    /// The fencing token of the attempt whose file has the final key.
     object: Option<u64>,
     /// Whether an exhausted job was redriven.
     redriven: bool,
-    /// Failures, crashes and duplicates yet to come.
+    /// The number of failures, crashes and duplicates still to come.
     faults_left: u32,
     redrive_left: bool,
 }
@@ -89,9 +99,11 @@ fn file() -> ExportFile {
 
 impl Seen {
     fn of(job: &Job) -> Self {
-        let fence = job.fence;
-        match &job.state {
-            State::Pending { resend_at, .. } => Self::Pending { fence, resend_at: resend_at.as_second() },
+        let fence = job.fence();
+        match job.state() {
+            State::Pending { sent, resend_at } => {
+                Self::Pending { fence, sent: *sent, resend_at: resend_at.as_second() }
+            }
             State::Running { lease_until, .. } => Self::Running { fence, lease_until: lease_until.as_second() },
             State::Succeeded { .. } | State::Expired { .. } => Self::Succeeded { fence },
             State::Failed { completed_at, exhausted, .. } => {
@@ -102,11 +114,13 @@ impl Seen {
 
     fn job(self) -> Job {
         let (fence, state) = match self {
-            Self::Pending { fence, resend_at } => (fence, State::Pending { sent: true, resend_at: at(resend_at) }),
+            Self::Pending { fence, sent, resend_at } => (fence, State::Pending { sent, resend_at: at(resend_at) }),
             Self::Running { fence, lease_until } => {
                 (fence, State::Running { lease_until: at(lease_until), progress: None })
             }
-            Self::Succeeded { fence } => (fence, State::Succeeded { completed_at: at(0), file: file() }),
+            Self::Succeeded { fence } => {
+                (fence, State::Succeeded { completed_at: at(0), expires_at: at(EXPIRY), file: file() })
+            }
             Self::Failed { fence, completed_at, exhausted } => {
                 (fence, State::Failed { completed_at: at(completed_at), failure: Failure::UsageUnavailable, exhausted })
             }
@@ -118,11 +132,16 @@ impl Seen {
         };
         let subject = Subject { issuer: String::new(), name: String::new() };
         let nil = Uuid::nil();
-        Job { fence, state, ..Job::new(nil.into(), nil.into(), request, subject, at(0), at(0)) }
+        let (id, org, created_at, warnings) = (nil.into(), nil.into(), at(0), Vec::new());
+        Job::restore(JobParts { id, org, request, subject, created_at, warnings, fence, state })
     }
 
+    /// The job as its holder has it, made by the claim that led to it.
     fn held(self) -> ClaimedJob {
-        ClaimedJob::assumed(self.job())
+        let Self::Running { fence, lease_until } = self else { panic!("{self:?} is not held") };
+        let before = Self::Pending { fence: fence - 1, sent: true, resend_at: NOW };
+        let claim = Claim { now: at(NOW), lease_until: at(lease_until), sent_at: at(NOW) };
+        before.job().claim(claim).unwrap().into_next()
     }
 
     const fn fence(self) -> u64 {
@@ -140,15 +159,16 @@ impl Seen {
 }
 
 impl World {
-    /// A job that was just created; `sent` if its message was.
-    fn new(sent: bool) -> Self {
-        let message = Message { visible_at: 0, sent_at: 0, receives: 0 };
+    /// A job that was just created: queued, so that its creator sends the message, or deferred.
+    fn new(is_queued: bool) -> Self {
+        let job = Seen::Pending { fence: 0, sent: is_queued, resend_at: RESEND_AFTER };
         Self {
-            job: Seen::Pending { fence: 0, resend_at: RESEND_AFTER },
-            queue: if sent { vec![message] } else { Vec::new() },
+            job,
+            queue: Vec::new(),
             dead: false,
             workers: Vec::new(),
             sweeping: None,
+            sending: is_queued.then_some(job),
             object: None,
             redriven: false,
             faults_left: 1,
@@ -157,19 +177,19 @@ impl World {
     }
 
     /// The conditional write of the jobs table.
-    fn replace(&mut self, read: Seen, next: &Job) -> bool {
-        let next = Seen::of(next);
-        let holds = self.job == read;
+    fn apply<J: AsRef<Job>>(&mut self, transition: &Transition<J>) -> bool {
+        let next = Seen::of(transition.next());
+        let holds = self.job.job().version() == transition.expected();
         if holds {
-            let reruns = matches!(read, Seen::Failed { .. }) && matches!(next, Seen::Running { .. });
+            let reruns = matches!(self.job, Seen::Failed { .. }) && matches!(next, Seen::Running { .. });
             assert!(!reruns || self.redriven, "a failed job ran again without a redrive: {self:?}");
-            assert!(!matches!(read, Seen::Succeeded { .. }), "a succeeded job changed: {self:?}");
+            assert!(!matches!(self.job, Seen::Succeeded { .. }), "a succeeded job changed: {self:?}");
             self.job = next;
         }
         holds
     }
 
-    /// The conditional write of the object store: an empty place, or that of an earlier attempt.
+    /// The conditional write of the object store, which replaces only the file of an earlier attempt.
     fn store(&mut self, fence: u64) -> bool {
         let allowed = self.object.is_none_or(|there| there <= fence);
         if allowed {
@@ -178,12 +198,23 @@ impl World {
         allowed
     }
 
+    /// A sender's step: its message arrives or not, and the send succeeds or not.
+    fn dispatch(&mut self, arrives: bool, succeeds: bool) {
+        let Some(written) = self.sending.take() else { return };
+        if arrives {
+            self.send();
+        }
+        if !succeeds && let Some(unsent) = written.job().mark_unsent(at(NOW)) {
+            self.apply(&unsent);
+        }
+    }
+
     fn send(&mut self) {
         self.queue.push(Message { visible_at: NOW, sent_at: NOW, receives: 0 });
     }
 
     fn give_back(&mut self, delivery: &Message, delay: i64) {
-        // A message that became visible meanwhile, or was delivered again, is out of this worker's hands.
+        // The receipt handle has expired once the message is visible or delivered again.
         let mine = self.queue.iter_mut().find(|message| *message == delivery);
         if let Some(message) = mine {
             message.visible_at = delay;
@@ -197,7 +228,7 @@ impl World {
     }
 
     fn deliver(&mut self, place: usize) {
-        if self.queue[place].receives >= MOST_RECEIVES {
+        if self.queue[place].receives >= MAX_RECEIVES {
             self.queue.remove(place);
             self.dead = true;
             return;
@@ -209,20 +240,20 @@ impl World {
         self.workers.push(Worker::Claiming { read: self.job, delivery });
     }
 
-    /// The next step of a worker, when all goes well.
+    /// The next step of a worker without a fault.
     fn work(&mut self, place: usize) {
         match self.workers.remove(place) {
             Worker::Claiming { read, delivery } => {
                 let claim = Claim { now: at(NOW), lease_until: at(LEASE), sent_at: at(delivery.sent_at) };
                 match read.job().claim(claim) {
-                    Ok(claimed) => {
-                        if self.replace(read, claimed.job()) {
+                    Ok(transition) => {
+                        if self.apply(&transition) {
                             self.workers.push(Worker::Working { held: self.job, delivery });
                         } else {
                             self.give_back(&delivery, 1);
                         }
                     }
-                    Err(_) if read.has_ended() || delivery.receives >= MOST_RECEIVES => self.acknowledge(&delivery),
+                    Err(_) if read.has_ended() || delivery.receives >= MAX_RECEIVES => self.acknowledge(&delivery),
                     Err(_) => self.give_back(&delivery, LEASE),
                 }
             }
@@ -234,7 +265,7 @@ impl World {
                 }
             }
             Worker::Stored { held, delivery } => {
-                if self.replace(held, &held.held().complete(file(), at(NOW))) {
+                if self.apply(&held.held().complete(file(), at(NOW), RETENTION)) {
                     self.acknowledge(&delivery);
                 } else {
                     self.give_back(&delivery, 1);
@@ -243,19 +274,19 @@ impl World {
         }
     }
 
-    /// The step of a worker whose attempt fails in a way that can pass.
+    /// The step of a worker whose attempt fails with a transient error.
     fn fail(&mut self, place: usize) {
         match self.workers.remove(place) {
             Worker::Claiming { delivery, .. } => self.give_back(&delivery, 1),
             Worker::Working { held, delivery } | Worker::Stored { held, delivery } => {
                 let held_job = held.held();
-                let last = delivery.receives >= MOST_RECEIVES;
+                let last = delivery.receives >= MAX_RECEIVES;
                 let next = if last {
                     held_job.fail(Failure::UsageUnavailable, true, at(NOW))
                 } else {
                     held_job.release(at(RESEND_AFTER))
                 };
-                self.replace(held, &next);
+                self.apply(&next);
                 self.give_back(&delivery, i64::from(!last));
             }
         }
@@ -270,35 +301,30 @@ impl World {
             self.sweeping = self.due().then_some(self.job);
             return;
         };
-        let swept = read.job().sweep(at(NOW), MOST_RECEIVES, at(RESEND_AFTER));
-        match swept {
-            Some(Swept::Sent(next) | Swept::Resent(next) | Swept::Released(next)) => {
-                if self.replace(read, &next) {
-                    self.send();
-                }
-            }
-            Some(Swept::Failed(next)) => {
-                self.replace(read, &next);
-            }
-            // 90 days are longer than this world lasts.
-            Some(Swept::Expired(_)) | None => {}
+        let Some(Swept { action, transition }) = read.job().sweep(at(NOW), MAX_RECEIVES, at(RESEND_AFTER)) else {
+            return;
+        };
+        if self.apply(&transition) && action.sends() {
+            self.sending = Some(self.job);
         }
     }
 
     /// A second passes.
     fn tick(&mut self) {
         self.change_times(|at| at - 1);
+        // A message is sent within a second of the write, or never; see above.
+        self.sending = None;
     }
 
-    /// Forgets what makes no difference any more.
+    /// Merges states that differ only in what no longer matters.
     fn settle(&mut self) {
-        // All that is past is over; only a failure is remembered for one second more, to tell what was sent after it.
+        // All past times are equal, but for one second after a failure, which separates messages sent before and after it.
         self.change_times(|at| at.max(NOW - 1));
         for message in self.messages() {
             message.visible_at = message.visible_at.max(NOW);
         }
         if !matches!(self.job, Seen::Failed { .. }) {
-            // What is on its way now was sent before any failure to come.
+            // These messages were sent before any later failure.
             for message in self.messages() {
                 message.sent_at = NOW;
             }
@@ -316,7 +342,7 @@ impl World {
             Worker::Claiming { read, .. } => read,
             Worker::Working { held, .. } | Worker::Stored { held, .. } => held,
         });
-        for seen in held.chain(&mut self.sweeping).chain([&mut self.job]) {
+        for seen in held.chain(&mut self.sweeping).chain(&mut self.sending).chain([&mut self.job]) {
             match seen {
                 Seen::Pending { resend_at: at, .. }
                 | Seen::Running { lease_until: at, .. }
@@ -335,13 +361,13 @@ impl World {
         self.queue.iter_mut().chain(delivered)
     }
 
-    /// Every world that one step leads to.
+    /// All states that one step leads to.
     fn next(&self) -> Vec<Self> {
         let mut worlds = Vec::new();
         let mut step = |change: &dyn Fn(&mut Self)| {
             let mut world = self.clone();
             change(&mut world);
-            if world.job.fence() <= MOST_CLAIMS && world.queue.len() <= MOST_MESSAGES {
+            if world.job.fence() <= MAX_CLAIMS && world.queue.len() <= MAX_MESSAGES {
                 world.settle();
                 worlds.push(world);
             }
@@ -372,6 +398,18 @@ impl World {
                 });
             }
         }
+        if self.sending.is_some() {
+            step(&|world| world.dispatch(true, true));
+            if self.faults_left > 0 {
+                // Lost by the queue or by a crash of the sender, refused, or sent with the answer lost.
+                for (arrives, succeeds) in [(false, true), (false, false), (true, false)] {
+                    step(&|world| {
+                        world.faults_left -= 1;
+                        world.dispatch(arrives, succeeds);
+                    });
+                }
+            }
+        }
         step(&Self::sweep);
         if self.dead && self.redrive_left {
             step(&|world| {
@@ -384,11 +422,13 @@ impl World {
         worlds
     }
 
-    /// The one step that comes next when nothing more goes wrong and everything is prompt.
+    /// The next step if no more faults happen and nothing is delayed.
     fn calm(&self) -> Self {
         let mut world = self.clone();
         if !world.workers.is_empty() {
             world.work(0);
+        } else if world.sending.is_some() {
+            world.dispatch(true, true);
         } else if let Some(place) = world.queue.iter().position(|message| message.visible_at <= NOW) {
             world.deliver(place);
         } else if world.sweeping.is_some() || world.due() {
@@ -400,7 +440,7 @@ impl World {
         world
     }
 
-    /// What tells this state from all others.
+    /// A hash that identifies the state.
     fn mark(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.hash(&mut hasher);
@@ -408,12 +448,12 @@ impl World {
     }
 }
 
-/// Follows the calm steps from `world` until the job ends, or until a state that is known to end.
+/// Follows the steps without faults from `world` until the job ends, or to a state from which it is known to end.
 fn assert_ends(world: &World, ends: &mut HashSet<u64>) {
     let mut way = Vec::new();
     let mut current = world.clone();
     while !current.job.has_ended() && !ends.contains(&current.mark()) {
-        assert!(way.len() < 100, "the job does not end, though nothing more goes wrong: {world:?}");
+        assert!(way.len() < 100, "the job does not end without more faults: {world:?}");
         way.push(current.mark());
         current = current.calm();
     }
@@ -431,8 +471,7 @@ fn nothing_is_lost_nothing_is_done_twice_and_every_job_ends() {
             continue;
         }
         if let Seen::Succeeded { fence } = world.job {
-            let whose = "the file is not that of the attempt that completed the job";
-            assert_eq!(world.object, Some(fence), "{whose}: {world:?}");
+            assert_eq!(world.object, Some(fence), "the file is of another attempt than the completion: {world:?}");
         }
         assert_ends(&world, &mut ends);
         for (name, holds) in [
@@ -440,11 +479,12 @@ fn nothing_is_lost_nothing_is_done_twice_and_every_job_ends() {
             ("success after a redrive", matches!(world.job, Seen::Succeeded { .. }) && world.redriven),
             ("a dead letter", matches!(world.job, Seen::Failed { exhausted: true, .. }) && world.dead),
             ("two workers", world.workers.len() == 2),
+            ("an unsent message", matches!(world.job, Seen::Pending { sent: false, resend_at: NOW, .. })),
         ] {
             *found.entry(name).or_insert(0) += u32::from(holds);
         }
         open.extend(world.next());
     }
     let states = seen.len();
-    assert!(found.values().all(|&times| times > 0), "the search has lost its way: of {states} states, {found:?}");
+    assert!(found.values().all(|&times| times > 0), "the search missed a kind of state: of {states} states, {found:?}");
 }

@@ -2,12 +2,15 @@
 
 use std::{fmt, str::FromStr};
 
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
 
-use super::TimeRange;
+use super::{
+    TimeRange,
+    instant::{day_of, start_of_day},
+};
 
-/// A calendar month, written `2024-01`.
+/// A calendar month in UTC of the years 1 to 9999, written `2024-01`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Month {
@@ -15,44 +18,43 @@ pub struct Month {
     first: Date,
 }
 
-/// Text that names no month.
+/// Text that is not a month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not a month; write it as 2024-01")]
 pub struct InvalidMonth;
 
 impl Month {
-    /// The month that `at` is in.
+    /// Returns the month that contains `at`.
     pub fn of(at: Timestamp) -> Self {
-        Self { first: at.to_zoned_datetime(TimeZone::UTC).date().first_of_month() }
+        Self { first: day_of(at).first_of_month() }
     }
 
-    /// The month before this one; the first month of all has none and is its own.
+    /// Returns the last month that is over at `now`.
+    pub fn last_complete(now: Timestamp) -> Self {
+        Self::of(now).previous()
+    }
+
+    /// Returns the month before this one; the first month of the calendar is its own previous month.
     #[must_use]
-    pub fn before(self) -> Self {
+    pub fn previous(self) -> Self {
         Self { first: self.first.yesterday().unwrap_or(self.first).first_of_month() }
     }
 
-    /// Returns the month's first instant.
+    /// Returns the first instant of the month.
     pub fn start(self) -> Timestamp {
         start_of_day(self.first)
     }
 
-    /// Returns the first instant after the month; of December 9999, which ends the calendar, the last instant there is.
+    /// Returns the first instant after the month, at most [`Timestamp::MAX`].
     pub fn end(self) -> Timestamp {
         self.first.last_of_month().tomorrow().map_or(Timestamp::MAX, start_of_day)
     }
 
-    /// From its first instant to that of the next month; `None` at the very ends of the calendar.
+    /// Returns the range from its start to its end; `None` for the last month of the calendar, whose end does not exist.
     pub fn range(self) -> Option<TimeRange> {
-        let start = |day: Date| day.to_zoned_datetime(TimeZone::UTC).map(|midnight| midnight.timestamp());
-        let next = self.first.last_of_month().tomorrow().ok()?;
-        TimeRange::new(start(self.first).ok()?, start(next).ok()?).ok()
+        self.first.last_of_month().tomorrow().ok()?;
+        TimeRange::new(self.start(), self.end()).ok()
     }
-}
-
-/// Returns the first instant of a day in UTC. A day beyond the calendar of instants saturates to its last instant.
-pub fn start_of_day(day: Date) -> Timestamp {
-    TimeZone::UTC.to_timestamp(day.at(0, 0, 0, 0)).unwrap_or(Timestamp::MAX)
 }
 
 impl FromStr for Month {
@@ -61,11 +63,15 @@ impl FromStr for Month {
     fn from_str(text: &str) -> Result<Self, InvalidMonth> {
         let digits = |part: &str, length: usize| part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit());
         let (year, month) = text.split_once('-').ok_or(InvalidMonth)?;
-        // PostgreSQL has no year 0.
-        if !digits(year, 4) || !digits(month, 2) || year == "0000" {
+        if !digits(year, 4) || !digits(month, 2) {
             return Err(InvalidMonth);
         }
-        let (year, month) = (year.parse().map_err(|_| InvalidMonth)?, month.parse().map_err(|_| InvalidMonth)?);
+        let year = year.parse().map_err(|_| InvalidMonth)?;
+        let month = month.parse().map_err(|_| InvalidMonth)?;
+        // PostgreSQL has no year 0.
+        if year == 0 {
+            return Err(InvalidMonth);
+        }
         Ok(Self { first: Date::new(year, month, 1).map_err(|_| InvalidMonth)? })
     }
 }
@@ -122,10 +128,25 @@ mod tests {
 
     #[test]
     fn the_month_before_january_is_december() {
-        assert_eq!(month("2024-01").before(), month("2023-12"));
-        assert_eq!(month("2024-03").before(), month("2024-02"));
+        assert_eq!(month("2024-01").previous(), month("2023-12"));
+        assert_eq!(month("2024-03").previous(), month("2024-02"));
         assert_eq!(Month::of("2024-03-31T23:59:59Z".parse().unwrap()), month("2024-03"));
         assert_eq!(Month::of("2024-04-01T00:00:00Z".parse().unwrap()), month("2024-04"));
+    }
+
+    #[test]
+    fn the_last_complete_month_is_over() {
+        let last = |now: &str| Month::last_complete(now.parse().unwrap()).to_string();
+        assert_eq!(last("2025-03-31T23:59:59Z"), "2025-02");
+        assert_eq!(last("2025-04-01T00:00:00Z"), "2025-03");
+        assert_eq!(last("2025-01-01T00:00:00Z"), "2024-12");
+    }
+
+    #[test]
+    fn the_last_month_of_the_calendar_has_no_range() {
+        let last = month("9999-12");
+        assert!(last.start() < last.end());
+        assert_eq!(last.range(), None);
     }
 
     #[test]
@@ -154,8 +175,9 @@ mod tests {
             let month = Month { first: Date::new(year, of, 1).unwrap() };
             prop_assert_eq!(month.to_string().parse(), Ok(month));
             let range = month.range().unwrap();
+            prop_assert_eq!((month.start(), month.end()), (range.start(), range.end()));
             prop_assert_eq!(Month::of(range.start()), month);
-            prop_assert_eq!(Month::of(range.end()).before(), month);
+            prop_assert_eq!(Month::of(range.end()).previous(), month);
         }
     }
 }

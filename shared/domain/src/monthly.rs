@@ -1,4 +1,4 @@
-//! A run of the scheduled exports of one month, over all organizations.
+//! Runs of the scheduled exports.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -6,39 +6,41 @@ use uuid::Uuid;
 
 use super::{Month, OrgId};
 
-/// A run: what it did so far, and where it is. It may take several invocations, one after the other.
+/// A run of the scheduled exports of one month over all organizations. It may take several invocations, one after the
+/// other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MonthlyRun {
-    /// The run: a UUIDv7, so that the last one is the newest.
+    /// The run's id: a UUIDv7, so that the newest run sorts last.
     pub id: Uuid,
     /// The month that is exported.
     pub month: Month,
-    /// When its first invocation began.
+    /// The start of the first invocation.
     pub started_at: Timestamp,
-    /// When all organizations were seen; `None` until then.
+    /// The time at which all organizations had been processed; `None` until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
-    /// Exports that it created.
+    /// The number of exports created.
     pub created: u64,
-    /// Organizations whose export was there before.
+    /// The number of organizations whose export existed before.
     pub already_there: u64,
-    /// Organizations whose export could not be created. Another run tries them again.
+    /// The number of organizations whose export could not be created. The next run retries them.
     pub failed: u64,
-    /// The last organization that was seen. They are seen in the order of their ids.
+    /// The last organization processed, in the order of the ids.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<OrgId>,
-    /// Until when an invocation works on it, and nobody else may.
-    pub held_until: Timestamp,
-    /// How often it was written.
+    /// The end of the lease of the invocation that works on the run.
+    #[serde(rename = "heldUntil")]
+    pub lease_until: Timestamp,
+    /// The number of times the run was written.
     pub version: u64,
 }
 
 impl MonthlyRun {
-    /// A run that has seen nobody yet.
-    pub fn new(month: Month, now: Timestamp) -> Self {
+    /// Creates a run that has processed no organization; `id` is a UUIDv7.
+    pub const fn new(id: Uuid, month: Month, now: Timestamp) -> Self {
         Self {
-            id: Uuid::now_v7(),
+            id,
             month,
             started_at: now,
             finished_at: None,
@@ -46,12 +48,12 @@ impl MonthlyRun {
             already_there: 0,
             failed: 0,
             after: None,
-            held_until: now,
+            lease_until: now,
             version: 0,
         }
     }
 
-    /// Whether every organization of the month has its export.
+    /// Reports whether every organization of the month has its export.
     pub const fn is_complete(&self) -> bool {
         self.finished_at.is_some() && self.failed == 0
     }

@@ -1,28 +1,27 @@
-//! How far a running export is.
+//! The progress of a running export.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::TimeRange;
 
-/// What was written so far.
+/// The rows and bytes written so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Progress {
-    /// Rows, without the header.
+    /// Number of rows, without the header.
     pub rows: u64,
-    /// Bytes.
+    /// Number of bytes.
     pub bytes: u64,
-    /// How much of the time range they cover, in thousandths of it: 0 to 1000. Usage is not even over time; neither is
-    /// this.
+    /// The part of the time range that they cover, in thousandths: 0 to 1000. It grows unevenly where usage is uneven.
     pub thousandths: u16,
 }
 
 impl Progress {
-    /// The progress of an export of `range` that has come to the bucket `reached`.
+    /// Creates the progress of an export of `range` that has reached the bucket `reached`.
     pub fn new(rows: u64, bytes: u64, range: TimeRange, reached: Timestamp) -> Self {
         let seconds = |duration: SignedDuration| duration.as_secs().max(0);
         let done = seconds(reached.duration_since(range.start()));
-        // No range is empty, nor longer than a month: the product fits.
+        // A range is neither empty nor longer than a month: the product fits.
         let thousandths = done * 1000 / seconds(range.end().duration_since(range.start())).max(1);
         Self { rows, bytes, thousandths: u16::try_from(thousandths.min(1000)).unwrap_or(1000) }
     }

@@ -1,29 +1,29 @@
-//! What a client asks for, checked field by field so that one answer names every mistake.
+//! The request for an export, validated field by field so that one answer names every mistake.
 
 use serde_json::{Map, Value};
 
-use super::{Granularity, ModelId, TimeRange, range::parse_instant};
+use super::{Granularity, ModelId, TimeRange, instant};
 
-/// The most models that one export may be filtered by. Without a filter, all are exported.
-pub const MOST_MODELS: usize = 500;
+/// Maximum number of models in the filter of one export. Without a filter, all are exported.
+pub const MAX_MODELS: usize = 500;
 
-/// An export that can be made.
+/// A valid request for an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportRequest {
-    /// The instants that bound the buckets.
+    /// The range of the buckets' starts.
     pub range: TimeRange,
     /// The length of the buckets.
     pub granularity: Granularity,
-    /// Only these models, in order and each once; all of them if `None`.
+    /// The models to export, sorted and without duplicates; all models if `None`.
     pub models: Option<Vec<ModelId>>,
 }
 
 /// One mistake in a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// Where it is, as a JSON pointer (RFC 6901) into the body. Empty for the body itself.
+    /// The location as a JSON pointer (RFC 6901) into the body. Empty for the body itself.
     pub pointer: String,
-    /// What to do about it.
+    /// The rule that the value breaks, in words.
     pub detail: String,
 }
 
@@ -31,7 +31,7 @@ impl ExportRequest {
     /// Reads a request from a JSON body.
     ///
     /// # Errors
-    /// All mistakes at once, in the order in which the fields are documented, unknown fields last.
+    /// All mistakes at once: unknown fields of an object first, then its fields in the order of the documentation.
     pub fn from_json(body: &Value) -> Result<Self, Vec<FieldError>> {
         let mut errors = Errors::default();
         let Some(fields) = errors.object(body, "", &["timeRange", "granularity", "models"]) else {
@@ -52,15 +52,16 @@ fn read_range(fields: &Map<String, Value>, errors: &mut Errors) -> Option<TimeRa
         return errors.add("/timeRange", "is required: an object with start and end");
     };
     let bounds = errors.object(value, "/timeRange", &["start", "end"])?;
-    let mut instant = |field: &str| {
+    let mut bound = |field: &str| {
         let pointer = format!("/timeRange/{field}");
         match bounds.get(field) {
             None => errors.add(&pointer, "is required: an RFC 3339 timestamp such as 2024-01-01T00:00:00Z"),
-            Some(Value::String(text)) => parse_instant(text).map_or_else(|error| errors.add(&pointer, error), Some),
+            Some(Value::String(text)) => instant::parse(text).map_or_else(|error| errors.add(&pointer, error), Some),
             Some(_) => errors.add(&pointer, "must be a string: an RFC 3339 timestamp such as 2024-01-01T00:00:00Z"),
         }
     };
-    let (start, end) = (instant("start"), instant("end"));
+    let start = bound("start");
+    let end = bound("end");
     TimeRange::new(start?, end?).map_or_else(|error| errors.add("/timeRange/end", error), Some)
 }
 
@@ -78,9 +79,8 @@ fn read_models(fields: &Map<String, Value>, errors: &mut Errors) -> Option<Vec<M
         Value::Array(list) if list.is_empty() => {
             return errors.add("/models", "must name at least one model; leave it out to export all models");
         }
-        Value::Array(list) if list.len() > MOST_MODELS => {
-            return errors
-                .add("/models", format!("must name at most {MOST_MODELS} models; leave it out to export all"));
+        Value::Array(list) if list.len() > MAX_MODELS => {
+            return errors.add("/models", format!("must name at most {MAX_MODELS} models; leave it out to export all"));
         }
         Value::Array(list) => list,
         _ => return errors.add("/models", "must be a list of model UUIDs; leave it out to export all models"),
@@ -101,13 +101,13 @@ fn read_models(fields: &Map<String, Value>, errors: &mut Errors) -> Option<Vec<M
 struct Errors(Vec<FieldError>);
 
 impl Errors {
-    /// Notes a mistake and gives `None`, so that a reader can return it.
+    /// Records a mistake and returns `None`, so that a reader can return the result.
     fn add<T>(&mut self, pointer: &str, detail: impl ToString) -> Option<T> {
         self.0.push(FieldError { pointer: pointer.to_owned(), detail: detail.to_string() });
         None
     }
 
-    /// The fields of an object; each that is not among `known` is a mistake.
+    /// Returns the fields of an object, and records a mistake for each field that is not among `known`.
     fn object<'a>(&mut self, value: &'a Value, pointer: &str, known: &[&str]) -> Option<&'a Map<String, Value>> {
         let Value::Object(fields) = value else {
             return self.add(pointer, format!("must be a JSON object with the fields {}", known.join(", ")));
@@ -186,7 +186,7 @@ mod tests {
             (json!({"timeRange": january(), "granularity": "Daily"}), "/granularity"),
             (json!({"timeRange": january(), "models": null}), "/models"),
             (json!({"timeRange": january(), "models": []}), "/models"),
-            (json!({"timeRange": january(), "models": vec!["x"; MOST_MODELS + 1]}), "/models"),
+            (json!({"timeRange": january(), "models": vec!["x"; MAX_MODELS + 1]}), "/models"),
         ] {
             assert_eq!(pointers(body.clone()), [pointer], "{body}");
         }

@@ -1,26 +1,26 @@
-//! The names of a job's states, as clients see them and filter by them.
+//! The names of a job's states.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// The state of a job, by name. What each state carries is in [`State`](super::State).
+/// The state of a job by name, as clients see it and filter by it. [`State`](super::State) has the fields of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Accepted; no worker has it.
+    /// Accepted, and not claimed by a worker.
     Pending,
     /// A worker holds its lease.
     Running,
     /// The file is complete and can be downloaded.
     Succeeded,
-    /// It ended without a file.
+    /// Ended without a file.
     Failed,
-    /// It succeeded, and the file's 90 days are over.
+    /// Succeeded, and the file has expired.
     Expired,
 }
 
-/// Text that names no status.
+/// Text that is not a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not a status; use one of: pending, running, succeeded, failed, expired")]
 pub struct UnknownStatus;
@@ -29,7 +29,7 @@ impl Status {
     /// Every status, in the order of a job's life.
     pub const ALL: [Self; 5] = [Self::Pending, Self::Running, Self::Succeeded, Self::Failed, Self::Expired];
 
-    /// The name used in requests, answers and the jobs table.
+    /// Returns the name used in requests, answers and the jobs table.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -38,6 +38,11 @@ impl Status {
             Self::Failed => "failed",
             Self::Expired => "expired",
         }
+    }
+
+    /// Reports whether the job has not ended: it waits for a worker or runs.
+    pub const fn is_unfinished(self) -> bool {
+        matches!(self, Self::Pending | Self::Running)
     }
 }
 

@@ -1,36 +1,36 @@
-//! Who asked for an export.
+//! Initiators of exports.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The one who initiated a job: the token's issuer and subject, as verified.
+/// The initiator of a job: the verified issuer and subject of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
     /// `iss` of the token.
     pub issuer: String,
-    /// `sub` of the token, as it stands there. May name a person: it goes into metadata and audit, not into answers.
+    /// `sub` of the token, unchanged. It may name a person, so it is stored and audited but not part of answers.
     pub name: String,
 }
 
-/// The issuer of what the service does by itself. No token has it: an issuer of tokens is a URL.
+/// The issuer of the service's own subjects. No token has it, since an issuer of tokens is a URL.
 const SYSTEM: &str = "system";
 
 impl Subject {
-    /// A part of the service that acts by itself, such as `sweep`.
+    /// Creates the subject of a scheduled part of the service, such as `sweep`.
     pub fn system(name: &str) -> Self {
         Self { issuer: SYSTEM.to_owned(), name: name.to_owned() }
     }
 
-    /// Whether it is a part of the service.
+    /// Reports whether the subject is a part of the service.
     pub fn is_system(&self) -> bool {
         self.issuer == SYSTEM
     }
 
-    /// The UUID that stands for the subject in answers: the subject itself if it is a UUID, else a UUIDv5 of the
+    /// Returns the UUID that represents the subject in answers: the subject itself if it is a UUID, else a UUIDv5 of the
     /// issuer and the subject, in the namespace of URLs.
     pub fn id(&self) -> Uuid {
         self.name.parse().unwrap_or_else(|_| {
-            // The length keeps (issuer, subject) pairs apart that would read the same when joined.
+            // The length separates (issuer, subject) pairs whose joined texts are equal.
             let name = format!("{}:{}:{}", self.issuer.len(), self.issuer, self.name);
             Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes())
         })

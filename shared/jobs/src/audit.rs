@@ -1,4 +1,4 @@
-//! Audit records in the table. They are written and read, and there is nothing here that changes or deletes one.
+//! Audit records in the table. They are written and read, and never changed or deleted.
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,8 @@ struct AuditItem {
     record: AuditRecord,
 }
 
-/// Records have a partition of their own: they outgrow the jobs, and an item collection with a local index has a limit.
+/// Returns the partition of an organization's records. It is separate from that of the jobs, since an item collection with
+/// a local index has a size limit.
 pub(super) fn partition(org: OrgId) -> String {
     format!("AUDIT#{org}")
 }
@@ -27,39 +28,40 @@ pub(super) fn job_prefix(job: JobId) -> String {
     format!("JOB#{job}#")
 }
 
-/// The key of the record with this id, a UUIDv7.
+/// Returns the key of the record with this id, a UUIDv7.
 pub(super) fn key(org: OrgId, job: JobId, id: Uuid) -> Item {
     primary_key(partition(org), format!("{}{id}", job_prefix(job)))
 }
 
-/// A record and its id, read from an item.
+/// Reads a record and its id from an item.
 pub(super) fn read(attributes: Item) -> Result<(Uuid, AuditRecord), CorruptItem> {
-    let AuditItem { sk, record, .. } = item::read(attributes)?;
-    let id = sk.rsplit('#').next().and_then(|id| id.parse().ok()).unwrap_or_default();
+    let AuditItem { pk, sk, record } = item::read(attributes)?;
+    let id = sk.rsplit('#').next().and_then(|id| id.parse().ok());
+    let id = id.ok_or_else(|| CorruptItem::new(&format!("{pk}/{sk}"), None))?;
     Ok((id, record))
 }
 
 impl JobsTable {
-    /// Keeps a record.
+    /// Stores a record.
     ///
     /// # Errors
-    /// When DynamoDB did not confirm it. What the record is about must not happen then.
+    /// When DynamoDB did not confirm it. The recorded action must then not happen.
     pub async fn record(&self, record: &AuditRecord) -> Result<(), JobsError> {
-        match self.write(vec![self.put_record(record)], "keep an audit record").await {
-            // Nothing is written over: the condition fails only when this very record is there.
+        match self.write(vec![self.put_record(record)?], "store an audit record").await {
+            // Ids are unique: the condition fails only if this record is already stored.
             Ok(()) | Err(Refused::Condition(_)) => Ok(()),
             Err(Refused::Table(error)) => Err(error),
         }
     }
 
-    pub(super) fn put_record(&self, record: &AuditRecord) -> TransactWriteItem {
+    pub(super) fn put_record(&self, record: &AuditRecord) -> Result<TransactWriteItem, JobsError> {
         let id = Uuid::now_v7();
         let sk = match record.job {
             Some(job) => format!("{}{id}", job_prefix(job)),
             None => format!("ORG#{id}"),
         };
         let item = AuditItem { pk: partition(record.org), sk, record: record.clone() };
-        let put = Put::builder().table_name(&self.name).set_item(Some(item::write(item)));
+        let put = Put::builder().table_name(&self.name).set_item(Some(item::write(item)?));
         transaction::put(put.condition_expression("attribute_not_exists(pk)"))
     }
 }

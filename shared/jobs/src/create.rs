@@ -1,4 +1,4 @@
-//! Adding jobs: once per key, and no more than an organization may have open.
+//! Creating jobs: one per key, and at most as many open ones as an organization may have.
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use jiff::{Timestamp, ToSpan as _};
@@ -9,36 +9,36 @@ use super::{
     item::{self, partition},
     transaction::{self, Refused},
 };
-use domain::{AuditRecord, IdempotencyKey, Job, JobId, Month, OrgId, State, idempotency::request_digest};
+use domain::{AuditRecord, IdempotencyKey, Job, JobId, Month, NewJob, State, idempotency::request_digest};
 
-/// How long a client's key is kept, in hours.
-const KEY_KEPT_HOURS: i64 = 24;
+/// Lifetime of a client's key, in hours.
+const KEY_LIFETIME_HOURS: i64 = 24;
 
-/// What makes a create safe to repeat: under one key an organization gets one job.
+/// A key that makes a create safe to repeat: an organization gets one job per key.
 #[derive(Debug, Clone, Copy)]
 pub enum Key<'a> {
-    /// A client's own, for 24 hours.
+    /// A client's own key, for 24 hours.
     Client(&'a IdempotencyKey),
-    /// The scheduled export of a month, for ever, unless that export failed: then another takes its place.
+    /// The key of a month's scheduled export. It never expires, but another job may replace a failed one.
     Monthly(Month),
 }
 
-/// What became of a create.
+/// The outcome of a create.
 #[derive(Debug)]
 pub enum Created {
     /// The job is new.
-    New,
-    /// The key was used before, for the same request: this is the job of that time.
-    Before(Box<Job>),
+    New(Box<Job>),
+    /// The key was used before for the same request: this is the job of that create.
+    Existing(Box<Job>),
 }
 
-/// Why no job was created.
+/// The reason why no job was created.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
-    /// The key was used before, for another request.
+    /// The key was used before for another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,
-    /// The organization has as many open jobs as it may.
+    /// The organization's cap of open jobs is reached.
     #[error("the organization has as many unfinished jobs as it may")]
     TooManyOpen,
     /// The table.
@@ -52,7 +52,7 @@ struct KeyItem {
     sk: String,
     job_id: JobId,
     request: String,
-    /// When the key ends, in seconds since 1970, if it does. DynamoDB deletes the item some time after.
+    /// The time at which the key expires, in seconds since 1970. DynamoDB deletes the item some time later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ttl: Option<i64>,
 }
@@ -65,67 +65,74 @@ impl Key<'_> {
         }
     }
 
-    /// Whether the key is free for another job after this one.
-    const fn passes_on(self, before: &Job) -> bool {
-        matches!((self, &before.state), (Self::Monthly(_), State::Failed { .. }))
+    /// Reports whether another job may take the key from this one.
+    const fn is_released_by(self, job: &Job) -> bool {
+        matches!((self, job.state()), (Self::Monthly(_), State::Failed { .. }))
     }
 
     fn ttl(self, now: Timestamp) -> Option<i64> {
         match self {
-            Self::Client(_) => Some(now.saturating_add(KEY_KEPT_HOURS.hours()).unwrap_or(Timestamp::MAX).as_second()),
+            Self::Client(_) => {
+                Some(now.saturating_add(KEY_LIFETIME_HOURS.hours()).unwrap_or(Timestamp::MAX).as_second())
+            }
             Self::Monthly(_) => None,
         }
     }
 }
 
 impl JobsTable {
-    /// Adds a new job with the record of its creation, unless `key` has one already, or the organization has `cap` open
-    /// jobs. The cap is of no matter to a job that does not count; see [`Job::is_open`].
+    /// Stores a new job with the record of its creation, unless `key` has a job already or the organization has `cap` open
+    /// jobs. The cap does not apply to a job that does not count against it; see [`Job::is_open`].
     ///
     /// # Errors
-    /// When the key was used for something else, the cap is reached, or DynamoDB did not confirm it.
+    /// When the key was used for another request, the cap is reached, or DynamoDB did not confirm it.
     pub async fn create(
         &self,
-        job: &Job,
+        new: NewJob,
         key: Option<Key<'_>>,
         cap: u32,
         record: &AuditRecord,
     ) -> Result<Created, CreateError> {
+        let job = new.job();
         let mut failed = None;
-        // A key may end between the refusal and the look at it; then it is free. So it is when its job has failed.
+        // The key may become free between the refusal and the read of its item: it expires, or its job has failed.
         for _ in 0..2 {
-            // In the order of what a refusal means: a key that was used wins over the cap.
-            let mut items: Vec<_> = key.map(|key| self.put_key(job, key, failed)).into_iter().collect();
-            items.extend(self.count_open(job.org, i8::from(job.is_open()), Some(cap)));
-            items.extend([self.put_job(None, job), self.put_record(record)]);
-            let refused = match self.write(items, "add a job").await {
-                Ok(()) => return Ok(Created::New),
+            // The first condition that fails is reported: a used key takes precedence over the cap.
+            let mut items = Vec::new();
+            if let Some(key) = key {
+                items.push(self.put_key(job, key, failed)?);
+            }
+            items.extend(self.count_open(job.org(), i8::from(job.is_open()), Some(cap))?);
+            items.push(self.put_job(None, job)?);
+            items.push(self.put_record(record)?);
+            let refused = match self.write(items, "create a job").await {
+                Ok(()) => return Ok(Created::New(Box::new(new.into_job()))),
                 Err(Refused::Condition(item)) => item,
                 Err(Refused::Table(error)) => return Err(error.into()),
             };
             match key {
-                Some(key) if refused == 0 => match self.created_before(job, key).await? {
-                    Some(before) if key.passes_on(&before) => failed = Some(before.id),
-                    Some(before) => return Ok(Created::Before(Box::new(before))),
+                Some(key) if refused == 0 => match self.existing(job, key).await? {
+                    Some(existing) if key.is_released_by(&existing) => failed = Some(existing.id()),
+                    Some(existing) => return Ok(Created::Existing(Box::new(existing))),
                     None => {}
                 },
                 _ => return Err(CreateError::TooManyOpen),
             }
         }
-        Err(JobsError::Contended { action: "add a job" }.into())
+        Err(JobsError::Contended { action: "create a job" }.into())
     }
 
-    /// Puts a key that is free, or that only `failed` has.
-    fn put_key(&self, job: &Job, key: Key<'_>, failed: Option<JobId>) -> TransactWriteItem {
+    /// Puts a key that is free, or that only the `failed` job has.
+    fn put_key(&self, job: &Job, key: Key<'_>, failed: Option<JobId>) -> Result<TransactWriteItem, JobsError> {
         let now = Timestamp::now();
         let item = KeyItem {
-            pk: partition(job.org),
+            pk: partition(job.org()),
             sk: key.sort(),
-            job_id: job.id,
-            request: request_digest(&job.request),
+            job_id: job.id(),
+            request: request_digest(job.request()),
             ttl: key.ttl(now),
         };
-        let put = Put::builder().table_name(&self.name).set_item(Some(item::write(item)));
+        let put = Put::builder().table_name(&self.name).set_item(Some(item::write(item)?));
         let put = match failed {
             Some(id) => put
                 .condition_expression("job_id = :failed")
@@ -138,30 +145,17 @@ impl JobsTable {
         transaction::put(put)
     }
 
-    /// The job that the key was used for, if it still holds.
-    async fn created_before(&self, job: &Job, key: Key<'_>) -> Result<Option<Job>, CreateError> {
-        let position = item::primary_key(partition(job.org), key.sort());
+    /// Returns the job for which the key was used, unless the key has expired.
+    async fn existing(&self, job: &Job, key: Key<'_>) -> Result<Option<Job>, CreateError> {
+        let position = item::primary_key(partition(job.org()), key.sort());
         let Some(attributes) = self.get_item(position, "read an idempotency key").await? else { return Ok(None) };
         let used: KeyItem = item::read(attributes).map_err(JobsError::from)?;
         if used.ttl.is_some_and(|ttl| ttl <= Timestamp::now().as_second()) {
             return Ok(None);
         }
-        if used.request != request_digest(&job.request) {
+        if used.request != request_digest(job.request()) {
             return Err(CreateError::KeyReused);
         }
-        Ok(self.get(job.org, used.job_id).await?)
-    }
-
-    /// The number of an organization's open jobs.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn open_jobs(&self, org: OrgId) -> Result<i64, JobsError> {
-        #[derive(Deserialize)]
-        struct OpenItem {
-            open_jobs: i64,
-        }
-        let item = self.get_item(item::open_key(org), "count open jobs").await?;
-        Ok(item.map(item::read::<OpenItem>).transpose()?.map_or(0, |item| item.open_jobs))
+        Ok(self.get(job.org(), used.job_id).await?)
     }
 }

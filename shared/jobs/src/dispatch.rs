@@ -1,25 +1,44 @@
-//! The way of a new job from the table to the queue.
+//! Sending a job's message.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::{
-    JobsTable,
-    queue::{ExportQueue, Message},
+    JobsError, JobsTable,
+    queue::{ExportQueue, Message, QueueError},
 };
 use domain::Job;
-use platform::log::Causes;
 
-/// Puts a new job's message on the queue, to be received after `delay`. If that fails the job is accepted all the same:
-/// it is in the table, and the next sweep sends it.
-pub async fn dispatch(job: &Job, delay: Duration, queue: &ExportQueue, jobs: &JobsTable) {
-    let Err(error) = queue.send(Message::Export { org_id: job.org, job_id: job.id }, delay).await else {
-        tracing::info!("created");
-        return;
-    };
-    tracing::error!(error = %Causes(&error), "created, but not queued; the sweep sends it");
-    if let Err(error) = jobs.replace(job, &job.unsent(Timestamp::now()), None).await {
-        tracing::error!(error = %Causes(&error), "the sweep sends it only when its message would count as lost");
+/// The reason why a job's message was not queued. The job itself is stored, and its message is sent later.
+#[derive(Debug, thiserror::Error)]
+pub enum DispatchError {
+    /// The job is due: the next sweep sends the message.
+    #[error("the job's message was not queued; the next sweep sends it")]
+    Unsent(#[source] QueueError),
+    /// The job could not be marked as unsent either: the sweep sends the message once it counts as lost.
+    #[error(
+        "the job's message was not queued ({queue}), nor marked as unsent; the sweep sends it when it counts as lost"
+    )]
+    Unmarked {
+        /// The error of the queue.
+        queue: QueueError,
+        /// The error of the table.
+        source: JobsError,
+    },
+}
+
+/// Puts the message of a stored, pending job on the queue, to be received after `delay`.
+///
+/// # Errors
+/// When the queue did not confirm it. The job is then marked as unsent.
+pub async fn dispatch(job: &Job, delay: Duration, queue: &ExportQueue, jobs: &JobsTable) -> Result<(), DispatchError> {
+    let message = Message::Export { org_id: job.org(), job_id: job.id() };
+    let Err(error) = queue.send(message, delay).await else { return Ok(()) };
+    let Some(unsent) = job.mark_unsent(Timestamp::now()) else { return Err(DispatchError::Unsent(error)) };
+    // A job that changed in the meantime needs no mark: its message arrived, or the sweep sends another.
+    match jobs.apply(unsent, None).await {
+        Ok(_) => Err(DispatchError::Unsent(error)),
+        Err(source) => Err(DispatchError::Unmarked { queue: error, source }),
     }
 }

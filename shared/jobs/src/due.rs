@@ -1,4 +1,4 @@
-//! The index of jobs that the sweep may have to look at.
+//! The index of jobs by the time at which the sweep has to look at them.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
@@ -6,30 +6,30 @@ use jiff::Timestamp;
 use super::{Item, JobsError, JobsTable, item};
 use domain::{Job, JobId, OrgId};
 
-/// The index. It is sparse: only jobs to which something can happen by itself carry its attributes.
+/// The name of the index. It is sparse: only jobs that are due at some time have its attributes.
 const INDEX: &str = "due";
-/// The one partition of the index.
+/// The only partition of the index.
 const PARTITION: &str = "due";
 
-/// When the sweep has to look at a job, in milliseconds since 1970.
-pub(super) fn millisecond(job: &Job) -> Option<AttributeValue> {
-    job.due_at().map(|due| AttributeValue::N(due.as_millisecond().to_string()))
+/// Returns the time as the index has it: in milliseconds since 1970.
+pub(super) fn millisecond(due_at: Timestamp) -> AttributeValue {
+    AttributeValue::N(due_at.as_millisecond().to_string())
 }
 
-/// Puts a job's item into the index, or leaves it out.
+/// Adds the attributes of the index to a job's item if the job is due at some time.
 pub(super) fn index(item: &mut Item, job: &Job) {
-    if let Some(due) = millisecond(job) {
+    if let Some(due_at) = job.due_at() {
         item.insert("due".to_owned(), AttributeValue::S(PARTITION.to_owned()));
-        item.insert("due_at".to_owned(), due);
+        item.insert("due_at".to_owned(), millisecond(due_at));
     }
 }
 
-/// Some of the jobs that are due, and where to go on.
+/// A page of due jobs.
 #[derive(Debug)]
 pub struct DuePage {
     /// The jobs, the longest due first.
     pub jobs: Vec<(OrgId, JobId)>,
-    /// What to pass for the next page, if there is one.
+    /// The cursor of the next page, if there is one.
     pub next: Option<DueCursor>,
 }
 
@@ -44,11 +44,10 @@ struct DueItem {
 }
 
 impl JobsTable {
-    /// Jobs that the sweep has to look at by `now`. The index lags behind the table by a moment: read the job itself
-    /// before anything is done with it.
+    /// Returns jobs that are due at `now`. The index lags behind the table, so read the job itself before changing it.
     ///
     /// # Errors
-    /// When DynamoDB does not answer, or an item is no job.
+    /// When DynamoDB does not answer, or an item is not a job.
     pub async fn due(&self, now: Timestamp, after: Option<DueCursor>) -> Result<DuePage, JobsError> {
         let request = self
             .client
@@ -57,7 +56,7 @@ impl JobsTable {
             .index_name(INDEX)
             .key_condition_expression("due = :due and due_at <= :now")
             .expression_attribute_values(":due", AttributeValue::S(PARTITION.to_owned()))
-            .expression_attribute_values(":now", AttributeValue::N(now.as_millisecond().to_string()))
+            .expression_attribute_values(":now", millisecond(now))
             .set_exclusive_start_key(after.map(|DueCursor(key)| key))
             .limit(100);
         let answer = request.send().await.map_err(|error| JobsError::table("find jobs that are due", error))?;

@@ -1,17 +1,20 @@
-//! A job as an item of the table, and back.
+//! Jobs as items of the table.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use super::{Item, due};
+use super::{Item, JobsError, due};
 use domain::{
-    ExportFile, ExportRequest, Failure, Granularity, Job, JobId, ModelId, OrgId, Progress, State, Status, Subject,
-    TimeRange, Totals,
+    ExportFile, ExportRequest, Failure, Granularity, Job, JobId, JobParts, ModelId, OrgId, Progress, State, Status,
+    Subject, TimeRange, Totals, instant::days_after,
 };
 
-/// An item in the table that cannot be read.
+/// Lifetime of the files of items without `expires_at`, which were written when it was a constant.
+const OLD_FILES_DAYS: u32 = 90;
+
+/// An item that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("item {key} of the jobs table is not as this version writes it")]
 pub struct CorruptItem {
@@ -20,21 +23,21 @@ pub struct CorruptItem {
 }
 
 impl CorruptItem {
-    fn new(key: &str, source: impl Into<Option<serde_dynamo::Error>>) -> Self {
+    pub(super) fn new(key: &str, source: impl Into<Option<serde_dynamo::Error>>) -> Self {
         Self { key: key.to_owned(), source: source.into().map(Box::new) }
     }
 }
 
-/// Reads an item's attributes.
+/// Reads the attributes of an item.
 pub(super) fn read<'a, T: Deserialize<'a>>(attributes: Item) -> Result<T, CorruptItem> {
     let key = ["pk", "sk"].map(|name| attributes.get(name).and_then(|value| value.as_s().ok()).cloned());
     let key = key.map(Option::unwrap_or_default).join("/");
     serde_dynamo::from_item(attributes).map_err(|source| CorruptItem::new(&key, source))
 }
 
-/// An item's attributes. Strings, integers, lists and maps: there is nothing in our items that DynamoDB does not know.
-pub(super) fn write(item: impl Serialize) -> Item {
-    serde_dynamo::to_item(item).unwrap_or_default()
+/// Returns the attributes of an item.
+pub(super) fn write(item: impl Serialize) -> Result<Item, JobsError> {
+    serde_dynamo::to_item(item).map_err(|source| JobsError::Serialize(Box::new(source)))
 }
 
 /// The attributes. Timestamps are RFC 3339 in UTC; absent values are not written.
@@ -67,6 +70,8 @@ pub(super) struct JobItem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     completed_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     failure: Option<Failure>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     exhausted: bool,
@@ -74,7 +79,7 @@ pub(super) struct JobItem {
     file: Option<FileItem>,
 }
 
-/// Sums are text: a count may exceed what serde can pass to DynamoDB as a number.
+/// The facts of a file. Sums are text, since a count may exceed the numbers that serde can pass to DynamoDB.
 #[derive(Serialize, Deserialize)]
 struct FileItem {
     checksum: String,
@@ -98,7 +103,7 @@ pub(super) fn status_sort(status: Status, id: impl ToString) -> String {
     format!("{status}#{}", id.to_string())
 }
 
-/// The key of the number of an organization's open jobs.
+/// Returns the key of an organization's number of open jobs.
 pub(super) fn open_key(org: OrgId) -> Item {
     primary_key(partition(org), "OPEN".to_owned())
 }
@@ -112,33 +117,38 @@ pub(super) fn key(org: OrgId, id: JobId) -> Item {
 }
 
 impl JobItem {
-    pub(super) fn write(job: &Job) -> Item {
-        let status = job.state.name();
+    pub(super) fn write(job: &Job) -> Result<Item, JobsError> {
+        let ExportRequest { range, granularity, models } = job.request().clone();
+        let status = job.state().name();
         let mut item = Self {
-            pk: partition(job.org),
-            sk: sort(job.id),
-            status_job: status_sort(status, job.id),
-            org_id: job.org,
-            job_id: job.id,
-            granularity: job.request.granularity,
-            range: job.request.range,
-            models: job.request.models.clone(),
-            subject: job.subject.clone(),
-            created_at: job.created_at,
-            warnings: job.warnings.clone(),
-            fence: job.fence,
+            pk: partition(job.org()),
+            sk: sort(job.id()),
+            status_job: status_sort(status, job.id()),
+            org_id: job.org(),
+            job_id: job.id(),
+            granularity,
+            range,
+            models,
+            subject: job.subject().clone(),
+            created_at: job.created_at(),
+            warnings: job.warnings().to_vec(),
+            fence: job.fence(),
             status,
             resend_at: None,
             unsent: false,
             lease_until: None,
             progress: None,
             completed_at: None,
+            expires_at: None,
             failure: None,
             exhausted: false,
             file: None,
         };
-        match &job.state {
-            State::Pending { sent, resend_at } => (item.unsent, item.resend_at) = (!sent, Some(*resend_at)),
+        match job.state() {
+            State::Pending { sent, resend_at } => {
+                item.unsent = !sent;
+                item.resend_at = Some(*resend_at);
+            }
             State::Running { lease_until, progress } => {
                 item.lease_until = Some(*lease_until);
                 item.progress = *progress;
@@ -148,14 +158,15 @@ impl JobItem {
                 item.failure = Some(*failure);
                 item.exhausted = *exhausted;
             }
-            State::Succeeded { completed_at, file } | State::Expired { completed_at, file } => {
+            State::Succeeded { completed_at, expires_at, file } | State::Expired { completed_at, expires_at, file } => {
                 item.completed_at = Some(*completed_at);
+                item.expires_at = Some(*expires_at);
                 item.file = Some(FileItem::write(file));
             }
         }
-        let mut item = write(item);
+        let mut item = write(item)?;
         due::index(&mut item, job);
-        item
+        Ok(item)
     }
 
     pub(super) fn read(attributes: Item) -> Result<Job, CorruptItem> {
@@ -165,16 +176,22 @@ impl JobItem {
     }
 
     fn into_job(self) -> Option<Job> {
+        let expires_at =
+            self.expires_at.or_else(|| self.completed_at.map(|completed| days_after(completed, OLD_FILES_DAYS)));
         let state = match self.status {
             Status::Pending => State::Pending { sent: !self.unsent, resend_at: self.resend_at? },
             Status::Running => State::Running { lease_until: self.lease_until?, progress: self.progress },
-            Status::Succeeded => State::Succeeded { completed_at: self.completed_at?, file: self.file?.read()? },
+            Status::Succeeded => {
+                State::Succeeded { completed_at: self.completed_at?, expires_at: expires_at?, file: self.file?.read()? }
+            }
             Status::Failed => {
                 State::Failed { completed_at: self.completed_at?, failure: self.failure?, exhausted: self.exhausted }
             }
-            Status::Expired => State::Expired { completed_at: self.completed_at?, file: self.file?.read()? },
+            Status::Expired => {
+                State::Expired { completed_at: self.completed_at?, expires_at: expires_at?, file: self.file?.read()? }
+            }
         };
-        Some(Job {
+        Some(Job::restore(JobParts {
             id: self.job_id,
             org: self.org_id,
             request: ExportRequest { range: self.range, granularity: self.granularity, models: self.models },
@@ -183,7 +200,7 @@ impl JobItem {
             warnings: self.warnings,
             fence: self.fence,
             state,
-        })
+        }))
     }
 }
 
@@ -237,11 +254,19 @@ mod tests {
                 let progress = progress.map(|(rows, bytes, thousandths)| Progress { rows, bytes, thousandths });
                 State::Running { lease_until, progress }
             }),
-            (instant(), file()).prop_map(|(completed_at, file)| State::Succeeded { completed_at, file }),
+            (instant(), instant(), file()).prop_map(|(completed_at, expires_at, file)| State::Succeeded {
+                completed_at,
+                expires_at,
+                file
+            }),
             (instant(), any::<bool>()).prop_map(|(completed_at, exhausted)| {
                 State::Failed { completed_at, failure: Failure::WorkerLost, exhausted }
             }),
-            (instant(), file()).prop_map(|(completed_at, file)| State::Expired { completed_at, file }),
+            (instant(), instant(), file()).prop_map(|(completed_at, expires_at, file)| State::Expired {
+                completed_at,
+                expires_at,
+                file
+            }),
         ]
     }
 
@@ -257,7 +282,7 @@ mod tests {
             state in state(),
         ) {
             let end = Timestamp::from_second(created_at.as_second() + seconds).unwrap();
-            let job = Job {
+            let job = Job::restore(JobParts {
                 id: Uuid::from_u128(ids[0]).into(),
                 org: Uuid::from_u128(ids[1]).into(),
                 request: ExportRequest {
@@ -270,9 +295,49 @@ mod tests {
                 warnings,
                 fence,
                 state,
-            };
-            prop_assert_eq!(JobItem::read(JobItem::write(&job)).unwrap(), job);
+            });
+            prop_assert_eq!(JobItem::read(JobItem::write(&job).unwrap()).unwrap(), job);
         }
+    }
+
+    #[test]
+    fn a_file_without_an_expiry_expires_after_90_days() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let state = State::Succeeded {
+            completed_at: at(5),
+            expires_at: at(6),
+            file: FileItem {
+                checksum: "sha256:00".to_owned(),
+                bytes: 0,
+                row_count: 0,
+                request_count: "0".to_owned(),
+                tokens_total: "0".to_owned(),
+                error_count: "0".to_owned(),
+                cost_total: "0".to_owned(),
+            }
+            .read()
+            .unwrap(),
+        };
+        let request = ExportRequest {
+            range: TimeRange::new(at(0), at(1)).unwrap(),
+            granularity: Granularity::Daily,
+            models: None,
+        };
+        let nil = Uuid::nil();
+        let job = Job::restore(JobParts {
+            id: nil.into(),
+            org: nil.into(),
+            request,
+            subject: Subject::system("tests"),
+            created_at: at(0),
+            warnings: Vec::new(),
+            fence: 1,
+            state,
+        });
+        let mut item = JobItem::write(&job).unwrap();
+        assert_eq!(JobItem::read(item.clone()).unwrap().expires_at(), Some(at(6)));
+        item.remove("expires_at");
+        assert_eq!(JobItem::read(item).unwrap().expires_at(), Some(at(5 + 90 * 86_400)));
     }
 
     #[test]

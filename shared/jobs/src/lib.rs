@@ -1,4 +1,5 @@
-//! The jobs table in DynamoDB, which also holds what belongs to jobs: idempotency keys, counters and audit records.
+//! The jobs table in DynamoDB, with the idempotency keys, counters and audit records of jobs; the exports queue in SQS; and
+//! the sending of a job's message from the one to the other.
 //!
 //! | item | `pk` | `sk` |
 //! |---|---|---|
@@ -9,20 +10,24 @@
 //! | audit record | `AUDIT#<org>` | `JOB#<job>#<uuid>` or `ORG#<uuid>` |
 //! | run of the scheduled exports | `MONTHLY#<month>` | `RUN#<uuid>` |
 //!
-//! The local index `by-status` orders an organization's jobs by status and id; being local it can be read consistently.
-//! The index `due` holds only jobs that the sweep may have to look at, by the time of it.
+//! The local index `by-status` orders an organization's jobs by status and id; a local index can be read consistently. The
+//! index `due` has the jobs that the sweep has to look at, ordered by the time at which it has to.
 //!
-//! Every change of a job's state is one transaction on the condition that the job is still at the version that was read.
-//! The states themselves are in [`domain::job`].
+//! [`JobsTable::create`] alone creates jobs, and [`JobsTable::apply`] alone changes their states. A change is one database
+//! transaction with the condition that the stored job still has the version that was read. [`domain::job`] has the states
+//! and the transitions between them.
 
 mod audit;
 mod create;
 mod dispatch;
 mod due;
+mod id;
 mod item;
 mod list;
 pub mod queue;
+mod resend;
 mod runs;
+mod settings;
 mod transaction;
 
 use std::collections::HashMap;
@@ -30,19 +35,22 @@ use std::collections::HashMap;
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
+    error::BuildError,
     types::{AttributeValue, Put, TransactWriteItem, Update},
 };
-use jiff::Timestamp;
 
 pub use self::{
     create::{CreateError, Created, Key},
-    dispatch::dispatch,
+    dispatch::{DispatchError, dispatch},
     due::{DueCursor, DuePage},
+    id::new_job_id,
     item::CorruptItem,
     list::{AuditPage, Cursor, JobPage, List},
+    resend::ResendPolicy,
+    settings::retention_from_env,
 };
 use self::{item::JobItem, transaction::Refused};
-use domain::{AuditRecord, Claim, ClaimRefused, ClaimedJob, ExportFile, Failure, Job, JobId, OrgId, Progress};
+use domain::{AuditRecord, Claim, ClaimRefused, ClaimedJob, Job, JobId, OrgId, Progress, Transition, Version};
 use platform::config::{self, ConfigError};
 
 type Item = HashMap<String, AttributeValue>;
@@ -54,26 +62,32 @@ pub struct JobsTable {
     name: String,
 }
 
-/// Why the table could not do what it was asked.
+/// A request that the table did not fulfil.
 #[derive(Debug, thiserror::Error)]
 pub enum JobsError {
-    /// DynamoDB, or the way to it.
+    /// DynamoDB refused the request or could not be reached.
     #[error("could not {action}")]
     Table {
-        /// What was to be done.
+        /// The action, in words.
         action: &'static str,
-        /// What came back.
+        /// The error of the SDK.
         source: Box<aws_sdk_dynamodb::Error>,
     },
-    /// Too many others wrote at the same moment, again and again.
+    /// Other transactions conflicted with every attempt.
     #[error("could not {action}: others wrote at the same moment")]
     Contended {
-        /// What was to be done.
+        /// The action, in words.
         action: &'static str,
     },
     /// An item that cannot be read.
     #[error(transparent)]
     Corrupt(#[from] CorruptItem),
+    /// An item that cannot be written.
+    #[error("could not write an item")]
+    Serialize(#[source] Box<serde_dynamo::Error>),
+    /// A request that is incomplete.
+    #[error("could not build a request")]
+    Build(#[from] BuildError),
 }
 
 impl JobsError {
@@ -82,16 +96,16 @@ impl JobsError {
     }
 }
 
-/// Why a job was not claimed.
+/// The reason why a job was not claimed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
-    /// There is no such job.
+    /// The job does not exist.
     #[error("there is no such job")]
     Missing,
-    /// It is held, or has ended.
+    /// The job is held, or has ended.
     #[error(transparent)]
     Refused(#[from] ClaimRefused),
-    /// Somebody else changed the job between the look at it and the claim.
+    /// Another invocation changed the job between its read and the claim.
     #[error("another invocation changed the job at the same moment")]
     Raced,
     /// The table.
@@ -99,10 +113,10 @@ pub enum ClaimError {
     Jobs(#[from] JobsError),
 }
 
-/// Why a claimed job's new state was not written.
+/// The reason why a claimed job was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum FinishError {
-    /// The claim no longer holds: its lease ran out and another took the job.
+    /// The claim no longer holds: its lease expired, and another invocation or the sweep took the job.
     #[error("the job is no longer held by this claim")]
     LostClaim,
     /// The table.
@@ -111,7 +125,7 @@ pub enum FinishError {
 }
 
 impl JobsTable {
-    /// The table called `JOBS_TABLE`.
+    /// Creates the client of the table named by `JOBS_TABLE`.
     ///
     /// # Errors
     /// When the variable is missing.
@@ -119,78 +133,54 @@ impl JobsTable {
         Ok(Self::new(Client::new(sdk), config::required("JOBS_TABLE")?))
     }
 
-    /// The table called `name`.
+    /// Creates the client of the table `name`.
     pub const fn new(client: Client, name: String) -> Self {
         Self { client, name }
     }
 
-    /// The job as it is now, or `None`.
+    /// Returns the stored job, or `None`.
     ///
     /// # Errors
-    /// When DynamoDB does not answer, or the item is no job.
+    /// When DynamoDB does not answer, or the item is not a job.
     pub async fn get(&self, org: OrgId, id: JobId) -> Result<Option<Job>, JobsError> {
         let item = self.get_item(item::key(org, id), "read a job").await?;
         Ok(item.map(JobItem::read).transpose()?)
     }
 
-    /// Takes the job for one invocation: `pending → running`, or `running → running` when the lease is over.
+    /// Claims the job for one invocation: `pending → running`, or `running → running` once the lease has expired.
     ///
     /// # Errors
-    /// When the job is missing, held or ended, or somebody else was quicker.
+    /// When the job is missing, held or ended, or another invocation was faster.
     pub async fn claim(&self, org: OrgId, id: JobId, claim: Claim) -> Result<ClaimedJob, ClaimError> {
         let job = self.get(org, id).await?.ok_or(ClaimError::Missing)?;
-        let claimed = job.claim(claim)?;
-        if self.replace(&job, claimed.job(), None).await? { Ok(claimed) } else { Err(ClaimError::Raced) }
+        self.apply(job.claim(claim)?, None).await?.ok_or(ClaimError::Raced)
     }
 
-    /// Ends a claimed job with its file: `running → succeeded`.
+    /// Applies a transition of a claimed job, and returns the job in its new state.
     ///
     /// # Errors
     /// When the claim no longer holds, or DynamoDB did not confirm the write.
-    pub async fn complete(&self, claimed: &ClaimedJob, file: ExportFile, now: Timestamp) -> Result<Job, FinishError> {
-        self.finish(claimed, claimed.complete(file, now)).await
+    pub async fn finish(&self, transition: Transition) -> Result<Job, FinishError> {
+        self.apply(transition, None).await?.ok_or(FinishError::LostClaim)
     }
 
-    /// Gives a claimed job up: `running → failed`; `exhausted` if only its attempts were used up.
+    /// Stores the progress of a claimed job, unless the claim no longer holds. The job's state and version stay the same.
     ///
     /// # Errors
-    /// As [`complete`](Self::complete).
-    pub async fn fail(
-        &self,
-        claimed: &ClaimedJob,
-        failure: Failure,
-        exhausted: bool,
-        now: Timestamp,
-    ) -> Result<Job, FinishError> {
-        self.finish(claimed, claimed.fail(failure, exhausted, now)).await
-    }
-
-    /// Gives a claimed job back for another attempt: `running → pending`. Its message is given up for lost at
-    /// `resend_at`.
-    ///
-    /// # Errors
-    /// As [`complete`](Self::complete).
-    pub async fn release(&self, claimed: &ClaimedJob, resend_at: Timestamp) -> Result<Job, FinishError> {
-        self.finish(claimed, claimed.release(resend_at)).await
-    }
-
-    /// Notes how far a claimed job is. Nothing else of the job changes, and nothing does once the claim no longer holds.
-    ///
-    /// # Errors
-    /// As [`complete`](Self::complete).
+    /// As [`finish`](Self::finish).
     pub async fn report(&self, claimed: &ClaimedJob, progress: Progress) -> Result<(), FinishError> {
         let job = claimed.job();
         let request = self
             .client
             .update_item()
             .table_name(&self.name)
-            .set_key(Some(item::key(job.org, job.id)))
+            .set_key(Some(item::key(job.org(), job.id())))
             .update_expression("set progress = :progress")
             .condition_expression("#status = :status and fence = :fence")
             .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":progress", AttributeValue::M(item::write(progress)))
-            .expression_attribute_values(":status", AttributeValue::S(job.state.name().to_string()))
-            .expression_attribute_values(":fence", AttributeValue::N(job.fence.to_string()));
+            .expression_attribute_values(":progress", AttributeValue::M(item::write(progress)?))
+            .expression_attribute_values(":status", AttributeValue::S(job.state().name().to_string()))
+            .expression_attribute_values(":fence", AttributeValue::N(job.fence().to_string()));
         match request.send().await {
             Ok(_) => Ok(()),
             Err(error)
@@ -198,37 +188,40 @@ impl JobsTable {
             {
                 Err(FinishError::LostClaim)
             }
-            Err(error) => Err(JobsError::table("note a job's progress", error).into()),
+            Err(error) => Err(JobsError::table("store a job's progress", error).into()),
         }
     }
 
-    /// Writes `next` over `current`, with `record` beside it, unless the item is no longer as `current` shows it. Says
-    /// whether it did.
+    /// Applies a transition, with `record` in the same database transaction, and returns the job in its new state. Returns
+    /// `None`, and writes nothing, if the stored job no longer has the version that the transition expects.
     ///
     /// # Errors
     /// When DynamoDB did not confirm it.
-    pub async fn replace(&self, current: &Job, next: &Job, record: Option<&AuditRecord>) -> Result<bool, JobsError> {
-        let mut items = vec![self.put_job(Some(current), next)];
-        items.extend(self.count_open(next.org, i8::from(next.is_open()) - i8::from(current.is_open()), None));
-        items.extend(record.map(|record| self.put_record(record)));
+    pub async fn apply<J: AsRef<Job>>(
+        &self,
+        transition: Transition<J>,
+        record: Option<&AuditRecord>,
+    ) -> Result<Option<J>, JobsError> {
+        let next = transition.next();
+        let mut items = vec![self.put_job(Some(transition.expected()), next)?];
+        items.extend(self.count_open(next.org(), transition.open_jobs_change(), None)?);
+        if let Some(record) = record {
+            items.push(self.put_record(record)?);
+        }
         match self.write(items, "change a job").await {
-            Ok(()) => Ok(true),
-            Err(Refused::Condition(_)) => Ok(false),
+            Ok(()) => Ok(Some(transition.into_next())),
+            Err(Refused::Condition(_)) => Ok(None),
             Err(Refused::Table(error)) => Err(error),
         }
     }
 
-    /// Whether the table answers.
+    /// Checks that the table answers.
     ///
     /// # Errors
-    /// When it does not.
+    /// When it does not answer.
     pub async fn ping(&self) -> Result<(), JobsError> {
         let nobody = item::key(uuid::Uuid::nil().into(), uuid::Uuid::nil().into());
         self.get_item(nobody, "reach the jobs table").await.map(|_| ())
-    }
-
-    async fn finish(&self, claimed: &ClaimedJob, next: Job) -> Result<Job, FinishError> {
-        if self.replace(claimed.job(), &next, None).await? { Ok(next) } else { Err(FinishError::LostClaim) }
     }
 
     async fn get_item(&self, key: Item, action: &'static str) -> Result<Option<Item>, JobsError> {
@@ -237,28 +230,31 @@ impl JobsTable {
         Ok(answer.item)
     }
 
-    /// The write of a job, on the condition that it is as `current` shows it; that it is new, if that is `None`.
-    ///
-    /// Status, fencing token and due time together name a version: whoever else writes changes one of them.
-    fn put_job(&self, current: Option<&Job>, next: &Job) -> TransactWriteItem {
-        let put = Put::builder().table_name(&self.name).set_item(Some(JobItem::write(next)));
-        let Some(current) = current else {
+    /// Returns the write of a job, on the condition that the stored job has the version `expected`, or is missing if that is
+    /// `None`.
+    fn put_job(&self, expected: Option<Version>, next: &Job) -> Result<TransactWriteItem, JobsError> {
+        let put = Put::builder().table_name(&self.name).set_item(Some(JobItem::write(next)?));
+        let Some(Version { status, fence, due_at }) = expected else {
             return transaction::put(put.condition_expression("attribute_not_exists(pk)"));
         };
         let put = put
             .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":status", AttributeValue::S(current.state.name().to_string()))
-            .expression_attribute_values(":fence", AttributeValue::N(current.fence.to_string()));
-        transaction::put(match due::millisecond(current) {
-            Some(due) => put
+            .expression_attribute_values(":status", AttributeValue::S(status.to_string()))
+            .expression_attribute_values(":fence", AttributeValue::N(fence.to_string()));
+        transaction::put(match due_at {
+            Some(due_at) => put
                 .condition_expression("#status = :status and fence = :fence and due_at = :due")
-                .expression_attribute_values(":due", due),
+                .expression_attribute_values(":due", due::millisecond(due_at)),
             None => put.condition_expression("#status = :status and fence = :fence and attribute_not_exists(due_at)"),
         })
     }
 
-    /// The change of the number of open jobs, if it changes; on the condition that it stays within `cap`, if given.
-    fn count_open(&self, org: OrgId, change: i8, cap: Option<u32>) -> Option<TransactWriteItem> {
+    /// Returns the change of an organization's number of open jobs, on the condition that it stays within `cap`, if given;
+    /// `None` if the number does not change.
+    fn count_open(&self, org: OrgId, change: i8, cap: Option<u32>) -> Result<Option<TransactWriteItem>, JobsError> {
+        if change == 0 {
+            return Ok(None);
+        }
         let update = Update::builder()
             .table_name(&self.name)
             .set_key(Some(item::open_key(org)))
@@ -270,6 +266,6 @@ impl JobsTable {
                 .expression_attribute_values(":cap", AttributeValue::N(cap.to_string())),
             None => update,
         };
-        (change != 0).then(|| transaction::update(update))
+        transaction::update(update).map(Some)
     }
 }

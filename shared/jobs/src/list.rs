@@ -1,4 +1,4 @@
-//! Lists, in pages.
+//! Lists in pages.
 
 use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
 use uuid::Uuid;
@@ -10,49 +10,48 @@ use super::{
 use domain::{AuditRecord, Job, JobId, OrgId, Status};
 use platform::cursor::{self, After, InvalidCursor};
 
-/// The index of an organization's jobs by status.
+/// The name of the index of an organization's jobs by status.
 const BY_STATUS: &str = "by-status";
 
-/// Some of an organization's jobs.
+/// A page of an organization's jobs.
 #[derive(Debug)]
 pub struct JobPage {
     /// The jobs, newest first.
     pub jobs: Vec<Job>,
-    /// Where the next page begins, if there is one.
+    /// The cursor of the next page, if there is one.
     pub next: Option<Cursor>,
 }
 
-/// Some of a job's audit records.
+/// A page of a job's audit records.
 #[derive(Debug)]
 pub struct AuditPage {
     /// The records, oldest first.
     pub records: Vec<AuditRecord>,
-    /// Where the next page begins, if there is one.
+    /// The cursor of the next page, if there is one.
     pub next: Option<Cursor>,
 }
 
 /// A list that is read in pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum List {
-    /// An organization's jobs, of one status or of all. The status is the table's: a file whose time ran out counts as
-    /// succeeded until the sweep has been there.
+    /// An organization's jobs, of one status or of all. The status is that of the table: an expired file counts as
+    /// succeeded until the sweep has recorded its expiry.
     Jobs(OrgId, Option<Status>),
     /// A job's audit records.
     Audit(OrgId, JobId),
 }
 
-/// A place in a list: after the entry with this id. Since it names an entry and not a count, entries that come or go
-/// move nothing.
+/// A position in a list: after the entry with this id. Since it names an entry and not a count, new entries don't move it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor(Uuid);
 
 impl Cursor {
-    /// The cursor as opaque text, tied to the list it belongs to.
+    /// Encodes the cursor as opaque text that is valid for this list alone.
     pub fn encode(self, list: List) -> String {
         cursor::encode(&self.0, &list.name())
     }
 
-    /// Reads what [`encode`](Self::encode) wrote for the same list.
+    /// Decodes the text that [`encode`](Self::encode) returned for the same list.
     ///
     /// # Errors
     /// When the text was changed or belongs to another list.
@@ -72,10 +71,10 @@ impl List {
 }
 
 impl JobsTable {
-    /// A page of at most `limit` jobs of an organization, newest first, of one status or of all.
+    /// Returns a page of at most `limit` jobs of an organization, newest first, of one status or of all.
     ///
     /// # Errors
-    /// When DynamoDB does not answer, or an item is no job.
+    /// When DynamoDB does not answer, or an item is not a job.
     pub async fn list(
         &self,
         org: OrgId,
@@ -103,14 +102,14 @@ impl JobsTable {
         }
         let more = jobs.len() > limit;
         jobs.truncate(limit);
-        let next = jobs.last().filter(|_| more).map(|job| Cursor(job.id.uuid()));
+        let next = jobs.last().filter(|_| more).map(|job| Cursor(job.id().uuid()));
         Ok(JobPage { jobs, next })
     }
 
-    /// A page of at most `limit` audit records of a job, oldest first.
+    /// Returns a page of at most `limit` audit records of a job, oldest first.
     ///
     /// # Errors
-    /// When DynamoDB does not answer, or an item is no record.
+    /// When DynamoDB does not answer, or an item is not a record.
     pub async fn audit_trail(
         &self,
         org: OrgId,
@@ -133,7 +132,7 @@ impl JobsTable {
         Ok(AuditPage { records: records.into_iter().map(|(_, record)| record).collect(), next })
     }
 
-    /// The items of a query, one more than `limit` if there are as many: that one tells that there is a next page.
+    /// Returns the items of a query, at most one more than `limit`: the last one shows that there is a next page.
     async fn page(
         &self,
         query: QueryFluentBuilder,
@@ -147,7 +146,7 @@ impl JobsTable {
             .expression_attribute_values(":pk", AttributeValue::S(pk))
             .expression_attribute_values(":prefix", AttributeValue::S(prefix));
         let mut items: Vec<Item> = Vec::new();
-        // DynamoDB ends an answer at 1 MiB, so it may take several.
+        // DynamoDB limits an answer to 1 MiB, so a page may take several.
         while items.len() <= limit {
             query = query.limit(i32::try_from(limit + 1 - items.len()).unwrap_or(i32::MAX));
             let answer = query.clone().send().await.map_err(|error| JobsError::table("read a list", error))?;

@@ -1,4 +1,4 @@
-//! The queue between the API and the worker.
+//! The exports queue in SQS.
 
 use std::time::Duration;
 
@@ -9,15 +9,18 @@ use serde::{Deserialize, Serialize};
 use domain::{JobId, OrgId};
 use platform::config::{self, ConfigError};
 
-/// The longest delay that SQS knows.
-const LONGEST_DELAY: Duration = Duration::from_secs(900);
+/// Maximum delay of a message in SQS, in seconds.
+const MAX_DELAY_SECONDS: u16 = 900;
 
-/// A message on the exports queue: ids only, so that it cannot go stale, and the kind and version in one tag, so that
-/// an older worker knows what it does not know.
+/// Maximum visibility timeout in SQS, in seconds.
+const MAX_VISIBILITY_SECONDS: u16 = 43_200;
+
+/// A message on the exports queue. It has ids only, so that it cannot become stale, and one tag for kind and version, so
+/// that an older worker refuses newer messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Message {
-    /// Run this job.
+    /// Requests the run of a job.
     #[serde(rename = "export.v1")]
     Export {
         /// The job's organization.
@@ -34,7 +37,7 @@ pub struct ExportQueue {
     url: String,
 }
 
-/// Why the queue did not take an order.
+/// A request that the queue did not fulfil.
 #[derive(Debug, thiserror::Error)]
 #[error("could not {action}")]
 pub struct QueueError {
@@ -49,7 +52,7 @@ impl QueueError {
 }
 
 impl ExportQueue {
-    /// The queue at `EXPORTS_QUEUE_URL`.
+    /// Creates the client of the queue at `EXPORTS_QUEUE_URL`.
     ///
     /// # Errors
     /// When the variable is missing.
@@ -57,38 +60,36 @@ impl ExportQueue {
         Ok(Self { client: Client::new(sdk), url: config::required("EXPORTS_QUEUE_URL")? })
     }
 
-    /// Puts a message on the queue, to be received after `delay`, in whole seconds up to 15 minutes. The
-    /// organization is the message's group: SQS lets groups take turns, so that one with many jobs does not starve
-    /// another.
+    /// Puts a message on the queue, to be received after `delay`, in whole seconds up to 15 minutes. The organization is
+    /// the message's group: SQS delivers the groups in turns, so that one with many jobs does not starve another.
     ///
     /// # Errors
     /// When SQS did not confirm it. The message may have been queued all the same.
     pub async fn send(&self, message: Message, delay: Duration) -> Result<(), QueueError> {
         let Message::Export { org_id, .. } = message;
         let body = serde_json::json!(message).to_string();
-        let seconds = i32::try_from(delay.min(LONGEST_DELAY).as_secs()).unwrap_or_default();
-        let request = self.client.send_message().queue_url(&self.url).message_body(body).delay_seconds(seconds);
+        let request = self.client.send_message().queue_url(&self.url).message_body(body);
+        let request = request.delay_seconds(seconds(delay, MAX_DELAY_SECONDS));
         let sent = request.message_group_id(org_id.to_string()).send().await;
         sent.map_err(|error| QueueError::new("send a message to the exports queue", error))?;
         Ok(())
     }
 
-    /// Makes a received message visible again after `delay`, in whole seconds.
+    /// Makes a received message visible again after `delay`, in whole seconds up to 12 hours.
     ///
     /// # Errors
     /// When SQS did not confirm it. The message then comes back when its visibility timeout ends.
     pub async fn retry_after(&self, receipt_handle: &str, delay: Duration) -> Result<(), QueueError> {
-        let seconds = i32::try_from(delay.as_secs()).unwrap_or(i32::MAX);
         let request = self.client.change_message_visibility().queue_url(&self.url).receipt_handle(receipt_handle);
-        let changed = request.visibility_timeout(seconds).send().await;
+        let changed = request.visibility_timeout(seconds(delay, MAX_VISIBILITY_SECONDS)).send().await;
         changed.map_err(|error| QueueError::new("change a message's visibility", error))?;
         Ok(())
     }
 
-    /// Whether the queue answers.
+    /// Checks that the queue answers.
     ///
     /// # Errors
-    /// When it does not.
+    /// When it does not answer.
     pub async fn ping(&self) -> Result<(), QueueError> {
         let request = self.client.get_queue_attributes().queue_url(&self.url);
         let answer = request.attribute_names(QueueAttributeName::QueueArn).send().await;
@@ -97,9 +98,21 @@ impl ExportQueue {
     }
 }
 
+/// Returns the whole seconds of a delay, at most `max`.
+fn seconds(delay: Duration, max: u16) -> i32 {
+    u16::try_from(delay.as_secs()).map_or(max, |seconds| seconds.min(max)).into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_delay_is_within_the_limits_of_the_queue() {
+        for (delay, expected) in [(0, 0), (899, 899), (900, 900), (901, 900), (u64::MAX, 900)] {
+            assert_eq!(seconds(Duration::from_secs(delay), MAX_DELAY_SECONDS), expected, "{delay}");
+        }
+    }
 
     #[test]
     fn a_message_is_tagged_with_its_kind_and_version() {

@@ -1,4 +1,4 @@
-//! The runs of the scheduled exports. They are kept, as the jobs are.
+//! Runs of the scheduled exports. They are never deleted.
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put};
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ fn partition(month: Month) -> String {
 }
 
 impl JobsTable {
-    /// Writes a run's next version, unless somebody else has. Says whether it did.
+    /// Writes the next version of a run and reports whether it did: not if another invocation wrote that version first.
     ///
     /// # Errors
     /// When DynamoDB did not confirm it.
@@ -33,20 +33,20 @@ impl JobsTable {
         let item = RunItem { pk, sk, version: run.version, run: run.clone() };
         let put = Put::builder()
             .table_name(&self.name)
-            .set_item(Some(item::write(item)))
+            .set_item(Some(item::write(item)?))
             .condition_expression("attribute_not_exists(pk) or version = :before")
             .expression_attribute_values(":before", AttributeValue::N(before.to_string()));
-        match self.write(vec![transaction::put(put)], "keep a monthly run").await {
+        match self.write(vec![transaction::put(put)?], "store a monthly run").await {
             Ok(()) => Ok(true),
             Err(Refused::Condition(_)) => Ok(false),
             Err(Refused::Table(error)) => Err(error),
         }
     }
 
-    /// The newest run of a month, if there was one.
+    /// Returns the newest run of a month, if there is one.
     ///
     /// # Errors
-    /// When DynamoDB does not answer, or the item is no run.
+    /// When DynamoDB does not answer, or the item is not a run.
     pub async fn last_run(&self, month: Month) -> Result<Option<MonthlyRun>, JobsError> {
         let query = self
             .client

@@ -1,4 +1,4 @@
-//! Writing several items or none.
+//! Transactions: several items are written, or none.
 
 use std::time::Duration;
 
@@ -12,15 +12,17 @@ use aws_sdk_dynamodb::{
 
 use super::{JobsError, JobsTable};
 
-/// How often a transaction is tried that others got in the way of. Each try waits longer, by chance: with the longest
-/// waits of all of them together the API still answers in time.
-const MOST_TRIES: u32 = 9;
-const FIRST_WAIT: Duration = Duration::from_millis(20);
+/// Maximum number of attempts at a transaction that conflicts with others. The delays add up to at most 10.2 s, within the
+/// API's timeout.
+const MAX_ATTEMPTS: u32 = 9;
+/// Maximum delay after the first attempt; doubles with each further one. The actual delay is random between zero and the
+/// maximum, which spreads contending transactions. (The jitter of the crate `backon` only lengthens a delay.)
+const FIRST_MAX_DELAY: Duration = Duration::from_millis(20);
 
-/// Why nothing was written.
+/// The reason why nothing was written.
 #[derive(Debug)]
 pub(super) enum Refused {
-    /// The condition of this item, by its place, does not hold.
+    /// The condition of the item at this index does not hold.
     Condition(usize),
     /// The table.
     Table(JobsError),
@@ -29,10 +31,10 @@ pub(super) enum Refused {
 impl JobsTable {
     /// Writes all of `items`, or none of them if a condition does not hold.
     ///
-    /// Always a transaction, also for one item: its token lets the SDK repeat a write whose answer was lost, where a
-    /// conditional write that is repeated finds its own trace and takes it for another's.
+    /// One item is written in a transaction too. The transaction's token lets the SDK repeat a write whose answer was lost;
+    /// a repeated conditional write would be refused because of its own first attempt.
     pub(super) async fn write(&self, items: Vec<TransactWriteItem>, action: &'static str) -> Result<(), Refused> {
-        for tries in 0..MOST_TRIES {
+        for attempt in 0..MAX_ATTEMPTS {
             let error = match self.client.transact_write_items().set_transact_items(Some(items.clone())).send().await {
                 Ok(_) => return Ok(()),
                 Err(error) => error,
@@ -44,24 +46,23 @@ impl JobsTable {
             if let Some(item) = codes.clone().position(|code| code == "ConditionalCheckFailed") {
                 return Err(Refused::Condition(item));
             }
-            // Anything else, such as an item too large, stays as it is.
+            // All other reasons, such as the size of an item, are permanent.
             if !codes.any(|code| matches!(code, "TransactionConflict" | "ThrottlingError")) {
                 return Err(Refused::Table(JobsError::table(action, error)));
             }
-            let longest = FIRST_WAIT * 2_u32.pow(tries);
-            tokio::time::sleep(longest.mul_f32(fastrand::f32())).await;
+            let max_delay = FIRST_MAX_DELAY * 2_u32.pow(attempt);
+            tokio::time::sleep(max_delay.mul_f32(fastrand::f32())).await;
         }
         Err(Refused::Table(JobsError::Contended { action }))
     }
 }
 
-/// A put as part of a transaction.
-pub(super) fn put(put: PutBuilder) -> TransactWriteItem {
-    // The builder fails without a table and an item, which every caller gives.
-    TransactWriteItem::builder().set_put(put.build().ok()).build()
+/// Returns a put as part of a transaction.
+pub(super) fn put(put: PutBuilder) -> Result<TransactWriteItem, JobsError> {
+    Ok(TransactWriteItem::builder().set_put(Some(put.build()?)).build())
 }
 
-/// An update as part of a transaction.
-pub(super) fn update(update: UpdateBuilder) -> TransactWriteItem {
-    TransactWriteItem::builder().set_update(update.build().ok()).build()
+/// Returns an update as part of a transaction.
+pub(super) fn update(update: UpdateBuilder) -> Result<TransactWriteItem, JobsError> {
+    Ok(TransactWriteItem::builder().set_update(Some(update.build()?)).build())
 }

@@ -17,7 +17,7 @@ impl ExportObject {
 
     /// The object of `job`.
     pub const fn of(job: &Job) -> Self {
-        Self { org: job.org, job: job.id }
+        Self { org: job.org(), job: job.id() }
     }
 
     /// Where the finished file is.

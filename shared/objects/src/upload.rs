@@ -65,8 +65,8 @@ impl ExportStore {
         Upload {
             store: self.clone(),
             object: ExportObject::of(job),
-            request: job.request.clone(),
-            fence: job.fence,
+            request: job.request().clone(),
+            fence: job.fence(),
             began: Timestamp::now(),
             staging: None,
             copy: None,

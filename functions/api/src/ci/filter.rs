@@ -3,8 +3,7 @@
 use changepoints::Settings;
 use ci::reports::Filter;
 use domain::{
-    month::start_of_day,
-    range::{InvalidInstant, parse_instant},
+    instant::{InvalidInstant, parse as parse_instant},
     request::FieldError,
 };
 use jiff::{Timestamp, ToSpan as _, civil};

@@ -10,11 +10,12 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::IntoResponse,
 };
-use domain::{Action, ExportRequest, IdempotencyKey, Job, JobId, idempotency::InvalidKey};
+use domain::{Action, ExportRequest, IdempotencyKey, NewJob, Submission, idempotency::InvalidKey};
 use jiff::Timestamp;
-use jobs::{CreateError, Created, Key, dispatch};
+use jobs::{CreateError, Created, Key, dispatch, new_job_id};
 use objects::ExportObject;
-use tracing::Instrument as _;
+use platform::log::Causes;
+use tracing::{Instrument as _, error, info, info_span};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -85,18 +86,23 @@ pub(crate) async fn create(
     let key = idempotency_key(request.headers())?;
     let request = read(request).await?;
     let now = Timestamp::now();
-    let resend_at = now.saturating_add(context.resend_after).unwrap_or(Timestamp::MAX);
-    let new = Job::new(JobId::now(), org, request, scope.subject(), now, resend_at);
-    let record = scope.audit(Action::Create, Some(new.id));
-    let job = match context.jobs.create(&new, key.as_ref().map(Key::Client), context.open_jobs_cap, &record).await? {
-        Created::Before(job) => *job,
-        Created::New => {
-            let span = tracing::info_span!("job", org_id = %org, job_id = %new.id);
-            dispatch(&new, Duration::ZERO, &context.queue, &context.jobs).instrument(span).await;
-            new
+    let id = new_job_id();
+    let record = scope.audit(Action::Create, Some(id));
+    let submission = Submission { id, org, request, subject: scope.subject(), at: now };
+    let new = NewJob::queued(submission, context.resend.resend_at(now), context.retention);
+    let job = match context.jobs.create(new, key.as_ref().map(Key::Client), context.open_jobs_cap, &record).await? {
+        Created::Existing(job) => *job,
+        Created::New(job) => {
+            // Without a message the job is accepted all the same: the sweep sends it.
+            let span = info_span!("job", org_id = %org, job_id = %id);
+            match dispatch(&job, Duration::ZERO, &context.queue, &context.jobs).instrument(span.clone()).await {
+                Ok(()) => span.in_scope(|| info!("export job queued")),
+                Err(error) => span.in_scope(|| error!(error = %Causes(&error), "export job not queued")),
+            }
+            *job
         }
     };
-    let location = format!("{BASE}/orgs/{org}/exports/{}", job.id);
+    let location = format!("{BASE}/orgs/{org}/exports/{}", job.id());
     let view = JobView::new(job, now, |job| context.store.address(&ExportObject::of(job)));
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(view)))
 }

@@ -37,19 +37,25 @@ pub(crate) async fn download(
     let job = find(&context, org, scope.job()?).await?;
     finished(&job)?;
     let link = context.store.sign_link(&ExportObject::of(&job)).await?;
-    context.jobs.record(&scope.audit(Action::Download, Some(job.id))).await?;
+    context.jobs.record(&scope.audit(Action::Download, Some(job.id()))).await?;
     Ok((StatusCode::FOUND, [(header::LOCATION, link)]))
 }
 
 /// The file of a job that has one, or why it has none.
 pub(super) fn finished(job: &Job) -> Result<&ExportFile, Problem> {
-    match (job.status(Timestamp::now()), &job.state) {
+    match (job.status(Timestamp::now()), job.state()) {
         (Status::Succeeded, JobState::Succeeded { file, .. }) => Ok(file),
         (_, JobState::Failed { failure, .. }) => Err(Problem::new(Kind::ExportFailed, failure.to_string())),
-        (Status::Expired, _) => Err(Problem::new(
-            Kind::ExportExpired,
-            "Files are kept for 90 days. Create a new export of the same range to make the file again.",
-        )),
+        (
+            Status::Expired,
+            JobState::Succeeded { expires_at, completed_at, .. } | JobState::Expired { expires_at, completed_at, .. },
+        ) => {
+            let days = expires_at.duration_since(*completed_at).as_hours() / 24;
+            let detail = format!(
+                "The file was kept for {days} days. Create a new export of the same range to make the file again."
+            );
+            Err(Problem::new(Kind::ExportExpired, detail))
+        }
         _ => Err(Problem::new(Kind::ExportNotReady, "Follow the job until its status is succeeded, then download it.")),
     }
 }

@@ -144,8 +144,8 @@ pub(crate) async fn reconcile(
     let again = if verify { Some(read_again(&job, file, &context).await?) } else { None };
 
     let client = context.database.client().await?;
-    let rollup = usage::rollup_totals(&client, org, &job.request, SUM_TIME).await?;
-    let (raw, too_slow) = match usage::raw_totals(&client, org, &job.request, SUM_TIME).await {
+    let rollup = usage::rollup_totals(&client, org, job.request(), SUM_TIME).await?;
+    let (raw, too_slow) = match usage::raw_totals(&client, org, job.request(), SUM_TIME).await {
         // The other two are an answer without it.
         Err(UsageError::Database(error)) if error.is_timeout() => (None, Some(RAW_TOO_SLOW.to_owned())),
         raw => (raw?, None),
@@ -158,7 +158,7 @@ pub(crate) async fn reconcile(
         None => None,
         Some(changes) => Some(format!(
             "{changes} {}",
-            match usage::rollups_are_kept(&client, job.request.range).await? {
+            match usage::rollups_are_kept(&client, job.request().range).await? {
                 true => EXPORT_ANEW,
                 false => ARCHIVE,
             }
@@ -172,7 +172,7 @@ pub(crate) async fn reconcile(
     let is_intact = again.as_ref().is_none_or(|again| again.is_intact);
     let agrees = is_intact && columns.iter().all(|column| column.within_tolerance);
     Ok(Json(Reconciliation {
-        job_id: job.id.to_string(),
+        job_id: job.id().to_string(),
         status: if agrees { "reconciled" } else { "mismatch" },
         tolerance_percent: number(&tolerance),
         checked_at: whole_second(Timestamp::now()),

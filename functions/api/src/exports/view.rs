@@ -134,15 +134,16 @@ impl JobView {
     pub(super) fn new(job: Job, now: Timestamp, address: impl FnOnce(&Job) -> String) -> Self {
         let status = job.status(now).name();
         let expires_at = job.expires_at();
-        let progress = match &job.state {
+        let progress = match job.state() {
             State::Running { progress, .. } => progress.map(ProgressView::from),
             _ => None,
         };
         let output_uri = expires_at.is_some().then(|| address(&job));
+        let job = job.into_parts();
         let (completed_at, file, error) = match job.state {
             State::Pending { .. } | State::Running { .. } => (None, None, None),
             State::Failed { completed_at, failure, .. } => (Some(completed_at), None, Some(failure.to_string())),
-            State::Succeeded { completed_at, file } | State::Expired { completed_at, file } => {
+            State::Succeeded { completed_at, file, .. } | State::Expired { completed_at, file, .. } => {
                 (Some(completed_at), Some(file), None)
             }
         };
