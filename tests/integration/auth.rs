@@ -96,7 +96,7 @@ async fn a_token_that_proves_nothing_is_refused_without_a_hint() {
 async fn a_request_without_a_token_is_refused() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
-    let job = org.add_unqueued().await.id;
+    let job = org.add_unqueued().await.id();
     for (method, path) in [
         (Method::GET, org.path("")),
         (Method::POST, org.path("")),
@@ -148,7 +148,7 @@ async fn a_good_token_may_differ_in_form() {
 async fn each_route_needs_its_own_permission() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
-    let job = org.add_unqueued().await.id;
+    let job = org.add_unqueued().await.id();
     let (list, show) = (org.path(""), org.path(&format!("/{job}")));
     let (download, audit) = (format!("{show}/download"), format!("{show}/audit"));
     // What a route answers when it is allowed.
@@ -189,7 +189,7 @@ async fn each_route_needs_its_own_permission() {
 async fn another_organization_is_refused_whether_or_not_the_job_exists() {
     let stack = Stack::from_env().await;
     let (org, stranger) = (stack.organization(), stack.organization());
-    let exists = org.add_unqueued().await.id.to_string();
+    let exists = org.add_unqueued().await.id().to_string();
     for rest in ["", "/download", "/audit"] {
         let refusals = [exists.clone(), Uuid::now_v7().to_string()].map(async |job| {
             let path = org.path(&format!("/{job}{rest}"));
@@ -215,7 +215,7 @@ async fn another_organization_is_refused_whether_or_not_the_job_exists() {
 async fn a_platform_administrator_may_act_in_every_organization() {
     let stack = Stack::from_env().await;
     let (org, home) = (stack.organization(), stack.organization());
-    let job = org.add_unqueued().await.id;
+    let job = org.add_unqueued().await.id();
     for organizations in [vec![home.id], vec![]] {
         let token = stack.issuer.token("root", &organizations, "platform-admin");
         stack.api.get(&org.path(&format!("/{job}")), &token).await.expect(200);

@@ -83,7 +83,7 @@ async fn the_document_names_every_route_and_no_other() {
     );
 
     let org = stack.organization();
-    let job = org.add_unqueued().await.id.to_string();
+    let job = org.add_unqueued().await.id().to_string();
     for (path, method, statuses) in operations {
         let path = path.replace("{orgId}", &org.id.to_string()).replace("{jobId}", &job);
         let path = path.strip_prefix("/analytics/v1").unwrap();

@@ -177,7 +177,7 @@ impl From<JobsError> for Problem {
     fn from(error: JobsError) -> Self {
         match error {
             JobsError::Table { .. } | JobsError::Contended { .. } => Self::unavailable(error),
-            JobsError::Corrupt(error) => {
+            error => {
                 Self::new(Kind::Internal, "Contact platform engineering and give them the requestId.").because(error)
             }
         }

@@ -73,7 +73,8 @@ mod tests {
             message.attributes.remove(name);
             assert_eq!(Delivery::try_from(message), Err(InvalidDelivery(name)));
         }
-        let missing = SqsMessage { message_id: None, ..message() };
+        let mut missing = message();
+        missing.message_id = None;
         assert_eq!(Delivery::try_from(missing), Err(InvalidDelivery("messageId")));
     }
 }

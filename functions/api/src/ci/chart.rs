@@ -4,7 +4,7 @@
 
 use changepoints::median;
 use ci::{Regression, SeriesRun, reports::Trend};
-use domain::month::start_of_day;
+use domain::instant::start_of_day;
 use jiff::{Timestamp, civil};
 use maud::{Markup, html};
 

@@ -3,7 +3,7 @@
 use changepoints::Settings;
 use ci::reports::Filter;
 use domain::{
-    instant::{InvalidInstant, parse as parse_instant},
+    instant::{InvalidInstant, parse as parse_instant, start_of_day},
     request::FieldError,
 };
 use jiff::{Timestamp, ToSpan as _, civil};

@@ -90,7 +90,7 @@ fn read(parameters: Parameters, now: Timestamp) -> Result<Question, Problem> {
         return Err(Problem::invalid_field("/query/from", detail));
     }
     let filter = Filter { from: Some(from), to: Some(to), ..filter };
-    Ok(Question { filter, settings, month: month.unwrap_or_else(|| Month::of(now).before()) })
+    Ok(Question { filter, settings, month: month.unwrap_or_else(|| Month::last_complete(now)) })
 }
 
 async fn make(database: &Database, question: Question, now: Timestamp) -> Result<Report, Problem> {
