@@ -102,7 +102,7 @@ const ORGANIZATIONS: i64 = 100;
 const RECENT: &str = "
     insert into usage_events (event_id, organization_id, model_id, occurred_at, received_at, input_tokens, output_tokens,
                               status, cost_usd)
-    select gen_random_uuid(), ('00000000-0000-4000-8000-' || lpad((i % 100)::text, 12, '0'))::uuid,
+    select gen_random_uuid(), ('00000000-0000-4000-8000-' || lpad(floor(random() * 100)::int::text, 12, '0'))::uuid,
            ('00000000-0000-4000-9000-' || lpad((i % 6)::text, 12, '0'))::uuid,
            $3::timestamptz - random() * $2::int4 * interval '1 second', $3, 100, 20, 'success', 0.000123
     from generate_series(1, $1::int8) i";
