@@ -102,6 +102,7 @@ fn programs(
             vec![
                 ("sam validate", Some(tool("sam").args(["validate", "--lint", "--template-file", "template.yaml"]))),
                 ("cfn-lint", Some(tool("cfn-lint").arg("template.yaml"))),
+                ("template size", Some(tool("python").arg(checkout.infra("size.py")).arg("template.yaml"))),
             ]
         }
         Suite::Deny => {
