@@ -36,7 +36,7 @@ enum Suite {
     Clippy,
     /// cargo doc, warnings are errors
     Doc,
-    /// sam validate --lint and cfn-lint
+    /// sam validate --lint, cfn-lint, and the size of the packaged template
     Template,
     /// cargo deny: bans, licenses and sources of all dependencies. Advisories need the network, which CI has
     Deny,
