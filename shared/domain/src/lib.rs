@@ -7,6 +7,7 @@ pub mod granularity;
 pub mod id;
 pub mod idempotency;
 pub mod job;
+pub mod measures;
 #[cfg(test)]
 mod model;
 pub mod month;
@@ -17,7 +18,6 @@ pub mod reconciliation;
 pub mod request;
 pub mod status;
 pub mod subject;
-pub mod usage;
 
 pub use audit::{Action, AuditRecord, Origin};
 pub use failure::Failure;
@@ -26,6 +26,7 @@ pub use granularity::Granularity;
 pub use id::{JobId, ModelId, OrgId};
 pub use idempotency::IdempotencyKey;
 pub use job::{Claim, ClaimRefused, ClaimedJob, Job, State, Swept};
+pub use measures::{Measures, Totals};
 pub use month::Month;
 pub use monthly::MonthlyRun;
 pub use progress::Progress;
@@ -33,4 +34,3 @@ pub use range::TimeRange;
 pub use request::ExportRequest;
 pub use status::Status;
 pub use subject::Subject;
-pub use usage::Totals;

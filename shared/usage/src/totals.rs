@@ -5,8 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_postgres::{Client, types::ToSql};
 
-use super::{Source, UsageError, instant, limit_statements, models, read};
-use domain::{ExportRequest, OrgId, Totals};
+use super::{Source, UsageError, models, read, to_system_time};
+use domain::{ExportRequest, Granularity, OrgId, Totals, measures::NAMES};
+use postgres::{LimitedReads, tables};
 
 /// The sums that an export of this request would have now. The server gives up after `limit`.
 ///
@@ -18,17 +19,28 @@ pub async fn rollup_totals(
     request: &ExportRequest,
     limit: Duration,
 ) -> Result<Totals, UsageError> {
-    limit_statements(client, limit).await?;
+    let client = LimitedReads::begin(client, limit).await?;
+    // A month's lines are sums of days, each rounded once.
+    let (values, lines) = match request.granularity {
+        Granularity::Hourly | Granularity::Daily => (tables::columns(), ""),
+        Granularity::Monthly => {
+            (tables::sums(), "group by date_trunc('month', r.bucket_start::timestamptz, 'UTC'), r.model_id")
+        }
+    };
+    let or_zero = |sum| format!("coalesce({sum}, 0)");
+    let named = |(value, name)| format!("{value} as {name}");
     let query = format!(
-        "select coalesce(sum(r.request_count), 0)::text, coalesce(sum(r.tokens_total), 0)::text,
-                coalesce(sum(r.error_count), 0)::text, coalesce(sum(round(r.cost_total::numeric, 4)), 0)::text
-         from {} r
-         where r.organization_id = $1
-           and r.bucket_start >= $2::timestamptz and r.bucket_start < $3::timestamptz
-           and ($4::uuid[] is null or r.model_id = any($4))",
-        Source::of(request.granularity).table
+        "select {}
+         from (select {} from {} r
+               where r.organization_id = $1
+                 and r.bucket_start >= $2::timestamptz and r.bucket_start < $3::timestamptz
+                 and ($4::uuid[] is null or r.model_id = any($4))
+               {lines}) r",
+        tables::list(tables::as_text(tables::sums_of_lines().map(or_zero, or_zero))),
+        tables::list(values.zip(NAMES).map(named, named)),
+        tables::rollups(request.granularity)
     );
-    let (start, end) = (instant(request.range.start()), instant(request.range.end()));
+    let (start, end) = (to_system_time(request.range.start()), to_system_time(request.range.end()));
     let parameters: [&(dyn ToSql + Sync); 4] = [&org.uuid(), &start, &end, &models(request)];
     read(&client.query_one(&query, &parameters).await?, 0)
 }
@@ -47,8 +59,9 @@ pub async fn raw_totals(
     request: &ExportRequest,
     limit: Duration,
 ) -> Result<Option<Totals>, UsageError> {
-    limit_statements(client, limit).await?;
-    let Source { table, unit, seconds } = Source::of(request.granularity);
+    let client = LimitedReads::begin(client, limit).await?;
+    let table = tables::rollups(request.granularity);
+    let Source { unit, seconds } = Source::of(request.granularity);
     let query = format!(
         "select raw.requests::text, raw.tokens::text, raw.errors::text, raw.cost::text,
                 state.events_from <= $2::timestamptz
@@ -70,8 +83,8 @@ pub async fn raw_totals(
         let second = at.as_second();
         Timestamp::from_second(second + (-second).rem_euclid(seconds)).unwrap_or(at)
     };
-    let lower = instant(bucket_from(request.range.start()));
-    let upper = instant(bucket_from(request.range.end()));
+    let lower = to_system_time(bucket_from(request.range.start()));
+    let upper = to_system_time(bucket_from(request.range.end()));
     let parameters: [&(dyn ToSql + Sync); 4] = [&org.uuid(), &lower, &upper, &models(request)];
     let row = client.query_one(&query, &parameters).await?;
     let is_kept: bool = row.try_get(4)?;

@@ -5,7 +5,7 @@ use tokio_postgres::Client;
 
 use super::{ReportError, count, limit_time};
 use crate::{CiStatus, Measure, Month, Target, Verdict, evidence::Measured};
-use postgres::instant;
+use postgres::to_system_time;
 
 /// The most objects that are named for one target.
 pub const MOST_OBJECTS: usize = 4000;
@@ -38,7 +38,7 @@ pub struct EvidenceObject {
 /// # Errors
 /// When the database fails.
 pub async fn evidence(client: &Client, target: Target, month: Month, most: usize) -> Result<Evidence, ReportError> {
-    limit_time(client).await?;
+    let client = limit_time(client).await?;
     // A share of whole numbers, so that its comparison with the bound is exact as far as numeric divides: 16 digits.
     let value = match target.measure {
         Measure::P95DurationSeconds => "percentile_disc(0.95) within group (order by duration_seconds)",
@@ -49,16 +49,18 @@ pub async fn evidence(client: &Client, target: Target, month: Month, most: usize
              select status, duration_seconds, object_key, object_version from ci_runs
              where service = $1 and command = $2 and started_at >= $3 and started_at < $4 and status = any($5)),
          named as (select object_key, object_version from counted order by object_key limit $6)
-         select count(*), {value},
+         select count(*), ({value})::text,
                 (select coalesce(array_agg(object_key order by object_key), '{{}}') from named),
                 (select coalesce(array_agg(object_version order by object_key), '{{}}') from named)
          from counted"
     );
-    let (start, end) = (instant(month.start()), instant(month.end()));
+    let (start, end) = (to_system_time(month.start()), to_system_time(month.end()));
     let statuses: Vec<&str> = target.measure.statuses().iter().copied().map(CiStatus::name).collect();
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let row = client.query_one(&query, &[&target.service, &target.command, &start, &end, &statuses, &most]).await?;
-    let measured = Measured { runs: count(row.try_get(0)?), value: row.try_get::<_, Option<Decimal>>(1)? };
+    let value: Option<&str> = row.try_get(1)?;
+    let value = value.map(Decimal::from_str_exact).transpose().map_err(|_| ReportError::Row("ci_runs"))?;
+    let measured = Measured { runs: count(row.try_get(0)?), value };
     let (keys, versions): (Vec<String>, Vec<Option<String>>) = (row.try_get(2)?, row.try_get(3)?);
     let objects = keys.into_iter().zip(versions).map(|(key, version)| EvidenceObject { key, version }).collect();
     Ok(Evidence { verdict: target.judge(measured), target, measured, objects })

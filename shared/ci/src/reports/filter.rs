@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use tokio_postgres::types::ToSql;
 
-use postgres::instant;
+use postgres::to_system_time;
 
 /// The runs that a report is about. What is left out filters nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(super) struct Bound<'a> {
 
 impl Filter {
     pub(super) fn bind(&self) -> Bound<'_> {
-        Bound { filter: self, from: self.from.map(instant), to: self.to.map(instant) }
+        Bound { filter: self, from: self.from.map(to_system_time), to: self.to.map(to_system_time) }
     }
 }
 

@@ -7,7 +7,7 @@ mod runs;
 mod series;
 mod trends;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use tokio_postgres::Client;
@@ -20,10 +20,10 @@ pub use series::{MOST_RUNS, SeriesCursor, SeriesPage, SeriesRuns, busiest, serie
 pub use trends::{Durations, MOST_DAYS, Trend, TrendCursor, TrendPage, trend_cursor, trends};
 
 use crate::Series;
-use postgres::DatabaseError;
+use postgres::{DatabaseError, LimitedReads};
 
-/// How long one question may take, in milliseconds: less than the function that asks has.
-const PATIENCE_MS: u32 = 8_000;
+/// Bounds one statement, to less than the function's time.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Why a report could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -42,9 +42,9 @@ impl From<tokio_postgres::Error> for ReportError {
     }
 }
 
-/// Makes the server give up what takes too long, for as long as this connection lives.
-async fn limit_time(client: &Client) -> Result<(), ReportError> {
-    Ok(client.batch_execute(&format!("set statement_timeout = {PATIENCE_MS}")).await?)
+/// Limits the statements of one report.
+async fn limit_time(client: &Client) -> Result<LimitedReads<'_>, ReportError> {
+    Ok(LimitedReads::begin(client, STATEMENT_TIMEOUT).await?)
 }
 
 /// Whether the database can hold these names. A cursor that somebody made up may have others.

@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 
 use super::{ReportError, limit_time, timestamp};
 use platform::cursor::{self, After, InvalidCursor};
-use postgres::instant;
+use postgres::to_system_time;
 
 /// The list's name in its cursors.
 const LIST: &str = "rejections";
@@ -55,7 +55,7 @@ pub async fn rejections(
     limit: usize,
     after: Option<RejectionCursor>,
 ) -> Result<RejectionPage, ReportError> {
-    limit_time(client).await?;
+    let client = limit_time(client).await?;
     let query = "select id, object_key, object_version, reason, rejected_at
          from ci_rejections
          where $1::timestamptz is null or (rejected_at, id) < ($1, $2::bigint)
@@ -65,7 +65,7 @@ pub async fn rejections(
         None => (None, None),
         Some(After((micros, id))) => {
             let at = Timestamp::from_microsecond(micros).map_err(|_| ReportError::Row("ci_rejections"))?;
-            (Some(instant(at)), Some(id))
+            (Some(to_system_time(at)), Some(id))
         }
     };
     let ask = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);

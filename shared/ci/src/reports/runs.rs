@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{Filter, ReportError, filter::CONDITION, limit_time, timestamp};
 use crate::{CiStatus, Pseudonyms};
 use platform::cursor::{self, After, InvalidCursor};
-use postgres::instant;
+use postgres::to_system_time;
 
 /// The most bytes of other fields on a page: an answer of more than 6 MB leaves no function, which sends it as a string of
 /// JSON, in which a quotation mark takes twice its place. A page may so be shorter than its limit.
@@ -81,7 +81,7 @@ pub async fn runs(
     limit: usize,
     after: Option<RunCursor>,
 ) -> Result<RunPage, ReportError> {
-    limit_time(client).await?;
+    let client = limit_time(client).await?;
     let query = format!(
         "select id, run_id, service, command, status, started_at, finished_at, duration_seconds::float8, commit_sha,
                 actor, environment, collector_version, case when $10 then extra::text end, object_key, object_version, ingested_at
@@ -98,7 +98,7 @@ pub async fn runs(
         // The database keeps microseconds, so nothing is lost.
         Some(After((micros, id))) => {
             let began = Timestamp::from_microsecond(micros).map_err(|_| ReportError::Row("ci_runs"))?;
-            (Some(instant(began)), Some(id))
+            (Some(to_system_time(began)), Some(id))
         }
     };
     let ask = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);

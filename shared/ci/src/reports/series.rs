@@ -69,7 +69,7 @@ pub async fn series(
     limit: usize,
     after: Option<SeriesCursor>,
 ) -> Result<SeriesPage, ReportError> {
-    limit_time(client).await?;
+    let client = limit_time(client).await?;
     let query = format!(
         "select service, command, environment, count(*)
          from ci_runs
@@ -91,7 +91,7 @@ pub async fn series(
         let series = Series { service: row.try_get(0)?, command: row.try_get(1)?, environment: row.try_get(2)? };
         found.push((series, count(row.try_get(3)?)));
     }
-    Ok(SeriesPage { series: with_runs(client, filter, found).await?, more: rows.len() > limit, list: list(filter) })
+    Ok(SeriesPage { series: with_runs(&client, filter, found).await?, more: rows.len() > limit, list: list(filter) })
 }
 
 /// The `limit` series with the most runs, and how many series there are in all.
@@ -99,7 +99,7 @@ pub async fn series(
 /// # Errors
 /// When the database fails.
 pub async fn busiest(client: &Client, filter: &Filter, limit: usize) -> Result<(Vec<SeriesRuns>, u64), ReportError> {
-    limit_time(client).await?;
+    let client = limit_time(client).await?;
     let query = format!(
         "select service, command, environment, count(*) as runs, count(*) over ()
          from ci_runs
@@ -116,7 +116,7 @@ pub async fn busiest(client: &Client, filter: &Filter, limit: usize) -> Result<(
         found.push((series, count(row.try_get(3)?)));
     }
     let all = rows.first().map_or(Ok(0), |row| row.try_get(4))?;
-    Ok((with_runs(client, filter, found).await?, count(all)))
+    Ok((with_runs(&client, filter, found).await?, count(all)))
 }
 
 async fn with_runs(

@@ -72,7 +72,7 @@ pub async fn trends(
     limit: usize,
     after: Option<TrendCursor>,
 ) -> Result<TrendPage, ReportError> {
-    limit_time(client).await?;
+    let client = limit_time(client).await?;
     let query = format!(
         "select service, command, environment, day::text, count(*),
                 count(*) filter (where status = 'success')::float8

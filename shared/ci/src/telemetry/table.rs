@@ -7,7 +7,7 @@ use tokio_postgres::{
 };
 
 use crate::{CiRun, ObjectVersion};
-use postgres::{DatabaseError, instant};
+use postgres::{DatabaseError, to_system_time};
 
 /// What storing a run changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,10 +36,9 @@ pub async fn store_run(client: &Client, run: &CiRun, object: &ObjectVersion) -> 
             Err(error) => error,
         };
         // Another version of this object told of another run.
-        let taken = error.code() == Some(&SqlState::UNIQUE_VIOLATION)
-            && error.as_db_error().and_then(|error| error.constraint()) == Some("ci_runs_object");
+        let taken = error.code() == Some(&SqlState::UNIQUE_VIOLATION) && error.constraint() == Some("ci_runs_object");
         if !taken || removals == MOST_REMOVALS {
-            return Err(error.into());
+            return Err(error);
         }
         if make_place(client, run, object).await? {
             return Ok(Stored::Unchanged);
@@ -48,9 +47,11 @@ pub async fn store_run(client: &Client, run: &CiRun, object: &ObjectVersion) -> 
     }
 }
 
-async fn upsert(client: &Client, run: &CiRun, object: &ObjectVersion) -> Result<Stored, tokio_postgres::Error> {
-    let (started_at, finished_at, time) = (instant(run.started_at), instant(run.finished_at), instant(object.time));
+async fn upsert(client: &Client, run: &CiRun, object: &ObjectVersion) -> Result<Stored, DatabaseError> {
+    let (started_at, finished_at, time) =
+        (to_system_time(run.started_at), to_system_time(run.finished_at), to_system_time(object.time));
     let (status, sequencer) = (run.status.name(), object.sequencer.as_str());
+    let duration_seconds = run.duration_seconds.to_string();
     let parameters: [(&(dyn ToSql + Sync), Type); 17] = [
         (&run.run_id, Type::TEXT),
         (&run.service, Type::TEXT),
@@ -58,7 +59,7 @@ async fn upsert(client: &Client, run: &CiRun, object: &ObjectVersion) -> Result<
         (&status, Type::TEXT),
         (&started_at, Type::TIMESTAMPTZ),
         (&finished_at, Type::TIMESTAMPTZ),
-        (&run.duration_seconds, Type::NUMERIC),
+        (&duration_seconds, Type::TEXT),
         (&run.commit_sha, Type::TEXT),
         (&run.actor, Type::TEXT),
         (&run.environment, Type::TEXT),
@@ -96,7 +97,7 @@ const UPSERT: &str = "\
         commit_sha, actor, environment, collector_version, extra,
         object_key, object_version, object_etag, object_time, object_sequencer
     )
-    select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::jsonb, $13, $14, $15, $16, $17
+    select $1, $2, $3, $4, $5, $6, $7::numeric, $8, $9, $10, $11, $12::jsonb, $13, $14, $15, $16, $17
     from pg_advisory_xact_lock(hashtextextended($13, 0))
     on conflict on constraint ci_runs_run do update set
         status = excluded.status, started_at = excluded.started_at, finished_at = excluded.finished_at,
@@ -116,8 +117,8 @@ const UPSERT: &str = "\
     returning xmax = 0";
 
 /// Removes the other run that an older version of this object told of. Answers whether a newer version told of one.
-async fn make_place(client: &Client, run: &CiRun, object: &ObjectVersion) -> Result<bool, tokio_postgres::Error> {
-    let (time, sequencer) = (instant(object.time), object.sequencer.as_str());
+async fn make_place(client: &Client, run: &CiRun, object: &ObjectVersion) -> Result<bool, DatabaseError> {
+    let (time, sequencer) = (to_system_time(object.time), object.sequencer.as_str());
     let rows = client
         .query_typed(
             "with removed as (
@@ -138,7 +139,7 @@ async fn make_place(client: &Client, run: &CiRun, object: &ObjectVersion) -> Res
             ],
         )
         .await?;
-    rows.first().map(|row| row.try_get(0)).transpose().map(Option::unwrap_or_default)
+    Ok(rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
 }
 
 /// Records why a version is no document; whether it was not recorded before. A run that an older version of the object

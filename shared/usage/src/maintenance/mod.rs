@@ -11,7 +11,7 @@ pub mod retention;
 
 use tokio_postgres::error::SqlState;
 
-use postgres::instant;
+use postgres::to_system_time;
 
 /// Whether a lock was not to be had in time.
 fn is_busy(error: &tokio_postgres::Error) -> bool {

@@ -15,7 +15,7 @@ use tokio_postgres::{Client, Transaction};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::instant;
+use super::to_system_time;
 use platform::log::Causes;
 use postgres::DatabaseError;
 
@@ -88,7 +88,7 @@ pub async fn refresh(client: &mut Client, now: Timestamp, time: Duration) -> Res
                 report.add(&done);
                 size = LARGEST_BATCH.min(size * 2);
             }
-            Err(failure) if failure.can_pass() && !failure.is_timeout() => return Err(failure),
+            Err(failure) if failure.is_transient() && !failure.is_timeout() => return Err(failure),
             Err(failure) if size > 1 => {
                 warn!(error = %Causes(&failure), size, "could not refresh a batch; trying a smaller one");
                 size /= 2;
@@ -102,7 +102,7 @@ pub async fn refresh(client: &mut Client, now: Timestamp, time: Duration) -> Res
     }
     if !report.unfinished && report.failed == 0 {
         let refreshed = "update usage_state set refreshed_at = greatest(refreshed_at, $1)";
-        client.execute(refreshed, &[&instant(now)]).await?;
+        client.execute(refreshed, &[&to_system_time(now)]).await?;
     }
     info!(?report, "refreshed");
     Ok(report)
@@ -314,7 +314,7 @@ async fn mark_fresh(transaction: &Transaction<'_>, now: Timestamp) -> Result<(),
                 on conflict (organization_id) do update
                 set last_event_at = greatest(there.last_event_at, excluded.last_event_at),
                     last_refresh_at = greatest(there.last_refresh_at, excluded.last_refresh_at)";
-    transaction.execute(mark, &[&instant(now)]).await?;
+    transaction.execute(mark, &[&to_system_time(now)]).await?;
     Ok(())
 }
 

@@ -13,10 +13,11 @@ use tokio_postgres::{Client, Transaction};
 use tracing::{info, warn};
 
 use super::{
-    instant, is_busy,
+    is_busy,
     pack::{self, Packed},
     partitions::{self, Partition, Table, days_before, midnight, months_before},
     refresh::{self, RefreshReport},
+    to_system_time,
 };
 use postgres::DatabaseError;
 
@@ -247,12 +248,12 @@ async fn drop_in(
         let needed = "select exists (
                           select from usage_dirty_hours, usage_state where hour < $1 and hour >= rollups_from
                       )";
-        if transaction.query_one(needed, &[&instant(limit)]).await?.try_get(0)? {
+        if transaction.query_one(needed, &[&to_system_time(limit)]).await?.try_get(0)? {
             return Ok(false);
         }
     }
     let state = format!("update usage_state set {column} = greatest({column}, $1)");
-    transaction.execute(&state, &[&instant(limit)]).await?;
+    transaction.execute(&state, &[&to_system_time(limit)]).await?;
     for partition in old {
         info!(partition = partition.name, "dropping");
         transaction.batch_execute(&format!("drop table {}", partition.name)).await?;
@@ -307,7 +308,7 @@ async fn delete_steps(
             *unfinished = true;
             return Ok(deleted);
         }
-        match client.execute(&delete, &[&instant(limit)]).await? {
+        match client.execute(&delete, &[&to_system_time(limit)]).await? {
             0 => return Ok(deleted),
             some => deleted += some,
         }
@@ -323,7 +324,7 @@ async fn forget_keys(
 ) -> Result<(), DatabaseError> {
     let limit = midnight(from);
     // On record first: from then on an event so old is looked for among those of its day.
-    client.execute("update usage_state set keys_from = greatest(keys_from, $1)", &[&instant(limit)]).await?;
+    client.execute("update usage_state set keys_from = greatest(keys_from, $1)", &[&to_system_time(limit)]).await?;
     let old = "received_on < ($1::timestamptz at time zone 'UTC')::date";
     report.keys_forgotten = delete_steps(client, "usage_event_keys", old, limit, end, &mut report.unfinished).await?;
     Ok(())
@@ -337,7 +338,7 @@ async fn review_refused(
     end: Instant,
     report: &mut RetentionReport,
 ) -> Result<(), DatabaseError> {
-    let lately = instant(midnight(days_before(now, 1)));
+    let lately = to_system_time(midnight(days_before(now, 1)));
     let refused =
         client.query_one("select count(*) from usage_events_refused where refused_at >= $1", &[&lately]).await?;
     report.events_refused = refused.try_get::<_, i64>(0)?.unsigned_abs();
