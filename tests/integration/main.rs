@@ -20,6 +20,7 @@ mod ci_report;
 mod ci_runs;
 mod ci_screenshots;
 mod ci_trends;
+mod database;
 mod delivery;
 mod deployment;
 mod download;

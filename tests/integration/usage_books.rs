@@ -102,7 +102,10 @@ async fn a_line_is_rounded_half_to_even() {
     let mut random = fastrand::Rng::with_seed(7);
     let mut expected = Decimal::ZERO;
     let mut exact = Decimal::ZERO;
-    let insert = client.prepare("insert into analytics_hourly_rollups values ($1, $2, $3, 1, 1, 0, $4)").await.unwrap();
+    let insert = client
+        .prepare("insert into analytics_hourly_rollups values ($1, $2, $3, 1, 1, 0, $4::text::numeric)")
+        .await
+        .unwrap();
     for index in 0..2_000_i64 {
         let scale = random.u32(0..=18);
         let mut cost = Decimal::new(random.i64(-1_000_000..1_000_000), scale);
@@ -112,7 +115,7 @@ async fn a_line_is_rounded_half_to_even() {
         }
         let bucket = instant("2026-03-01T00:00:00Z") + SignedDuration::from_hours(index % 700);
         let (start, model) = (tests::usage::system_time(bucket), Uuid::from_u128(index.unsigned_abs().into()));
-        client.execute(&insert, &[&start, &ORG, &model, &cost]).await.unwrap();
+        client.execute(&insert, &[&start, &ORG, &model, &cost.to_string()]).await.unwrap();
         expected += cost.round_dp_with_strategy(4, RoundingStrategy::MidpointNearestEven);
         exact += cost;
     }

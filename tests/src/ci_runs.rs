@@ -86,11 +86,12 @@ impl Database {
             "insert into ci_runs (run_id, service, command, status, started_at, finished_at, duration_seconds,
                  commit_sha, actor, environment, collector_version, extra, object_key, object_version, object_etag,
                  object_time)
-             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text::jsonb, $13, $14, 'etag', $6";
+             select $1, $2, $3, $4, $5, $6, $7::text::numeric, $8, $9, $10, $11, $12::text::jsonb, $13, $14, 'etag', $6";
         let statement = self.client.prepare(statement).await.expect("the table is there");
         let add = async |run: &CiRun| {
             let (start, end) = (system_time(run.started_at), system_time(run.finished_at()));
             let extra = run.extra.to_string();
+            let duration_seconds = run.duration_seconds.to_string();
             let row: [&(dyn ToSql + Sync); 14] = [
                 &run.run_id,
                 &run.service,
@@ -98,7 +99,7 @@ impl Database {
                 &run.status,
                 &start,
                 &end,
-                &run.duration_seconds,
+                &duration_seconds,
                 &run.commit_sha,
                 &run.actor,
                 &run.environment,

@@ -190,11 +190,10 @@ impl From<DatabaseError> for Problem {
             let detail = "This could not be computed in time. Ask again, or for less, such as a shorter range.";
             return Self::new(Kind::TookTooLong, detail).because(error);
         }
-        match error.can_pass() {
-            true => Self::unavailable(error),
-            false => {
-                Self::new(Kind::Internal, "Contact platform engineering and give them the requestId.").because(error)
-            }
+        if error.is_transient() {
+            Self::unavailable(error)
+        } else {
+            Self::new(Kind::Internal, "Contact platform engineering and give them the requestId.").because(error)
         }
     }
 }

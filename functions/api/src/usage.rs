@@ -124,7 +124,7 @@ fn total(series: &[UsageEntry]) -> Result<Totals, Problem> {
         );
         return Err(Problem::new(Kind::SeriesTooLong, detail));
     }
-    let total = series.iter().try_fold(Totals::default(), |total, entry| total.plus(&entry.sums));
+    let total = series.iter().try_fold(Totals::default(), |total, entry| total.try_add(entry.sums));
     total.map_err(|error| Problem::inexact().because(error))
 }
 

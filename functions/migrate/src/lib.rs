@@ -6,8 +6,9 @@
 
 mod adopted;
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
+use postgres::DatabaseError;
 use refinery::Target;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
@@ -45,9 +46,9 @@ pub struct Migrated {
 /// Why the database was not migrated.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// The database, or the way to it.
-    #[error("could not look at the schema")]
-    Database(#[from] tokio_postgres::Error),
+    /// The database failed, or cannot be reached.
+    #[error("could not read the schema")]
+    Database(#[from] DatabaseError),
     /// Another run did not end in time.
     #[error("another migration is under way and did not end in time; deploy again when it is through")]
     Busy,
@@ -56,10 +57,51 @@ pub enum MigrateError {
     Unreadable(String),
     /// A table was in use all the time.
     #[error("a table was in use whenever a migration needed it for itself; deploy again when no long export runs")]
-    Locked(#[source] Box<refinery::Error>),
+    Locked(#[source] MigrationError),
     /// A migration failed; those before it stay applied, it was undone.
     #[error("a migration failed and was undone")]
-    Failed(#[source] Box<refinery::Error>),
+    Failed(#[source] MigrationError),
+}
+
+/// Reports why a migration failed. An error of the server is kept without the rows that it quotes.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// The database failed.
+    #[error("{step}")]
+    Database {
+        /// The step, in refinery's words.
+        step: String,
+        /// The failure.
+        source: DatabaseError,
+    },
+    /// The migrations do not fit those of the database.
+    #[error(transparent)]
+    Refinery(Box<refinery::Error>),
+}
+
+impl From<tokio_postgres::Error> for MigrateError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+impl From<refinery::Error> for MigrationError {
+    fn from(error: refinery::Error) -> Self {
+        match (error.kind(), DatabaseError::find(&error)) {
+            (refinery::error::Kind::Connection(step, _), Some(source)) => {
+                Self::Database { step: step.trim().to_owned(), source }
+            }
+            _ => Self::Refinery(Box::new(error)),
+        }
+    }
+}
+
+impl MigrationError {
+    /// Reports whether the migration failed only because the table was in use.
+    fn is_locked(&self) -> bool {
+        let Self::Database { source, .. } = self else { return false };
+        matches!(source.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED))
+    }
 }
 
 /// The number of the last migration that this program knows.
@@ -87,7 +129,7 @@ pub async fn migrate(client: &mut Client, until: Instant) -> Result<Migrated, Mi
                 ApplyError::Database(error) => return Err(error.into()),
                 ApplyError::Migration(error) => error,
             };
-            if !is_locked(&error) {
+            if !error.is_locked() {
                 return Err(MigrateError::Failed(error));
             }
             if Instant::now() + PAUSE > until {
@@ -128,38 +170,32 @@ async fn run(client: &mut Client, target: Target, applied: &mut Vec<String>) -> 
         Err(error) => error.report(),
     };
     applied.extend(done.into_iter().flat_map(|report| report.applied_migrations()).map(ToString::to_string));
-    Ok(report.map(|_| ()).map_err(Box::new)?)
+    Ok(report.map(|_| ()).map_err(MigrationError::from)?)
 }
 
 /// The reasons for which migrations are not applied.
 #[derive(Debug, thiserror::Error)]
 enum ApplyError {
     #[error(transparent)]
-    Database(#[from] tokio_postgres::Error),
+    Database(#[from] DatabaseError),
     #[error(transparent)]
-    Migration(#[from] Box<refinery::Error>),
+    Migration(#[from] MigrationError),
+}
+
+impl From<tokio_postgres::Error> for ApplyError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Database(error.into())
+    }
 }
 
 /// The number of the last migration that the database has; 0 if it has none.
-async fn version(client: &Client) -> Result<i32, tokio_postgres::Error> {
+async fn version(client: &Client) -> Result<i32, DatabaseError> {
     let history: bool =
         client.query_one("select to_regclass('refinery_schema_history') is not null", &[]).await?.get(0);
     if !history {
         return Ok(0);
     }
     Ok(client.query_one("select coalesce(max(version), 0) from refinery_schema_history", &[]).await?.get(0))
-}
-
-/// Whether a migration failed only because somebody used the table.
-fn is_locked(error: &refinery::Error) -> bool {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<tokio_postgres::Error>() {
-            return matches!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED));
-        }
-        cause = error.source();
-    }
-    false
 }
 
 #[cfg(test)]

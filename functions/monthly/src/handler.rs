@@ -137,7 +137,14 @@ enum Outcome {
     Failed,
 }
 
-async fn process(org: OrgId, month: Month, range: TimeRange, pace: &Pace, request_id: &str, context: &Context) -> Outcome {
+async fn process(
+    org: OrgId,
+    month: Month,
+    range: TimeRange,
+    pace: &Pace,
+    request_id: &str,
+    context: &Context,
+) -> Outcome {
     match create(org, month, range, pace, request_id, context).await {
         Ok(Created::New(_)) => {
             pace.created.set(pace.created.get() + 1);
@@ -167,8 +174,7 @@ async fn create(
     let request = ExportRequest { range, granularity: Granularity::Daily, models: None };
     let subject = Subject::system("monthly-export");
     let origin = Origin { request_id: request_id.to_owned(), source_ip: None };
-    let record =
-        AuditRecord { at: now, action: Action::Create, subject: subject.clone(), org, job: Some(id), origin };
+    let record = AuditRecord { at: now, action: Action::Create, subject: subject.clone(), org, job: Some(id), origin };
     let submission = Submission { id, org, request, subject, at: now };
     // The sweep sends what is due after its next run. SQS allows longer delays, but counts them in the age of the oldest
     // message, which has an alarm.

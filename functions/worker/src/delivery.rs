@@ -63,7 +63,9 @@ mod tests {
 
     #[test]
     fn a_record_that_is_not_a_delivery_is_an_error() {
-        for (name, value) in [("ApproximateReceiveCount", "x"), ("ApproximateReceiveCount", "-1"), ("SentTimestamp", "")] {
+        for (name, value) in
+            [("ApproximateReceiveCount", "x"), ("ApproximateReceiveCount", "-1"), ("SentTimestamp", "")]
+        {
             let mut message = message();
             message.attributes.insert(name.to_owned(), value.to_owned());
             assert_eq!(Delivery::try_from(message), Err(InvalidDelivery(name)), "{value:?}");

@@ -2,7 +2,6 @@
 
 use std::{env, error::Error, fmt};
 
-use tokio_postgres::error::DbError;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::format::JsonFields;
 
@@ -35,7 +34,7 @@ impl fmt::Display for Causes<'_> {
         f.write_str(&last)?;
         let mut error = self.0.source();
         while let Some(cause) = error {
-            let text = without_rows(cause);
+            let text = cause.to_string();
             // A transparent wrapper says the same as what it wraps.
             if text != last {
                 write!(f, ": {text}")?;
@@ -44,18 +43,6 @@ impl fmt::Display for Causes<'_> {
             error = cause.source();
         }
         Ok(())
-    }
-}
-
-/// What an error says, without the rows that PostgreSQL quotes in the details of data exceptions and broken constraints:
-/// they may hold what belongs into no log, such as addresses of people.
-fn without_rows(error: &(dyn Error + 'static)) -> String {
-    let from_server = error.downcast_ref::<DbError>().map(|error| (error, error.code().code()));
-    match from_server {
-        Some((error, code)) if code.starts_with("22") || code.starts_with("23") => {
-            format!("{}: {} (SQLSTATE {code})", error.severity(), error.message())
-        }
-        _ => error.to_string(),
     }
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 use tokio_postgres::{Client, Row, types::ToSql};
 
-use crate::{Source, UsageError, at::At, completeness::buckets, limit_statements, models, read, rounding::half_even};
+use crate::{Source, UsageError, at::At, completeness::buckets, models, read};
 use domain::{ExportRequest, Granularity, OrgId, Totals};
+use postgres::{LimitedReads, tables};
 
 /// The sums of a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +28,8 @@ pub async fn rollup_sums(
     request: &ExportRequest,
     limit: Duration,
 ) -> Result<Sums, UsageError> {
-    limit_statements(client, limit).await?;
-    let Source { table, .. } = Source::of(request.granularity);
+    let client = LimitedReads::begin(client, limit).await?;
+    let table = tables::rollups(request.granularity);
     let range = "r.organization_id = $1
                  and r.bucket_start >= $2::timestamptz and r.bucket_start < $3::timestamptz
                  and ($4::uuid[] is null or r.model_id = any($4))";
@@ -66,8 +67,9 @@ pub async fn raw_sums(
     request: &ExportRequest,
     limit: Duration,
 ) -> Result<Option<Sums>, UsageError> {
-    limit_statements(client, limit).await?;
-    let Source { table, unit, .. } = Source::of(request.granularity);
+    let client = LimitedReads::begin(client, limit).await?;
+    let table = tables::rollups(request.granularity);
+    let Source { unit, .. } = Source::of(request.granularity);
     let line = if request.granularity == Granularity::Monthly { "month" } else { unit };
     let query = format!(
         "select {}, state.events_from <= $2::timestamptz
@@ -130,7 +132,7 @@ fn sums_of_lines() -> String {
         "coalesce(sum(lines.requests), 0)::text, coalesce(sum(lines.tokens), 0)::text,
          coalesce(sum(lines.errors), 0)::text, coalesce(sum({}), 0)::text,
          trim_scale(coalesce(sum(lines.cost), 0))::text",
-        half_even("lines.cost")
+        tables::rounded("lines.cost")
     )
 }
 

@@ -293,7 +293,7 @@ fn whole_second(at: Timestamp) -> Timestamp {
 impl FileView {
     fn new(found: Option<&ExportFile>, written: &ExportFile) -> Self {
         Self {
-            is_intact: found.is_some_and(|found| found == written),
+            is_intact: found.is_some_and(|found| found.has_same_bytes(written)),
             checksum: found.map(|found| found.checksum.clone()),
             row_count: found.map(|found| found.row_count),
         }

@@ -1,6 +1,6 @@
 //! A job as clients see it. Absent values are left out, not null.
 
-use domain::{Job, Progress, State, TimeRange, Totals, usage::cost_text};
+use domain::{Job, Progress, State, TimeRange, Totals, measures::cost_text};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -60,7 +60,7 @@ pub(crate) fn engine(stack: &Stack, organization: &Organization, connections: us
     stack.runtime.block_on(async {
         let mut file = CsvFile::open(&stack.database, org, &request, settings).await?;
         while file.next().await?.is_some() {}
-        Ok(file.finish(&stack.database).await?.checksum)
+        Ok(file.finish().await?.checksum)
     })
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn engine(stack: &Stack, organization: &Organization, connections: us
 /// engine's bytes, since it has nothing in common with it.
 pub(crate) fn naive(stack: &Stack, organization: &Organization) -> Result<String> {
     let query = format!(
-        "select bucket_start, model_id, request_count, tokens_total, error_count, cost_total
+        "select bucket_start, model_id, request_count, tokens_total, error_count, cost_total::text
          from analytics_hourly_rollups where {} order by bucket_start, model_id nulls last",
         organization.condition()?
     );
@@ -91,7 +91,7 @@ fn fields(row: &Row, id: &str) -> Result<[String; 7]> {
     let bucket: SystemTime = row.try_get(0)?;
     let model: Option<Uuid> = row.try_get(1)?;
     let count = |column| row.try_get::<_, i64>(column).map(|count| count.to_string());
-    let mut cost: Decimal = row.try_get(5)?;
+    let mut cost = Decimal::from_str_exact(row.try_get(5)?)?;
     cost.rescale(4);
     Ok([
         Timestamp::try_from(bucket)?.to_string(),

@@ -1,10 +1,11 @@
 //! The evidence for a target in a month.
 
 use domain::Month;
-use postgres::instant;
+use postgres::to_system_time;
+use rust_decimal::Decimal;
 use tokio_postgres::{Client, types::Type};
 
-use super::{ReportError, read_count, rows, snapshot::Snapshot};
+use super::{ReportError, begin, read_count, rows};
 use crate::{CiStatus, Measure, Target, Verdict, sql::Parameters, target::Measured};
 
 /// The maximum number of objects that are named for one target.
@@ -52,8 +53,8 @@ pub async fn evidence(
     let mut parameters = Parameters::default();
     let service = parameters.text(&target.service);
     let command = parameters.text(&target.command);
-    let start = parameters.push(Type::TIMESTAMPTZ, instant(month.start()));
-    let end = parameters.push(Type::TIMESTAMPTZ, instant(month.end()));
+    let start = parameters.push(Type::TIMESTAMPTZ, to_system_time(month.start()));
+    let end = parameters.push(Type::TIMESTAMPTZ, to_system_time(month.end()));
     let statuses = parameters.push(Type::TEXT_ARRAY, statuses);
     let limit = parameters.push(Type::INT8, rows(max_objects));
     let query = format!(
@@ -62,15 +63,17 @@ pub async fn evidence(
              where service = {service} and command = {command}
                and started_at >= {start} and started_at < {end} and status = any({statuses})),
          named as (select object_key, object_version from counted order by object_key limit {limit})
-         select count(*) as runs, {value} as value,
+         select count(*) as runs, ({value})::text as value,
                 (select coalesce(array_agg(object_key order by object_key), '{{}}') from named) as keys,
                 (select coalesce(array_agg(object_version order by object_key), '{{}}') from named) as versions
          from counted"
     );
-    let snapshot = Snapshot::begin(client).await?;
+    let snapshot = begin(client).await?;
     let row = snapshot.query_typed_one(&query, &parameters.typed()).await?;
     drop(parameters);
-    let measured = Measured { runs: read_count(&row, "runs")?, value: row.try_get("value")? };
+    let value: Option<&str> = row.try_get("value")?;
+    let value = value.map(Decimal::from_str_exact).transpose().map_err(|_| ReportError::Row("ci_runs"))?;
+    let measured = Measured { runs: read_count(&row, "runs")?, value };
     let keys: Vec<String> = row.try_get("keys")?;
     let versions: Vec<Option<String>> = row.try_get("versions")?;
     let objects = keys.into_iter().zip(versions).map(|(key, version)| EvidenceObject { key, version }).collect();

@@ -1,7 +1,7 @@
 //! The runs that a report covers.
 
 use jiff::Timestamp;
-use postgres::instant;
+use postgres::to_system_time;
 use tokio_postgres::types::Type;
 
 use crate::sql::Parameters;
@@ -33,7 +33,7 @@ impl Filter {
         }
         for (comparison, value) in [(">=", self.from), ("<", self.to)] {
             if let Some(value) = value {
-                let value = parameters.push(Type::TIMESTAMPTZ, instant(value));
+                let value = parameters.push(Type::TIMESTAMPTZ, to_system_time(value));
                 conditions.add(format!("started_at {comparison} {value}"));
             }
         }

@@ -8,14 +8,13 @@ mod filter;
 mod rejections;
 mod runs;
 mod series;
-mod snapshot;
 mod trends;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use postgres::DatabaseError;
-use tokio_postgres::Row;
+use postgres::{DatabaseError, LimitedReads};
+use tokio_postgres::{Client, Row};
 
 pub use evidence::{Evidence, EvidenceObject, MAX_OBJECTS, evidence};
 pub use filter::Filter;
@@ -41,6 +40,14 @@ impl From<tokio_postgres::Error> for ReportError {
     fn from(error: tokio_postgres::Error) -> Self {
         Self::Database(error.into())
     }
+}
+
+/// The timeout of one statement, less than that of the function that asks.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Begins the transaction that a report reads in: one snapshot, and a timeout that ends with the report.
+async fn begin(client: &Client) -> Result<LimitedReads<'_>, ReportError> {
+    Ok(LimitedReads::begin(client, STATEMENT_TIMEOUT).await?)
 }
 
 /// Reports whether PostgreSQL can take these names. A forged cursor may have others.

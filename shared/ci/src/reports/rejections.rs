@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use platform::cursor::{self, After, InvalidCursor};
-use postgres::instant;
+use postgres::to_system_time;
 use tokio_postgres::{Client, types::Type};
 
-use super::{ReportError, filter::Conditions, one_more_than, read_time, snapshot::Snapshot};
+use super::{ReportError, begin, filter::Conditions, one_more_than, read_time};
 use crate::sql::Parameters;
 
 /// The list's name in its cursors.
@@ -58,7 +58,7 @@ pub async fn rejections(
     let mut conditions = Conditions::default();
     if let Some(After((micros, id))) = after {
         let at = Timestamp::from_microsecond(micros).map_err(|_| ReportError::Row("ci_rejections"))?;
-        let at = parameters.push(Type::TIMESTAMPTZ, instant(at));
+        let at = parameters.push(Type::TIMESTAMPTZ, to_system_time(at));
         let id = parameters.push(Type::INT8, id);
         conditions.add(format!("(rejected_at, id) < ({at}, {id})"));
     }
@@ -71,7 +71,7 @@ pub async fn rejections(
          order by rejected_at desc, id desc
          limit {rows}"
     );
-    let snapshot = Snapshot::begin(client).await?;
+    let snapshot = begin(client).await?;
     let rows = snapshot.query_typed(&query, &parameters.typed()).await?;
     let mut rejections = Vec::new();
     for row in rows.iter().take(limit) {

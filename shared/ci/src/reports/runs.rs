@@ -3,12 +3,12 @@
 use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
 use platform::cursor::{self, After, InvalidCursor};
-use postgres::instant;
+use postgres::to_system_time;
 use serde_json::value::RawValue;
 use tokio_postgres::{Client, Row, types::Type};
 use uuid::Uuid;
 
-use super::{Filter, ReportError, one_more_than, read_time, snapshot::Snapshot};
+use super::{Filter, ReportError, begin, one_more_than, read_time};
 use crate::{CiStatus, Pseudonyms, sql::Parameters};
 
 /// The maximum size of the extra fields on a page: a function's answer is limited to 6 MB, and is sent as a string of
@@ -88,7 +88,7 @@ pub async fn runs(
     if let Some(After((micros, id))) = after {
         // The database keeps microseconds, so nothing is lost.
         let started_at = Timestamp::from_microsecond(micros).map_err(|_| ReportError::Row("ci_runs"))?;
-        let started_at = parameters.push(Type::TIMESTAMPTZ, instant(started_at));
+        let started_at = parameters.push(Type::TIMESTAMPTZ, to_system_time(started_at));
         let id = parameters.push(Type::INT8, id);
         conditions.add(format!("(started_at, id) < ({started_at}, {id})"));
     }
@@ -102,7 +102,7 @@ pub async fn runs(
          order by started_at desc, id desc
          limit {rows}"
     );
-    let snapshot = Snapshot::begin(client).await?;
+    let snapshot = begin(client).await?;
     // One by one, so that no more documents than fit are in memory.
     let mut rows = std::pin::pin!(snapshot.query_typed_raw(&query, parameters.into_typed()).await?);
     let mut runs: Vec<StoredRun> = Vec::new();

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use platform::cursor::{self, After, InvalidCursor};
 use tokio_postgres::{Client, types::Type};
 
-use super::{
-    Filter, ReportError, is_storable, one_more_than, read_count, read_series, read_time, rows, snapshot::Snapshot,
-};
+use postgres::LimitedReads;
+
+use super::{Filter, ReportError, begin, is_storable, one_more_than, read_count, read_series, read_time, rows};
 use crate::{Neighbour, Series, SeriesRun, sql::Parameters};
 
 /// The maximum number of runs of a series that are read: the latest ones. The time to find changes grows with them, and
@@ -89,7 +89,7 @@ pub async fn series(
          order by service, command, environment
          limit {rows}"
     );
-    let snapshot = Snapshot::begin(client).await?;
+    let snapshot = begin(client).await?;
     let rows = snapshot.query_typed(&query, &parameters.typed()).await?;
     let mut found = Vec::new();
     for row in rows.iter().take(limit) {
@@ -115,7 +115,7 @@ pub async fn busiest(client: &Client, filter: &Filter, limit: usize) -> Result<(
          order by runs desc, service, command, environment
          limit {limit}"
     );
-    let snapshot = Snapshot::begin(client).await?;
+    let snapshot = begin(client).await?;
     let rows = snapshot.query_typed(&query, &parameters.typed()).await?;
     let mut found = Vec::new();
     for row in &rows {
@@ -126,7 +126,7 @@ pub async fn busiest(client: &Client, filter: &Filter, limit: usize) -> Result<(
 }
 
 async fn with_runs(
-    snapshot: &Snapshot<'_>,
+    snapshot: &LimitedReads<'_>,
     filter: &Filter,
     found: Vec<(Series, u64)>,
 ) -> Result<Vec<SeriesRuns>, ReportError> {
@@ -142,7 +142,7 @@ async fn with_runs(
 
 /// Reads the latest successful runs of series, oldest first, by the series' places in the list, from 1.
 async fn successful_runs(
-    snapshot: &Snapshot<'_>,
+    snapshot: &LimitedReads<'_>,
     filter: &Filter,
     found: &[(Series, u64)],
 ) -> Result<BTreeMap<i64, Vec<SeriesRun>>, ReportError> {
@@ -177,7 +177,7 @@ async fn successful_runs(
 
 /// Reads every environment of the services and commands, with its first and last run.
 async fn neighbours(
-    snapshot: &Snapshot<'_>,
+    snapshot: &LimitedReads<'_>,
     found: &[(Series, u64)],
 ) -> Result<BTreeMap<(String, String), Vec<Neighbour>>, ReportError> {
     let mut parameters = Parameters::default();

@@ -4,7 +4,7 @@ use jiff::civil;
 use platform::cursor::{self, After, InvalidCursor};
 use tokio_postgres::{Client, Row, types::Type};
 
-use super::{Filter, ReportError, is_storable, one_more_than, read_count, read_series, snapshot::Snapshot};
+use super::{Filter, ReportError, begin, is_storable, one_more_than, read_count, read_series};
 use crate::{Series, sql::Parameters};
 
 /// The maximum number of days on a page.
@@ -95,7 +95,7 @@ pub async fn trends(
          order by service, command, environment, runs.day
          limit {rows}"
     );
-    let snapshot = Snapshot::begin(client).await?;
+    let snapshot = begin(client).await?;
     let rows = snapshot.query_typed(&query, &parameters.typed()).await?;
     let trends = rows.iter().take(limit).map(read).collect::<Result<Vec<Trend>, _>>()?;
     let last = trends.last().filter(|_| rows.len() > limit);

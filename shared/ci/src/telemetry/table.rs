@@ -2,7 +2,8 @@
 //!
 //! The columns of a run, and how each is made from a document, are in [`columns`] alone; the statement is built from them.
 
-use postgres::{DatabaseError, instant};
+use postgres::{DatabaseError, to_system_time};
+use rust_decimal::Decimal;
 use tokio_postgres::{
     Client,
     error::SqlState,
@@ -41,10 +42,9 @@ pub async fn store_run(client: &Client, run: &CiRun, object: &ObjectVersion) -> 
             Err(error) => error,
         };
         // Another version of this object described another run.
-        let taken = error.code() == Some(&SqlState::UNIQUE_VIOLATION)
-            && error.as_db_error().and_then(|error| error.constraint()) == Some("ci_runs_object");
+        let taken = error.code() == Some(&SqlState::UNIQUE_VIOLATION) && error.constraint() == Some("ci_runs_object");
         if !taken || removals == MAX_REMOVALS {
-            return Err(error.into());
+            return Err(error);
         }
         if remove_older_run(client, run, object).await? {
             return Ok(Stored::Unchanged);
@@ -74,6 +74,11 @@ impl<'a> Column<'a> {
         Self::new(name, Type::TEXT, value)
     }
 
+    /// The driver has no decimals.
+    fn numeric(name: &'static str, value: Decimal) -> Self {
+        Self { cast: "::numeric", ..Self::text(name, value.to_string()) }
+    }
+
     fn json(name: &'static str, value: &'a str) -> Self {
         Self { cast: "::jsonb", ..Self::text(name, value) }
     }
@@ -86,9 +91,9 @@ fn columns<'a>(run: &'a CiRun, object: &'a ObjectVersion) -> Vec<Column<'a>> {
         Column::text("service", &run.service),
         Column::text("command", &run.command),
         Column::text("status", run.status.name()),
-        Column::new("started_at", Type::TIMESTAMPTZ, instant(run.started_at)),
-        Column::new("finished_at", Type::TIMESTAMPTZ, instant(run.finished_at)),
-        Column::new("duration_seconds", Type::NUMERIC, run.duration_seconds),
+        Column::new("started_at", Type::TIMESTAMPTZ, to_system_time(run.started_at)),
+        Column::new("finished_at", Type::TIMESTAMPTZ, to_system_time(run.finished_at)),
+        Column::numeric("duration_seconds", run.duration_seconds),
         Column::text("commit_sha", &run.commit_sha),
         Column::text("actor", &run.actor),
         Column::text("environment", &run.environment),
@@ -97,7 +102,7 @@ fn columns<'a>(run: &'a CiRun, object: &'a ObjectVersion) -> Vec<Column<'a>> {
         Column::text("object_key", &object.key),
         Column::text("object_version", &object.version),
         Column::text("object_etag", &object.etag),
-        Column::new("object_time", Type::TIMESTAMPTZ, instant(object.time)),
+        Column::new("object_time", Type::TIMESTAMPTZ, to_system_time(object.time)),
         Column::text("object_sequencer", object.sequencer.as_str()),
     ]
 }
@@ -112,7 +117,7 @@ fn columns<'a>(run: &'a CiRun, object: &'a ObjectVersion) -> Vec<Column<'a>> {
 ///
 /// The lock allows one writer per object at a time. With two unique indexes, two writers could otherwise wait for each
 /// other, one for the run and one for the object.
-async fn upsert(client: &Client, run: &CiRun, object: &ObjectVersion) -> Result<Stored, tokio_postgres::Error> {
+async fn upsert(client: &Client, run: &CiRun, object: &ObjectVersion) -> Result<Stored, DatabaseError> {
     let mut parameters = Parameters::default();
     let key = parameters.text(&object.key);
     let version = parameters.text(&object.version);
@@ -158,10 +163,10 @@ async fn upsert(client: &Client, run: &CiRun, object: &ObjectVersion) -> Result<
 }
 
 /// Removes the other run that an older version of this object described. Reports whether a newer version described one.
-async fn remove_older_run(client: &Client, run: &CiRun, object: &ObjectVersion) -> Result<bool, tokio_postgres::Error> {
+async fn remove_older_run(client: &Client, run: &CiRun, object: &ObjectVersion) -> Result<bool, DatabaseError> {
     let mut parameters = Parameters::default();
     let key = parameters.text(&object.key);
-    let time = parameters.push(Type::TIMESTAMPTZ, instant(object.time));
+    let time = parameters.push(Type::TIMESTAMPTZ, to_system_time(object.time));
     let sequencer = parameters.text(object.sequencer.as_str());
     let service = parameters.text(&run.service);
     let run_id = parameters.text(&run.run_id);
@@ -176,7 +181,7 @@ async fn remove_older_run(client: &Client, run: &CiRun, object: &ObjectVersion) 
              select from ci_runs where object_key = {key} and (object_time, object_sequencer) > ({time}, {sequencer})
          ) as is_newer"
     );
-    client.query_typed_one(&statement, &parameters.typed()).await?.try_get("is_newer")
+    Ok(client.query_typed_one(&statement, &parameters.typed()).await?.try_get("is_newer")?)
 }
 
 /// Records why a version is no valid document. Reports whether the rejection is new. A run that an older version of the

@@ -1,7 +1,5 @@
 //! The reasons for which a batch of the refresh fails, and what follows from each.
 
-use tokio_postgres::error::{DbError, Severity};
-
 use postgres::DatabaseError;
 
 /// What follows from an error.
@@ -19,11 +17,11 @@ pub(super) enum Failure {
 
 impl Failure {
     pub(super) fn of(error: &DatabaseError) -> Self {
-        let Some(error) = db_error(error) else { return Self::Lost };
-        if matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic)) {
+        let Some(code) = error.code() else { return Self::Lost };
+        if error.ends_session() {
             return Self::Lost;
         }
-        match error.code().code() {
+        match code.code() {
             "57014" => Self::TimedOut,
             "55P03" => Self::Contended,
             code if code.starts_with("40") => Self::Contended,
@@ -32,19 +30,12 @@ impl Failure {
     }
 }
 
-fn db_error(error: &DatabaseError) -> Option<&DbError> {
-    match error {
-        DatabaseError::Postgres(error) => error.as_db_error(),
-        _ => None,
-    }
-}
-
 /// Returns the SQLSTATE of an error and a sentence that names tables, columns and constraints.
 ///
 /// The server's own message is left out, since it may quote a row.
 pub(super) fn reason(error: &DatabaseError) -> (Option<String>, String) {
-    let Some(error) = db_error(error) else { return (None, "the database did not answer".to_owned()) };
-    let code = error.code().code();
+    let Some(code) = error.code() else { return (None, "the database did not answer".to_owned()) };
+    let code = code.code();
     let mut sentence = match code {
         "23502" => "a column that must not be null has no value",
         "23503" => "a foreign key is violated",

@@ -20,7 +20,7 @@ mod watermark;
 
 use tokio_postgres::error::SqlState;
 
-use postgres::instant;
+use postgres::to_system_time;
 
 /// Reports whether a lock was not granted in time.
 fn is_busy(error: &tokio_postgres::Error) -> bool {

@@ -7,8 +7,9 @@ use tokio_postgres::Client;
 use tracing::warn;
 
 use super::{
-    instant, is_busy,
+    is_busy,
     rollup::{Access, DAILY, HOURLY, Rollup},
+    to_system_time,
 };
 use postgres::DatabaseError;
 
@@ -104,7 +105,7 @@ impl Partition {
 
     /// Makes it if it is not there; returns how many rows had come to the default partition before it.
     pub(super) async fn create(&self, client: &Client) -> Result<Option<u64>, tokio_postgres::Error> {
-        let (start, end) = (instant(self.start()), instant(self.end()));
+        let (start, end) = (to_system_time(self.start()), to_system_time(self.end()));
         let row = client
             .query_one("select usage_create_partition($1, $2, $3, $4)", &[&self.table.name(), &self.name, &start, &end])
             .await?;
@@ -189,7 +190,7 @@ pub(super) async fn first_day_astray(
     to: Timestamp,
 ) -> Result<Option<Date>, DatabaseError> {
     let first = "select min(occurred_at) from usage_events_default where occurred_at >= $1 and occurred_at < $2";
-    let row = client.query_one(first, &[&instant(from), &instant(to)]).await?;
+    let row = client.query_one(first, &[&to_system_time(from), &to_system_time(to)]).await?;
     let first: Option<SystemTime> = row.try_get(0)?;
     Ok(first.and_then(|first| Timestamp::try_from(first).ok()).map(day_of))
 }

@@ -18,7 +18,7 @@ use tracing::{error, info, warn};
 use super::{
     audit, batch,
     failure::{self, Failure},
-    instant, is_busy, notice,
+    is_busy, notice,
     pack::{self, Packed},
     partitions::{self, Partition, Table, days_before, midnight, months_before},
     refresh::{self, RefreshReport},
@@ -441,7 +441,7 @@ async fn delete_steps(
             *unfinished = true;
             return Ok(deleted);
         }
-        match client.execute(&delete, &[&instant(limit)]).await? {
+        match client.execute(&delete, &[&At(limit)]).await? {
             0 => return Ok(deleted),
             some => deleted += some,
         }
@@ -457,7 +457,7 @@ async fn forget_keys(
 ) -> Result<(), DatabaseError> {
     let limit = midnight(from);
     // On record first: from then on an event so old is looked for among those of its day.
-    client.execute("update usage_state set keys_from = greatest(keys_from, $1)", &[&instant(limit)]).await?;
+    client.execute("update usage_state set keys_from = greatest(keys_from, $1)", &[&At(limit)]).await?;
     let old = "received_on < ($1::timestamptz at time zone 'UTC')::date";
     report.keys_forgotten = delete_steps(client, "usage_event_keys", old, limit, end, &mut report.unfinished).await?;
     Ok(())
@@ -471,7 +471,7 @@ async fn review_refused(
     end: Instant,
     report: &mut RetentionReport,
 ) -> Result<(), DatabaseError> {
-    let lately = instant(midnight(days_before(now, 1)));
+    let lately = At(midnight(days_before(now, 1)));
     let refused =
         client.query_one("select count(*) from usage_events_refused where refused_at >= $1", &[&lately]).await?;
     report.events_refused = refused.try_get::<_, i64>(0)?.unsigned_abs();
