@@ -10,8 +10,8 @@ use super::ReportError;
 /// The timeout of one statement, in milliseconds: less than that of the function that asks.
 const STATEMENT_TIMEOUT_MS: u32 = 8_000;
 
-/// A read-only transaction with a statement timeout of its own. All its statements see the same rows, and the timeout ends
-/// with it: the kept connection serves other requests with other limits.
+/// A read-only transaction with a statement timeout of its own. All its statements see the same rows, and the timeout
+/// ends with it: the kept connection serves other requests with other limits.
 ///
 /// A connection has one transaction at a time, so two reports must not share a connection concurrently.
 pub(super) struct Snapshot<'a> {
@@ -32,8 +32,8 @@ impl<'a> Snapshot<'a> {
 
 impl Drop for Snapshot<'_> {
     fn drop(&mut self) {
-        // The first poll queues the statement on the connection, ahead of every later one. Nothing was written, so nobody
-        // needs the answer.
+        // The first poll queues the statement on the connection, ahead of every later one. Nothing was written, so
+        // nobody needs the answer.
         let _ = self.client.batch_execute("rollback").now_or_never();
     }
 }
