@@ -1,9 +1,7 @@
 //! Reads CI's documents into the database again: those of a prefix or of some days, in the order of their keys.
 
-mod counts;
 mod keys;
 mod progress;
-mod report;
 mod state;
 mod walk;
 
@@ -74,7 +72,7 @@ async fn main() -> Result<ExitCode> {
     let bucket = MetricsBucket::from_env(&aws_config::load_defaults(BehaviorVersion::latest()).await)?;
     let client = Database::from_env("analytics-exports-reingest")?.connect().await?;
     let end = walk::walk(&keys, &mut state, usize::from(arguments.at_once), &bucket, &client).await;
-    report::report(&end, &state);
+    progress::report(&end, &state);
     Ok(match end {
         End::Finished(_) => ExitCode::SUCCESS,
         End::Interrupted(_) => ExitCode::from(130),

@@ -1,4 +1,4 @@
-//! Progress on stderr: a bar on a terminal, else a line now and then.
+//! What people see: progress on stderr, the counts on stdout.
 
 use std::{
     io::{IsTerminal as _, Write as _},
@@ -7,12 +7,15 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::counts::Counts;
+use crate::{
+    state::State,
+    walk::{Counts, End},
+};
 
-/// The time between two lines, where there is no terminal.
-const LINE_INTERVAL: Duration = Duration::from_secs(5);
+/// How often a line tells how far it is, where there is no terminal.
+const PAUSE: Duration = Duration::from_secs(5);
 
-/// The progress of a run.
+/// A walk that goes on.
 #[derive(Debug)]
 pub(crate) struct Progress {
     start: Instant,
@@ -21,7 +24,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Starts after a key that is done.
+    /// Begins, after a key that is done.
     pub(crate) fn start(done: &str) -> Self {
         if !done.is_empty() {
             line(&format!("going on after {done}"));
@@ -38,9 +41,9 @@ impl Progress {
         Self { start: now, last: now, bar }
     }
 
-    /// Shows that a document is done.
+    /// A document is done.
     pub(crate) fn at(&mut self, key: &str, counts: &Counts) {
-        let due = self.last.elapsed() > LINE_INTERVAL;
+        let due = self.last.elapsed() > PAUSE;
         if self.bar.is_none() && !due {
             return;
         }
@@ -52,7 +55,7 @@ impl Progress {
         }
     }
 
-    /// Removes the bar.
+    /// Nothing more will come.
     pub(crate) fn stop(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -64,7 +67,28 @@ impl Progress {
     }
 }
 
-/// Writes a line to stderr. Nothing is left to do if that fails.
-pub(crate) fn line(text: &str) {
+/// Tells how it ended, and how to go on.
+pub(crate) fn report(end: &End, state: &State) {
+    let (End::Finished(counts) | End::Interrupted(counts) | End::Failed(counts, _)) = end;
+    let Counts { new, replaced, unchanged, rejected, passed_over } = counts;
+    let total = counts.total();
+    let _ = writeln!(
+        std::io::stdout(),
+        "{total} documents: {new} new, {replaced} replaced, {unchanged} unchanged, {rejected} rejected, \
+         {passed_over} passed over"
+    );
+    match end {
+        End::Finished(_) => return,
+        End::Interrupted(_) => line("interrupted"),
+        End::Failed(_, error) => line(&format!("error: {error:#}")),
+    }
+    match state.file() {
+        Some(file) => line(&format!("the same command goes on, by {}", file.display())),
+        None if state.done().is_empty() => line("nothing is done yet"),
+        None => line(&format!("to go on, add: --after '{}'", state.done().replace('\'', r"'\''"))),
+    }
+}
+
+fn line(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }

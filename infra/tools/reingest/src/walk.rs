@@ -3,13 +3,24 @@
 use anyhow::{Context as _, Result};
 use ci::{
     Sequencer,
-    telemetry::{MetricsBucket, ObjectRef, Outcome, ingest},
+    telemetry::{MetricsBucket, ObjectRef, Outcome, Stored, ingest},
 };
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use tokio_postgres::Client;
 
-use crate::{counts::Counts, keys::Keys, progress::Progress, state::State};
+use crate::{keys::Keys, progress::Progress, state::State};
+
+/// The number of documents so far, by their result.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) new: u64,
+    pub(crate) replaced: u64,
+    pub(crate) unchanged: u64,
+    pub(crate) rejected: u64,
+    /// Objects without the suffix `.json`, or deleted meanwhile.
+    pub(crate) passed_over: u64,
+}
 
 /// The end of a walk.
 #[derive(Debug)]
@@ -88,4 +99,21 @@ async fn ingest_one(key: &str, bucket: &MetricsBucket, client: &Client) -> Resul
     // A listing knows no sequencer, and means the newest version.
     let object = ObjectRef { key: key.to_owned(), version: None, sequencer: Sequencer::default() };
     Ok(Some(ingest(object, bucket, client, Timestamp::now()).await?))
+}
+
+impl Counts {
+    /// Returns the number of all documents.
+    pub(crate) const fn total(&self) -> u64 {
+        self.new + self.replaced + self.unchanged + self.rejected + self.passed_over
+    }
+
+    fn add(&mut self, outcome: Option<Outcome>) {
+        match outcome {
+            Some(Outcome::Run(Stored::New)) => self.new += 1,
+            Some(Outcome::Run(Stored::Replaced)) => self.replaced += 1,
+            Some(Outcome::Run(Stored::Unchanged)) => self.unchanged += 1,
+            Some(Outcome::Rejected { .. }) => self.rejected += 1,
+            Some(Outcome::Gone) | None => self.passed_over += 1,
+        }
+    }
 }
