@@ -3,8 +3,8 @@
 use ci::telemetry::{ObjectRef, s3};
 use serde::Deserialize;
 
-/// The prefix and the suffix of the keys of CI's documents. The bucket's notification has the same filter; an event that
-/// was sent by hand, or by another rule, need not.
+/// The prefix and the suffix of the keys of CI's documents. The bucket's notification has the same filter; an event
+/// that was sent by hand, or by another rule, need not.
 const PREFIX: &str = "metrics/";
 const SUFFIX: &str = ".json";
 
@@ -166,8 +166,10 @@ mod tests {
 
     #[test]
     fn a_test_event_has_no_records() {
-        let test = json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2025-11-08T15:06:08.000Z",
-                          "Bucket": "bucket", "RequestId": "5582815E1AEA5ADF", "HostId": "8cLeGAmw098X5cv4Zkwcmo8vvZa3e"});
+        let test = json!({
+            "Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2025-11-08T15:06:08.000Z",
+            "Bucket": "bucket", "RequestId": "5582815E1AEA5ADF", "HostId": "8cLeGAmw098X5cv4Zkwcmo8vvZa3e",
+        });
         let notification: Notification = serde_json::from_value(test).unwrap();
         assert_eq!(notification.into_records().count(), 0);
         for other in [json!({}), json!({"Event": "s3:Other"}), json!({"Records": [{}]}), json!([])] {

@@ -1,4 +1,5 @@
-//! Telemetry documents. A document is read as a whole: every mistake in it is reported at once, in sentences for its author.
+//! Telemetry documents. A document is read as a whole: every mistake in it is reported at once, in sentences for its
+//! author.
 
 mod strict;
 
@@ -11,8 +12,8 @@ use serde_json::value::RawValue;
 
 use crate::{CiRun, CiStatus};
 
-/// The texts that a document must have, each with its maximum of bytes. Those of a run's name and of its series fit into
-/// an entry of an index, which PostgreSQL limits to 2,704 bytes.
+/// The texts that a document must have, each with its maximum of bytes. Those of a run's name and of its series fit
+/// into an entry of an index, which PostgreSQL limits to 2,704 bytes.
 const TEXTS: [(&str, usize); 7] = [
     ("run_id", 256),
     ("service", 256),
@@ -23,9 +24,9 @@ const TEXTS: [(&str, usize); 7] = [
     ("collector_version", 256),
 ];
 
-/// The maximum size of a document in bytes, both as it is and with its numbers written out, as PostgreSQL keeps them: `1e300`
-/// takes 301 bytes there. The sample document has 400; this leaves room for what else a collector records, and bounds the
-/// memory of a batch.
+/// The maximum size of a document in bytes, both as it is and with its numbers written out, as PostgreSQL keeps them:
+/// `1e300` takes 301 bytes there. The sample document has 400; this leaves room for what else a collector records, and
+/// bounds the memory of a batch.
 pub(crate) const MAX_DOCUMENT_BYTES: usize = 1 << 20;
 
 /// The tolerated difference between the clock of a document's author and that of its reader.
@@ -349,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn what_contradicts_itself_or_the_clock_is_refused() {
+    fn contradictions_and_impossible_times_are_refused() {
         for (name, value, mistake) in [
             ("finished_at", json!("2025-11-08T15:04:04Z"), "finished_at is before started_at"),
             ("finished_at", json!("2025-11-08T15:07:07Z"), "but 182 s lie between"),
@@ -367,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_refused() {
+    fn only_a_json_object_is_a_document() {
         for (bytes, mistake) in [
             (&b""[..], "the document is empty"),
             (b" \n", "the document is empty"),
@@ -404,7 +405,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_written_is_what_is_read(
+        fn a_written_document_reads_back_unchanged(
             texts in prop::collection::vec("[^\\p{Cc}\\s][^\\p{Cc}]{0,30}", 7),
             start in 946_684_800_000_000i64..1_762_600_000_000_000,
             length in 0i64..100_000_000_000,
@@ -421,13 +422,15 @@ mod tests {
             document.insert("started_at".to_owned(), at(start).into());
             document.insert("finished_at".to_owned(), at(start + length).into());
             document.extend(more.clone());
-            let text = Value::Object(document).to_string().replacen('{', &format!("{{\"duration_seconds\":{duration},"), 1);
+            let first = format!("{{\"duration_seconds\":{duration},");
+            let text = Value::Object(document).to_string().replacen('{', &first, 1);
             let run = read(&text).unwrap();
             let found = vec![
                 run.run_id, run.service, run.command, run.commit_sha, run.actor, run.environment, run.collector_version,
             ];
             prop_assert_eq!(found, texts);
-            prop_assert_eq!((run.started_at.as_microsecond(), run.finished_at.as_microsecond()), (start, start + length));
+            prop_assert_eq!(run.started_at.as_microsecond(), start);
+            prop_assert_eq!(run.finished_at.as_microsecond(), start + length);
             prop_assert_eq!(run.duration_seconds, duration);
             let extra: Value = serde_json::from_str(&run.extra).unwrap();
             prop_assert_eq!(extra, Value::Object(more.into_iter().collect()));

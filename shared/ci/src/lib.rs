@@ -2,11 +2,12 @@
 //!
 //! | part | modules | feature |
 //! |---|---|---|
-//! | documents, object versions, targets, changes of duration | [`run`], [`version`], [`target`], [`regression`], [`pseudonym`] | none: no AWS crate, no database crate |
+//! | documents, versions, targets, changes | [`run`], [`version`], [`target`], [`regression`], [`pseudonym`] | none |
 //! | from the bucket to the tables | [`telemetry`] | `telemetry` |
 //! | from the tables to reports | [`reports`] | `reports` |
 //!
-//! No part reads a clock or makes a random id: both are arguments.
+//! Without features the crate depends on neither AWS nor a database. No part reads a clock or creates a random id: both are
+//! arguments.
 //!
 //! Medians and other percentiles of durations are by nearest rank everywhere: the smallest duration that at least that
 //! share of the runs did not exceed. So each is the duration of one of the runs.

@@ -74,8 +74,8 @@ const MAX_DISTANCE: usize = 3;
 const MIN_BASE: f64 = 0.001;
 
 impl Regression {
-    /// Finds the changes of a series. `runs` are in the order of time, oldest first; `neighbours` are the other environments
-    /// of the same service and command, however few runs they have.
+    /// Finds the changes of a series. `runs` are in the order of time, oldest first; `neighbours` are the other
+    /// environments of the same service and command, however few runs they have.
     ///
     /// # Errors
     /// When the runs are too few for two sides of a change.
@@ -198,7 +198,8 @@ mod tests {
     fn an_environment_that_ends_or_begins_at_the_same_point_is_a_possible_cause() {
         let runs = runs(60, 40);
         let cause = |first: usize, last: usize| {
-            let (first, last) = (runs[first].started_at, runs[last].started_at);
+            let first = runs[first].started_at;
+            let last = runs[last].started_at;
             find(&runs, &[Neighbour { environment: "jenkins".to_owned(), first, last }])[0].possible_causes.clone()
         };
         assert_eq!(cause(0, 41), ["environment jenkins had its last run at 2025-11-02T17:00:00Z"]);

@@ -7,7 +7,8 @@ use tokio_postgres::types::{ToSql, Type};
 /// The value of a parameter.
 pub(crate) type Value<'a> = Box<dyn ToSql + Sync + Send + 'a>;
 
-/// The parameters of one statement, each with its type: a statement with known types is sent without being prepared first.
+/// The parameters of one statement, each with its type: a statement with known types is sent without being prepared
+/// first.
 #[derive(Default)]
 pub(crate) struct Parameters<'a>(Vec<(Value<'a>, Type)>);
 

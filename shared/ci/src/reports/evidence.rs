@@ -33,8 +33,8 @@ pub struct EvidenceObject {
     pub version: Option<String>,
 }
 
-/// Measures a target by the runs that began in a month, UTC. At most `max_objects` objects are named. The measurement and
-/// the objects are of one snapshot.
+/// Measures a target by the runs that began in a month, UTC. At most `max_objects` objects are named. The measurement
+/// and the objects are of one snapshot.
 ///
 /// # Errors
 /// When the database fails.

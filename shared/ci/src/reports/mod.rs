@@ -1,7 +1,7 @@
 //! Reports of CI telemetry, read from the tables `ci_runs` and `ci_rejections` in PostgreSQL.
 //!
-//! Columns are read by name, and placeholders are numbered by [`Parameters`](crate::sql::Parameters): see the recipe in the
-//! crate's documentation.
+//! Columns are read by name, and placeholders are numbered by [`Parameters`](crate::sql::Parameters): see the recipe in
+//! the crate's documentation.
 
 mod evidence;
 mod filter;

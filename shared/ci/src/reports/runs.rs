@@ -67,8 +67,8 @@ fn list(filter: &Filter, status: Option<CiStatus>) -> String {
 }
 
 /// Reads a page of at most `limit` runs, with or without their `extra` fields, those that began last first; runs of one
-/// instant in the order of their arrival, last first. A cursor names a run and not a count, so runs that arrive meanwhile
-/// shift nothing.
+/// instant in the order of their arrival, last first. A cursor names a run and not a count, so runs that arrive
+/// meanwhile shift nothing.
 ///
 /// # Errors
 /// When the database fails.

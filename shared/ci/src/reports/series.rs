@@ -32,7 +32,7 @@ pub struct SeriesRuns {
 pub struct SeriesPage {
     /// The series, by service, command and environment.
     pub series: Vec<SeriesRuns>,
-    /// Whether there are more after them.
+    /// True if there are more after them.
     pub more: bool,
     list: String,
 }

@@ -23,8 +23,8 @@ use crate::{ObjectVersion, document::MAX_DOCUMENT_BYTES};
 /// The timeout of one attempt, up to the start of the answer.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The timeout of a request with all its attempts: less than the function's own, so that one slow document does not fail
-/// the rest of its batch.
+/// The timeout of a request with all its attempts: less than the function's own, so that one slow document does not
+/// fail the rest of its batch.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// The bucket of CI's documents.
@@ -105,7 +105,8 @@ impl MetricsBucket {
         Ok(Found::Document(object, bytes))
     }
 
-    /// Lists the keys after `after` that begin with `prefix`, in order: at most a thousand; none at the end of the list.
+    /// Lists the keys after `after` that begin with `prefix`, in order: at most a thousand; none at the end of the
+    /// list.
     ///
     /// # Errors
     /// When the store refuses.

@@ -38,7 +38,7 @@ pub enum Outcome {
     Run(Stored),
     /// The document is invalid, and a rejection of it is recorded.
     Rejected {
-        /// Whether the rejection was recorded before.
+        /// True if the rejection was recorded before.
         before: bool,
     },
     /// The version no longer exists.
@@ -61,8 +61,8 @@ pub enum IngestError {
     },
 }
 
-/// Reads a version, and stores the run that it describes or the reasons for which it describes none. `now` is the time of
-/// the reading, against which the document's own times are checked.
+/// Reads a version, and stores the run that it describes or the reasons for which it describes none. `now` is the time
+/// of the reading, against which the document's own times are checked.
 ///
 /// # Errors
 /// When the bucket or the database fails. Nothing is stored then.

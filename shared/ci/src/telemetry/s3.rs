@@ -7,8 +7,8 @@ use crate::Sequencer;
 /// The maximum digits of a sequencer; S3 has never sent so many.
 const MAX_SEQUENCER_DIGITS: usize = 64;
 
-/// Decodes a key from its form in notifications and encoded listings, which is that of HTML forms: `+` is a space, `%2B` a
-/// plus. Returns `None` for text that is no key of S3 or cannot be stored in PostgreSQL.
+/// Decodes a key from its form in notifications and encoded listings, which is that of HTML forms: `+` is a space,
+/// `%2B` a plus. Returns `None` for text that is no key of S3 or cannot be stored in PostgreSQL.
 pub fn decode_key(key: &str) -> Option<String> {
     let spaced = key.replace('+', " ");
     let decoded = percent_decode_str(&spaced).decode_utf8().ok()?;
@@ -17,8 +17,8 @@ pub fn decode_key(key: &str) -> Option<String> {
 
 /// Reads the hexadecimal sequencer of an event.
 ///
-/// S3 compares two sequencers after padding the shorter one with zeros on the right. Without the zeros at their ends they
-/// have the same order as plain text. Invalid text is treated as absent.
+/// S3 compares two sequencers after padding the shorter one with zeros on the right. Without the zeros at their ends
+/// they have the same order as plain text. Invalid text is treated as absent.
 pub fn sequencer(text: &str) -> Sequencer {
     if text.len() > MAX_SEQUENCER_DIGITS || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Sequencer::default();

@@ -1,6 +1,7 @@
 //! The tables of runs and rejections. Every change is one statement, safe to repeat.
 //!
-//! The columns of a run, and how each is made from a document, are in [`columns`] alone; the statement is built from them.
+//! The columns of a run, and how each is made from a document, are in [`columns`] alone; the statement is built from
+//! them.
 
 use postgres::{DatabaseError, to_system_time};
 use rust_decimal::Decimal;
@@ -26,8 +27,8 @@ pub enum Stored {
     Unchanged,
 }
 
-/// The maximum number of other runs of the object that are removed before storing is given up. One is enough; more are for
-/// races with other versions of the object, each of which one writer wins.
+/// The maximum number of other runs of the object that are removed before storing is given up. One is enough; more are
+/// for races with other versions of the object, each of which one writer wins.
 const MAX_REMOVALS: u32 = 8;
 
 /// Stores a run, unless a newer version describes it, or the same object's newer version describes another run.
@@ -109,9 +110,9 @@ fn columns<'a>(run: &'a CiRun, object: &'a ObjectVersion) -> Vec<Column<'a>> {
 
 /// Inserts a run, or updates its row if this version is newer, as [`ObjectVersion`] defines it.
 ///
-/// Two different versions that compare equal were both found by a listing: they are of one second, and the listing reads
-/// the newest one, so the later writer is right. A version that was listed first and whose event arrives later gets the
-/// event's sequencer, which orders it among the versions of its second.
+/// Two different versions that compare equal were both found by a listing: they are of one second, and the listing
+/// reads the newest one, so the later writer is right. A version that was listed first and whose event arrives later
+/// gets the event's sequencer, which orders it among the versions of its second.
 ///
 /// A rejection of the same version, by stricter rules of the past, is removed.
 ///
