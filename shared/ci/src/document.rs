@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use serde_json::value::RawValue;
 
-use super::{CiRun, CiStatus, strict};
-use domain::range::parse_precise_instant;
+use super::{CiRun, CiStatus, numbers::digits_of_exponents};
+use domain::{range::parse_precise_instant, strict};
 
 /// The texts that a document must have, each with the most bytes that it may have. Those of a run's name and of its
 /// series fit into an entry of an index, which PostgreSQL limits to 2,704 bytes.
@@ -67,7 +67,7 @@ impl CiRun {
             return Err(InvalidDocument::new("the document is empty"));
         }
         strict::check(text).map_err(|error| InvalidDocument::new(format!("the document must be JSON: {error}")))?;
-        if strict::digits_of_exponents(text).saturating_add(text.len()) > LONGEST {
+        if digits_of_exponents(text).saturating_add(text.len()) > LONGEST {
             let mistake = format!("the document must be at most {LONGEST} bytes long with its numbers written out");
             return Err(InvalidDocument::new(mistake));
         }
@@ -373,7 +373,7 @@ mod tests {
             (b"null", "must be a JSON object"),
             (b"\"text\"", "must be a JSON object"),
             (b"{}{}", "must be JSON: trailing characters"),
-            (b"{\"a\": 1, \"a\": 1}", "the key \"a\" is there twice"),
+            (b"{\"a\": 1, \"a\": 1}", "the member \"a\" appears more than once"),
         ] {
             let error = CiRun::from_document(bytes, NOW).expect_err(mistake).to_string();
             assert!(error.contains(mistake), "{mistake}: {error}");

@@ -6,12 +6,12 @@
 mod document;
 pub mod evidence;
 pub mod month;
+mod numbers;
 pub mod object;
 pub mod pseudonym;
 pub mod regression;
 pub mod reports;
 pub mod run;
-mod strict;
 pub mod telemetry;
 
 pub use document::InvalidDocument;

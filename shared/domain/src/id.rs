@@ -12,7 +12,7 @@ pub struct InvalidId;
 
 /// Parses the hyphenated form alone: the `uuid` crate would also take braces, URNs and bare digits,
 /// and a value with several spellings is one that clients cannot compare.
-fn parse_hyphenated(text: &str) -> Result<Uuid, InvalidId> {
+pub(crate) fn parse_hyphenated(text: &str) -> Result<Uuid, InvalidId> {
     if text.len() != uuid::fmt::Hyphenated::LENGTH {
         return Err(InvalidId);
     }

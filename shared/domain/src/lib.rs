@@ -16,6 +16,7 @@ pub mod range;
 pub mod reconciliation;
 pub mod request;
 pub mod status;
+pub mod strict;
 pub mod subject;
 pub mod usage;
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The state of a job, by name. What each state carries is in [`State`](super::State).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Status {
     /// Accepted; no worker has it.
     Pending,

@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 use tokio_postgres::Client;
 
-use super::{ReportError, count, limit_time};
+use super::{ReportError, count};
 use crate::{CiStatus, Measure, Month, Target, Verdict, evidence::Measured};
 use postgres::instant;
 
@@ -38,7 +38,6 @@ pub struct EvidenceObject {
 /// # Errors
 /// When the database fails.
 pub async fn evidence(client: &Client, target: Target, month: Month, most: usize) -> Result<Evidence, ReportError> {
-    limit_time(client).await?;
     // A share of whole numbers, so that its comparison with the bound is exact as far as numeric divides: 16 digits.
     let value = match target.measure {
         Measure::P95DurationSeconds => "percentile_disc(0.95) within group (order by duration_seconds)",

@@ -1,4 +1,6 @@
-//! What CI's telemetry tells, read from the tables `ci_runs` and `ci_rejections` in PostgreSQL.
+//! Reports on CI telemetry, read from the tables `ci_runs` and `ci_rejections` in PostgreSQL.
+//!
+//! The caller limits the time of their statements, since only the caller knows its deadline.
 
 mod evidence;
 mod filter;
@@ -10,7 +12,6 @@ mod trends;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use tokio_postgres::Client;
 
 pub use evidence::{Evidence, EvidenceObject, MOST_OBJECTS, evidence};
 pub use filter::Filter;
@@ -22,8 +23,8 @@ pub use trends::{Durations, MOST_DAYS, Trend, TrendCursor, TrendPage, trend_curs
 use crate::Series;
 use postgres::DatabaseError;
 
-/// How long one question may take, in milliseconds: less than the function that asks has.
-const PATIENCE_MS: u32 = 8_000;
+/// The earliest instant that a cursor may name, 0001-01-01T00:00:00Z. PostgreSQL has fewer years before it than a cursor.
+const MIN_CURSOR: Timestamp = Timestamp::constant(-62_135_596_800, 0);
 
 /// Why a report could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -42,12 +43,12 @@ impl From<tokio_postgres::Error> for ReportError {
     }
 }
 
-/// Makes the server give up what takes too long, for as long as this connection lives.
-async fn limit_time(client: &Client) -> Result<(), ReportError> {
-    Ok(client.batch_execute(&format!("set statement_timeout = {PATIENCE_MS}")).await?)
+/// Reports whether the database can hold an instant of a cursor, in microseconds. A forged cursor may have any.
+fn is_storable(micros: i64) -> bool {
+    Timestamp::from_microsecond(micros).is_ok_and(|at| at >= MIN_CURSOR)
 }
 
-/// Whether the database can hold these names. A cursor that somebody made up may have others.
+/// Reports whether the database can hold these names. A forged cursor may have others.
 fn is_sound(series: &Series) -> bool {
     ![&series.service, &series.command, &series.environment].iter().any(|name| name.contains('\0'))
 }
@@ -59,4 +60,28 @@ fn timestamp(at: SystemTime) -> Result<Timestamp, ReportError> {
 /// A count, which the server never makes negative.
 fn count(count: i64) -> u64 {
     count.unsigned_abs()
+}
+
+#[cfg(test)]
+mod tests {
+    use platform::cursor;
+
+    use super::*;
+
+    #[test]
+    fn a_forged_cursor_of_an_impossible_time_is_refused() {
+        let filter = Filter::default();
+        for micros in [i64::MIN, i64::MAX, -400_000_000_000_000_000, MIN_CURSOR.as_microsecond() - 1] {
+            let run = cursor::encode(&(micros, 1), &format!("runs {filter:?} {:?}", None::<crate::CiStatus>));
+            assert!(run_cursor(&run, &filter, None).is_err(), "{micros}");
+            assert!(rejection_cursor(&cursor::encode(&(micros, 1), "rejections")).is_err(), "{micros}");
+        }
+        let run = cursor::encode(&(MIN_CURSOR.as_microsecond(), i64::MAX), &format!("runs {filter:?} None"));
+        assert!(run_cursor(&run, &filter, None).is_ok());
+        for day in ["-009999-01-01", "0000-01-01", "tomorrow", "2024-02-30"] {
+            let series = Series { service: "s".to_owned(), command: "c".to_owned(), environment: "e".to_owned() };
+            let trend = cursor::encode(&(series, day), &format!("trends {filter:?}"));
+            assert!(trend_cursor(&trend, &filter).is_err(), "{day}");
+        }
+    }
 }

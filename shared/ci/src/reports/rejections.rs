@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use tokio_postgres::Client;
 
-use super::{ReportError, limit_time, timestamp};
+use super::{ReportError, is_storable, timestamp};
 use platform::cursor::{self, After, InvalidCursor};
 use postgres::instant;
 
@@ -43,7 +43,8 @@ pub type RejectionCursor = After<(i64, i64)>;
 /// # Errors
 /// When it is none of this list.
 pub fn rejection_cursor(text: &str) -> Result<RejectionCursor, InvalidCursor> {
-    cursor::decode(text, LIST)
+    let cursor: RejectionCursor = cursor::decode(text, LIST)?;
+    if is_storable(cursor.0.0) { Ok(cursor) } else { Err(InvalidCursor) }
 }
 
 /// A page of at most `limit` rejections, newest first.
@@ -55,7 +56,6 @@ pub async fn rejections(
     limit: usize,
     after: Option<RejectionCursor>,
 ) -> Result<RejectionPage, ReportError> {
-    limit_time(client).await?;
     let query = "select id, object_key, object_version, reason, rejected_at
          from ci_rejections
          where $1::timestamptz is null or (rejected_at, id) < ($1, $2::bigint)

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
-use super::{Filter, ReportError, filter::CONDITION, limit_time, timestamp};
+use super::{Filter, ReportError, filter::CONDITION, is_storable, timestamp};
 use crate::{CiStatus, Pseudonyms};
 use platform::cursor::{self, After, InvalidCursor};
 use postgres::instant;
@@ -60,7 +60,8 @@ pub type RunCursor = After<(i64, i64)>;
 /// # Errors
 /// When it is none of this list.
 pub fn run_cursor(text: &str, filter: &Filter, status: Option<CiStatus>) -> Result<RunCursor, InvalidCursor> {
-    cursor::decode(text, &list(filter, status))
+    let cursor: RunCursor = cursor::decode(text, &list(filter, status))?;
+    if is_storable(cursor.0.0) { Ok(cursor) } else { Err(InvalidCursor) }
 }
 
 /// The list's name in its cursors.
@@ -81,7 +82,6 @@ pub async fn runs(
     limit: usize,
     after: Option<RunCursor>,
 ) -> Result<RunPage, ReportError> {
-    limit_time(client).await?;
     let query = format!(
         "select id, run_id, service, command, status, started_at, finished_at, duration_seconds::float8, commit_sha,
                 actor, environment, collector_version, case when $10 then extra::text end, object_key, object_version, ingested_at

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::SystemTime};
 
 use tokio_postgres::Client;
 
-use super::{Filter, ReportError, count, filter::CONDITION, is_sound, limit_time, timestamp};
+use super::{Filter, ReportError, count, filter::CONDITION, is_sound, timestamp};
 use crate::{Neighbour, Series, SeriesRun};
 use platform::cursor::{self, After, InvalidCursor};
 
@@ -69,7 +69,6 @@ pub async fn series(
     limit: usize,
     after: Option<SeriesCursor>,
 ) -> Result<SeriesPage, ReportError> {
-    limit_time(client).await?;
     let query = format!(
         "select service, command, environment, count(*)
          from ci_runs
@@ -99,7 +98,6 @@ pub async fn series(
 /// # Errors
 /// When the database fails.
 pub async fn busiest(client: &Client, filter: &Filter, limit: usize) -> Result<(Vec<SeriesRuns>, u64), ReportError> {
-    limit_time(client).await?;
     let query = format!(
         "select service, command, environment, count(*) as runs, count(*) over ()
          from ci_runs
