@@ -1,4 +1,4 @@
-//! Who gets in, and who may do what.
+//! Authentication and permissions.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use jiff::Timestamp;
@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use tests::{Answer, Organization, Stack, organization::export_of, token::sign};
 use uuid::Uuid;
 
-/// A private key that no issuer published: the fixed head of PKCS#8 for Ed25519, and any 32 bytes.
+/// Returns a private key that no issuer published: the fixed head of PKCS#8 for Ed25519, and any 32 bytes.
 fn strangers_key() -> EncodingKey {
     const HEAD: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
     EncodingKey::from_ed_der(&[HEAD.as_slice(), &[7; 32]].concat())
 }
 
-/// Tokens that prove nothing, with why.
+/// Returns invalid tokens, each with its fault.
 fn bad_tokens(org: &Organization<'_>) -> Vec<(&'static str, String)> {
     let issuer = &org.stack.issuer;
     let now = Timestamp::now().as_second();
@@ -52,6 +52,8 @@ fn bad_tokens(org: &Organization<'_>) -> Vec<(&'static str, String)> {
         ("no issuer", without("iss")),
         ("no audience", without("aud")),
         ("no subject", without("sub")),
+        ("an empty subject", with("sub", json!(""))),
+        ("a blank subject", with("sub", json!(" \t\u{a0}"))),
         ("alg none", by_hand(json!({"alg": "none", "typ": "JWT", "kid": issuer.public.kid}), "")),
         ("alg None, with a signature", by_hand(json!({"alg": "None", "kid": issuer.public.kid}), parts[2])),
         ("the public key as a secret", sign(&hmac, &good, &EncodingKey::from_secret(&public))),
@@ -68,7 +70,7 @@ fn bad_tokens(org: &Organization<'_>) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A problem's body without what is different in each answer.
+/// Returns a problem's body without the part that differs in each answer.
 fn without_request_id(answer: &Answer) -> Value {
     let mut body: Value = answer.json();
     assert!(body.as_object_mut().unwrap().remove("requestId").is_some());

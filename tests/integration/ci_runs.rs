@@ -156,7 +156,7 @@ async fn a_report_leaves_neither_its_timeout_nor_its_transaction_on_the_connecti
     };
     check("nothing").await;
     let filter = Filter::default();
-    let read = || reports::runs(&client, &filter, None, false, 1, None);
+    let read = || reports::runs(&client, &filter, None, false, 1, None, Duration::from_secs(5));
     read().await.unwrap();
     check("a report").await;
     // The first poll sends the start of the transaction.

@@ -1,4 +1,4 @@
-//! Status, and the document that describes every route.
+//! The status routes, and the OpenAPI document.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ async fn document(stack: &Stack) -> Value {
     answer.json()
 }
 
-/// Each operation of the document: its path, its method, and the statuses it may answer with.
+/// Returns the operations of the document: path, method and possible statuses.
 fn operations(document: &Value) -> Vec<(String, String, BTreeSet<String>)> {
     let paths = document["paths"].as_object().unwrap();
     let operations = paths.iter().flat_map(|(path, item)| {

@@ -47,7 +47,7 @@ fn hostile(service: &Service<'_>) -> Vec<(&'static str, Vec<u8>, &'static str)> 
         ("infinity", replaced(service, "122.3", "1e999"), "out of range"),
         ("deep", [b"{\"a\":".repeat(100_000), b"1".to_vec(), b"}".repeat(100_000)].concat(), "32 levels"),
         ("deep-array", b"[".repeat(1 << 20), "32 levels"),
-        ("twice", twice.into_bytes(), "\"status\" is there twice"),
+        ("twice", twice.into_bytes(), "\"status\" appears more than once"),
         ("bytes", invalid_text, "must be UTF-8"),
         ("utf-16", "{}".encode_utf16().flat_map(u16::to_le_bytes).collect(), "must be JSON"),
         ("zero", replaced(service, "make check", "make\\u0000check"), "U+0000"),

@@ -1,7 +1,5 @@
 //! The sweep's environment.
 
-use std::time::Duration;
-
 use jobs::{JobsTable, ResendPolicy, queue::ExportQueue};
 use platform::{
     aws,

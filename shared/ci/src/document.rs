@@ -1,16 +1,14 @@
 //! Telemetry documents. A document is read as a whole: every mistake in it is reported at once, in sentences for its
 //! author.
 
-mod strict;
-
 use std::collections::BTreeMap;
 
-use domain::instant::parse_precise as parse_precise_instant;
+use domain::{instant::parse_precise as parse_precise_instant, strict};
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use serde_json::value::RawValue;
 
-use crate::{CiRun, CiStatus};
+use crate::{CiRun, CiStatus, numbers::digits_of_exponents};
 
 /// The texts that a document must have, each with its maximum of bytes. Those of a run's name and of its series fit
 /// into an entry of an index, which PostgreSQL limits to 2,704 bytes.
@@ -72,7 +70,7 @@ impl CiRun {
             return Err(InvalidDocument::new("the document is empty"));
         }
         strict::check(text).map_err(|error| InvalidDocument::new(format!("the document must be JSON: {error}")))?;
-        if strict::digits_of_exponents(text).saturating_add(text.len()) > MAX_DOCUMENT_BYTES {
+        if digits_of_exponents(text).saturating_add(text.len()) > MAX_DOCUMENT_BYTES {
             let mistake =
                 format!("the document must be at most {MAX_DOCUMENT_BYTES} bytes long with its numbers written out");
             return Err(InvalidDocument::new(mistake));
@@ -379,7 +377,7 @@ mod tests {
             (b"null", "must be a JSON object"),
             (b"\"text\"", "must be a JSON object"),
             (b"{}{}", "must be JSON: trailing characters"),
-            (b"{\"a\": 1, \"a\": 1}", "the key \"a\" is there twice"),
+            (b"{\"a\": 1, \"a\": 1}", "the member \"a\" appears more than once"),
         ] {
             let error = CiRun::from_document(bytes, NOW).expect_err(mistake).to_string();
             assert!(error.contains(mistake), "{mistake}: {error}");

@@ -27,6 +27,7 @@
 //! No placeholder is numbered and no column is read by its position, so nothing else moves.
 
 mod document;
+mod numbers;
 pub mod pseudonym;
 pub mod regression;
 #[cfg(feature = "reports")]

@@ -38,6 +38,7 @@ pub struct CiRun {
 /// The result of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum CiStatus {
     /// Every step succeeded.
     Success,

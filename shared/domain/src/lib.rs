@@ -19,6 +19,7 @@ pub mod reconciliation;
 pub mod request;
 pub mod retention;
 pub mod status;
+pub mod strict;
 pub mod subject;
 
 pub use audit::{Action, AuditRecord, Origin};

@@ -1,11 +1,13 @@
 //! The evidence for a target in a month.
 
+use std::time::Duration;
+
 use domain::Month;
-use postgres::to_system_time;
+use postgres::{LimitedReads, to_system_time};
 use rust_decimal::Decimal;
 use tokio_postgres::{Client, types::Type};
 
-use super::{ReportError, begin, read_count, rows};
+use super::{ReportError, read_count, rows};
 use crate::{CiStatus, Measure, Target, Verdict, sql::Parameters, target::Measured};
 
 /// The maximum number of objects that are named for one target.
@@ -36,6 +38,8 @@ pub struct EvidenceObject {
 /// Measures a target by the runs that began in a month, UTC. At most `max_objects` objects are named. The measurement
 /// and the objects are of one snapshot.
 ///
+/// The server ends each statement after `timeout`.
+///
 /// # Errors
 /// When the database fails.
 pub async fn evidence(
@@ -43,6 +47,7 @@ pub async fn evidence(
     target: Target,
     month: Month,
     max_objects: usize,
+    timeout: Duration,
 ) -> Result<Evidence, ReportError> {
     // A share of whole numbers, so that its comparison with the bound is exact as far as numeric divides: 16 digits.
     let value = match target.measure {
@@ -68,7 +73,7 @@ pub async fn evidence(
                 (select coalesce(array_agg(object_version order by object_key), '{{}}') from named) as versions
          from counted"
     );
-    let snapshot = begin(client).await?;
+    let snapshot = LimitedReads::begin(client, timeout).await?;
     let row = snapshot.query_typed_one(&query, &parameters.typed()).await?;
     drop(parameters);
     let value: Option<&str> = row.try_get("value")?;

@@ -8,16 +8,19 @@ use crate::sql::Parameters;
 
 /// The runs that a report covers. `None` filters nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 pub struct Filter {
-    /// Only this service.
+    /// Only this service
     pub service: Option<String>,
-    /// Only this command.
+    /// Only this command
     pub command: Option<String>,
-    /// Only this environment.
+    /// Only this environment
     pub environment: Option<String>,
-    /// Only runs that began then or later.
+    /// Only runs that began at or after this RFC 3339 timestamp, or on or after this UTC day
+    #[cfg_attr(feature = "openapi", param(value_type = Option<String>))]
     pub from: Option<Timestamp>,
-    /// Only runs that began before.
+    /// Only runs that began before this RFC 3339 timestamp, or on or before this UTC day
+    #[cfg_attr(feature = "openapi", param(value_type = Option<String>))]
     pub to: Option<Timestamp>,
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Columns are read by name, and placeholders are numbered by [`Parameters`](crate::sql::Parameters): see the recipe in
 //! the crate's documentation.
+//!
+//! The caller states how long a statement may take, since only the caller knows its deadline.
 
 mod evidence;
 mod filter;
@@ -10,11 +12,11 @@ mod runs;
 mod series;
 mod trends;
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use jiff::Timestamp;
-use postgres::{DatabaseError, LimitedReads};
-use tokio_postgres::{Client, Row};
+use postgres::DatabaseError;
+use tokio_postgres::Row;
 
 pub use evidence::{Evidence, EvidenceObject, MAX_OBJECTS, evidence};
 pub use filter::Filter;
@@ -24,6 +26,9 @@ pub use series::{MAX_RUNS, SeriesCursor, SeriesPage, SeriesRuns, busiest, series
 pub use trends::{Durations, MAX_DAYS, Trend, TrendCursor, TrendPage, trend_cursor, trends};
 
 use crate::Series;
+
+/// The earliest instant that a cursor may name, 0001-01-01T00:00:00Z. PostgreSQL has fewer years before it than a cursor.
+const MIN_CURSOR: Timestamp = Timestamp::constant(-62_135_596_800, 0);
 
 /// A report could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -42,12 +47,9 @@ impl From<tokio_postgres::Error> for ReportError {
     }
 }
 
-/// The timeout of one statement, less than that of the function that asks.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(8);
-
-/// Begins the transaction that a report reads in: one snapshot, and a timeout that ends with the report.
-async fn begin(client: &Client) -> Result<LimitedReads<'_>, ReportError> {
-    Ok(LimitedReads::begin(client, STATEMENT_TIMEOUT).await?)
+/// Reports whether PostgreSQL can hold an instant of a cursor, in microseconds. A forged cursor may have any.
+fn is_instant(micros: i64) -> bool {
+    Timestamp::from_microsecond(micros).is_ok_and(|at| at >= MIN_CURSOR)
 }
 
 /// Reports whether PostgreSQL can take these names. A forged cursor may have others.
@@ -80,4 +82,28 @@ fn rows(limit: usize) -> i64 {
 /// Asks for one row beyond a page: it tells whether there is a next page.
 fn one_more_than(limit: usize) -> i64 {
     rows(limit).saturating_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use platform::cursor;
+
+    use super::*;
+
+    #[test]
+    fn a_forged_cursor_of_an_impossible_time_is_refused() {
+        let filter = Filter::default();
+        for micros in [i64::MIN, i64::MAX, -400_000_000_000_000_000, MIN_CURSOR.as_microsecond() - 1] {
+            let run = cursor::encode(&(micros, 1), &format!("runs {filter:?} {:?}", None::<crate::CiStatus>));
+            assert!(run_cursor(&run, &filter, None).is_err(), "{micros}");
+            assert!(rejection_cursor(&cursor::encode(&(micros, 1), "rejections")).is_err(), "{micros}");
+        }
+        let run = cursor::encode(&(MIN_CURSOR.as_microsecond(), i64::MAX), &format!("runs {filter:?} None"));
+        assert!(run_cursor(&run, &filter, None).is_ok());
+        for day in ["-009999-01-01", "0000-01-01", "tomorrow", "2024-02-30"] {
+            let series = Series { service: "s".to_owned(), command: "c".to_owned(), environment: "e".to_owned() };
+            let trend = cursor::encode(&(series, day), &format!("trends {filter:?}"));
+            assert!(trend_cursor(&trend, &filter).is_err(), "{day}");
+        }
+    }
 }

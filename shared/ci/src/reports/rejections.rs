@@ -1,11 +1,13 @@
 //! The list of rejected documents, newest first.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use platform::cursor::{self, After, InvalidCursor};
-use postgres::to_system_time;
+use postgres::{LimitedReads, to_system_time};
 use tokio_postgres::{Client, types::Type};
 
-use super::{ReportError, begin, filter::Conditions, one_more_than, read_time};
+use super::{ReportError, filter::Conditions, is_instant, one_more_than, read_time};
 use crate::sql::Parameters;
 
 /// The list's name in its cursors.
@@ -42,10 +44,13 @@ pub type RejectionCursor = After<(i64, i64)>;
 /// # Errors
 /// When the text is no cursor of this list.
 pub fn rejection_cursor(text: &str) -> Result<RejectionCursor, InvalidCursor> {
-    cursor::decode(text, LIST)
+    let cursor: RejectionCursor = cursor::decode(text, LIST)?;
+    if is_instant(cursor.0.0) { Ok(cursor) } else { Err(InvalidCursor) }
 }
 
 /// Reads a page of at most `limit` rejections, newest first.
+///
+/// The server ends each statement after `timeout`.
 ///
 /// # Errors
 /// When the database fails.
@@ -53,6 +58,7 @@ pub async fn rejections(
     client: &Client,
     limit: usize,
     after: Option<RejectionCursor>,
+    timeout: Duration,
 ) -> Result<RejectionPage, ReportError> {
     let mut parameters = Parameters::default();
     let mut conditions = Conditions::default();
@@ -71,7 +77,7 @@ pub async fn rejections(
          order by rejected_at desc, id desc
          limit {rows}"
     );
-    let snapshot = begin(client).await?;
+    let snapshot = LimitedReads::begin(client, timeout).await?;
     let rows = snapshot.query_typed(&query, &parameters.typed()).await?;
     let mut rejections = Vec::new();
     for row in rows.iter().take(limit) {

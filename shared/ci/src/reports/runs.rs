@@ -1,14 +1,16 @@
 //! The list of runs, newest first.
 
+use std::time::Duration;
+
 use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
 use platform::cursor::{self, After, InvalidCursor};
-use postgres::to_system_time;
+use postgres::{LimitedReads, to_system_time};
 use serde_json::value::RawValue;
 use tokio_postgres::{Client, Row, types::Type};
 use uuid::Uuid;
 
-use super::{Filter, ReportError, begin, one_more_than, read_time};
+use super::{Filter, ReportError, is_instant, one_more_than, read_time};
 use crate::{CiStatus, Pseudonyms, sql::Parameters};
 
 /// The maximum size of the extra fields on a page: a function's answer is limited to 6 MB, and is sent as a string of
@@ -58,7 +60,8 @@ pub type RunCursor = After<(i64, i64)>;
 /// # Errors
 /// When the text is no cursor of this list.
 pub fn run_cursor(text: &str, filter: &Filter, status: Option<CiStatus>) -> Result<RunCursor, InvalidCursor> {
-    cursor::decode(text, &list(filter, status))
+    let cursor: RunCursor = cursor::decode(text, &list(filter, status))?;
+    if is_instant(cursor.0.0) { Ok(cursor) } else { Err(InvalidCursor) }
 }
 
 /// The list's name in its cursors.
@@ -70,6 +73,8 @@ fn list(filter: &Filter, status: Option<CiStatus>) -> String {
 /// instant in the order of their arrival, last first. A cursor names a run and not a count, so runs that arrive
 /// meanwhile shift nothing.
 ///
+/// The server ends each statement after `timeout`.
+///
 /// # Errors
 /// When the database fails.
 pub async fn runs(
@@ -79,6 +84,7 @@ pub async fn runs(
     extra: bool,
     limit: usize,
     after: Option<RunCursor>,
+    timeout: Duration,
 ) -> Result<RunPage, ReportError> {
     let mut parameters = Parameters::default();
     let mut conditions = filter.conditions(&mut parameters);
@@ -102,7 +108,7 @@ pub async fn runs(
          order by started_at desc, id desc
          limit {rows}"
     );
-    let snapshot = begin(client).await?;
+    let snapshot = LimitedReads::begin(client, timeout).await?;
     // One by one, so that no more documents than fit are in memory.
     let mut rows = std::pin::pin!(snapshot.query_typed_raw(&query, parameters.into_typed()).await?);
     let mut runs: Vec<StoredRun> = Vec::new();
@@ -152,10 +158,13 @@ fn read(row: &Row) -> Result<StoredRun, ReportError> {
 
 /// Reads the key of this database's pseudonyms. Returns the function that makes them.
 ///
+/// The server ends each statement after `timeout`.
+///
 /// # Errors
 /// When the database fails.
-pub async fn pseudonyms(client: &Client) -> Result<impl Fn(&str) -> Uuid + use<>, ReportError> {
-    let row = client.query_typed_one("select key from ci_pseudonym_key", &[]).await?;
+pub async fn pseudonyms(client: &Client, timeout: Duration) -> Result<impl Fn(&str) -> Uuid + use<>, ReportError> {
+    let snapshot = LimitedReads::begin(client, timeout).await?;
+    let row = snapshot.query_typed_one("select key from ci_pseudonym_key", &[]).await?;
     let pseudonyms = Pseudonyms::new(row.try_get("key")?).map_err(|_| ReportError::Row("ci_pseudonym_key"))?;
     Ok(move |actor: &str| pseudonyms.of(actor))
 }

@@ -1,5 +1,7 @@
 //! Series with their successful runs, in which changes of duration are looked for.
 
+use std::time::Duration;
+
 use std::collections::BTreeMap;
 
 use platform::cursor::{self, After, InvalidCursor};
@@ -7,7 +9,7 @@ use tokio_postgres::{Client, types::Type};
 
 use postgres::LimitedReads;
 
-use super::{Filter, ReportError, begin, is_storable, one_more_than, read_count, read_series, read_time, rows};
+use super::{Filter, ReportError, is_storable, one_more_than, read_count, read_series, read_time, rows};
 use crate::{Neighbour, Series, SeriesRun, sql::Parameters};
 
 /// The maximum number of runs of a series that are read: the latest ones. The time to find changes grows with them, and
@@ -63,6 +65,8 @@ fn list(filter: &Filter) -> String {
 
 /// Reads at most `limit` series, by service, command and environment.
 ///
+/// The server ends each statement after `timeout`.
+///
 /// # Errors
 /// When the database fails.
 pub async fn series(
@@ -70,6 +74,7 @@ pub async fn series(
     filter: &Filter,
     limit: usize,
     after: Option<SeriesCursor>,
+    timeout: Duration,
 ) -> Result<SeriesPage, ReportError> {
     let mut parameters = Parameters::default();
     let mut conditions = filter.conditions(&mut parameters);
@@ -89,7 +94,7 @@ pub async fn series(
          order by service, command, environment
          limit {rows}"
     );
-    let snapshot = begin(client).await?;
+    let snapshot = LimitedReads::begin(client, timeout).await?;
     let rows = snapshot.query_typed(&query, &parameters.typed()).await?;
     let mut found = Vec::new();
     for row in rows.iter().take(limit) {
@@ -101,9 +106,16 @@ pub async fn series(
 
 /// Reads the `limit` series with the most runs, and the number of all series.
 ///
+/// The server ends each statement after `timeout`.
+///
 /// # Errors
 /// When the database fails.
-pub async fn busiest(client: &Client, filter: &Filter, limit: usize) -> Result<(Vec<SeriesRuns>, u64), ReportError> {
+pub async fn busiest(
+    client: &Client,
+    filter: &Filter,
+    limit: usize,
+    timeout: Duration,
+) -> Result<(Vec<SeriesRuns>, u64), ReportError> {
     let mut parameters = Parameters::default();
     let condition = filter.conditions(&mut parameters).all();
     let limit = parameters.push(Type::INT8, rows(limit));
@@ -115,7 +127,7 @@ pub async fn busiest(client: &Client, filter: &Filter, limit: usize) -> Result<(
          order by runs desc, service, command, environment
          limit {limit}"
     );
-    let snapshot = begin(client).await?;
+    let snapshot = LimitedReads::begin(client, timeout).await?;
     let rows = snapshot.query_typed(&query, &parameters.typed()).await?;
     let mut found = Vec::new();
     for row in &rows {

@@ -1,10 +1,13 @@
 //! Runs, success and durations by day.
 
+use std::time::Duration;
+
 use jiff::civil;
 use platform::cursor::{self, After, InvalidCursor};
+use postgres::LimitedReads;
 use tokio_postgres::{Client, Row, types::Type};
 
-use super::{Filter, ReportError, begin, is_storable, one_more_than, read_count, read_series};
+use super::{Filter, ReportError, is_storable, one_more_than, read_count, read_series};
 use crate::{Series, sql::Parameters};
 
 /// The maximum number of days on a page.
@@ -53,8 +56,9 @@ pub type TrendCursor = After<(Series, String)>;
 pub fn trend_cursor(text: &str, filter: &Filter) -> Result<TrendCursor, InvalidCursor> {
     let cursor: TrendCursor = cursor::decode(text, &list(filter))?;
     let After((series, day)) = &cursor;
-    let valid = is_storable(series) && day.parse::<civil::Date>().is_ok();
-    if valid { Ok(cursor) } else { Err(InvalidCursor) }
+    // PostgreSQL has fewer years before our era than the parser.
+    let is_day = day.parse::<civil::Date>().is_ok_and(|day| day.year() > 0);
+    if is_storable(series) && is_day { Ok(cursor) } else { Err(InvalidCursor) }
 }
 
 /// The list's name in its cursors.
@@ -64,6 +68,8 @@ fn list(filter: &Filter) -> String {
 
 /// Reads a page of at most `limit` days of series, by service, command, environment and day.
 ///
+/// The server ends each statement after `timeout`.
+///
 /// # Errors
 /// When the database fails.
 pub async fn trends(
@@ -71,6 +77,7 @@ pub async fn trends(
     filter: &Filter,
     limit: usize,
     after: Option<TrendCursor>,
+    timeout: Duration,
 ) -> Result<TrendPage, ReportError> {
     let mut parameters = Parameters::default();
     let condition = filter.conditions(&mut parameters).all();
@@ -95,7 +102,7 @@ pub async fn trends(
          order by service, command, environment, runs.day
          limit {rows}"
     );
-    let snapshot = begin(client).await?;
+    let snapshot = LimitedReads::begin(client, timeout).await?;
     let rows = snapshot.query_typed(&query, &parameters.typed()).await?;
     let trends = rows.iter().take(limit).map(read).collect::<Result<Vec<Trend>, _>>()?;
     let last = trends.last().filter(|_| rows.len() > limit);
