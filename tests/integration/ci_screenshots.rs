@@ -110,11 +110,8 @@ async fn page(stack: &Stack, changes: bool) -> String {
     // As long a name as any, without a place to break it.
     let service = format!("{}-{}", unique("pictured"), "x".repeat(200));
     let start: Timestamp = "2025-09-01T00:00:00Z".parse().unwrap();
-    let durations = if changes {
-        [around(100.0, 40), around(140.0, 40), around(80.0, 40)].concat()
-    } else {
-        around(100.0, 120)
-    };
+    let durations =
+        if changes { [around(100.0, 40), around(140.0, 40), around(80.0, 40)].concat() } else { around(100.0, 120) };
     let mut runs = CiRun::series(&service, start, &durations);
     if changes {
         let mut failed = CiRun::series(&service, start, &[50.0; 20]);
