@@ -151,8 +151,10 @@ async fn each_route_needs_its_own_permission() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
     let job = org.add_unqueued().await.id();
-    let (list, show) = (org.path(""), org.path(&format!("/{job}")));
-    let (download, audit) = (format!("{show}/download"), format!("{show}/audit"));
+    let list = org.path("");
+    let show = org.path(&format!("/{job}"));
+    let download = format!("{show}/download");
+    let audit = format!("{show}/audit");
     // What a route answers when it is allowed.
     let routes = [
         (Method::POST, list.clone(), "analytics:exports:create", 202),
@@ -190,7 +192,8 @@ async fn each_route_needs_its_own_permission() {
 #[tokio::test]
 async fn another_organization_is_refused_whether_or_not_the_job_exists() {
     let stack = Stack::from_env().await;
-    let (org, stranger) = (stack.organization(), stack.organization());
+    let org = stack.organization();
+    let stranger = stack.organization();
     let exists = org.add_unqueued().await.id().to_string();
     for rest in ["", "/download", "/audit"] {
         let refusals = [exists.clone(), Uuid::now_v7().to_string()].map(async |job| {
@@ -216,7 +219,8 @@ async fn another_organization_is_refused_whether_or_not_the_job_exists() {
 #[tokio::test]
 async fn a_platform_administrator_may_act_in_every_organization() {
     let stack = Stack::from_env().await;
-    let (org, home) = (stack.organization(), stack.organization());
+    let org = stack.organization();
+    let home = stack.organization();
     let job = org.add_unqueued().await.id();
     for organizations in [vec![home.id], vec![]] {
         let token = stack.issuer.token("root", &organizations, "platform-admin");

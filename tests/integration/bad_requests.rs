@@ -201,7 +201,8 @@ async fn a_wrong_method_is_refused_with_those_that_are_possible() {
 #[tokio::test]
 async fn a_wrong_query_is_refused() {
     let stack = Stack::from_env().await;
-    let (org, other) = (stack.organization(), stack.organization());
+    let org = stack.organization();
+    let other = stack.organization();
     for org in [&org, &other] {
         org.add_unqueued().await;
         org.add_unqueued().await;

@@ -23,7 +23,8 @@ pub(crate) fn assert_is_described(object: &HeadObjectOutput, export: &Export) {
     let metadata: HashMap<String, String> = metadata.map(|(name, value)| (name.to_owned(), value)).into();
     assert_eq!(object.metadata(), Some(&metadata));
     let instant = |text: &str| text.replace(['-', ':'], "");
-    let (start, end) = (instant(&job.time_range.start), instant(&job.time_range.end));
+    let start = instant(&job.time_range.start);
+    let end = instant(&job.time_range.end);
     let disposition = format!("attachment; filename=\"usage-{}-{start}-{end}-{}.csv\"", job.org_id, job.granularity);
     assert_eq!(object.content_disposition(), Some(disposition.as_str()));
 }
@@ -48,7 +49,8 @@ async fn the_plain_address_grants_nothing_and_the_link_grants_one_file_for_a_day
     let stack = Stack::from_env().await;
     let org = stack.organization();
     let body = export_of("2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z", "daily");
-    let (export, other) = (org.export(&body).await, org.export(&body).await);
+    let export = org.export(&body).await;
+    let other = org.export(&body).await;
     let get = async |url: &str| Answer::to(stack.api.get_url(url)).await;
 
     let address = export.job.output_uri.unwrap();

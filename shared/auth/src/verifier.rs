@@ -68,7 +68,8 @@ impl Verifier {
     /// # Errors
     /// When a variable is missing or unusable.
     pub fn from_env() -> Result<Self, ConfigError> {
-        let (issuer, audience) = (config::required("ISSUER")?, config::required("AUDIENCE")?);
+        let issuer = config::required("ISSUER")?;
+        let audience = config::required("AUDIENCE")?;
         Ok(Self { issuer, audience, keys: Keys::from_env()? })
     }
 
