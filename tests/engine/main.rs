@@ -2,10 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, also in what it calls")]
 
-mod naive;
 mod stream;
 
-use copy::{CopyError, CountType, Decoder, FormatError, NumericError, ValueError};
+use copy::{CopyError, CountType, Decoder, FormatError, NumericError, ValueError, naive};
 use domain::OrgId;
 use engine::csv::{Chunk, CsvError, CsvWriter};
 use jiff::Timestamp;
@@ -46,13 +45,14 @@ fn lines<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, counts: [CountType; 3])
     Ok(chunk)
 }
 
-/// The plain way's lines, without the header.
-fn plain(rows: &[UsageRow]) -> (Vec<u8>, tests::Sums) {
+/// The plain way's lines, without the header, their sums, and what rounding leaves out of the cost.
+fn plain(rows: &[UsageRow]) -> (Vec<u8>, tests::Sums, Decimal) {
     let mut csv = reference::CsvWriter::new(ORG);
     rows.iter().for_each(|row| csv.write(row));
+    let rounding_difference = csv.rounding_difference();
     let (mut bytes, _, sums) = csv.finish();
     bytes.drain(..tests::rollup::HEADER.len());
-    (bytes, sums)
+    (bytes, sums, rounding_difference)
 }
 
 /// A number of any length: as many are short as long.
@@ -73,7 +73,16 @@ fn random_row(random: &mut fastrand::Rng, before: Option<&UsageRow>) -> UsageRow
         request_count: number(random, 18).into(),
         tokens_total: number(random, 18).into(),
         error_count: number(random, 5).into(),
-        cost_total: Decimal::new(number(random, 18), random.u32(0..=4)),
+        cost_total: random_cost(random),
+    }
+}
+
+/// One in four costs has more decimals than a line; one of these lies in the middle of two lines.
+fn random_cost(random: &mut fastrand::Rng) -> Decimal {
+    match random.u8(0..16) {
+        0..12 => Decimal::new(number(random, 18), random.u32(0..=4)),
+        12..15 => Decimal::new(number(random, 18), random.u32(5..=20)),
+        _ => Decimal::new(number(random, 17) / 10 * 10 + 5, 5),
     }
 }
 
@@ -90,10 +99,11 @@ fn millions_of_random_rows_are_the_same_to_the_byte() {
             }
             let counts = if random.bool() { [CountType::Int8; 3] } else { [CountType::Numeric; 3] };
             let chunk = lines(stream::of(&rows, counts).iter().map(Vec::as_slice), counts).unwrap();
-            let (expected, sums) = plain(&rows);
+            let (expected, sums, rounding_difference) = plain(&rows);
             assert!(chunk.bytes() == expected, "seed {seed}: {}", first_difference(chunk.bytes(), &expected));
             let totals = chunk.sums().totals().unwrap();
             assert_eq!(chunk.sums().rows, BATCH as u64);
+            assert_eq!(chunk.sums().rounding_difference(), Ok(rounding_difference), "seed {seed}");
             assert_eq!(
                 (totals.request_count, totals.tokens_total, totals.error_count, totals.cost_total),
                 (sums.request_count, sums.tokens_total, sums.error_count, sums.cost_total)
@@ -113,6 +123,34 @@ fn first_difference(found: &[u8], expected: &[u8]) -> String {
     format!("{} lines and {}; {differing:?}", found.len(), expected.len())
 }
 
+/// Each row states a cost of any scale, half to even, and the file's exact cost is that of its rows.
+#[test]
+fn costs_of_any_scale_are_rounded_once_for_each_line() {
+    for (cost, text) in [
+        ("0.00005", "0.0000"),
+        ("0.00015", "0.0002"),
+        ("0.00025", "0.0002"),
+        ("-0.00005", "0.0000"),
+        ("-0.00015", "-0.0002"),
+        ("-0.00025", "-0.0002"),
+        ("0.000050000000000000000001", "0.0001"),
+        ("-0.000050000000000000000001", "-0.0001"),
+        ("0.99995", "1.0000"),
+        ("-9999.99995", "-10000.0000"),
+        ("0.0000499999999999999999", "0.0000"),
+        ("1234567890.123449999", "1234567890.1234"),
+    ] {
+        let cost_total = Decimal::from_str_exact(cost).unwrap();
+        let row = UsageRow { cost_total, ..random_row(&mut fastrand::Rng::with_seed(4), None) };
+        let counts = [CountType::Int8; 3];
+        let chunk = lines(stream::of(&[row], counts).iter().map(Vec::as_slice), counts).unwrap();
+        let line = std::str::from_utf8(chunk.bytes()).unwrap();
+        assert_eq!(line.trim_end().rsplit(',').next(), Some(text), "{cost}");
+        let sums = chunk.sums();
+        assert_eq!(sums.totals().unwrap().cost_total + sums.rounding_difference().unwrap(), cost_total, "{cost}");
+    }
+}
+
 #[test]
 fn every_end_but_the_right_one_is_an_error() {
     let mut random = fastrand::Rng::with_seed(3);
@@ -129,7 +167,7 @@ fn every_end_but_the_right_one_is_an_error() {
 }
 
 fn rows() -> impl Strategy<Value = Vec<UsageRow>> {
-    let cost = (any::<i64>(), 0u32..=4).prop_map(|(digits, scale)| Decimal::new(digits, scale));
+    let cost = (any::<i64>(), 0u32..=28).prop_map(|(digits, scale)| Decimal::new(digits, scale));
     let row = (0i64..500_000, prop::option::of(any::<u128>()), any::<[i64; 3]>(), cost);
     let row = row.prop_map(|(hour, model, [requests, tokens, errors], cost_total)| UsageRow {
         bucket_start: Timestamp::from_second(hour * 3600).unwrap(),
@@ -146,11 +184,13 @@ fn counts() -> impl Strategy<Value = [CountType; 3]> {
     prop::array::uniform3(prop::sample::select(vec![CountType::Int8, CountType::Numeric]))
 }
 
-/// What the engine accepts, the slow reader has read to the same text.
+/// Asserts that the slow reader reads the same text of a stream that the engine accepts.
 fn agrees_with_the_slow_reader(bytes: &[u8], counts: [CountType; 3]) {
     let Ok(chunk) = lines([bytes], counts) else { return };
     let slow = naive::read(bytes, counts.map(|count| count == CountType::Numeric))
         .expect("the slow reader accepts what the engine accepts");
+    let remainders: i128 = slow.iter().map(|row| row.remainder.parse::<i128>().unwrap()).sum();
+    assert_eq!(chunk.sums().measures.cost_total.remainder, remainders);
     let text = String::from_utf8(chunk.bytes().to_vec()).unwrap();
     let found: Vec<&str> = text.lines().collect();
     assert_eq!(found.len(), slow.len());
@@ -172,10 +212,10 @@ fn numeric() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// A stream of one row: `number` is its tokens and its cost.
-fn stream_of(number: &[u8]) -> Vec<u8> {
+/// A stream of one row.
+fn stream_of(tokens: &[u8], cost: &[u8]) -> Vec<u8> {
     let count = 1_i64.to_be_bytes();
-    let fields: [Option<&[u8]>; 6] = [Some(&count), None, Some(&count), Some(number), Some(&count), Some(number)];
+    let fields: [Option<&[u8]>; 6] = [Some(&count), None, Some(&count), Some(tokens), Some(&count), Some(cost)];
     let fields = fields.iter().flat_map(|field| {
         let length = field.map_or(-1, |field| field.len() as i32).to_be_bytes();
         [&length[..], field.unwrap_or_default()].concat()
@@ -186,12 +226,14 @@ fn stream_of(number: &[u8]) -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
 
-    /// What the slow reader has as text, the engine has too, unless it has more digits than 127 bits.
+    /// The engine reads what the slow reader reads, unless it has more digits than 127 bits.
     #[test]
-    fn a_numeric_is_read_to_its_last_digit_or_refused_for_what_it_is(number in numeric()) {
-        let bytes = stream_of(&number);
-        let counts = [CountType::Int8, CountType::Numeric, CountType::Int8];
-        let slow = naive::read(&bytes, [false, true, false]);
+    fn a_numeric_is_read_to_its_last_digit_or_refused_for_what_it_is(number in numeric(), is_tokens in any::<bool>()) {
+        let kind = if is_tokens { CountType::Numeric } else { CountType::Int8 };
+        let tokens = if is_tokens { number.clone() } else { 1_i64.to_be_bytes().to_vec() };
+        let bytes = stream_of(&tokens, &number);
+        let counts = [CountType::Int8, kind, CountType::Int8];
+        let slow = naive::read(&bytes, [false, is_tokens, false]);
         match lines([&bytes[..]], counts) {
             Ok(_) => agrees_with_the_slow_reader(&bytes, counts),
             Err(Error::Copy(CopyError::Value { problem: ValueError::Numeric(NumericError::TooLarge), .. })) => {

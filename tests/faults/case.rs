@@ -93,7 +93,7 @@ async fn play(case: Case) {
 
 /// Starts the proxies and waits for the API behind them.
 async fn start() -> Proxies {
-    let proxies = Proxies::start().await;
+    let proxies = Proxies::start();
     let stack = Stack::from_env().await;
     until("the API is ready", Duration::from_secs(60), async || {
         let answer = stack.api.get("/status/readyz", "").await;

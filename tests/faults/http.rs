@@ -1,121 +1,62 @@
-//! A proxy between a function and a service that speaks HTTP. One request per connection; the request goes on as it came,
-//! but for `Connection`: its signature holds.
+//! A proxy between a function and a service that speaks HTTP: it relays requests, until a rule disturbs one.
 
-use std::net::SocketAddr;
-
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+use std::{
+    net::{SocketAddr, TcpListener},
+    thread,
 };
 
-use crate::rule::{Action, Rules};
+use loopback::{Arrival, answer, forward};
+use tokio::runtime::Handle;
 
-/// Serves a listener for good.
-pub(crate) async fn serve(listener: TcpListener, target: SocketAddr, rules: Rules) {
-    loop {
-        let Ok((client, peer)) = listener.accept().await else { continue };
-        tokio::spawn(relay(client, peer, target, rules.clone()));
-    }
+use crate::rule::{Action, Rules, contains};
+
+/// Serves a listener until the process ends. Held requests wait on this runtime.
+pub(crate) fn serve(listener: TcpListener, target: SocketAddr, rules: Rules) {
+    let runtime = Handle::current();
+    loopback::serve(listener, move |arrival| relay(&arrival, target, &rules, &runtime));
 }
 
-async fn relay(mut client: TcpStream, peer: SocketAddr, target: SocketAddr, rules: Rules) -> Option<()> {
-    let request = read(&mut client).await?;
-    let Some((rule, action)) = rules.find(&request.text) else {
-        let answer = request.forward(target).await?;
-        return client.write_all(&answer).await.ok();
-    };
+/// Returns the answer to a request; `None` ends the connection without one.
+fn relay(arrival: &Arrival, target: SocketAddr, rules: &Rules, runtime: &Handle) -> Option<Vec<u8>> {
+    let text = arrival.request.to_bytes();
+    let forward = || forward(&arrival.request, target).ok();
+    let Some((rule, action)) = rules.find(&text) else { return forward() };
     match action {
-        Action::Refuse(status) => client.write_all(&refusal(status, &request.text)).await.ok(),
-        Action::Answer(body) => client.write_all(&http("200 OK", &body)).await.ok(),
-        Action::LoseAnswer => request.forward(target).await.map(|_| ()),
+        Action::Refuse(status) => Some(refusal(status, &text)),
+        Action::Answer(body) => Some(answer("200 OK", &body)),
+        Action::LoseAnswer => forward().and(None),
         Action::Delay(time) => {
-            tokio::time::sleep(time).await;
-            client.write_all(&request.forward(target).await?).await.ok()
+            thread::sleep(time);
+            forward()
         }
         Action::Hold => {
-            let told = rule.hold(peer, client.local_addr().ok()?).await?;
-            let answer = request.forward(target).await.unwrap_or_default();
-            let _ = told.send(status(&answer));
-            client.write_all(&answer).await.ok()
+            let released = runtime.block_on(rule.hold(arrival.peer, arrival.local))?;
+            let answer = forward();
+            let _ = released.send(answer.as_deref().and_then(status).unwrap_or(0));
+            answer
         }
-        Action::Cut(bytes) => {
-            let answer = request.forward(target).await?;
-            client.write_all(&answer[..bytes.min(answer.len())]).await.ok()
-        }
+        Action::Cut(bytes) => forward().map(|mut answer| {
+            answer.truncate(bytes);
+            answer
+        }),
         Action::Watch | Action::Stall(_) => None,
     }
 }
 
-/// A request, read whole.
-struct Request {
-    /// Head and body as they came.
-    text: Vec<u8>,
-    head: usize,
+fn status(answer: &[u8]) -> Option<u16> {
+    std::str::from_utf8(answer.get(9..12)?).ok()?.parse().ok()
 }
 
-impl Request {
-    /// What the service answers.
-    async fn forward(&self, target: SocketAddr) -> Option<Vec<u8>> {
-        let head = std::str::from_utf8(&self.text[..self.head]).ok()?;
-        let kept = head.trim_end().split("\r\n").filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
-        let head = kept.collect::<Vec<_>>().join("\r\n") + "\r\nconnection: close\r\n\r\n";
-        let mut server = TcpStream::connect(target).await.ok()?;
-        server.write_all(head.as_bytes()).await.ok()?;
-        server.write_all(&self.text[self.head..]).await.ok()?;
-        let mut answer = Vec::new();
-        server.read_to_end(&mut answer).await.ok()?;
-        // Whoever was told to continue has long done so.
-        while answer.starts_with(b"HTTP/1.1 100") {
-            answer.drain(..end_of_head(&answer)?);
-        }
-        Some(answer)
-    }
-}
-
-async fn read(client: &mut TcpStream) -> Option<Request> {
-    let (mut text, mut chunk) = (Vec::new(), vec![0; 64 << 10]);
-    let head = loop {
-        let count = client.read(&mut chunk).await.ok().filter(|count| *count > 0)?;
-        text.extend_from_slice(&chunk[..count]);
-        if let Some(head) = end_of_head(&text) {
-            break head;
-        }
-    };
-    let lines = String::from_utf8_lossy(&text[..head]).to_ascii_lowercase();
-    let header = |name: &str| lines.split("\r\n").find_map(|line| line.strip_prefix(name)).map(str::trim);
-    if header("expect:") == Some("100-continue") {
-        client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.ok()?;
-    }
-    let length: Option<usize> = header("content-length:").and_then(|length| length.parse().ok());
-    let chunked = header("transfer-encoding:").is_some_and(|encoding| encoding.ends_with("chunked"));
-    while length.is_some_and(|length| text.len() < head + length) || (chunked && !text.ends_with(b"0\r\n\r\n")) {
-        let count = client.read(&mut chunk).await.ok().filter(|count| *count > 0)?;
-        text.extend_from_slice(&chunk[..count]);
-    }
-    Some(Request { text, head })
-}
-
-fn end_of_head(text: &[u8]) -> Option<usize> {
-    text.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
-}
-
-fn status(answer: &[u8]) -> u16 {
-    std::str::from_utf8(answer.get(9..12).unwrap_or_default()).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
-}
-
-/// What a service that is not well says, in its own protocol: XML for S3, JSON for the others.
+/// An error in the service's own protocol: XML for S3, JSON for the others.
 fn refusal(status: u16, request: &[u8]) -> Vec<u8> {
     let (reason, code) = match status {
         503 => ("Service Unavailable", "SlowDown"),
         _ => ("Internal Server Error", "InternalServerError"),
     };
-    let body = match crate::rule::contains(request, b"x-amz-target") {
-        true => format!(r#"{{"__type":"com.amazonaws#{code}","message":"not now"}}"#),
-        false => format!("<Error><Code>{code}</Code><Message>not now</Message></Error>"),
+    let body = if contains(request, b"x-amz-target") {
+        format!(r#"{{"__type":"com.amazonaws#{code}","message":"not now"}}"#)
+    } else {
+        format!("<Error><Code>{code}</Code><Message>not now</Message></Error>")
     };
-    http(&format!("{status} {reason}"), &body)
-}
-
-fn http(status: &str, body: &str) -> Vec<u8> {
-    format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()).into_bytes()
+    answer(&format!("{status} {reason}"), &body)
 }

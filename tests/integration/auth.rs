@@ -1,4 +1,4 @@
-//! Who gets in, and who may do what.
+//! Authentication and permissions.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use jiff::Timestamp;
@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use tests::{Answer, Organization, Stack, organization::export_of, token::sign};
 use uuid::Uuid;
 
-/// A private key that no issuer published: the fixed head of PKCS#8 for Ed25519, and any 32 bytes.
+/// Returns a private key that no issuer published: the fixed head of PKCS#8 for Ed25519, and any 32 bytes.
 fn strangers_key() -> EncodingKey {
     const HEAD: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
     EncodingKey::from_ed_der(&[HEAD.as_slice(), &[7; 32]].concat())
 }
 
-/// Tokens that prove nothing, with why.
+/// Returns invalid tokens, each with its fault.
 fn bad_tokens(org: &Organization<'_>) -> Vec<(&'static str, String)> {
     let issuer = &org.stack.issuer;
     let now = Timestamp::now().as_second();
@@ -52,6 +52,8 @@ fn bad_tokens(org: &Organization<'_>) -> Vec<(&'static str, String)> {
         ("no issuer", without("iss")),
         ("no audience", without("aud")),
         ("no subject", without("sub")),
+        ("an empty subject", with("sub", json!(""))),
+        ("a blank subject", with("sub", json!(" \t\u{a0}"))),
         ("alg none", by_hand(json!({"alg": "none", "typ": "JWT", "kid": issuer.public.kid}), "")),
         ("alg None, with a signature", by_hand(json!({"alg": "None", "kid": issuer.public.kid}), parts[2])),
         ("the public key as a secret", sign(&hmac, &good, &EncodingKey::from_secret(&public))),
@@ -68,7 +70,7 @@ fn bad_tokens(org: &Organization<'_>) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A problem's body without what is different in each answer.
+/// Returns a problem's body without the part that differs in each answer.
 fn without_request_id(answer: &Answer) -> Value {
     let mut body: Value = answer.json();
     assert!(body.as_object_mut().unwrap().remove("requestId").is_some());
@@ -96,7 +98,7 @@ async fn a_token_that_proves_nothing_is_refused_without_a_hint() {
 async fn a_request_without_a_token_is_refused() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
-    let job = org.add_unqueued().await.id;
+    let job = org.add_unqueued().await.id();
     for (method, path) in [
         (Method::GET, org.path("")),
         (Method::POST, org.path("")),
@@ -148,9 +150,11 @@ async fn a_good_token_may_differ_in_form() {
 async fn each_route_needs_its_own_permission() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
-    let job = org.add_unqueued().await.id;
-    let (list, show) = (org.path(""), org.path(&format!("/{job}")));
-    let (download, audit) = (format!("{show}/download"), format!("{show}/audit"));
+    let job = org.add_unqueued().await.id();
+    let list = org.path("");
+    let show = org.path(&format!("/{job}"));
+    let download = format!("{show}/download");
+    let audit = format!("{show}/audit");
     // What a route answers when it is allowed.
     let routes = [
         (Method::POST, list.clone(), "analytics:exports:create", 202),
@@ -188,8 +192,9 @@ async fn each_route_needs_its_own_permission() {
 #[tokio::test]
 async fn another_organization_is_refused_whether_or_not_the_job_exists() {
     let stack = Stack::from_env().await;
-    let (org, stranger) = (stack.organization(), stack.organization());
-    let exists = org.add_unqueued().await.id.to_string();
+    let org = stack.organization();
+    let stranger = stack.organization();
+    let exists = org.add_unqueued().await.id().to_string();
     for rest in ["", "/download", "/audit"] {
         let refusals = [exists.clone(), Uuid::now_v7().to_string()].map(async |job| {
             let path = org.path(&format!("/{job}{rest}"));
@@ -214,8 +219,9 @@ async fn another_organization_is_refused_whether_or_not_the_job_exists() {
 #[tokio::test]
 async fn a_platform_administrator_may_act_in_every_organization() {
     let stack = Stack::from_env().await;
-    let (org, home) = (stack.organization(), stack.organization());
-    let job = org.add_unqueued().await.id;
+    let org = stack.organization();
+    let home = stack.organization();
+    let job = org.add_unqueued().await.id();
     for organizations in [vec![home.id], vec![]] {
         let token = stack.issuer.token("root", &organizations, "platform-admin");
         stack.api.get(&org.path(&format!("/{job}")), &token).await.expect(200);

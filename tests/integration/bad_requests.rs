@@ -1,10 +1,10 @@
-//! What is wrong with a request is said, all of it, in words that help.
+//! Invalid requests are refused with every mistake named.
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{Answer, Organization, Stack, organization::export_of};
+use tests::{Answer, Organization, Stack, lambda, organization::export_of, stack::variable};
 
-/// A body that is JSON but no request, and where its mistakes are.
+/// Returns bodies that are JSON but no requests, each with the places of its mistakes.
 fn wrong_bodies() -> Vec<(Value, Vec<&'static str>)> {
     let january = json!({"start": "2024-01-01T00:00:00Z", "end": "2024-02-01T00:00:00Z"});
     let with = |field: &str, value: Value| {
@@ -66,7 +66,23 @@ fn wrong_bodies() -> Vec<(Value, Vec<&'static str>)> {
     ]
 }
 
-/// Text that is no JSON at all.
+/// Text with a duplicate member, and the name of the member.
+const AMBIGUOUS: [(&str, &str); 4] = [
+    (
+        r#"{"timeRange": {"start": "2024-01-01T00:00:00Z", "end": "2024-01-02T00:00:00Z"}, "granularity": "daily",
+            "granularity": "hourly"}"#,
+        "granularity",
+    ),
+    (
+        r#"{"timeRange": {"start": "2024-01-01T00:00:00Z", "start": "2024-01-01T00:00:00Z",
+            "end": "2024-01-02T00:00:00Z"}}"#,
+        "start",
+    ),
+    (r#"{"timeRange": {}, "time\u0052ange": {}}"#, "timeRange"),
+    (r#"{"timeRange": {}, "models": [{"a": {"b": 1, "\u0062": 2}}]}"#, "b"),
+];
+
+/// Text that is not JSON.
 const NO_JSON: [&[u8]; 7] = [
     b"",
     b"{",
@@ -78,7 +94,7 @@ const NO_JSON: [&[u8]; 7] = [
     b"[1e999]",
 ];
 
-/// Sends a body with a token, and with this content type or none.
+/// Sends a body with a token and an optional content type.
 async fn send(org: &Organization<'_>, content_type: Option<&str>, body: impl Into<Vec<u8>>) -> Answer {
     let request = org.stack.api.request(Method::POST, &org.path("")).bearer_auth(&org.token).body(body.into());
     Answer::to(content_type.into_iter().fold(request, |request, value| request.header("content-type", value))).await
@@ -100,6 +116,11 @@ async fn a_wrong_body_is_refused_with_every_mistake_named() {
     for body in NO_JSON.map(<[u8]>::to_vec).into_iter().chain([nested]) {
         let problem = send(&org, Some("application/json"), body).await.problem(400, "invalid-request");
         assert_eq!(problem.pointers(), [""], "{problem:?}");
+    }
+    for (body, member) in AMBIGUOUS {
+        let problem = send(&org, Some("application/json"), body).await.problem(400, "invalid-request");
+        let named = format!("the member \"{member}\" appears more than once");
+        assert!(problem.detail.contains(&named), "{problem:?}");
     }
     assert_eq!(org.get("").await.json::<Value>(), json!({"items": []}), "a refused request makes no job");
 }
@@ -180,7 +201,8 @@ async fn a_wrong_method_is_refused_with_those_that_are_possible() {
 #[tokio::test]
 async fn a_wrong_query_is_refused() {
     let stack = Stack::from_env().await;
-    let (org, other) = (stack.organization(), stack.organization());
+    let org = stack.organization();
+    let other = stack.organization();
     for org in [&org, &other] {
         org.add_unqueued().await;
         org.add_unqueued().await;
@@ -216,9 +238,43 @@ async fn a_wrong_query_is_refused() {
         (format!("cursor={}", cursor(&other, "").await), &["/query/cursor"]),
         ("Status=pending".to_owned(), &["/query/Status"]),
         ("offset=10".to_owned(), &["/query/offset"]),
-        ("limit=x&status=y&cursor=z".to_owned(), &["/query/status", "/query/limit", "/query/cursor"]),
+        (
+            "limit=x&status=y&cursor=z&offset=1".to_owned(),
+            &["/query/status", "/query/limit", "/query/cursor", "/query/offset"],
+        ),
+        ("status=<\">".to_owned(), &["/query/status"]),
     ] {
         let problem = org.get(&format!("?{query}")).await.problem(400, "invalid-request");
         assert_eq!(problem.pointers(), pointers, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn no_request_ends_the_function() {
+    let sample = include_str!("../../events/api-list-exports.json");
+    let sample: Value = serde_json::from_str(sample).unwrap();
+    let with = |pointer: &str, value: Value| {
+        let mut event = sample.clone();
+        *event.pointer_mut(pointer).unwrap() = value;
+        event
+    };
+    let invoke = async |event: &Value| -> Value { lambda::invoke(&variable("API_FUNCTION"), event).await.unwrap() };
+    for (event, status) in [
+        // The sample's token is none: a request that is read is answered with 401.
+        (with("/headers/x-forwarded-proto", json!("https,http")), 401),
+        (with("/headers/x-forwarded-proto", json!("")), 401),
+        (with("/headers/host", json!("a:99999")), 401),
+        (with("/headers/host", json!("")), 401),
+        (with("/rawQueryString", json!("status=<\">`{|}^ \\")), 401),
+        (with("/rawQueryString", json!("%FF%zz=\u{0}é")), 401),
+        (with("/rawPath", json!("//[::1:99999/<>\"")), 404),
+        (with("/rawPath", json!("")), 400),
+        (with("/headers/accept", json!("a\r\nb")), 400),
+        (with("/requestContext/http/method", json!("GET /")), 400),
+        (with("/requestContext/http/method", json!("BREW")), 405),
+    ] {
+        let reply = invoke(&event).await;
+        assert_eq!(reply["statusCode"], status, "{event} {reply}");
+        assert_eq!(reply["headers"]["content-type"], "application/problem+json", "{event} {reply}");
     }
 }

@@ -1,4 +1,4 @@
-//! Who may read CI telemetry, and who may see the people in it.
+//! Permissions on CI telemetry and on the persons in it.
 
 use jiff::Timestamp;
 use reqwest::Method;

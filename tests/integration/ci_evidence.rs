@@ -1,18 +1,18 @@
-//! Evidence: by month, with the objects that it rests on.
+//! Evidence by month, with the objects that it rests on.
 
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use tests::{CiRun, Stack};
 
-/// Of the checked-in targets: p95 at most 180 s and a success rate of at least 0.9, each with 20 runs.
+/// A service of the checked-in targets: p95 at most 180 s and a success rate of at least 0.9, each with 20 runs.
 const SERVICE: &str = "user-org-service";
 
 fn run(at: &str, duration: Decimal, status: &'static str) -> CiRun {
     CiRun { status, ..CiRun::new(SERVICE, at.parse().unwrap(), duration) }
 }
 
-/// The evidence of a month for the two targets of the service.
+/// Reads the evidence of a month for the two targets of the service.
 async fn evidence(stack: &Stack, month: &str) -> [Value; 2] {
     let answer: Value = stack.ci(&format!("evidence?month={month}")).await.expect(200).json();
     assert_eq!(answer["month"], month);
@@ -32,7 +32,7 @@ fn objects<'a>(runs: impl IntoIterator<Item = &'a CiRun>) -> Value {
 }
 
 #[tokio::test]
-async fn exactly_the_bound_is_a_pass_and_a_hair_beyond_is_not() {
+async fn a_value_equal_to_the_bound_passes_and_one_beyond_fails() {
     let stack = Stack::from_env().await;
     // 20 successful runs, whose 95th percentile is the 19th; 2 failures and 18 successes make a rate of 0.9.
     let month = |month: &str, nineteenth: &str, failures: usize| -> Vec<CiRun> {
@@ -44,7 +44,8 @@ async fn exactly_the_bound_is_a_pass_and_a_hair_beyond_is_not() {
         runs.extend((0..5).map(|_| run(&at, Decimal::from(9999), "cancelled")));
         runs
     };
-    let (good, bad) = (month("2003-01", "180", 2), month("2003-02", "180.000001", 3));
+    let good = month("2003-01", "180", 2);
+    let bad = month("2003-02", "180.000001", 3);
     stack.database.insert_runs(&[good.clone(), bad].concat()).await;
 
     let [duration, success] = evidence(&stack, "2003-01").await;
@@ -56,7 +57,7 @@ async fn exactly_the_bound_is_a_pass_and_a_hair_beyond_is_not() {
             "objects": objects(&good[..20]),
         })
     );
-    assert_eq!(success["objects"], objects(&good[..22]), "cancelled runs count for nothing");
+    assert_eq!(success["objects"], objects(&good[..22]), "cancelled runs are not counted");
     assert_eq!((&success["verdict"], &success["runs"]), (&json!("pass"), &json!(22)), "20 of 22 are enough");
 
     let [duration, success] = evidence(&stack, "2003-02").await;
@@ -73,7 +74,7 @@ async fn a_rate_of_exactly_the_bound_passes() {
     let [duration, success] = evidence(&stack, "2003-03").await;
     assert_eq!((&success["verdict"], &success["value"], &success["runs"]), (&json!("pass"), &json!(0.9), &json!(20)));
     assert_eq!((&duration["verdict"], &duration["runs"]), (&json!("insufficient"), &json!(18)), "18 of 20");
-    assert_eq!(duration["value"], json!(10.0), "what there is, is told");
+    assert_eq!(duration["value"], json!(10.0), "the value is reported without a verdict");
 }
 
 #[tokio::test]

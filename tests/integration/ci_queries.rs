@@ -1,11 +1,11 @@
-//! Wrong questions about CI telemetry: refused, with every mistake named.
+//! Invalid queries about CI telemetry: refused, with every mistake named.
 
 use jiff::Timestamp;
 use serde_json::Value;
 use tests::{CiRun, Stack, ci_runs::unique};
 
 #[tokio::test]
-async fn a_wrong_query_is_refused_with_every_mistake_named() {
+async fn an_invalid_query_is_refused_with_every_mistake_named() {
     let stack = Stack::from_env().await;
     let long = format!("service={}", "x".repeat(1025));
     let filters: [(&str, &[&str]); 13] = [

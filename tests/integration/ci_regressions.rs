@@ -1,4 +1,4 @@
-//! Changes of durations: planted ones are found, and what is too short says so.
+//! Changes of durations: planted ones are found, and series that are too short are named.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ async fn a_planted_change_is_found_at_its_first_run() {
     let stack = Stack::from_env().await;
     let service = unique("planted");
     let mut runs = step(&service, 100.0, 130.0);
-    // A run that hung, and others that failed at once: neither is a change.
+    // One run that hung and some that failed early are no change.
     runs[10].duration_seconds = 7200.into();
     let failed = CiRun::series(&service, start() + SignedDuration::from_mins(30), &[1.0; 60]);
     let failed: Vec<CiRun> = failed.into_iter().map(|run| CiRun { status: "failure", ..run }).collect();
@@ -63,7 +63,7 @@ async fn a_planted_change_is_found_at_its_first_run() {
 }
 
 #[tokio::test]
-async fn a_series_too_short_says_so_instead_of_looking_healthy() {
+async fn a_series_that_is_too_short_is_named_instead_of_looking_healthy() {
     let stack = Stack::from_env().await;
     let service = unique("short");
     let mut runs = CiRun::series(&service, start(), &around(100.0, 23));
@@ -85,7 +85,7 @@ async fn a_series_too_short_says_so_instead_of_looking_healthy() {
 }
 
 #[tokio::test]
-async fn what_else_changed_at_the_same_point_is_named() {
+async fn other_changes_at_the_same_point_are_possible_causes() {
     let stack = Stack::from_env().await;
     let service = unique("causes");
     let mut runs = step(&service, 100.0, 140.0);

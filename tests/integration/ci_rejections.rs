@@ -1,4 +1,4 @@
-//! The list of documents that were not taken.
+//! The list of rejected documents.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ async fn rejections_are_listed_newest_first_and_each_once() {
     let name = unique("rejected");
     let key = |n: u32| format!("metrics/2025/11/08/{name}-{n}<script>.json");
     for n in 0..7 {
-        // Some in one instant.
+        // Several in one instant.
         let at = start + SignedDuration::from_secs(i64::from(n / 3));
         let version = (n % 2 == 0).then(|| format!("v{n}"));
         stack.database.insert_rejection(&key(n), version.as_deref(), "status must be \"success\"", at).await;

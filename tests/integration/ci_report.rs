@@ -1,4 +1,4 @@
-//! The report as a page: safe whatever documents say, and true.
+//! The report as a page: safe with any document, and true.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use jiff::{SignedDuration, Timestamp};
@@ -12,13 +12,13 @@ fn start() -> Timestamp {
     "2025-09-01T00:00:00Z".parse().unwrap()
 }
 
-/// The report on one service, and on the time of the tests' runs.
+/// Returns the report on one service and the time of the tests' runs.
 async fn report(stack: &Stack, service: &str, more: &str) -> Answer {
     let request = stack.api.request(reqwest::Method::GET, &format!("/ci/report?from=2025-08-01&to=2025-10-31{more}"));
     Answer::to(request.query(&[("service", service)]).bearer_auth(stack.ci_token())).await.expect(200)
 }
 
-/// What lies between two texts.
+/// Returns the text between two texts.
 fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
     let from = text.find(start).unwrap_or_else(|| panic!("no {start} in {text}")) + start.len();
     let length = text[from..].find(end).unwrap_or_else(|| panic!("no {end} after {start}"));

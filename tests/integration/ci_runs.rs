@@ -1,9 +1,14 @@
 //! The list of runs: the document's own fields, newest first, in pages that neither skip nor repeat.
 
+use std::time::Duration;
+
+use ci::reports::{self, Filter};
 use jiff::{SignedDuration, Timestamp};
+use postgres::Database;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use tests::{CiRun, Stack, ci_runs::unique};
+use tokio_postgres::SimpleQueryMessage;
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -19,7 +24,7 @@ fn newest_first(runs: &[CiRun]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_run_is_told_in_the_fields_of_its_document() {
+async fn a_run_has_the_fields_of_its_document() {
     let stack = Stack::from_env().await;
     let service = unique("user-org-service");
     let mut run = CiRun::new(&service, at("2025-11-08T15:04:05.25Z"), "122.3".parse().unwrap());
@@ -66,11 +71,11 @@ async fn pages_of_runs_neither_skip_nor_repeat_while_runs_arrive() {
     stack.database.insert_runs(&later).await;
     let cursor = first["nextCursor"].as_str().unwrap();
     let rest: Value = stack.ci(&format!("runs?service={service}&limit=100&cursor={cursor}")).await.expect(200).json();
-    assert_eq!(ids(&[first, rest]), newest_first(&runs), "what arrives meanwhile is before the first page");
+    assert_eq!(ids(&[first, rest]), newest_first(&runs), "runs that arrive meanwhile are before the first page");
 }
 
 #[tokio::test]
-async fn filters_take_what_they_say_and_no_more() {
+async fn filters_select_exactly_their_runs() {
     let stack = Stack::from_env().await;
     let service = unique("filters & <co>/%");
     let mut runs = Vec::new();
@@ -82,8 +87,7 @@ async fn filters_take_what_they_say_and_no_more() {
         ("2025-11-09T00:00:00Z", "make test", "github-actions", "success"),
     ] {
         let run = CiRun::new(&service, at(text), Decimal::TEN);
-        let (command, environment) = (command.to_owned(), environment.to_owned());
-        runs.push(CiRun { command, environment, status, ..run });
+        runs.push(CiRun { command: command.to_owned(), environment: environment.to_owned(), status, ..run });
     }
     stack.database.insert_runs(&runs).await;
     let found = async |query: &[(&str, &str)]| -> Vec<usize> {
@@ -115,7 +119,7 @@ async fn a_page_of_large_documents_is_shorter_and_nothing_is_lost() {
     let mut runs = CiRun::series(&service, at("2025-11-08T00:00:00Z"), &[5.0; 12]);
     runs.iter_mut().for_each(|run| run.extra = json!({"log": "x".repeat(1 << 20)}));
     stack.database.insert_runs(&runs).await;
-    // Who may not see the documents' other fields gets all runs at once.
+    // Without the right to see the documents' other fields, all runs fit on one page.
     let pages = stack.ci_pages(&format!("runs?service={service}&limit=100")).await;
     assert_eq!((ids(&pages), pages.len()), (newest_first(&runs), 1));
 
@@ -135,4 +139,27 @@ async fn a_page_of_large_documents_is_shorter_and_nothing_is_lost() {
     assert_eq!(ids(&pages), newest_first(&runs));
     assert!(pages.len() > 3, "{} pages", pages.len());
     assert!(pages[0]["items"][0]["extra"]["log"].as_str().is_some_and(|log| log.len() == 1 << 20));
+}
+
+/// A kept connection serves other requests, with limits of their own.
+#[tokio::test]
+async fn a_report_leaves_neither_its_timeout_nor_its_transaction_on_the_connection() {
+    let client = Database::from_env("tests").unwrap().connect().await.unwrap();
+    let check = async |after: &str| {
+        let query = "select current_setting('statement_timeout'), now() = statement_timestamp()";
+        let answer = client.simple_query(query).await.unwrap();
+        let row = answer.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some((row.get(0), row.get(1))),
+            _ => None,
+        });
+        assert_eq!(row, Some((Some("0"), Some("t"))), "after {after}");
+    };
+    check("nothing").await;
+    let filter = Filter::default();
+    let read = || reports::runs(&client, &filter, None, false, 1, None, Duration::from_secs(5));
+    read().await.unwrap();
+    check("a report").await;
+    // The first poll sends the start of the transaction.
+    assert!(tokio::time::timeout(Duration::ZERO, read()).await.is_err(), "a report takes a round trip");
+    check("a report that nobody waits for").await;
 }

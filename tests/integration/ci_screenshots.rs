@@ -1,6 +1,6 @@
 //! The report as a browser shows it: headless Chromium, whose path is in `CHROMIUM`.
 //!
-//! `cargo xtask test` runs these where Chromium is installed, and says so where it is not.
+//! `cargo xtask test` runs these tests where Chromium is installed, and reports where it is not.
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +21,7 @@ const DARK: [&str; 5] = ["#101317", "#6a8cc4", "#c3d6f7", "#ff8a80", "#2f6b43"];
 /// The padding of the page, in pixels, less one into which a letter may lean.
 const PADDING: usize = 15;
 
-/// A folder that goes with its test.
+/// A folder that is deleted with its test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -38,14 +38,14 @@ impl Drop for Folder {
     }
 }
 
-/// A picture by rows, of pixels without transparency.
+/// A picture without transparency, row by row.
 struct Picture {
     width: usize,
     pixels: Vec<[u8; 3]>,
 }
 
 impl Picture {
-    /// What Chromium shows of a page in a window of this size.
+    /// Renders a page in Chromium in a window of this size.
     fn of(page: &str, (width, height): (usize, usize), dark: bool) -> Self {
         let folder = Folder::new();
         let (html, png) = (folder.0.join("report.html"), folder.0.join("report.png"));
@@ -79,7 +79,7 @@ impl Picture {
         Self { width, pixels }
     }
 
-    /// How many pixels have exactly each colour.
+    /// Counts the pixels of each colour.
     fn colours(&self) -> BTreeMap<[u8; 3], usize> {
         let mut colours = BTreeMap::new();
         for pixel in &self.pixels {
@@ -88,7 +88,7 @@ impl Picture {
         colours
     }
 
-    /// The pixels of some columns that are not of a colour.
+    /// Counts the pixels of some columns that differ from a colour.
     fn others(&self, columns: std::ops::Range<usize>, colour: &str) -> usize {
         let rows = self.pixels.chunks(self.width);
         rows.flat_map(|row| &row[columns.clone()]).filter(|pixel| **pixel != rgb(colour)).count()
@@ -99,21 +99,19 @@ fn rgb(text: &str) -> [u8; 3] {
     std::array::from_fn(|n| u8::from_str_radix(&text[1 + 2 * n..3 + 2 * n], 16).unwrap())
 }
 
-/// How many pixels of a picture have each of the report's colours.
+/// Counts the pixels of each of the report's colours.
 fn counts(picture: &Picture, colours: [&str; 5]) -> [usize; 5] {
     let found = picture.colours();
     colours.map(|colour| found.get(&rgb(colour)).copied().unwrap_or_default())
 }
 
-/// The page of a service with a change to the slower, one to the faster and days with failures; or of one without.
+/// Returns the page of a service with a slowdown, a speed-up and days with failures, or of one without.
 async fn page(stack: &Stack, changes: bool) -> String {
     // As long a name as any, without a place to break it.
     let service = format!("{}-{}", unique("pictured"), "x".repeat(200));
     let start: Timestamp = "2025-09-01T00:00:00Z".parse().unwrap();
-    let durations = match changes {
-        true => [around(100.0, 40), around(140.0, 40), around(80.0, 40)].concat(),
-        false => around(100.0, 120),
-    };
+    let durations =
+        if changes { [around(100.0, 40), around(140.0, 40), around(80.0, 40)].concat() } else { around(100.0, 120) };
     let mut runs = CiRun::series(&service, start, &durations);
     if changes {
         let mut failed = CiRun::series(&service, start, &[50.0; 20]);

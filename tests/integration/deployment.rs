@@ -1,15 +1,18 @@
-//! What the deployed resources are set to. Those of the functions are asserted where they are deployed.
+//! The settings of the deployed resources. Those of the functions are checked when they are deployed.
 
 use aws_sdk_dynamodb::types::TimeToLiveStatus;
 use aws_sdk_s3::types::{ExpirationStatus, ServerSideEncryption};
 use aws_sdk_sqs::types::QueueAttributeName;
+use reqwest::Method;
 use serde_json::Value;
-use tests::{Stack, stack::variable};
+use tests::{Stack, lambda, stack::variable};
 
 #[tokio::test]
-async fn a_message_stays_hidden_for_six_timeouts_and_is_received_five_times() {
+async fn a_message_stays_hidden_for_six_timeouts_until_its_receives_are_used_up() {
     let stack = Stack::from_env().await;
-    let timeout: u32 = variable("WORKER_TIMEOUT_SECONDS").parse().unwrap();
+    let path = format!("/2015-03-31/functions/{}/configuration", variable("WORKER_FUNCTION"));
+    let worker: Value = lambda::call(Method::GET, &path, &Value::Null).await.json();
+    let timeout = worker["Timeout"].as_u64().expect("the worker has a timeout");
     let attributes = stack.queue.attributes(&stack.queue.url).await;
     assert_eq!(attributes[&QueueAttributeName::VisibilityTimeout], (6 * timeout).to_string());
 
@@ -17,13 +20,13 @@ async fn a_message_stays_hidden_for_six_timeouts_and_is_received_five_times() {
     let dead_letters = stack.queue.attributes(&stack.queue.dead_letters_url).await;
     assert_eq!(redrive["deadLetterTargetArn"], dead_letters[&QueueAttributeName::QueueArn].as_str());
     let receives = redrive["maxReceiveCount"].as_str().map_or(redrive["maxReceiveCount"].to_string(), str::to_owned);
-    assert_eq!((receives.as_str(), variable("MAX_RECEIVES").as_str()), ("5", "5"));
+    assert_eq!(receives, variable("MAX_RECEIVES"));
     // 14 days: time for a person to look.
     assert_eq!(dead_letters[&QueueAttributeName::MessageRetentionPeriod], "1209600");
 }
 
 #[tokio::test]
-async fn the_bucket_keeps_files_for_90_days_encrypted_and_to_itself() {
+async fn the_bucket_keeps_files_as_long_as_their_jobs_say_encrypted_and_to_itself() {
     let stack = Stack::from_env().await;
     let (s3, bucket) = (&stack.objects.client, &stack.objects.bucket);
 
@@ -33,7 +36,7 @@ async fn the_bucket_keeps_files_for_90_days_encrypted_and_to_itself() {
         rules.find(|rule| rule.filter().and_then(|filter| filter.prefix()) == Some(prefix)).expect(prefix)
     };
     let days = |prefix: &str| rule(prefix).expiration().and_then(|expiration| expiration.days());
-    assert_eq!(days("analytics/exports/"), Some(90));
+    assert_eq!(days("analytics/exports/"), Some(variable("FILES_KEPT_DAYS").parse().unwrap()));
     assert_eq!(days("analytics/staging/"), Some(1));
     let abandoned = rule("").abort_incomplete_multipart_upload().and_then(|abort| abort.days_after_initiation());
     assert_eq!(abandoned, Some(1));

@@ -1,12 +1,13 @@
-//! The object of a file, and the ways to it.
+//! Objects of files, and links to them.
 
 use std::collections::HashMap;
 
 use aws_sdk_s3::{operation::head_object::HeadObjectOutput, types::ServerSideEncryption};
-use reqwest::Url;
+use reqwest::{Method, Url};
+use serde_json::Value;
 use tests::{Answer, Export, Rollup, Stack, Table, organization::export_of};
 
-/// What is written on every object, however it went up.
+/// Asserts the metadata of an object, whatever way it was uploaded.
 pub(crate) fn assert_is_described(object: &HeadObjectOutput, export: &Export) {
     let job = &export.job;
     assert_eq!(object.content_type(), Some("text/csv; charset=utf-8"));
@@ -22,7 +23,8 @@ pub(crate) fn assert_is_described(object: &HeadObjectOutput, export: &Export) {
     let metadata: HashMap<String, String> = metadata.map(|(name, value)| (name.to_owned(), value)).into();
     assert_eq!(object.metadata(), Some(&metadata));
     let instant = |text: &str| text.replace(['-', ':'], "");
-    let (start, end) = (instant(&job.time_range.start), instant(&job.time_range.end));
+    let start = instant(&job.time_range.start);
+    let end = instant(&job.time_range.end);
     let disposition = format!("attachment; filename=\"usage-{}-{start}-{end}-{}.csv\"", job.org_id, job.granularity);
     assert_eq!(object.content_disposition(), Some(disposition.as_str()));
 }
@@ -47,7 +49,8 @@ async fn the_plain_address_grants_nothing_and_the_link_grants_one_file_for_a_day
     let stack = Stack::from_env().await;
     let org = stack.organization();
     let body = export_of("2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z", "daily");
-    let (export, other) = (org.export(&body).await, org.export(&body).await);
+    let export = org.export(&body).await;
+    let other = org.export(&body).await;
     let get = async |url: &str| Answer::to(stack.api.get_url(url)).await;
 
     let address = export.job.output_uri.unwrap();
@@ -64,4 +67,39 @@ async fn the_plain_address_grants_nothing_and_the_link_grants_one_file_for_a_day
     assert_eq!(get(&link.replace("X-Amz-Expires=86400", "X-Amz-Expires=86401")).await.status, 403);
     let another = link.replace(&export.job.job_id.to_string(), &other.job.job_id.to_string());
     assert_eq!(get(&another).await.status, 403);
+}
+
+#[tokio::test]
+async fn head_answers_as_get_does_but_gives_no_link_and_leaves_no_record() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let job = org.export(&export_of("2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z", "daily")).await.job.job_id;
+    let actions = async || -> Vec<String> {
+        let audit: Value = org.get(&format!("/{job}/audit")).await.expect(200).json();
+        let items = audit["items"].as_array().unwrap().iter();
+        items.map(|item| item["action"].as_str().unwrap().to_owned()).collect()
+    };
+    let head = async |path: String| {
+        let answer = Answer::to(stack.api.request(Method::HEAD, &path).bearer_auth(&org.token)).await;
+        assert!(answer.body.is_empty(), "{path}: {}", answer.text());
+        answer
+    };
+    assert_eq!(actions().await, ["create", "download"]);
+    let download = head(org.path(&format!("/{job}/download"))).await.expect(302);
+    assert_eq!(download.header("location"), None);
+    assert_eq!(actions().await, ["create", "download"]);
+
+    for (path, status) in [
+        (org.path(""), 200),
+        (org.path(&format!("/{job}")), 200),
+        (org.path("/550e8400-e29b-41d4-a716-446655440000/download"), 404),
+        (org.path("?limit=0"), 400),
+        ("/status/healthz".to_owned(), 200),
+        ("/nothing".to_owned(), 404),
+    ] {
+        let get = stack.api.get(&path, &org.token).await;
+        let head = head(path).await;
+        assert_eq!((get.status, head.status), (status, status));
+        assert_eq!(head.header("content-type"), get.header("content-type"));
+    }
 }

@@ -1,10 +1,10 @@
-//! The export's engine on a real database: byte for byte what the plain way makes of the same rows, and how the database
-//! goes about it.
+//! The export's engine on a real database: the same bytes as the plain way makes of the same rows, and the plans by which
+//! the database reads them.
 
 use std::time::Duration;
 
 use domain::{ExportFile, ExportRequest};
-use engine::{CsvFile, Settings, rollups};
+use engine::{CsvFile, Settings};
 use futures_util::StreamExt as _;
 use jiff::{SignedDuration, Timestamp, ToSpan as _, tz::TimeZone};
 use postgres::Database;
@@ -37,10 +37,10 @@ pub(crate) async fn export(
     let settings = Settings { connections, limit: Duration::from_secs(120) };
     let mut csv = CsvFile::open(database, org.into(), request, settings).await.unwrap();
     let mut bytes = Vec::new();
-    while let Some(next) = csv.next().await.unwrap() {
-        bytes.extend_from_slice(next);
+    while let Some(chunk) = csv.next().await.unwrap() {
+        bytes.extend_from_slice(chunk.bytes());
     }
-    (bytes, csv.finish(database).await.unwrap())
+    (bytes, csv.finish().await.unwrap())
 }
 
 /// Compares the engine, over so many connections, with the plain way, and gives the file.
@@ -56,12 +56,14 @@ pub(crate) async fn compare(
     while let Some(row) = rows.next().await {
         csv.write(&row);
     }
+    let rounding_difference = csv.rounding_difference();
     let (expected, count, sums) = csv.finish();
     for connections in connections {
         let (bytes, file) = export(database, org, request, *connections).await;
         assert!(bytes == expected, "{connections} connections: the files differ");
         assert_eq!((file.checksum, file.bytes), (checksum(&bytes), bytes.len() as u64));
         let totals = file.totals;
+        assert_eq!(file.rounding_difference, Some(rounding_difference));
         assert_eq!(
             (file.row_count, totals.request_count, totals.tokens_total, totals.error_count, totals.cost_total),
             (count, sums.request_count, sums.tokens_total, sums.error_count, sums.cost_total)
@@ -129,14 +131,14 @@ async fn changed_while_it_is_read(
 ) {
     let settings = Settings { connections: 2, limit: Duration::from_secs(120) };
     let mut csv = CsvFile::open(database, org.into(), request, settings).await.unwrap();
-    let mut bytes = csv.next().await.unwrap().unwrap().to_vec();
+    let mut bytes = csv.next().await.unwrap().unwrap().bytes().to_vec();
     // By now at most three slices are read, of which there are more.
     let change = "update analytics_hourly_rollups set error_count = error_count + 1 where organization_id = $1";
     assert!(client.execute(change, &[&org]).await.unwrap() > 130_000);
-    while let Some(next) = csv.next().await.unwrap() {
-        bytes.extend_from_slice(next);
+    while let Some(chunk) = csv.next().await.unwrap() {
+        bytes.extend_from_slice(chunk.bytes());
     }
-    csv.finish(database).await.unwrap();
+    csv.finish().await.unwrap();
     assert!(bytes == expected.as_bytes(), "the file has rows of two moments");
     assert_ne!(export(database, org, request, 2).await.0, bytes, "the next one sees the change");
 }
@@ -232,7 +234,7 @@ async fn the_index_alone_is_read_and_nothing_is_sorted() {
     let start = month(1) - SignedDuration::from_hours(15 * 24);
     let end = start + SignedDuration::from_hours(31 * 24);
     for (table, step, models, granularity) in
-        [("analytics_hourly_rollups", "1 hour", 10, "hourly"), ("analytics_daily_rollups", "1 day", 100, "daily")]
+        [("analytics_hourly_rollups", "1 hour", 50, "hourly"), ("analytics_daily_rollups", "1 day", 1200, "daily")]
     {
         let organizations: Vec<Uuid> = (0..10).map(|_| Uuid::new_v4()).collect();
         for org in &organizations {
@@ -241,7 +243,7 @@ async fn the_index_alone_is_read_and_nothing_is_sorted() {
         // Marks the pages as visible to all, so that the index alone suffices.
         client.batch_execute(&format!("vacuum analyze {table}")).await.unwrap();
         let request = request(start, end, granularity);
-        let select = rollups::select(&client, organizations[0].into(), &request).await.unwrap();
+        let select = statement(&own.database, &client, organizations[0], &request).await;
         let explained = client.simple_query(&format!("explain (format json) {select}")).await.unwrap();
         let plan = explained.iter().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => row.get(0),
@@ -255,6 +257,21 @@ async fn the_index_alone_is_read_and_nothing_is_sorted() {
     }
     client.close().await;
     own.drop().await;
+}
+
+/// The query of an export while it runs. Its lines are more than may wait for a consumer, so that it does not end.
+async fn statement(database: &Database, client: &Client, org: Uuid, request: &ExportRequest) -> String {
+    let settings = Settings { connections: 1, limit: Duration::from_secs(60) };
+    let csv = CsvFile::open(database, org.into(), request, settings).await.unwrap();
+    let running = "select query from pg_stat_activity where datname = current_database() and query like 'copy (%'";
+    let copy = until("the export reads", Duration::from_secs(10), async || {
+        let rows = client.query(running, &[]).await.unwrap();
+        rows.first().map(|row| row.get::<_, String>(0)).ok_or("it does not")
+    })
+    .await;
+    drop(csv);
+    let select = copy.strip_prefix("copy (").and_then(|rest| rest.strip_suffix(") to stdout (format binary)"));
+    select.expect("the whole statement").to_owned()
 }
 
 /// Waits until a session of this database waits for a lock.
@@ -298,7 +315,7 @@ async fn rows_that_move_to_a_new_partition_are_not_lost() {
 }
 
 #[tokio::test]
-async fn who_waits_for_an_export_does_not_stop_it() {
+async fn a_session_that_waits_for_an_export_does_not_stop_it() {
     let own = Own::create().await;
     let (client, org) = (own.database.connect().await.unwrap(), Uuid::new_v4());
     let (start, end) = (month(1), month(0));
@@ -327,10 +344,106 @@ async fn who_waits_for_an_export_does_not_stop_it() {
     });
     waiting.recv().unwrap();
     while csv.next().await.unwrap().is_some() {}
-    let file = csv.finish(&own.database).await.unwrap();
+    let file = csv.finish().await.unwrap();
     let hours = end.duration_since(start).as_hours().unsigned_abs();
     assert_eq!(file.row_count, hours * 250);
     other.join().unwrap();
     client.close().await;
     own.drop().await;
+}
+
+/// A schema of the test's own, as a platform may have it: the search path finds its tables before ours.
+async fn schema(client: &Client, tables: &str) -> (String, Database) {
+    let name = format!("engine_{}", Uuid::new_v4().simple());
+    let create = format!("create schema {name}; set search_path = {name}; {tables}; set search_path = public");
+    client.batch_execute(&create).await.unwrap();
+    let database = database(&name);
+    (name, database)
+}
+
+/// The rollup tables without a key, of costs with any number of decimals.
+const UNKEYED: &str = "create table analytics_hourly_rollups (
+        organization_id uuid not null, bucket_start timestamptz not null, model_id uuid, request_count bigint not null,
+        tokens_total bigint not null, error_count bigint not null, cost_total numeric not null);
+    create table analytics_daily_rollups (like analytics_hourly_rollups)";
+
+#[tokio::test]
+async fn rows_of_one_bucket_and_model_have_a_defined_order() {
+    let stack = Stack::from_env().await;
+    let (client, org) = (&stack.database.client, Uuid::new_v4());
+    let (schema, database) = schema(client, UNKEYED).await;
+    let (start, end) = (month(1), month(1) + SignedDuration::from_hours(24));
+    // Rows that differ in one measure alone, and rows that are the same, in no order.
+    let fill = format!(
+        "insert into {schema}.analytics_hourly_rollups
+         select '{org}', bucket, case when n % 3 > 0 then md5((n % 3)::text)::uuid end, n % 2, n % 5, n % 7,
+                (n % 11)::numeric / 3 - 1.00005
+         from generate_series('{start}'::timestamptz, '{end}'::timestamptz - interval '1 second', '1 hour') bucket,
+              generate_series(1, 4500) n
+         order by bucket, random();
+         create index on {schema}.analytics_hourly_rollups (organization_id, bucket_start, model_id);
+         analyze {schema}.analytics_hourly_rollups"
+    );
+    client.batch_execute(&fill).await.unwrap();
+    let whole = request(start, end, "hourly");
+    client.batch_execute(&format!("set search_path = {schema}")).await.unwrap();
+    let file = compare(&database, client, org, &whole, &[1, 2, 3, 1, 3]).await;
+    assert_eq!(file.lines().count(), 1 + 24 * 4500);
+    // The same rows at other places.
+    let shuffle = format!(
+        "create table {schema}.shuffled as select * from {schema}.analytics_hourly_rollups order by random();
+         truncate {schema}.analytics_hourly_rollups;
+         insert into {schema}.analytics_hourly_rollups select * from {schema}.shuffled;
+         analyze {schema}.analytics_hourly_rollups"
+    );
+    client.batch_execute(&shuffle).await.unwrap();
+    for connections in [1, 3] {
+        assert!(export(&database, org, &whole, connections).await.0 == file.as_bytes());
+    }
+    client.batch_execute(&format!("drop schema {schema} cascade")).await.unwrap();
+}
+
+#[tokio::test]
+async fn costs_are_rounded_at_the_line_and_summed_exactly_before() {
+    let stack = Stack::from_env().await;
+    let (client, org) = (&stack.database.client, Uuid::new_v4());
+    let (schema, database) = schema(client, UNKEYED).await;
+    let (start, end) = (month(2), month(2) + SignedDuration::from_hours(28 * 24));
+    let fill = format!(
+        "insert into {schema}.analytics_daily_rollups
+         select '{org}', bucket, md5(n::text)::uuid, 1, 1, 0, (n - 20) * 0.00005 * (1 + n % 2) + (n % 4) * 1e-18
+         from generate_series('{start}'::timestamptz, '{end}'::timestamptz - interval '1 second', '1 day') bucket,
+              generate_series(1, 40) n;
+         set search_path = {schema}"
+    );
+    client.batch_execute(&fill).await.unwrap();
+    let mut exact = Vec::new();
+    for granularity in ["daily", "monthly"] {
+        let request = request(start, end, granularity);
+        compare(&database, client, org, &request, &[1]).await;
+        let (_, file) = export(&database, org, &request, 1).await;
+        exact.push(file.totals.cost_total + file.rounding_difference.unwrap());
+        let totals = usage::rollup_totals(client, org.into(), &request, Duration::from_secs(60)).await.unwrap();
+        assert_eq!(totals, file.totals, "{granularity}");
+    }
+    assert_eq!(exact[0], exact[1], "the exact cost does not depend on the granularity");
+    client.batch_execute(&format!("drop schema {schema} cascade")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_failure_names_its_cause_and_not_its_consequence() {
+    let stack = Stack::from_env().await;
+    let client = &stack.database.client;
+    let request = request(month(1), month(0), "hourly");
+    let settings = Settings { connections: 2, limit: Duration::from_secs(60) };
+    let lacking = UNKEYED.replace(" error_count bigint not null,", "");
+    for (tables, cause) in [("select 1", None), (lacking.as_str(), Some("error_count does not exist"))] {
+        let (schema, database) = schema(client, tables).await;
+        for _ in 0..30 {
+            let error = CsvFile::open(&database, Uuid::new_v4().into(), &request, settings).await.unwrap_err();
+            let text = platform::log::Causes(&error).to_string();
+            assert!(text.contains(cause.unwrap_or("\"analytics_hourly_rollups\" does not exist")), "{text}");
+        }
+        client.batch_execute(&format!("drop schema {schema} cascade")).await.unwrap();
+    }
 }

@@ -261,7 +261,7 @@ impl Life {
                 let request = ExportRequest::from_json(&body).expect("a month is a range");
                 let series = series(&self.client, org.into(), &request, usize::MAX, LONG).await.unwrap();
                 let totals =
-                    series.iter().try_fold(Totals::default(), |totals, entry| totals.plus(&entry.sums)).unwrap();
+                    series.iter().try_fold(Totals::default(), |totals, entry| totals.try_add(entry.sums)).unwrap();
                 assert_eq!(totals, expected, "{granularity} of {month}");
             }
         }

@@ -1,4 +1,4 @@
-//! The examples of the users' guide, as they stand there, with the answers it shows.
+//! The examples of the users' guide, verbatim, with the answers that it shows.
 
 use std::process::Command;
 
@@ -23,7 +23,7 @@ const CREATE_MONTHLY_EXPORT: &str = r#"{
     "granularity": "daily"
   }"#;
 
-/// One model's usage of January, of the day before it and of the day after it.
+/// Inserts one model's usage of January, of the day before and of the day after.
 async fn add_usage(org: &Organization<'_>) {
     let model = Some(Uuid::new_v4());
     let january = (1..=31).map(|day| format!("2024-01-{day:02}T00:00:00Z"));
@@ -37,12 +37,12 @@ async fn post(org: &Organization<'_>, body: &'static str) -> Answer {
     Answer::to(request.header("content-type", "application/json").body(body)).await
 }
 
-/// The names of an object's fields.
+/// Returns the names of an object's fields.
 fn fields(object: &Value) -> Vec<&str> {
     object.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
-/// `2024-01-15T10:00:00Z`: UTC, in whole seconds.
+/// Reports whether a value is an instant as `2024-01-15T10:00:00Z`: UTC, in whole seconds.
 fn is_timestamp(value: &Value) -> bool {
     let text = value.as_str().unwrap_or_default();
     text.len() == 20 && text.ends_with('Z') && text.parse::<jiff::Timestamp>().is_ok()

@@ -96,8 +96,13 @@ async fn a_list_by_status_has_the_jobs_of_that_status() {
             1 => {}
             2 => drop(stack.jobs.finish(claimed.fail(Failure::UsageInvalid, false, now)).await.unwrap()),
             _ => {
-                let file =
-                    ExportFile { checksum: "sha256:00".to_owned(), bytes: 1, row_count: 0, totals: Totals::default() };
+                let file = ExportFile {
+                    checksum: "sha256:00".to_owned(),
+                    bytes: 1,
+                    row_count: 0,
+                    totals: Totals::default(),
+                    rounding_difference: None,
+                };
                 stack.jobs.finish(claimed.complete(file, now, RETENTION)).await.unwrap();
             }
         }

@@ -1,4 +1,4 @@
-//! Status, and the document that describes every route.
+//! The status routes, and the OpenAPI document.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ async fn document(stack: &Stack) -> Value {
     answer.json()
 }
 
-/// Each operation of the document: its path, its method, and the statuses it may answer with.
+/// Returns the operations of the document: path, method and possible statuses.
 fn operations(document: &Value) -> Vec<(String, String, BTreeSet<String>)> {
     let paths = document["paths"].as_object().unwrap();
     let operations = paths.iter().flat_map(|(path, item)| {
@@ -83,7 +83,7 @@ async fn the_document_names_every_route_and_no_other() {
     );
 
     let org = stack.organization();
-    let job = org.add_unqueued().await.id.to_string();
+    let job = org.add_unqueued().await.id().to_string();
     for (path, method, statuses) in operations {
         let path = path.replace("{orgId}", &org.id.to_string()).replace("{jobId}", &job);
         let path = path.strip_prefix("/analytics/v1").unwrap();

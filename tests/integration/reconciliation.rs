@@ -204,7 +204,7 @@ async fn a_large_file_is_not_read_again_here() {
 async fn only_a_finished_export_reconciles_and_only_for_those_who_may() {
     let stack = Stack::from_env().await;
     let (org, other) = (stack.organization(), stack.organization());
-    let job = org.add_unqueued().await.id.uuid();
+    let job = org.add_unqueued().await.id().uuid();
     let path = format!("/{job}/reconciliation");
     org.get(&path).await.problem(404, "export-not-ready");
     org.get(&format!("/{}/reconciliation", Uuid::new_v4())).await.problem(404, "no-such-job");

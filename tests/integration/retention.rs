@@ -250,6 +250,31 @@ async fn raw_events_stay_while_an_hour_of_theirs_is_to_be_computed() {
     let report = retained(&mut client, "2025-02-27T02:30:00Z").await;
     assert_eq!((report.refresh.failed, report.postponed, report.event_partitions_dropped), (1, 1, 0));
     assert_eq!(kept_events(&client).await.len(), 2);
+    // For a night, and not for ever: nobody else's events stay for that hour, and its loss is on record.
+    assert_eq!(retained(&mut client, "2025-02-27T14:30:00Z").await.postponed, 1);
+    let report = retained(&mut client, "2025-02-28T02:30:00Z").await;
+    assert_eq!((report.hours_abandoned, report.postponed, report.unfinished_nights), (1, 0, 0), "{report:?}");
+    assert_eq!(kept_events(&client).await, []);
+    let trouble = "select kind, events, reason from usage_troubles";
+    let row = client.query_one(trouble, &[]).await.unwrap();
+    assert_eq!((row.get::<_, &str>(0), row.get::<_, i64>(1)), ("abandoned", 1));
+    assert!(row.get::<_, &str>(2).contains("out of the range of its column"), "{row:?}");
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn nights_in_a_row_that_leave_something_are_counted() {
+    let database = UsageDatabase::create().await;
+    let mut client = database.client().await;
+    let reader = database.client().await;
+    send(&client, &[event("2024-06-02T10:00:00Z"), event("2024-06-03T10:00:00Z")]).await;
+    retained(&mut client, "2024-06-05T02:30:00Z").await;
+    reader.batch_execute("begin; select count(*) from usage_events").await.unwrap();
+    for (now, nights) in [("2024-06-15T02:30:00Z", 1), ("2024-06-15T04:30:00Z", 1), ("2024-06-16T02:30:00Z", 2)] {
+        assert_eq!(retained(&mut client, now).await.unfinished_nights, nights, "{now}");
+    }
+    reader.batch_execute("commit").await.unwrap();
+    assert_eq!(retained(&mut client, "2024-06-17T02:30:00Z").await.unfinished_nights, 0);
     database.drop().await;
 }
 

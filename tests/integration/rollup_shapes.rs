@@ -77,7 +77,7 @@ impl Foreign {
         let read = async {
             let mut csv = CsvFile::open(&self.database, ORG.into(), &request, settings).await?;
             while csv.next().await?.is_some() {}
-            csv.finish(&self.database).await
+            csv.finish().await
         };
         read.await.unwrap_err()
     }

@@ -1,4 +1,4 @@
-//! CI's documents become rows.
+//! From CI's documents to rows.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use tests::{
 };
 use uuid::Uuid;
 
-/// As the guide has it, character for character.
+/// The sample document of the guide, character for character.
 const SAMPLE: &str = r#"{
   "run_id": "ci-2025-11-08-001",
   "service": "user-org-service",
@@ -30,7 +30,7 @@ fn sample_event() -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// All that is stored of the sample's run, by the names of the columns.
+/// Reads the sample's row, by the names of the columns.
 async fn sample_row(stack: &Stack) -> Option<Value> {
     let query = "select to_jsonb(run)::text from ci_runs run
                  where (service, run_id, command) = ('user-org-service', 'ci-2025-11-08-001', 'make check')";
@@ -56,13 +56,13 @@ async fn the_sample_of_the_guide_becomes_a_row() {
     for (name, value) in expected.as_object().unwrap() {
         assert_eq!(&row[name], value, "{name}");
     }
-    // The numbers of the guide: what it lists and reads.
+    // The values that the guide lists and reads.
     assert!(stack.metrics.keys("metrics/2025/11/08/").await.contains(&SAMPLE_KEY.to_owned()));
     let head = stack.metrics.head(SAMPLE_KEY).await;
     assert_eq!(row["object_etag"], head.e_tag().unwrap().trim_matches('"'));
 
-    // The sample event names this object, without its version: what is stored stays.
-    let answer = Service::tell(&sample_event()).await;
+    // The sample event names this object without its version: the row stays unchanged.
+    let answer = Service::invoke(&sample_event()).await;
     assert_eq!(answer, json!({"batchItemFailures": []}));
     let again = sample_row(&stack).await.unwrap();
     assert_eq!((&again["object_version"], &again["ingested_at"]), (&row["object_version"], &row["ingested_at"]));
@@ -86,20 +86,20 @@ async fn a_key_may_hold_anything() {
 }
 
 #[tokio::test]
-async fn what_is_no_document_by_its_key_is_left_alone() {
+async fn objects_with_other_keys_are_ignored() {
     let stack = Stack::from_env().await;
     let service = stack.service();
     for key in [service.key("a") + ".txt", format!("other/{}.json", service.name)] {
         service.put(&key, service.document("ignored").to_string()).await;
         let record = service.record(&key, None, "01");
-        Service::tell(&json!({"Records": [record]})).await;
+        Service::invoke(&json!({"Records": [record]})).await;
         assert_eq!(service.rejections(&key).await, []);
     }
     assert_eq!(service.runs().await, []);
 }
 
 #[tokio::test]
-async fn fields_that_nobody_knows_are_kept() {
+async fn unknown_fields_are_kept() {
     let stack = Stack::from_env().await;
     let service = stack.service();
     let text = service.document("more").to_string();
@@ -115,8 +115,10 @@ async fn fields_that_nobody_knows_are_kept() {
 async fn every_record_of_a_message_is_handled_on_its_own() {
     let stack = Stack::from_env().await;
     let service = stack.service();
-    // Put where no notification tells of them, and then told of in one.
-    let (good, bad, other) = (service.key("good"), service.key("bad"), service.key("other"));
+    // Put one by one, then named together in one notification.
+    let good = service.key("good");
+    let bad = service.key("bad");
+    let other = service.key("other");
     let mut records = Vec::new();
     for (key, body) in [
         (&bad, "no JSON".to_owned()),
@@ -142,7 +144,7 @@ async fn every_record_of_a_message_is_handled_on_its_own() {
 }
 
 #[tokio::test]
-async fn of_a_batch_only_what_cannot_be_read_comes_back() {
+async fn only_unreadable_messages_of_a_batch_come_back() {
     let stack = Stack::from_env().await;
     let service = stack.service();
     let key = service.key("good");
@@ -157,18 +159,18 @@ async fn of_a_batch_only_what_cannot_be_read_comes_back() {
         message("good", records.to_string()),
         message("empty", String::new()),
     ];
-    let answer = Service::tell(&json!({"Records": batch})).await;
+    let answer = Service::invoke(&json!({"Records": batch})).await;
     assert_eq!(answer, json!({"batchItemFailures": [{"itemIdentifier": "garbage"}, {"itemIdentifier": "empty"}]}));
     assert_eq!(service.runs().await.len(), 1);
 }
 
 #[tokio::test]
-async fn a_run_is_there_within_seconds() {
+async fn a_run_is_stored_within_seconds() {
     let stack = Stack::from_env().await;
     let service = stack.service();
     let start = Instant::now();
     service.put(&service.key("soon"), service.document("soon").to_string()).await;
     service.wait("it is stored", |runs| runs.len() == 1).await;
-    // Said, not asserted: how long it takes is the machine's.
+    // Printed and not asserted, since the time depends on the machine.
     eprintln!("stored {} ms after it was put", start.elapsed().as_millis());
 }

@@ -1,18 +1,18 @@
-//! However often and in whatever order events arrive, the newest version is what counts.
+//! Duplicate and reordered events: the newest version wins.
 
 use ci::{
-    CiRun, ObjectVersion, Sequencer,
-    telemetry::{Stored, store_run},
+    CiRun, ObjectVersion,
+    telemetry::{Stored, s3, store_run},
 };
 use jiff::Timestamp;
 use postgres::Database;
 use serde_json::json;
 use tests::{Service, Stack, ci::RunRow};
 
-/// Has the function handle one record.
-async fn tell(service: &Service<'_>, key: &str, version: Option<&str>, sequencer: &str) {
+/// Invokes the function with one record.
+async fn notify(service: &Service<'_>, key: &str, version: Option<&str>, sequencer: &str) {
     let records = json!({"Records": [service.record(key, version, sequencer)]});
-    let answer = Service::tell(&records).await;
+    let answer = Service::invoke(&records).await;
     assert_eq!(answer, json!({"batchItemFailures": []}));
 }
 
@@ -24,15 +24,16 @@ fn versions(runs: &[RunRow]) -> Vec<Option<&str>> {
 async fn a_duplicate_changes_nothing() {
     let stack = Stack::from_env().await;
     let service = stack.service();
-    let (good, bad) = (service.key("good"), service.key("bad"));
+    let good = service.key("good");
+    let bad = service.key("bad");
     let version = service.put(&good, service.document("run").to_string()).await;
     let bad_version = service.put(&bad, "[]").await;
     let first = service.wait("it is stored", |runs| runs.len() == 1).await;
     service.rejection(&bad).await;
     for _ in 0..3 {
-        tell(&service, &good, Some(&version), "01").await;
-        tell(&service, &good, None, "").await;
-        tell(&service, &bad, Some(&bad_version), "01").await;
+        notify(&service, &good, Some(&version), "01").await;
+        notify(&service, &good, None, "").await;
+        notify(&service, &bad, Some(&bad_version), "01").await;
     }
     assert_eq!(service.runs().await, first);
     assert_eq!(service.rejections(&bad).await.len(), 1);
@@ -44,20 +45,20 @@ async fn the_newest_version_wins_in_every_order() {
     let service = stack.service();
     let key = service.key("run");
     let mut document = service.document("run");
-    let mut told = Vec::new();
-    // All within a second or two: the sequencer has to tell them apart.
+    let mut puts = Vec::new();
+    // All within a second or two, so that the sequencer decides.
     for (sequencer, status) in [("0055AED6DCD9028", "failure"), ("0055AED6DCD90281", "cancelled"), ("0055B", "success")]
     {
         document["status"] = status.into();
-        told.push((service.put(&key, document.to_string()).await, sequencer));
+        puts.push((service.put(&key, document.to_string()).await, sequencer));
     }
-    let newest = told[2].0.clone();
+    let newest = puts[2].0.clone();
     service.wait("the newest is stored", |runs| versions(runs) == [Some(newest.as_str())]).await;
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         stack.database.client.execute("delete from ci_runs where service = $1", &[&service.name]).await.unwrap();
         for index in order {
-            let (version, sequencer) = &told[index];
-            tell(&service, &key, Some(version), sequencer).await;
+            let (version, sequencer) = &puts[index];
+            notify(&service, &key, Some(version), sequencer).await;
         }
         let runs = service.runs().await;
         assert_eq!(versions(&runs), [Some(newest.as_str())], "{order:?}");
@@ -66,7 +67,7 @@ async fn the_newest_version_wins_in_every_order() {
 }
 
 #[tokio::test]
-async fn an_object_that_tells_of_another_run_no_longer_tells_of_the_first() {
+async fn an_object_that_describes_another_run_no_longer_describes_the_first() {
     let stack = Stack::from_env().await;
     let service = stack.service();
     let key = service.key("run");
@@ -77,7 +78,7 @@ async fn an_object_that_tells_of_another_run_no_longer_tells_of_the_first() {
     for order in [[(&typo, "01"), (&corrected, "02")], [(&corrected, "02"), (&typo, "01")]] {
         stack.database.client.execute("delete from ci_runs where service = $1", &[&service.name]).await.unwrap();
         for (version, sequencer) in order {
-            tell(&service, &key, Some(version), sequencer).await;
+            notify(&service, &key, Some(version), sequencer).await;
         }
         assert!(is_corrected(&service.runs().await), "{order:?}");
     }
@@ -97,27 +98,28 @@ async fn an_invalid_version_is_rejected_and_the_valid_one_before_it_stays() {
 }
 
 #[tokio::test]
-async fn a_version_that_is_gone_is_passed_over() {
+async fn a_deleted_version_is_ignored() {
     let stack = Stack::from_env().await;
     let service = stack.service();
     let key = service.key("run");
-    let (s3, bucket) = (&stack.metrics.client, &stack.metrics.bucket);
+    let s3 = &stack.metrics.client;
+    let bucket = &stack.metrics.bucket;
     let version = service.put(&key, service.document("run").to_string()).await;
     service.wait("it is stored", |runs| runs.len() == 1).await;
     let stored = service.runs().await;
     s3.delete_object().bucket(bucket).key(&key).send().await.unwrap();
     // A delete marker is the newest; the row, and the version that it names, stay.
-    tell(&service, &key, None, "02").await;
+    notify(&service, &key, None, "02").await;
     assert_eq!(service.runs().await, stored);
     s3.delete_object().bucket(bucket).key(&key).version_id(&version).send().await.unwrap();
-    tell(&service, &key, Some(&version), "01").await;
+    notify(&service, &key, Some(&version), "01").await;
     assert_eq!(service.runs().await, stored);
 }
 
-/// The versions of two objects that tell of one run, and of one object that told of two, stored in many orders over several
-/// connections at once: the same is left each time.
+/// Stores the versions of two objects that describe one run, and of one object that described two, in many orders over
+/// several connections. Each order ends in the same state.
 #[tokio::test]
-async fn concurrent_writers_in_any_order_leave_the_same() {
+async fn concurrent_writers_in_any_order_end_in_the_same_state() {
     let stack = Stack::from_env().await;
     let service = stack.service();
     let connections = Database::from_env("tests").unwrap();
@@ -133,7 +135,7 @@ async fn concurrent_writers_in_any_order_leave_the_same() {
             version: Some(format!("{key}{seconds}{sequencer}")),
             etag: format!("{seconds}{sequencer}"),
             time: Timestamp::from_second(1_762_600_000 + seconds).unwrap(),
-            sequencer: Sequencer::new(sequencer),
+            sequencer: s3::sequencer(sequencer),
         };
         (run, object)
     };
@@ -150,7 +152,7 @@ async fn concurrent_writers_in_any_order_leave_the_same() {
     ];
     for round in 0..100_u64 {
         let mut order: Vec<usize> = (0..versions.len()).chain(0..versions.len()).collect();
-        // A shuffle that is the same every time.
+        // A shuffle without a random seed.
         order.sort_by_key(|index| {
             (*index as u64 + 3 + round).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(round as u32)
         });

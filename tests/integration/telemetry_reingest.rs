@@ -1,8 +1,8 @@
-//! The command that reads documents again.
+//! The command `reingest`.
 
 use tests::{Service, Stack, program::program};
 
-/// Runs the command; gives its exit status, what it answered, and what it said.
+/// Runs the command. Returns its exit status, its stdout and its stderr.
 async fn reingest(arguments: Vec<String>) -> (Option<i32>, String, String) {
     let output =
         tokio::task::spawn_blocking(move || program("reingest").args(arguments).output().unwrap()).await.unwrap();
@@ -10,11 +10,11 @@ async fn reingest(arguments: Vec<String>) -> (Option<i32>, String, String) {
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-/// Ten runs, a document that is none, and a file that is no document; the tables have forgotten them.
-async fn forgotten(service: &Service<'_>) {
+/// Puts ten runs, an invalid document, and a file that is no document, then removes their rows.
+async fn prepare(service: &Service<'_>) {
     for number in 0..10 {
         let run = format!("{number:02}");
-        // One with what lists and notifications encode.
+        // One key with characters that listings and notifications encode.
         let name = if number == 3 { "03 +%2B é&".to_owned() } else { run.clone() };
         service.put(&service.key(&name), service.document(&run).to_string()).await;
     }
@@ -39,7 +39,7 @@ fn prefix(service: &Service<'_>) -> String {
 async fn a_prefix_is_read_again_and_again_changes_nothing() {
     let stack = Stack::from_env().await;
     let service = stack.service();
-    forgotten(&service).await;
+    prepare(&service).await;
     let arguments = vec!["--prefix".to_owned(), prefix(&service)];
     let (status, answer, said) = reingest(arguments.clone()).await;
     assert_eq!(status, Some(0), "{said}");
@@ -57,7 +57,7 @@ async fn a_prefix_is_read_again_and_again_changes_nothing() {
 async fn days_and_a_key_bound_what_is_read() {
     let stack = Stack::from_env().await;
     let service = stack.service();
-    forgotten(&service).await;
+    prepare(&service).await;
     let within = |more: &[&str]| {
         ["--prefix", &prefix(&service)].iter().chain(more).map(|argument| (*argument).to_owned()).collect::<Vec<_>>()
     };
@@ -74,17 +74,17 @@ async fn days_and_a_key_bound_what_is_read() {
 }
 
 #[tokio::test]
-async fn what_was_interrupted_goes_on_where_it_was() {
+async fn an_interrupted_run_resumes_at_its_position() {
     let stack = Stack::from_env().await;
     let service = stack.service();
-    forgotten(&service).await;
+    prepare(&service).await;
     let file = std::env::temp_dir().join(format!("{}.state", service.name));
     std::fs::write(&file, service.key("05") + "\n").unwrap();
     let arguments = ["--prefix", &prefix(&service), "--state", file.to_str().unwrap()].map(str::to_owned).to_vec();
     let (status, answer, said) = reingest(arguments.clone()).await;
     assert_eq!((status, answer.starts_with("6 documents: 4 new")), (Some(0), true), "{answer}{said}");
     assert!(said.contains(&format!("going on after {}", service.key("05"))), "{said}");
-    assert!(!file.exists(), "there is nothing to go on with");
+    assert!(!file.exists(), "nothing is left to resume");
     let (_, answer, _) = reingest(arguments).await;
     assert!(answer.starts_with("12 documents: 6 new, 0 replaced, 4 unchanged"), "{answer}");
 }
@@ -97,12 +97,12 @@ async fn the_state_of_another_prefix_is_refused() {
     let (status, answer, said) = reingest(arguments).await;
     assert_eq!((status, answer.as_str()), (Some(1), ""), "{said}");
     assert!(said.contains("metrics/2025/11/08/a.json is no key with the prefix metrics/2024/"), "{said}");
-    assert!(file.exists(), "the other run can still go on");
+    assert!(file.exists(), "the other run can still be resumed");
     std::fs::remove_file(file).unwrap();
 }
 
 #[tokio::test]
-async fn a_failure_says_how_to_go_on() {
+async fn a_failure_says_how_to_resume() {
     let output = tokio::task::spawn_blocking(|| {
         program("reingest")
             .args(["--after", "metrics/2025/it's"])

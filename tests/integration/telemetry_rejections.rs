@@ -1,4 +1,4 @@
-//! What is no valid document is recorded, blocks nothing, and stays in the bucket.
+//! Invalid documents are recorded, block nothing, and stay in the bucket.
 
 use std::time::Duration;
 
@@ -25,12 +25,12 @@ fn replaced(service: &Service<'_>, old: &str, new: &str) -> Vec<u8> {
     text.replace(old, new).into_bytes()
 }
 
-/// The document with one more member, as it is written.
+/// Returns a document with one more member, as it is written.
 fn with_text(service: &Service<'_>, member: &str) -> Vec<u8> {
     service.document("hostile").to_string().replacen('{', &format!("{{{member},"), 1).into_bytes()
 }
 
-/// Everything that should not be there, each with what its reason must say.
+/// Hostile documents, each with a part of the expected reason.
 fn hostile(service: &Service<'_>) -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let tomorrow = Timestamp::now() + Duration::from_secs(2 * 24 * 60 * 60);
     let mut invalid_text = service.document("hostile").to_string().into_bytes();
@@ -47,7 +47,7 @@ fn hostile(service: &Service<'_>) -> Vec<(&'static str, Vec<u8>, &'static str)> 
         ("infinity", replaced(service, "122.3", "1e999"), "out of range"),
         ("deep", [b"{\"a\":".repeat(100_000), b"1".to_vec(), b"}".repeat(100_000)].concat(), "32 levels"),
         ("deep-array", b"[".repeat(1 << 20), "32 levels"),
-        ("twice", twice.into_bytes(), "\"status\" is there twice"),
+        ("twice", twice.into_bytes(), "\"status\" appears more than once"),
         ("bytes", invalid_text, "must be UTF-8"),
         ("utf-16", "{}".encode_utf16().flat_map(u16::to_le_bytes).collect(), "must be JSON"),
         ("zero", replaced(service, "make check", "make\\u0000check"), "U+0000"),
@@ -81,7 +81,7 @@ fn hostile(service: &Service<'_>) -> Vec<(&'static str, Vec<u8>, &'static str)> 
 }
 
 #[tokio::test]
-async fn the_hostile_are_recorded_and_block_nothing() {
+async fn hostile_documents_are_recorded_and_block_nothing() {
     let stack = Stack::from_env().await;
     let service = stack.service();
     let hostile = hostile(&service);
@@ -96,7 +96,7 @@ async fn the_hostile_are_recorded_and_block_nothing() {
         let key = service.key(name);
         let reason = service.rejection(&key).await;
         assert!(reason.contains(expected), "{name}: {reason}");
-        // No quotation of what may be a secret, and no more than a person reads.
+        // The reason quotes nothing that may be secret, and stays readable.
         assert!(reason.len() < 1000 && !reason.contains("dev@example.com"), "{name}: {reason}");
         assert_eq!(service.rejections(&key).await.len(), 1, "{name}");
         assert_eq!(stack.metrics.head(&key).await.content_length(), i64::try_from(body.len()).ok(), "{name}");
@@ -114,7 +114,8 @@ async fn two_hundred_megabytes_are_rejected_unread() {
         service.rejections(&key).await.pop().map(|(reason, _)| reason).ok_or(())
     });
     assert!(reason.await.contains("it has 209715200"));
-    let (s3, bucket) = (&stack.metrics.client, &stack.metrics.bucket);
+    let s3 = &stack.metrics.client;
+    let bucket = &stack.metrics.bucket;
     for version in s3.list_object_versions().bucket(bucket).prefix(&key).send().await.unwrap().versions() {
         s3.delete_object().bucket(bucket).key(&key).set_version_id(version.version_id.clone()).send().await.unwrap();
     }
@@ -146,11 +147,11 @@ async fn a_corrected_document_is_stored() {
     service.rejection(&key).await;
     service.put(&key, service.document("corrected").to_string()).await;
     service.wait("it is stored", |runs| runs.len() == 1).await;
-    // The first version is still no document, and says so.
+    // The rejection of the first version stays.
     assert_eq!(service.rejections(&key).await.len(), 1);
 }
 
-/// The reader lets no such document through; if it did, the log would still name nobody.
+/// No document that is read gets that far; if one did, the log would still name nobody.
 #[tokio::test]
 async fn the_log_quotes_no_row_that_the_database_refuses() {
     let stack = Stack::from_env().await;
@@ -172,9 +173,9 @@ async fn the_log_quotes_no_row_that_the_database_refuses() {
     assert!(!logged.contains(&run.actor) && !logged.contains("DETAIL"), "{logged}");
 }
 
-/// The emulator counts no log lines by their fields: what can be told apart from AWS is that both speak of the same.
+/// The emulator has no metric filters on fields. The test compares the filter's text with the message.
 #[test]
 fn the_metric_counts_the_line_that_is_logged() {
     let template = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml")).unwrap();
-    assert!(template.contains(&format!(r#"FilterPattern: '{{ $.fields.message = "{REJECTED}" }}'"#)));
+    assert!(template.contains(&format!(r#"FilterPattern: '{{ $.message = "{REJECTED}" }}'"#)));
 }

@@ -1,4 +1,4 @@
-//! What an organization used, as the API says it.
+//! The usage of organizations in the API.
 
 use serde_json::{Value, json};
 use tests::{Rollup, Stack, Table, lambda, organization::export_of, stack::variable};

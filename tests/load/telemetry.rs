@@ -1,4 +1,4 @@
-//! 10,000 documents: put at once, and read again.
+//! 10,000 documents: put concurrently, and reingested.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -13,8 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tests::{Stack, poll::until, program::program};
 
 const DOCUMENTS: usize = 10_000;
-/// What the emulator needs for them on two cores is about a minute.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// The emulator needs about a minute on two cores.
+const TIMEOUT: Duration = Duration::from_secs(600);
 
 #[tokio::test]
 async fn ten_thousand_documents_are_each_stored_once() {
@@ -35,13 +35,13 @@ async fn ten_thousand_documents_are_each_stored_once() {
         [row.get(0), row.get(1), row.get(2), row.get(3)]
     };
     let all = [i64::try_from(DOCUMENTS).unwrap(); 4];
-    until("all are stored", PATIENCE, async || {
+    until("all are stored", TIMEOUT, async || {
         let found = counts().await;
         if found == all { Ok(()) } else { Err(found) }
     })
     .await;
     let stored = start.elapsed();
-    // Nothing may come after: no second row, no rejection, no dead letter.
+    // Nothing may follow: no second row, no rejection.
     assert_eq!(counts().await, all);
     let rejected = "select count(*) from ci_rejections where object_key like 'metrics/2025/11/08/' || $1 || '/%'";
     let rejected: i64 = stack.database.client.query_one(rejected, &[&service.name]).await.unwrap().get(0);
@@ -57,10 +57,10 @@ async fn ten_thousand_documents_are_each_stored_once() {
         command.arg("--prefix").arg(service.key("").trim_end_matches(".json")).arg("--state").arg(&file);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     };
-    // Interrupted once there is something to go on with.
+    // Interrupted after the first saved position.
     let first = command();
     let pid = Pid::from_raw(first.id().cast_signed()).unwrap();
-    until("a page is done", PATIENCE, async || if file.exists() { Ok(()) } else { Err(()) }).await;
+    until("a page is done", TIMEOUT, async || if file.exists() { Ok(()) } else { Err(()) }).await;
     kill_process(pid, Signal::INT).unwrap();
     let interrupted = first.wait_with_output().unwrap();
     assert_eq!(interrupted.status.code(), Some(130), "{interrupted:?}");
@@ -78,7 +78,7 @@ fn per_second(documents: usize, time: Duration) -> u128 {
     documents as u128 * 1000 / time.as_millis().max(1)
 }
 
-/// Past the test's capture: the numbers are what the test is for.
+/// Writes past the test's capture, since the numbers are the result.
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

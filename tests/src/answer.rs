@@ -1,4 +1,4 @@
-//! An answer to an HTTP request, read whole.
+//! Complete answers to HTTP requests.
 
 use reqwest::{RequestBuilder, header::HeaderMap};
 use serde::de::DeserializeOwned;
@@ -15,7 +15,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Sends the request.
+    /// Sends a request and reads the answer.
     ///
     /// # Panics
     /// When there is no answer.
@@ -25,37 +25,37 @@ impl Answer {
         Self { status, headers, body: response.bytes().await.expect("the whole body arrives").to_vec() }
     }
 
-    /// The answer itself, if it has this status.
+    /// Returns the answer if it has this status.
     ///
     /// # Panics
-    /// When it has another.
+    /// When it has another status.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text());
         self
     }
 
-    /// A header's one value.
+    /// Returns the only value of a header.
     ///
     /// # Panics
-    /// When it is there more than once, or is no text.
+    /// When it has several values, or one that is not text.
     #[track_caller]
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         let value = values.next().map(|value| value.to_str().expect("a header is text"));
-        assert_eq!(values.next(), None, "the header {name} is there twice");
+        assert_eq!(values.next(), None, "the header {name} appears more than once");
         value
     }
 
-    /// The body as text.
+    /// Returns the body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as JSON.
+    /// Parses the body as JSON.
     ///
     /// # Panics
-    /// When it is something else.
+    /// When it is not JSON of this type.
     #[track_caller]
     pub fn json<T: DeserializeOwned>(&self) -> T {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.text()))

@@ -14,9 +14,17 @@ use crate::{Answer, stack::variable};
 
 /// Calls an action of EventBridge.
 pub async fn events(action: &str, body: &Value) -> Value {
-    let target = format!("AWSEvents.{action}");
-    let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target.as_str())];
-    let answer = call("events", Method::POST, "/", &headers, body.to_string().into_bytes()).await.expect(200);
+    act("events", &format!("AWSEvents.{action}"), body).await
+}
+
+/// Calls an action of CloudWatch Logs.
+pub async fn logs(action: &str, body: &Value) -> Value {
+    act("logs", &format!("Logs_20140328.{action}"), body).await
+}
+
+async fn act(service: &str, target: &str, body: &Value) -> Value {
+    let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target)];
+    let answer = call(service, Method::POST, "/", &headers, body.to_string().into_bytes()).await.expect(200);
     if answer.body.is_empty() { Value::Null } else { answer.json() }
 }
 

@@ -1,4 +1,4 @@
-//! What CI does, and what becomes of it in the tables.
+//! A CI service that puts documents, and its rows in the tables.
 
 use aws_sdk_s3::primitives::ByteStream;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::{
     stack::variable,
 };
 
-/// A service of a test's own.
+/// A service with a unique name, for one test.
 #[derive(Debug)]
 pub struct Service<'a> {
     /// The stack.
@@ -21,20 +21,20 @@ pub struct Service<'a> {
     pub name: String,
 }
 
-/// What a row says of its object and its run.
+/// A row of `ci_runs`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunRow {
-    /// The row itself: it stays the same when a newer version replaces what it says.
+    /// The id of the row, which stays when a newer version updates it.
     pub id: i64,
     /// The run.
     pub run_id: String,
-    /// How it ended.
+    /// The status of the run.
     pub status: String,
     /// The object.
     pub object_key: String,
     /// Its version.
     pub object_version: Option<String>,
-    /// When it was stored, as PostgreSQL writes it.
+    /// The time of storing, as PostgreSQL writes it.
     pub ingested_at: String,
 }
 
@@ -43,12 +43,12 @@ impl<'a> Service<'a> {
         Self { stack, name: format!("service-{}", Uuid::new_v4()) }
     }
 
-    /// The key of a document: the second of the two layouts.
+    /// Returns the key of a document, in the second of the two layouts.
     pub fn key(&self, name: &str) -> String {
         format!("metrics/2025/11/08/{}/{name}.json", self.name)
     }
 
-    /// A run's document.
+    /// Returns a run's document.
     pub fn document(&self, run: &str) -> Value {
         json!({
             "run_id": run,
@@ -65,14 +65,14 @@ impl<'a> Service<'a> {
         })
     }
 
-    /// Puts an object into the metrics bucket; gives the new version's id.
+    /// Puts an object into the metrics bucket. Returns the new version's id.
     pub async fn put(&self, key: &str, body: impl Into<Vec<u8>>) -> String {
         let put = self.stack.metrics.client.put_object().bucket(&self.stack.metrics.bucket).key(key);
         let put = put.body(ByteStream::from(body.into())).content_type("application/json").send().await;
         put.unwrap_or_else(|error| panic!("{key}: {error:?}")).version_id.expect("the bucket keeps versions")
     }
 
-    /// The rows of this service's runs, by run.
+    /// Reads the rows of this service's runs, by run.
     pub async fn runs(&self) -> Vec<RunRow> {
         let query = "select id, run_id, status, object_key, object_version, ingested_at::text
                      from ci_runs where service = $1 order by run_id, command";
@@ -97,14 +97,14 @@ impl<'a> Service<'a> {
         .await
     }
 
-    /// The reasons why versions of an object were rejected, with the versions, oldest first.
+    /// Reads the rejections of an object, each with its reason and version, oldest first.
     pub async fn rejections(&self, key: &str) -> Vec<(String, Option<String>)> {
         let query = "select reason, object_version from ci_rejections where object_key = $1 order by id";
         let rows = self.stack.database.client.query(query, &[&key]).await.unwrap();
         rows.iter().map(|row| (row.get(0), row.get(1))).collect()
     }
 
-    /// Waits until an object was rejected; gives the reason.
+    /// Waits until an object was rejected. Returns the reason.
     pub async fn rejection(&self, key: &str) -> String {
         until(&format!("{key} is rejected"), PATIENCE, async || {
             self.rejections(key).await.pop().map(|(reason, _)| reason).ok_or(())
@@ -112,15 +112,15 @@ impl<'a> Service<'a> {
         .await
     }
 
-    /// Has the function handle an event by hand; gives what it returns. One at a time, since more would take the turns
-    /// of the queue.
-    pub async fn tell(event: &Value) -> Value {
+    /// Invokes the function with an event. Returns its answer. Invocations wait for each other, since more would take the
+    /// queue's concurrency.
+    pub async fn invoke(event: &Value) -> Value {
         static TURN: Semaphore = Semaphore::const_new(1);
         let _turn = TURN.acquire().await.unwrap();
         insist(&variable("TELEMETRY_FUNCTION"), event).await
     }
 
-    /// What S3 says of a new version.
+    /// Returns the record of a notification about a new version.
     pub fn record(&self, key: &str, version: Option<&str>, sequencer: &str) -> Value {
         let encoded = encode(key);
         json!({
@@ -135,7 +135,7 @@ impl<'a> Service<'a> {
     }
 }
 
-/// A key as S3's notifications carry it.
+/// Encodes a key as S3's notifications do.
 fn encode(key: &str) -> String {
     let encoded = key.bytes().map(|byte| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'*' => char::from(byte).to_string(),

@@ -1,4 +1,4 @@
-//! Runs of CI, put into the database past the product, and what the API says of them.
+//! Runs that are inserted into the database directly, and the API's answers about them.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{Answer, Stack, database::Database};
 
-/// A run, by the names of its document.
+/// A run, with the names of its document.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the names are the document's own")]
 pub struct CiRun {
@@ -29,13 +29,13 @@ pub struct CiRun {
     pub object_version: Option<String>,
 }
 
-/// A name that no other test has.
+/// Returns a name that no other test has.
 pub fn unique(name: &str) -> String {
     format!("{name}-{}", Uuid::new_v4().simple())
 }
 
 impl CiRun {
-    /// A successful run of `make check`.
+    /// Creates a successful run of `make check`.
     pub fn new(service: &str, started_at: Timestamp, duration_seconds: Decimal) -> Self {
         let run_id = unique("run");
         let day = started_at.strftime("%Y/%m/%d");
@@ -56,7 +56,7 @@ impl CiRun {
         }
     }
 
-    /// Successful runs of a service, an hour apart, with these durations in seconds.
+    /// Creates successful runs of a service, an hour apart, with these durations in seconds.
     pub fn series(service: &str, first: Timestamp, durations: &[f64]) -> Vec<Self> {
         let run = |(hours, duration): (i64, &f64)| {
             let duration = Decimal::try_from(*duration).expect("a duration is a number").round_dp(3);
@@ -65,14 +65,14 @@ impl CiRun {
         (0..).zip(durations).map(run).collect()
     }
 
-    /// When it ended.
+    /// Returns the end of the run.
     pub fn finished_at(&self) -> Timestamp {
         let millis: i64 = (self.duration_seconds * Decimal::ONE_THOUSAND).trunc().try_into().expect("a short run");
         self.started_at + SignedDuration::from_millis(millis)
     }
 }
 
-/// Durations that scatter by up to 2 % around `base`, the same at every call.
+/// Returns durations that vary by up to 2 % around `base`, the same at every call.
 #[allow(clippy::float_arithmetic, reason = "durations, no money")]
 pub fn around(base: f64, count: usize) -> Vec<f64> {
     let scatter = [0.0, 0.013, -0.02, 0.007, -0.011, 0.02, -0.004, 0.016, -0.017, 0.002, 0.009];
@@ -80,17 +80,19 @@ pub fn around(base: f64, count: usize) -> Vec<f64> {
 }
 
 impl Database {
-    /// Adds runs, as if their documents had been read.
+    /// Inserts runs, as if their documents had been ingested.
     pub async fn insert_runs(&self, runs: &[CiRun]) {
         let statement =
             "insert into ci_runs (run_id, service, command, status, started_at, finished_at, duration_seconds,
                  commit_sha, actor, environment, collector_version, extra, object_key, object_version, object_etag,
                  object_time)
-             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text::jsonb, $13, $14, 'etag', $6";
+             select $1, $2, $3, $4, $5, $6, $7::text::numeric, $8, $9, $10, $11, $12::text::jsonb, $13, $14, 'etag', $6";
         let statement = self.client.prepare(statement).await.expect("the table is there");
         let add = async |run: &CiRun| {
-            let (start, end) = (system_time(run.started_at), system_time(run.finished_at()));
+            let start = system_time(run.started_at);
+            let end = system_time(run.finished_at());
             let extra = run.extra.to_string();
+            let duration_seconds = run.duration_seconds.to_string();
             let row: [&(dyn ToSql + Sync); 14] = [
                 &run.run_id,
                 &run.service,
@@ -98,7 +100,7 @@ impl Database {
                 &run.status,
                 &start,
                 &end,
-                &run.duration_seconds,
+                &duration_seconds,
                 &run.commit_sha,
                 &run.actor,
                 &run.environment,
@@ -115,7 +117,7 @@ impl Database {
         }
     }
 
-    /// Adds a rejection.
+    /// Inserts a rejection.
     pub async fn insert_rejection(&self, key: &str, version: Option<&str>, reason: &str, at: Timestamp) {
         let statement = "insert into ci_rejections (object_key, object_version, object_etag, reason, rejected_at)
              values ($1, $2, 'etag', $3, $4)";
@@ -125,17 +127,17 @@ impl Database {
 }
 
 impl Stack {
-    /// A token that reads CI telemetry and nothing else.
+    /// Returns a token with the right to read CI telemetry and no other.
     pub fn ci_token(&self) -> String {
         self.issuer.token("ci-reader", &[], "analytics:ci:read")
     }
 
-    /// What a `GET` below `/ci` answers to a reader of CI telemetry.
+    /// Sends a `GET` below `/ci` as a reader of CI telemetry.
     pub async fn ci(&self, rest: &str) -> Answer {
         self.api.get(&format!("/ci/{rest}"), &self.ci_token()).await
     }
 
-    /// All items of a list below `/ci`, by pages; the answers themselves, in order.
+    /// Reads a list below `/ci` to its end. Returns the answers, page by page.
     ///
     /// # Panics
     /// When the list does not end.
@@ -154,7 +156,7 @@ impl Stack {
     }
 }
 
-/// An instant of the years after 1970 as the driver takes it, to the microsecond.
+/// Converts an instant after 1970 for the driver, to the microsecond.
 fn system_time(at: Timestamp) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_micros(at.as_microsecond().unsigned_abs())
 }

@@ -82,6 +82,5 @@ impl PartialEq<Totals> for Sums {
 
 /// A file's checksum, as a job states it.
 pub fn checksum(bytes: &[u8]) -> String {
-    let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{digest}")
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }

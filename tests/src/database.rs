@@ -1,9 +1,8 @@
-//! The rollups, written past the product.
+//! The rollups, written without the product.
 
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use rust_decimal::Decimal;
 use tokio_postgres::{Client, NoTls, types::ToSql};
 use uuid::Uuid;
 
@@ -50,10 +49,10 @@ impl Database {
         let requests: Vec<i64> = rollups.iter().map(|rollup| rollup.request_count).collect();
         let tokens: Vec<i64> = rollups.iter().map(|rollup| rollup.tokens_total).collect();
         let errors: Vec<i64> = rollups.iter().map(|rollup| rollup.error_count).collect();
-        let costs: Vec<Decimal> = rollups.iter().map(|rollup| rollup.cost_total).collect();
+        let costs: Vec<String> = rollups.iter().map(|rollup| rollup.cost_total.to_string()).collect();
         let statement = format!(
             "insert into {} (organization_id, bucket_start, model_id, request_count, tokens_total, error_count, cost_total)
-             select $1, * from unnest($2::timestamptz[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], $7::numeric[])",
+             select $1, * from unnest($2::timestamptz[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[]::numeric[])",
             table.name()
         );
         let columns: [&(dyn ToSql + Sync); 7] = [&org, &buckets, &models, &requests, &tokens, &errors, &costs];
@@ -62,7 +61,7 @@ impl Database {
     }
 }
 
-/// An instant as the driver takes it; of this century, like all in the tests.
+/// Converts an instant of this century, like all in the tests, for the driver.
 fn system_time(at: Timestamp) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(at.as_second().unsigned_abs())
 }

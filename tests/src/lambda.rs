@@ -1,4 +1,4 @@
-//! The Lambda API: to run a function by hand.
+//! The Lambda API, to invoke functions.
 
 use std::time::Duration;
 
@@ -7,25 +7,26 @@ use serde_json::Value;
 
 use crate::{Answer, aws, poll::until};
 
-/// Runs a function, as soon as it may run once more: what it returns or, if it failed, its error message.
+/// Invokes a function, as soon as its concurrency allows, and returns its answer or, if it failed, its error message.
 ///
 /// # Panics
-/// When it may not run for half a minute.
+/// When its concurrency does not allow it for half a minute.
 pub async fn invoke(function: &str, event: &Value) -> Result<Value, String> {
     let path = format!("/2015-03-31/functions/{function}/invocations");
     let answer = until("the function is invoked", Duration::from_secs(30), async || {
         let answer = call(Method::POST, &path, event).await;
-        // 429: all that it may run at once are running.
+        // 429: its reserved concurrency is in use.
         if answer.status == 200 { Ok(answer) } else { Err(answer.text()) }
     })
     .await;
-    match answer.headers.contains_key("x-amz-function-error") {
-        true => Err(answer.json::<Value>()["errorMessage"].as_str().unwrap_or_default().to_owned()),
-        false => Ok(answer.json()),
+    if answer.headers.contains_key("x-amz-function-error") {
+        let error: Value = answer.json();
+        return Err(error["errorMessage"].as_str().map_or_else(|| error.to_string(), str::to_owned));
     }
+    Ok(answer.json())
 }
 
-/// Runs a function until it does not fail: what it returns.
+/// Invokes a function until it succeeds, and returns its answer.
 ///
 /// # Panics
 /// When it fails for half a minute.

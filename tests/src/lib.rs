@@ -29,6 +29,7 @@ pub mod queue;
 pub mod reference;
 pub mod rollup;
 pub mod stack;
+pub mod template;
 pub mod token;
 pub mod usage;
 
@@ -42,4 +43,5 @@ pub use organization::{Export, Organization};
 pub use problem::Problem;
 pub use rollup::Rollup;
 pub use stack::Stack;
+pub use template::Template;
 pub use usage::{Event, UsageDatabase};

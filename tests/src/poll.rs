@@ -1,19 +1,19 @@
-//! Waiting for what happens by itself.
+//! Waiting for what happens asynchronously.
 
 use std::{
     fmt::Debug,
     time::{Duration, Instant},
 };
 
-/// How long anything may take: longer than it does on a busy machine, shorter than anyone's patience.
+/// The time that anything may take: more than it takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// How long to wait between two looks.
-const PAUSE: Duration = Duration::from_millis(200);
+/// The time between two looks.
+const INTERVAL: Duration = Duration::from_millis(200);
 
-/// Looks until `look` gives a value; what it gives instead is what it saw.
+/// Calls `look` until it returns a value. Its error is what it saw instead.
 ///
 /// # Panics
-/// When `patience` is over. The message says what was seen last.
+/// After `patience`, with what was seen last.
 pub async fn until<T, S: Debug>(what: &str, patience: Duration, mut look: impl AsyncFnMut() -> Result<T, S>) -> T {
     let start = Instant::now();
     loop {
@@ -22,7 +22,7 @@ pub async fn until<T, S: Debug>(what: &str, patience: Duration, mut look: impl A
             Err(seen) if start.elapsed() > patience => {
                 panic!("{what}: not within {} s; last seen: {seen:#?}", patience.as_secs());
             }
-            Err(_) => tokio::time::sleep(PAUSE).await,
+            Err(_) => tokio::time::sleep(INTERVAL).await,
         }
     }
 }

@@ -1,13 +1,13 @@
-//! Problem details, and what is demanded of each of them.
+//! Problem details, and the rules that each of them follows.
 
 use serde::Deserialize;
 
 use crate::Answer;
 
-/// What the type of every problem begins with.
+/// The common beginning of every type.
 const TYPE_BASE: &str = "https://api.ai-aas.local/problems/";
 
-/// What no caller is to read: places in the code, the machinery behind the API, and the words of its errors.
+/// Text that no caller may see: places in the code, the machinery behind the API, and the words of its errors.
 const SECRETS: [&str; 18] = [
     "127.0.0.1",
     "localhost",
@@ -29,7 +29,7 @@ const SECRETS: [&str; 18] = [
     "thread",
 ];
 
-/// An answer that is a problem.
+/// The body of an answer that is a problem.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(missing_docs, reason = "the names are those of RFC 9457 and the API")]
@@ -55,22 +55,22 @@ pub struct FieldProblem {
 }
 
 impl Problem {
-    /// The last part of the type.
+    /// Returns the last part of the type.
     pub fn slug(&self) -> &str {
         self.kind.strip_prefix(TYPE_BASE).expect("every type has the same base")
     }
 
-    /// Where the mistakes are.
+    /// Returns the places of the mistakes.
     pub fn pointers(&self) -> Vec<&str> {
         self.errors.iter().map(|error| error.pointer.as_str()).collect()
     }
 }
 
 impl Answer {
-    /// The problem that this answer is.
+    /// Parses the answer as a problem.
     ///
     /// # Panics
-    /// When it is none, has another status or type, or is not fit to be read by a person who knows nothing of us.
+    /// When it is no problem, has another status or type, or breaks a rule for texts that callers read.
     #[track_caller]
     pub fn problem(&self, status: u16, slug: &str) -> Problem {
         let text = self.text();
@@ -82,7 +82,7 @@ impl Answer {
         assert!(!problem.title.is_empty() && !problem.request_id.is_empty(), "{text}");
         assert!(problem.instance.starts_with('/'), "{text}");
         assert!(is_sentence(&problem.detail), "no sentence: {text}");
-        // Each goes on where its pointer ends: "/timeRange/end must be …".
+        // Each completes a sentence that begins with its pointer: "/timeRange/end must be …".
         let reads_on = |detail: &str| detail.starts_with("is ") || detail.starts_with("must ");
         assert!(problem.errors.iter().all(|error| reads_on(&error.detail)), "{text}");
         let said =
@@ -96,7 +96,7 @@ impl Answer {
     }
 }
 
-/// Whether a text begins and ends as sentences do, perhaps with a code in parentheses, and has a few words.
+/// Reports whether a text begins and ends as a sentence, with or without a code in parentheses, and has a few words.
 fn is_sentence(text: &str) -> bool {
     let words = text.split_once(" (code: ").map_or(text, |(words, _)| words);
     words.starts_with(char::is_uppercase) && words.ends_with('.') && words.split_whitespace().count() >= 4

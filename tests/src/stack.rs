@@ -11,7 +11,7 @@ use crate::{Organization, Service, api::Api, database::Database, objects::Object
 pub struct Stack {
     /// The HTTP API.
     pub api: Api,
-    /// The issuer whose tokens it takes.
+    /// The issuer of its tokens.
     pub issuer: Issuer,
     /// The rollups.
     pub database: Database,
@@ -51,21 +51,21 @@ impl Stack {
         }
     }
 
-    /// A new organization, and an administrator of it.
+    /// Returns a new organization with an administrator.
     pub fn organization(&self) -> Organization<'_> {
         Organization::new(self, Uuid::new_v4())
     }
 
-    /// A new service that CI builds.
+    /// Returns a new service that CI builds.
     pub fn service(&self) -> Service<'_> {
         Service::new(self)
     }
 }
 
-/// A variable of the stack.
+/// Returns a variable of the stack.
 ///
 /// # Panics
-/// When it is not set: without a stack a test fails, it does not pass unseen.
+/// When it is not set: without a stack a test fails instead of passing unseen.
 pub fn variable(name: &str) -> String {
     match std::env::var(name) {
         Ok(value) if !value.is_empty() => value,

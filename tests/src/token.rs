@@ -1,4 +1,4 @@
-//! Tokens, good and bad.
+//! Valid and invalid tokens.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
@@ -9,12 +9,12 @@ use uuid::Uuid;
 
 use crate::{Answer, api::Api, stack::variable};
 
-/// The issuer that the stack trusts, with its private key.
+/// The issuer that the stack trusts, and its private key.
 #[derive(Debug)]
 pub struct Issuer {
-    /// `iss` of its tokens.
+    /// The `iss` of its tokens.
     pub name: String,
-    /// `aud` of its tokens.
+    /// The `aud` of its tokens.
     pub audience: String,
     /// Its published key.
     pub public: PublicKey,
@@ -24,7 +24,7 @@ pub struct Issuer {
 /// A published Ed25519 key.
 #[derive(Debug, Clone, Deserialize)]
 pub struct PublicKey {
-    /// The key's name.
+    /// The id of the key.
     pub kid: String,
     /// The key, in URL-safe base64.
     pub x: String,
@@ -51,7 +51,7 @@ impl Issuer {
         }
     }
 
-    /// The claims of a good token: valid for ten minutes, for these organizations and with this scope.
+    /// Returns the claims of a token that is valid for ten minutes, for these organizations and with this scope.
     pub fn claims(&self, subject: &str, organizations: &[Uuid], scope: &str) -> Value {
         let now = Timestamp::now().as_second();
         json!({
@@ -60,28 +60,28 @@ impl Issuer {
         })
     }
 
-    /// The header of a good token.
+    /// Returns the header of a valid token.
     pub fn header(&self) -> Header {
         Header { kid: Some(self.public.kid.clone()), ..Header::new(Algorithm::EdDSA) }
     }
 
-    /// The private key.
+    /// Returns the private key.
     pub fn key(&self) -> EncodingKey {
         EncodingKey::from_ed_der(&self.private)
     }
 
-    /// A token with these claims.
+    /// Signs a token with these claims.
     pub fn sign(&self, claims: &Value) -> String {
         sign(&self.header(), claims, &self.key())
     }
 
-    /// A good token.
+    /// Signs a valid token.
     pub fn token(&self, subject: &str, organizations: &[Uuid], scope: &str) -> String {
         self.sign(&self.claims(subject, organizations, scope))
     }
 }
 
-/// A token with any header and claims, signed by any key.
+/// Signs a token with any header, claims and key.
 pub fn sign(header: &Header, claims: &Value, key: &EncodingKey) -> String {
     jsonwebtoken::encode(header, claims, key).expect("the token can be signed")
 }

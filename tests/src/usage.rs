@@ -53,11 +53,7 @@ impl UsageDatabase {
     /// # Panics
     /// When that fails.
     pub async fn create_after(sql: &str) -> Self {
-        let mut config: Config = variable("DATABASE_URL").parse().expect("DATABASE_URL is a URL");
-        let name = format!("usage_{}", Uuid::new_v4().simple());
-        connect(&config).await.batch_execute(&format!("create database {name}")).await.expect("a database is created");
-        config.dbname(&name);
-        let database = Self { config, name };
+        let database = Self::create_empty().await;
         let client = database.client().await;
         client.batch_execute(sql).await.expect("the tables that are there before");
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/migrations");
@@ -72,6 +68,18 @@ impl UsageDatabase {
             migrated.unwrap_or_else(|error| panic!("{}: {error:?}", path.display()));
         }
         database
+    }
+
+    /// Creates the database with nothing in it.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn create_empty() -> Self {
+        let mut config: Config = variable("DATABASE_URL").parse().expect("DATABASE_URL is a URL");
+        let name = format!("usage_{}", Uuid::new_v4().simple());
+        connect(&config).await.batch_execute(&format!("create database {name}")).await.expect("a database is created");
+        config.dbname(&name);
+        Self { config, name }
     }
 
     /// A new connection, in UTC as the functions' own.
@@ -138,13 +146,13 @@ pub async fn send(client: &Client, events: &[Event]) -> u64 {
     let input: Vec<i64> = events.iter().map(|event| event.input_tokens).collect();
     let output: Vec<i64> = events.iter().map(|event| event.output_tokens).collect();
     let status: Vec<&str> = events.iter().map(|event| event.status.as_str()).collect();
-    let cost: Vec<Decimal> = events.iter().map(|event| Decimal::new(event.cost, 4)).collect();
+    let cost: Vec<String> = events.iter().map(|event| Decimal::new(event.cost, 4).to_string()).collect();
     let columns: [&(dyn ToSql + Sync); 9] =
         [&ids, &orgs, &models, &occurred, &received, &input, &output, &status, &cost];
     let insert = "insert into usage_events (event_id, organization_id, model_id, occurred_at, received_at,
                                             input_tokens, output_tokens, status, cost_usd)
                   select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::timestamptz[],
-                                       $6::bigint[], $7::bigint[], $8::text[], $9::numeric[])
+                                       $6::bigint[], $7::bigint[], $8::text[], $9::text[]::numeric[])
                   on conflict do nothing";
     client.execute(insert, &columns).await.expect("the events are taken")
 }
@@ -155,7 +163,7 @@ pub async fn send(client: &Client, events: &[Event]) -> u64 {
 /// When they cannot be read.
 pub async fn kept_events(client: &Client) -> Vec<Event> {
     let select = "select event_id, organization_id, model_id, occurred_at, received_at, input_tokens, output_tokens,
-                         status, cost_usd from usage_events_all order by organization_id, event_id";
+                         status, cost_usd::text from usage_events_all order by organization_id, event_id";
     let rows = client.query(select, &[]).await.expect("the events are read");
     let event = |row: &tokio_postgres::Row| Event {
         event_id: row.get(0),
@@ -166,7 +174,7 @@ pub async fn kept_events(client: &Client) -> Vec<Event> {
         input_tokens: row.get(5),
         output_tokens: row.get(6),
         status: row.get(7),
-        cost: (row.get::<_, Decimal>(8) * Decimal::from(10_000)).try_into().unwrap(),
+        cost: (decimal(row, 8) * Decimal::from(10_000)).try_into().unwrap(),
     };
     rows.iter().map(event).collect()
 }
@@ -178,7 +186,7 @@ pub async fn kept_events(client: &Client) -> Vec<Event> {
 pub async fn rollups(client: &Client, table: Table) -> BTreeMap<Key, Sums> {
     let select = format!(
         "select organization_id, bucket_start::timestamptz, model_id, request_count::bigint, tokens_total::bigint,
-                error_count::bigint, cost_total::numeric from {}",
+                error_count::bigint, cost_total::text from {}",
         table.name()
     );
     let rows = client.query(&select, &[]).await.expect("the rollups are read");
@@ -186,8 +194,8 @@ pub async fn rollups(client: &Client, table: Table) -> BTreeMap<Key, Sums> {
     for row in rows {
         let key = (row.get(0), timestamp(row.get(1)), row.get(2));
         let count = |index| i128::from(row.get::<_, i64>(index));
-        let sums =
-            Sums { request_count: count(3), tokens_total: count(4), error_count: count(5), cost_total: row.get(6) };
+        let cost_total = decimal(&row, 6);
+        let sums = Sums { request_count: count(3), tokens_total: count(4), error_count: count(5), cost_total };
         assert_eq!(rollups.insert(key, sums), None, "{table:?}: two rollups of {key:?}");
     }
     rollups
@@ -218,6 +226,10 @@ pub fn expected_rollups<'a>(events: impl IntoIterator<Item = &'a Event>, seconds
 pub fn system_time(at: Timestamp) -> SystemTime {
     let micros = u64::try_from(at.as_microsecond()).expect("after 1970");
     SystemTime::UNIX_EPOCH + Duration::from_micros(micros)
+}
+
+fn decimal(row: &tokio_postgres::Row, column: usize) -> Decimal {
+    Decimal::from_str_exact(row.get(column)).expect("a number that a decimal holds")
 }
 
 fn timestamp(at: SystemTime) -> Timestamp {

@@ -1,4 +1,4 @@
-//! What the HTTP function needs from its environment.
+//! The HTTP function's environment.
 
 use auth::Verifier;
 use domain::Retention;
@@ -18,7 +18,7 @@ pub(crate) struct Context {
     pub(crate) queue: ExportQueue,
     pub(crate) store: ExportStore,
     pub(crate) database: Database,
-    /// How many unfinished jobs an organization may have.
+    /// Maximum number of an organization's unfinished jobs.
     pub(crate) open_jobs_cap: u32,
     pub(crate) resend: ResendPolicy,
     pub(crate) retention: Retention,
@@ -29,7 +29,7 @@ impl Context {
     /// [`ExportQueue::from_env`], [`ExportStore::from_env`], [`Database::from_env`], [`ResendPolicy::from_env`] and
     /// [`retention_from_env`]:
     ///
-    /// - `OPEN_JOBS_CAP`: how many unfinished jobs an organization may have.
+    /// - `OPEN_JOBS_CAP`: maximum number of an organization's unfinished jobs.
     pub(crate) fn from_env() -> Result<Self, ConfigError> {
         let sdk = aws::sdk_config()?;
         Ok(Self {

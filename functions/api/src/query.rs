@@ -1,86 +1,145 @@
 //! Query parameters, read strictly: a misspelt filter that is ignored gives a wrong answer.
 
-use std::{fmt::Display, str::FromStr};
+use std::{convert::Infallible, fmt::Display, mem, str::FromStr};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use domain::{instant::parse as parse_instant, request::FieldError};
-use jiff::Timestamp;
-use jobs::{Cursor, List};
+use domain::request::FieldError;
 
 use crate::problem::Problem;
 
 const DEFAULT_LIMIT: usize = 50;
-const LARGEST_LIMIT: usize = 100;
+const MAX_LIMIT: usize = 100;
 
-/// The parameters of a query, each of which has a value and stands there once.
+/// The parameters of a query. Reading one makes it known; [`finish`](Self::finish) names every mistake at once.
 #[derive(Debug)]
-pub(crate) struct Parameters(Vec<(String, String)>);
+pub(crate) struct Query {
+    unread: Vec<(String, String)>,
+    known: Vec<&'static str>,
+    errors: Vec<FieldError>,
+}
 
-impl Parameters {
-    /// Takes the known parameters out, in the order of `known`.
-    pub(crate) fn take<const N: usize>(self, known: [&str; N]) -> Result<[Option<String>; N], Problem> {
-        let mut values = [const { None }; N];
-        let mut errors = Vec::new();
-        for (name, value) in self.0 {
-            let detail = match known.iter().position(|known| *known == name) {
-                None => format!("is not a parameter of this route; the parameters are {}", known.join(", ")),
-                Some(at) if values[at].is_none() => {
-                    values[at] = Some(value);
-                    continue;
-                }
-                Some(_) => "must be given once".to_owned(),
-            };
-            errors.push(FieldError { pointer: format!("/query/{name}"), detail });
+impl Query {
+    fn parse(query: &str) -> Self {
+        let unread = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        Self { unread, known: Vec::new(), errors: Vec::new() }
+    }
+
+    /// Reads an optional parameter; `None` if it is absent or wrong.
+    pub(crate) fn optional<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
+        self.optional_with(name, str::parse)
+    }
+
+    /// Reads an optional parameter with a parser of its own; `None` if it is absent or wrong.
+    pub(crate) fn optional_with<T, E: Display>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let value = self.take(name)?;
+        self.check(name, parse(&value))
+    }
+
+    /// Reads a required parameter; `None` if it is absent or wrong. `expected` describes its value.
+    pub(crate) fn required<T, E: Display>(
+        &mut self,
+        name: &'static str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let value = self.take(name);
+        self.check(name, value.ok_or_else(|| format!("is required: {expected}")))
+            .and_then(|value| self.check(name, parse(&value)))
+    }
+
+    /// Reads `limit`, the maximum number of entries of a page.
+    pub(crate) fn limit(&mut self) -> usize {
+        self.limit_up_to(MAX_LIMIT).unwrap_or(DEFAULT_LIMIT)
+    }
+
+    /// Reads `limit` for a list whose pages have another maximum; `None` if it is absent or wrong.
+    pub(crate) fn limit_up_to(&mut self, max: usize) -> Option<usize> {
+        self.optional_with("limit", |text| match text.parse() {
+            Ok(limit) if (1..=max).contains(&limit) => Ok(limit),
+            _ => Err(format!("must be a whole number from 1 to {max}")),
+        })
+    }
+
+    /// Returns the value of a result, or records its error as a mistake in the parameter.
+    pub(crate) fn check<T, E: Display>(&mut self, name: &str, result: Result<T, E>) -> Option<T> {
+        result.map_err(|error| self.add(name, error)).ok()
+    }
+
+    /// Records a mistake in a parameter.
+    pub(crate) fn add(&mut self, name: &str, detail: impl Display) {
+        self.errors.push(FieldError { pointer: format!("/query/{name}"), detail: detail.to_string() });
+    }
+
+    /// Returns what was read from the parameters.
+    ///
+    /// # Errors
+    /// All mistakes, those in unknown parameters last.
+    pub(crate) fn finish<T>(mut self, value: Option<T>) -> Result<T, Problem> {
+        for (name, _) in mem::take(&mut self.unread) {
+            let known = self.known.join(", ");
+            self.add(&name, format!("is not a parameter of this route; the parameters are {known}"));
         }
-        if errors.is_empty() { Ok(values) } else { Err(Problem::invalid(errors)) }
+        match value {
+            Some(value) if self.errors.is_empty() => Ok(value),
+            _ => Err(Problem::invalid(self.errors)),
+        }
+    }
+
+    /// Takes the value of a parameter, the first one if there are several, which is a mistake.
+    fn take(&mut self, name: &'static str) -> Option<String> {
+        self.known.push(name);
+        let (found, unread): (Vec<_>, Vec<_>) =
+            mem::take(&mut self.unread).into_iter().partition(|(given, _)| given == name);
+        self.unread = unread;
+        if found.len() > 1 {
+            self.add(name, "must be given once");
+        }
+        found.into_iter().next().map(|(_, value)| value)
     }
 }
 
-/// A mistake in a parameter.
-pub(crate) fn error(name: &str, detail: impl ToString) -> FieldError {
-    FieldError { pointer: format!("/query/{name}"), detail: detail.to_string() }
-}
+impl<S: Sync> FromRequestParts<S> for Query {
+    type Rejection = Infallible;
 
-/// A parameter that may be left out.
-pub(crate) fn parsed<T: FromStr<Err: Display>>(name: &str, value: Option<String>) -> Result<Option<T>, FieldError> {
-    value.map(|text| text.parse()).transpose().map_err(|found| error(name, found))
-}
-
-/// An instant that has to be given.
-pub(crate) fn instant(name: &str, value: Option<String>) -> Result<Timestamp, FieldError> {
-    let missing = || error(name, "is required: an RFC 3339 timestamp such as 2024-01-01T00:00:00Z");
-    parse_instant(&value.ok_or_else(missing)?).map_err(|found| error(name, found))
-}
-
-/// The most entries of a page, by the parameter `limit`: [`DEFAULT_LIMIT`] if it is left out.
-pub(crate) fn limit(parameter: Option<String>) -> Result<usize, FieldError> {
-    limit_up_to(LARGEST_LIMIT, DEFAULT_LIMIT, parameter)
-}
-
-/// The most entries of a page, by the parameter `limit`, for a list whose entries are smaller than most.
-pub(crate) fn limit_up_to(largest: usize, default: usize, parameter: Option<String>) -> Result<usize, FieldError> {
-    match parameter.map(|limit| limit.parse()) {
-        None => Ok(default),
-        Some(Ok(limit)) if (1..=largest).contains(&limit) => Ok(limit),
-        Some(_) => Err(FieldError {
-            pointer: "/query/limit".to_owned(),
-            detail: format!("must be a whole number from 1 to {largest}"),
-        }),
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::parse(parts.uri.query().unwrap_or_default()))
     }
 }
 
-/// The place in `list` where a page begins, by the parameter `cursor`.
-pub(crate) fn cursor(parameter: Option<String>, list: List) -> Result<Option<Cursor>, FieldError> {
-    let cursor = parameter.map(|text| Cursor::decode(&text, list)).transpose();
-    cursor.map_err(|error| FieldError { pointer: "/query/cursor".to_owned(), detail: error.to_string() })
-}
+#[cfg(test)]
+mod tests {
+    use domain::{Status, instant::parse as parse_instant};
 
-impl<S: Send + Sync> FromRequestParts<S> for Parameters {
-    type Rejection = Problem;
+    use super::*;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let query = axum::extract::Query::from_request_parts(parts, state).await;
-        let query = query.map_err(|error| Problem::invalid_field("/query", error.body_text()))?;
-        Ok(Self(query.0))
+    fn read(query: &str) -> Result<(Option<Status>, usize), Vec<String>> {
+        let mut query = Query::parse(query);
+        let status = query.optional("status");
+        let limit = query.limit();
+        let start = query.required("start", "an instant", parse_instant);
+        query.finish(start.map(|_| (status, limit))).map_err(|problem| problem.pointers())
+    }
+
+    #[test]
+    fn every_mistake_is_named_at_once() {
+        let start = "start=2024-01-01T00:00:00%2B01:00";
+        assert_eq!(read(start), Ok((None, 50)));
+        assert_eq!(read(&format!("limit=7&{start}&status=failed")), Ok((Some(Status::Failed), 7)));
+        for (query, pointers) in [
+            ("", &["/query/start"][..]),
+            ("start=&limit=0", &["/query/limit", "/query/start"]),
+            (
+                "cursor=a&status=&limit=101&Start=b",
+                &["/query/status", "/query/limit", "/query/start", "/query/cursor", "/query/Start"],
+            ),
+            (&format!("{start}&{start}&limit=1&limit=1"), &["/query/limit", "/query/start"]),
+            (&format!("{start}&%FF=1"), &["/query/\u{fffd}"]),
+        ] {
+            assert_eq!(read(query).unwrap_err(), pointers, "{query}");
+        }
     }
 }

@@ -2,33 +2,27 @@
 
 use std::sync::Arc;
 
-use axum::{Router, http::Method, middleware, routing::get};
+use axum::{Router, http::Method, routing::get};
 
 use crate::{
-    ci,
+    BASE, ci,
     context::Context,
     exports, openapi,
-    problem::{self, Kind, Problem},
+    problem::{Kind, Problem},
     status, usage,
 };
 
-/// What every path begins with.
-pub(crate) const BASE: &str = "/analytics/v1";
-
-/// All routes, ready to serve.
+/// Returns all routes, ready to serve.
 pub(crate) fn router(context: Context) -> Router {
     Router::new()
         .nest(BASE, routes())
         .fallback(async || {
-            Problem::new(Kind::NoSuchRoute, format!("Check the path; {BASE}/openapi.json lists all that there are."))
+            Problem::new(Kind::NoSuchRoute, format!("Check the path; {BASE}/openapi.json lists all routes."))
         })
         .method_not_allowed_fallback(async |method: Method| {
-            Problem::new(
-                Kind::MethodNotAllowed,
-                format!("{method} is not possible here; the header Allow names the methods that are."),
-            )
+            let detail = format!("{method} is not possible here; the header Allow lists the possible methods.");
+            Problem::new(Kind::MethodNotAllowed, detail)
         })
-        .layer(middleware::from_fn(problem::render))
         .with_state(Arc::new(context))
 }
 

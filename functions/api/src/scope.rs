@@ -1,4 +1,4 @@
-//! Who calls, in which organization.
+//! The verified caller of a route, and the organization of the route.
 
 use std::sync::Arc;
 
@@ -9,12 +9,16 @@ use axum::{
 };
 use domain::{Action, AuditRecord, JobId, OrgId, Origin, Subject};
 use jiff::Timestamp;
-use lambda_http::{lambda_runtime::Context as Invocation, request::RequestContext};
 
 use crate::{
     context::Context,
     problem::{Kind, Problem},
 };
+
+/// A part of a request that its route or the handler should have provided.
+#[derive(Debug, thiserror::Error)]
+#[error("the request has no {0}")]
+struct MissingPart(&'static str);
 
 /// A verified caller at a route of an organization. The organization comes out only through
 /// [`require`](Self::require), so no handler can forget to ask for a permission.
@@ -28,8 +32,8 @@ pub(crate) struct OrgScope {
 }
 
 impl OrgScope {
-    /// The organization of the route, if the caller has `permission` in it. An administrator's call in an organization
-    /// that is not theirs is recorded first.
+    /// Returns the organization of the route if the caller has `permission` in it. Records a platform administrator's
+    /// call in an organization of others first.
     pub(crate) async fn require(&self, permission: Permission) -> Result<OrgId, Problem> {
         if self.caller.authorize(permission, self.org)? == Access::CrossOrganization {
             let job = self.job.as_deref().and_then(|job| job.parse().ok());
@@ -38,19 +42,19 @@ impl OrgScope {
         Ok(self.org)
     }
 
-    /// The record that the caller did this, now.
+    /// Creates the audit record of an action of the caller, now.
     pub(crate) fn audit(&self, action: Action, job: Option<JobId>) -> AuditRecord {
-        let (subject, origin) = (self.subject(), self.origin.clone());
-        AuditRecord { at: Timestamp::now(), action, subject, org: self.org, job, origin }
+        let origin = self.origin.clone();
+        AuditRecord { at: Timestamp::now(), action, subject: self.subject(), org: self.org, job, origin }
     }
 
-    /// The job of the route.
+    /// Returns the job of the route.
     pub(crate) fn job(&self) -> Result<JobId, Problem> {
-        let job = self.job.as_deref().unwrap_or_default();
+        let job = self.job.as_deref().ok_or(MissingPart("jobId")).map_err(Problem::internal)?;
         job.parse().map_err(|error| Problem::invalid_field("/path/jobId", error))
     }
 
-    /// The caller as a job remembers them.
+    /// Returns the caller as jobs and audit records name them.
     pub(crate) fn subject(&self) -> Subject {
         self.caller.subject().clone()
     }
@@ -64,20 +68,21 @@ impl FromRequestParts<Arc<Context>> for OrgScope {
         let path = RawPathParams::from_request_parts(parts, context).await;
         let path = path.map_err(|error| Problem::invalid_field("/path", error.body_text()))?;
         let parameter = |wanted: &str| path.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.to_owned());
-        let org = parameter("orgId").unwrap_or_default();
+        let org = parameter("orgId").ok_or(MissingPart("orgId")).map_err(Problem::internal)?;
         let org = org.parse().map_err(|error| Problem::invalid_field("/path/orgId", error))?;
         let job = parameter("jobId");
-        Ok(Self { context: context.clone(), caller, org, job, origin: origin(parts) })
+        let origin = parts.extensions.get::<Origin>().ok_or(MissingPart("origin")).map_err(Problem::internal)?;
+        Ok(Self { context: context.clone(), caller, org, job, origin: origin.clone() })
     }
 }
 
-/// A verified caller at a route of CI telemetry, which belongs to the platform: one who may read it, so no handler can
-/// forget to ask.
+/// A verified caller who may read CI telemetry, which belongs to the platform. Extracting it checks the permission, so
+/// no handler can forget to.
 #[derive(Debug)]
 pub(crate) struct CiReader(Caller);
 
 impl CiReader {
-    /// Whether the caller may see the people behind the runs.
+    /// Reports whether the caller may see the people behind the runs.
     pub(crate) fn sees_persons(&self) -> bool {
         self.0.authorize_on_platform(Permission::ReadCiPersons).is_ok()
     }
@@ -93,17 +98,7 @@ impl FromRequestParts<Arc<Context>> for CiReader {
     }
 }
 
-/// Where the request came from, as Lambda and API Gateway say.
-fn origin(parts: &Parts) -> Origin {
-    let request_id = parts.extensions.get::<Invocation>().map(|invocation| invocation.request_id.clone());
-    let source_ip = match parts.extensions.get::<RequestContext>() {
-        Some(RequestContext::ApiGatewayV2(gateway)) => gateway.http.source_ip.clone(),
-        _ => None,
-    };
-    Origin { request_id: request_id.unwrap_or_default(), source_ip }
-}
-
-/// The token of the one `Authorization: Bearer …` header.
+/// Returns the token of the one `Authorization: Bearer …` header.
 fn bearer_token(parts: &Parts) -> Result<&str, Problem> {
     let missing =
         || Problem::new(Kind::MissingToken, "Send a token of the issuer in the header Authorization: Bearer ….");

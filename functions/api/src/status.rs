@@ -1,4 +1,4 @@
-//! Whether the function lives, and whether what it depends on answers.
+//! The health of the function and of its dependencies.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -13,10 +13,11 @@ use crate::{
     problem::{Kind, Problem, ProblemBody},
 };
 
-/// How long a dependency may take to answer.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// Maximum time of a dependency's answer. All are asked at once, so that the answer is well within a request's
+/// deadline.
+const PING_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The answer when all is well.
+/// The answer of a healthy service.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
     /// Always `ok`.
@@ -25,13 +26,13 @@ pub(crate) struct Health {
 
 const OK: Json<Health> = Json(Health { status: "ok" });
 
-/// Whether the function lives.
+/// Reports that the function is alive.
 #[utoipa::path(get, path = "/status/healthz", tag = "status", responses((status = 200, body = Health)))]
 pub(crate) async fn healthz() -> Json<Health> {
     OK
 }
 
-/// Whether everything that exports depend on answers. If not, `detail` names what does not.
+/// Reports whether all dependencies of exports answer. If not, `detail` names those that do not.
 #[utoipa::path(
     get, path = "/status/readyz", tag = "status",
     responses(
@@ -40,13 +41,13 @@ pub(crate) async fn healthz() -> Json<Health> {
     ),
 )]
 pub(crate) async fn readyz(State(context): State<Arc<Context>>) -> Result<Json<Health>, Problem> {
-    let answers = tokio::join!(
-        answers("database", context.database.ping()),
-        answers("jobs table", context.jobs.ping()),
-        answers("exports queue", context.queue.ping()),
-        answers("exports bucket", context.store.ping()),
+    let (database, jobs, queue, store) = tokio::join!(
+        ping("database", context.database.ping()),
+        ping("jobs table", context.jobs.ping()),
+        ping("exports queue", context.queue.ping()),
+        ping("exports bucket", context.store.ping()),
     );
-    let down: Vec<&str> = [answers.0, answers.1, answers.2, answers.3].into_iter().flatten().collect();
+    let down: Vec<&str> = [database, jobs, queue, store].into_iter().filter_map(Result::err).collect();
     if down.is_empty() {
         return Ok(OK);
     }
@@ -54,20 +55,20 @@ pub(crate) async fn readyz(State(context): State<Arc<Context>>) -> Result<Json<H
     Err(Problem::new(Kind::Unavailable, detail))
 }
 
-/// The name of a dependency that does not answer.
-async fn answers<E: Error + 'static>(
+/// Returns the name of a dependency as the error if it does not answer in time.
+async fn ping<E: Error + 'static>(
     name: &'static str,
-    ping: impl Future<Output = Result<(), E>>,
-) -> Option<&'static str> {
-    match timeout(PATIENCE, ping).await {
-        Ok(Ok(())) => None,
+    answer: impl Future<Output = Result<(), E>>,
+) -> Result<(), &'static str> {
+    match timeout(PING_TIMEOUT, answer).await {
+        Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => {
-            tracing::error!(dependency = name, error = %Causes(&error), "a dependency is down");
-            Some(name)
+            tracing::error!(dependency = name, error = %Causes(&error), "dependency failed");
+            Err(name)
         }
         Err(_) => {
-            tracing::error!(dependency = name, "a dependency is silent");
-            Some(name)
+            tracing::error!(dependency = name, "dependency did not answer in time");
+            Err(name)
         }
     }
 }

@@ -1,28 +1,31 @@
-//! `GET …/usage`: what an organization used, as its exports would state it.
+//! `GET …/usage`: the usage of an organization, as its exports state it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use auth::Permission;
-use axum::{Json, extract::State};
-use domain::{ExportRequest, Granularity, ModelId, TimeRange, Totals};
+use axum::{Extension, Json, extract::State};
+use domain::{ExportRequest, Granularity, ModelId, OrgId, TimeRange, Totals, instant::parse as parse_instant};
 use jiff::Timestamp;
+use platform::Deadline;
+use postgres::LimitedReads;
 use serde::Serialize;
 use usage::{self, Freshness, UsageEntry};
 use utoipa::ToSchema;
 
 use crate::{
     context::Context,
-    exports::view::{GranularitySchema, TimeRangeView, TotalsView},
+    exports::TotalsView,
+    instant::whole_second,
     problem::{Kind, Problem},
-    query::{self, Parameters},
+    query::Query,
     scope::OrgScope,
 };
 
-/// How long the database may take, of the time that the function has.
-const QUERY_TIME: Duration = Duration::from_secs(10);
+/// Maximum length of a series. An answer of a function may have 6 MB, and an entry takes up to 240 bytes.
+const MAX_ENTRIES: usize = 20_000;
 
-/// The longest series. An answer of a function may have 6 MB, and an entry takes up to 240 bytes.
-const LONGEST_SERIES: usize = 20_000;
+/// The expected form of an instant.
+const INSTANT: &str = "an RFC 3339 timestamp such as 2024-01-01T00:00:00Z";
 
 /// An organization's usage in a range.
 #[derive(Debug, Serialize, ToSchema)]
@@ -31,21 +34,20 @@ const LONGEST_SERIES: usize = 20_000;
 pub(crate) struct UsageView {
     /// The organization.
     #[schema(value_type = Uuid)]
-    org_id: String,
-    /// `hourly`, `daily` or `monthly`.
-    #[schema(value_type = GranularitySchema)]
-    granularity: &'static str,
+    org_id: OrgId,
+    /// The length of the buckets.
+    granularity: Granularity,
     /// The range of the buckets.
-    time_range: TimeRangeView,
+    time_range: TimeRange,
     /// The sums of the series.
     totals: TotalsView,
     /// One entry per bucket and model, in the order of an export's lines.
     series: Vec<EntryView>,
-    /// How much of what happened is in the figures.
+    /// The freshness of the figures.
     freshness: FreshnessView,
 }
 
-/// What one model used in one bucket.
+/// The usage of one model in one bucket.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = UsageEntry)]
@@ -53,42 +55,48 @@ struct EntryView {
     /// The first instant of the bucket.
     #[schema(value_type = String, format = DateTime)]
     bucket_start: Timestamp,
-    /// The model; absent where the usage is of no particular one.
+    /// The model; absent for usage without a model.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Uuid>)]
-    model_id: Option<String>,
-    /// The sums, by the names of the totals.
+    model_id: Option<ModelId>,
+    /// The sums, named as in the totals.
     #[serde(flatten)]
     sums: TotalsView,
 }
 
-/// How fresh the figures are. Times are absent for an organization without raw events.
+/// The freshness of figures. Times are absent for an organization without raw events.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Freshness)]
 struct FreshnessView {
-    /// When the last event occurred that is in the figures.
+    /// The time of the latest event in the figures.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     last_event_at: Option<Timestamp>,
-    /// When the figures were last brought up to date.
+    /// The time of the last refresh of the figures.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     last_refresh_at: Option<Timestamp>,
-    /// How long the oldest event that is not in them has waited; 0 if all are.
+    /// Seconds that the oldest event has waited that is not in the figures yet; 0 if there is none.
     lag_seconds: i64,
 }
 
-/// What an organization used, as its exports state it: the same buckets, the same sums.
+/// Returns the usage of an organization with the buckets and sums of its exports.
 ///
 /// A series of more than 20,000 entries is refused: ask for less, or create an export.
 #[utoipa::path(
     get, path = "/orgs/{orgId}/usage", tag = "usage", operation_id = "showUsage",
     params(
         ("orgId" = Uuid, Path, description = "The organization"),
-        ("start" = String, Query, format = DateTime, description = "The first instant of the range; write the + of an offset as %2B"),
-        ("end" = String, Query, format = DateTime, description = "The first instant after it; at most 31 days later"),
-        ("granularity" = Option<GranularitySchema>, Query, description = "The length of the buckets; `daily` if left out"),
+        (
+            "start" = String, Query, format = DateTime,
+            description = "The first instant of the range; write the + of an offset as %2B",
+        ),
+        (
+            "end" = String, Query, format = DateTime,
+            description = "The first instant after the range; at most 31 days after its start",
+        ),
+        ("granularity" = Option<Granularity>, Query, description = "The length of the buckets; `daily` by default"),
         ("modelId" = Option<Uuid>, Query, description = "Only this model"),
     ),
     responses((status = 200, body = UsageView)),
@@ -97,72 +105,58 @@ struct FreshnessView {
 pub(crate) async fn show(
     State(context): State<Arc<Context>>,
     scope: OrgScope,
-    parameters: Result<Parameters, Problem>,
+    Extension(deadline): Extension<Deadline>,
+    query: Query,
 ) -> Result<Json<UsageView>, Problem> {
     let org = scope.require(Permission::ReadUsage).await?;
-    let request = read(parameters?)?;
+    let request = read(query)?;
     let client = context.database.client().await?;
-    let series = usage::series(&client, org, &request, LONGEST_SERIES + 1, QUERY_TIME).await?;
+    let series = usage::series(&client, org, &request, MAX_ENTRIES + 1, deadline.left()).await?;
     let totals = total(&series)?;
-    let freshness = usage::freshness(&client, org).await?;
+    let freshness = usage::freshness(&*LimitedReads::begin(&client, deadline.left()).await?, org).await?;
     Ok(Json(UsageView {
-        org_id: org.to_string(),
-        granularity: request.granularity.name(),
-        time_range: request.range.into(),
+        org_id: org,
+        granularity: request.granularity,
+        time_range: request.range,
         totals: totals.into(),
         series: series.into_iter().map(EntryView::from).collect(),
         freshness: freshness.into(),
     }))
 }
 
-/// The sums of a series that is whole.
+/// Returns the sums of a series, unless it is too long.
 fn total(series: &[UsageEntry]) -> Result<Totals, Problem> {
-    if series.len() > LONGEST_SERIES {
+    if series.len() > MAX_ENTRIES {
         let detail = format!(
-            "The answer would have more than {LONGEST_SERIES} entries. Ask for a shorter range, a coarser granularity or \
+            "The answer would have more than {MAX_ENTRIES} entries. Ask for a shorter range, a coarser granularity or \
              one modelId, or create an export, which has no such limit."
         );
         return Err(Problem::new(Kind::SeriesTooLong, detail));
     }
-    let total = series.iter().try_fold(Totals::default(), |total, entry| total.plus(&entry.sums));
-    total.map_err(|error| Problem::inexact().because(error))
+    let total = series.iter().try_fold(Totals::default(), |total, entry| total.try_add(entry.sums));
+    total.map_err(Problem::inexact)
 }
 
-fn read(parameters: Parameters) -> Result<ExportRequest, Problem> {
-    let [start, end, granularity, model] = parameters.take(["start", "end", "granularity", "modelId"])?;
-    let (start, end) = (query::instant("start", start), query::instant("end", end));
-    let granularity: Result<Option<Granularity>, _> = query::parsed("granularity", granularity);
-    let model: Result<Option<ModelId>, _> = query::parsed("modelId", model);
-    let range = match (&start, &end) {
-        (Ok(start), Ok(end)) => Some(TimeRange::new(*start, *end).map_err(|error| query::error("end", error))),
-        _ => None,
-    };
-    match (range, granularity, model) {
-        (Some(Ok(range)), Ok(granularity), Ok(model)) => Ok(ExportRequest {
-            range,
-            granularity: granularity.unwrap_or_default(),
-            models: model.map(|model| vec![model]),
-        }),
-        (range, granularity, model) => {
-            let range = range.and_then(Result::err);
-            let errors = [start.err(), end.err(), range, granularity.err(), model.err()];
-            Err(Problem::invalid(errors.into_iter().flatten().collect()))
-        }
-    }
+fn read(mut query: Query) -> Result<ExportRequest, Problem> {
+    let start = query.required("start", INSTANT, parse_instant);
+    let end = query.required("end", INSTANT, parse_instant);
+    let range = start.zip(end).and_then(|(start, end)| query.check("end", TimeRange::new(start, end)));
+    let granularity = query.optional("granularity").unwrap_or_default();
+    let model = query.optional("modelId");
+    query.finish(range.map(|range| ExportRequest { range, granularity, models: model.map(|model| vec![model]) }))
 }
 
 impl From<UsageEntry> for EntryView {
     fn from(entry: UsageEntry) -> Self {
-        Self { bucket_start: entry.bucket_start, model_id: entry.model_id.map(String::from), sums: entry.sums.into() }
+        Self { bucket_start: entry.bucket_start, model_id: entry.model_id, sums: entry.sums.into() }
     }
 }
 
 impl From<Freshness> for FreshnessView {
     fn from(freshness: Freshness) -> Self {
-        let whole = |at: Timestamp| Timestamp::from_second(at.as_second()).unwrap_or(at);
         Self {
-            last_event_at: freshness.last_event_at.map(whole),
-            last_refresh_at: freshness.last_refresh_at.map(whole),
+            last_event_at: freshness.last_event_at.map(whole_second),
+            last_refresh_at: freshness.last_refresh_at.map(whole_second),
             lag_seconds: freshness.lag_seconds,
         }
     }

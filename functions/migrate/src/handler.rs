@@ -1,22 +1,14 @@
 //! One invocation: by CloudFormation, which waits for an answer at an address, or by a person, who waits for the result.
 
-use std::time::Duration;
-
 use lambda_runtime::Error;
 use migrate::{MigrateError, Migrated, migrate};
-use platform::{
-    config::{self, ConfigError},
-    log::Causes,
-};
+use platform::{Deadline, config::ConfigError, log::Causes};
 use postgres::{Database, DatabaseError};
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout_at};
-use tracing::{error, info};
+use tokio::time::timeout_at;
+use tracing::{error, info, warn};
 
 use crate::cloudformation::{Request, Status};
-
-/// What is kept back of an invocation's time, to answer.
-const RESERVE: Duration = Duration::from_secs(30);
 
 /// Why an invocation did not migrate.
 #[derive(Debug, thiserror::Error)]
@@ -34,14 +26,14 @@ enum RunError {
 }
 
 /// Migrates, and answers whoever asked. Any event that is none of CloudFormation's asks for the same.
-pub(crate) async fn handle(event: Value) -> Result<Value, Error> {
-    let Some(request) = Request::read(event)? else { return Ok(json!(run().await?)) };
+pub(crate) async fn handle(event: Value, deadline: Deadline) -> Result<Value, Error> {
+    let Some(request) = Request::read(event)? else { return Ok(json!(run(deadline).await?)) };
     if request.is_delete() {
         // The data outlives the stack.
         request.answer(Status::Success, "nothing is undone", Vec::new()).await?;
         return Ok(Value::Null);
     }
-    answer(request, run().await).await
+    answer(request, run(deadline).await).await
 }
 
 async fn answer(request: Request, done: Result<Migrated, RunError>) -> Result<Value, Error> {
@@ -59,10 +51,10 @@ async fn answer(request: Request, done: Result<Migrated, RunError>) -> Result<Va
     }
 }
 
-/// Reads `MIGRATE_SECONDS`, the function's timeout, and the variables of [`Database::from_env`], and migrates.
-async fn run() -> Result<Migrated, RunError> {
-    let work = async {
-        let until = Instant::now() + config::seconds("MIGRATE_SECONDS")?.saturating_sub(RESERVE);
+/// Reads the variables of [`Database::from_env`] and migrates.
+async fn run(deadline: Deadline) -> Result<Migrated, RunError> {
+    let until = deadline.work_until();
+    let work = async move {
         let database = Database::from_env("analytics-exports-migrate")?;
         let work = async {
             let mut client = database.connect().await?;
@@ -73,8 +65,13 @@ async fn run() -> Result<Migrated, RunError> {
     // In a task of its own, a panic is an error like others.
     let done = tokio::spawn(work).await.unwrap_or_else(|error| Err(error.into()));
     match &done {
-        Ok(migrated) => info!(?migrated, "migrated"),
-        Err(error) => error!(error = %Causes(error), "not migrated"),
+        Ok(migrated) => {
+            for limit in &migrated.limits {
+                warn!(limit, "usage maintenance is limited");
+            }
+            info!(applied = migrated.applied.len(), version = migrated.version, "database migrated");
+        }
+        Err(error) => error!(error = %Causes(error), "database not migrated"),
     }
     done
 }

@@ -4,8 +4,12 @@
 //! so, by an advisory lock. A statement that has to wait for a lock on a table gives up after a moment, since everybody
 //! else who wants the table would wait behind it; the migration is then tried again.
 
-use std::{error::Error, time::Duration};
+mod adopted;
 
+use std::time::Duration;
+
+use postgres::DatabaseError;
+use refinery::Target;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::{Client, error::SqlState};
@@ -23,7 +27,7 @@ const LOCK_TIMEOUT: &str = "3s";
 /// How long the tables are left alone before a migration is tried again.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// What a run did.
+/// The report of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Migrated {
@@ -34,23 +38,70 @@ pub struct Migrated {
     /// The number of the last migration that this program knows. Less than `version` after a deploy was rolled back:
     /// the database is then left as it is, since every migration leaves it fit for the version before.
     pub known: i32,
+    /// What maintenance cannot do with rollup tables that are the platform's own, as sentences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<String>,
 }
 
 /// Why the database was not migrated.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// The database, or the way to it.
-    #[error("could not look at the schema")]
-    Database(#[from] tokio_postgres::Error),
+    /// The database failed, or cannot be reached.
+    #[error("could not read the schema")]
+    Database(#[from] DatabaseError),
     /// Another run did not end in time.
     #[error("another migration is under way and did not end in time; deploy again when it is through")]
     Busy,
+    /// A rollup table of the platform's own has a form that no export can read.
+    #[error("{0}")]
+    Unreadable(String),
     /// A table was in use all the time.
     #[error("a table was in use whenever a migration needed it for itself; deploy again when no long export runs")]
-    Locked(#[source] Box<refinery::Error>),
+    Locked(#[source] MigrationError),
     /// A migration failed; those before it stay applied, it was undone.
     #[error("a migration failed and was undone")]
-    Failed(#[source] Box<refinery::Error>),
+    Failed(#[source] MigrationError),
+}
+
+/// Reports why a migration failed. An error of the server is kept without the rows that it quotes.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// The database failed.
+    #[error("{step}")]
+    Database {
+        /// The step, in refinery's words.
+        step: String,
+        /// The failure.
+        source: DatabaseError,
+    },
+    /// The migrations do not fit those of the database.
+    #[error(transparent)]
+    Refinery(Box<refinery::Error>),
+}
+
+impl From<tokio_postgres::Error> for MigrateError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+impl From<refinery::Error> for MigrationError {
+    fn from(error: refinery::Error) -> Self {
+        match (error.kind(), DatabaseError::find(&error)) {
+            (refinery::error::Kind::Connection(step, _), Some(source)) => {
+                Self::Database { step: step.trim().to_owned(), source }
+            }
+            _ => Self::Refinery(Box::new(error)),
+        }
+    }
+}
+
+impl MigrationError {
+    /// Reports whether the migration failed only because the table was in use.
+    fn is_locked(&self) -> bool {
+        let Self::Database { source, .. } = self else { return false };
+        matches!(source.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED))
+    }
 }
 
 /// The number of the last migration that this program knows.
@@ -67,20 +118,28 @@ pub async fn migrate(client: &mut Client, until: Instant) -> Result<Migrated, Mi
     take_turn(client, until).await?;
     let left = until.saturating_duration_since(Instant::now()).as_millis().max(1);
     client.batch_execute(&format!("set lock_timeout = '{LOCK_TIMEOUT}'; set statement_timeout = {left}")).await?;
+    if let Some(sentence) = adopted::unreadable(client).await? {
+        return Err(MigrateError::Unreadable(sentence));
+    }
     let mut applied = Vec::new();
     // A database that is ahead has everything that is needed here, by migrations that are not known here.
     if version(client).await? <= known() {
         while let Err(error) = apply(client, &mut applied).await {
-            if !is_locked(&error) {
-                return Err(MigrateError::Failed(Box::new(error)));
+            let error = match error {
+                ApplyError::Database(error) => return Err(error.into()),
+                ApplyError::Migration(error) => error,
+            };
+            if !error.is_locked() {
+                return Err(MigrateError::Failed(error));
             }
             if Instant::now() + PAUSE > until {
-                return Err(MigrateError::Locked(Box::new(error)));
+                return Err(MigrateError::Locked(error));
             }
             sleep(PAUSE).await;
         }
     }
-    Ok(Migrated { applied, version: version(client).await?, known: known() })
+    let limits = adopted::limits(client).await?;
+    Ok(Migrated { applied, version: version(client).await?, known: known(), limits })
 }
 
 /// Waits for the advisory lock. Not in a statement that waits: the wait has to end with the time.
@@ -94,36 +153,49 @@ async fn take_turn(client: &Client, until: Instant) -> Result<(), MigrateError> 
     Ok(())
 }
 
-async fn apply(client: &mut Client, applied: &mut Vec<String>) -> Result<(), refinery::Error> {
-    let report = embedded::migrations::runner().run_async(client).await;
+async fn apply(client: &mut Client, applied: &mut Vec<String>) -> Result<(), ApplyError> {
+    if adopted::look_like_ours(client, version(client).await?).await? {
+        // The second migration knows our tables by a name that a platform's own may have. Its work on tables that are
+        // ours is done by the seventh, which looks closer.
+        run(client, Target::Version(1), applied).await?;
+        run(client, Target::FakeVersion(2), applied).await?;
+    }
+    run(client, Target::Latest, applied).await
+}
+
+async fn run(client: &mut Client, target: Target, applied: &mut Vec<String>) -> Result<(), ApplyError> {
+    let report = embedded::migrations::runner().set_target(target).run_async(client).await;
     let done = match &report {
         Ok(report) => Some(report),
         Err(error) => error.report(),
     };
     applied.extend(done.into_iter().flat_map(|report| report.applied_migrations()).map(ToString::to_string));
-    report.map(|_| ())
+    Ok(report.map(|_| ()).map_err(MigrationError::from)?)
+}
+
+/// The reasons for which migrations are not applied.
+#[derive(Debug, thiserror::Error)]
+enum ApplyError {
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Migration(#[from] MigrationError),
+}
+
+impl From<tokio_postgres::Error> for ApplyError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Database(error.into())
+    }
 }
 
 /// The number of the last migration that the database has; 0 if it has none.
-async fn version(client: &Client) -> Result<i32, tokio_postgres::Error> {
+async fn version(client: &Client) -> Result<i32, DatabaseError> {
     let history: bool =
         client.query_one("select to_regclass('refinery_schema_history') is not null", &[]).await?.get(0);
     if !history {
         return Ok(0);
     }
     Ok(client.query_one("select coalesce(max(version), 0) from refinery_schema_history", &[]).await?.get(0))
-}
-
-/// Whether a migration failed only because somebody used the table.
-fn is_locked(error: &refinery::Error) -> bool {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<tokio_postgres::Error>() {
-            return matches!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED));
-        }
-        cause = error.source();
-    }
-    false
 }
 
 #[cfg(test)]

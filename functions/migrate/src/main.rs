@@ -3,11 +3,21 @@
 mod cloudformation;
 mod handler;
 
+use std::time::Duration;
+
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use platform::Deadline;
+
+/// Left at the end of an invocation to answer.
+const RESERVE: Duration = Duration::from_secs(30);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     platform::log::init();
     // The environment is read by each invocation: what is wrong with it has to reach whoever waits for an answer.
-    run(service_fn(async |event: LambdaEvent<serde_json::Value>| handler::handle(event.payload).await)).await
+    run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
+        let deadline = Deadline::new(event.context.deadline(), RESERVE);
+        handler::handle(event.payload, deadline).await
+    }))
+    .await
 }

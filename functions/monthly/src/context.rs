@@ -16,26 +16,26 @@ pub(crate) struct Context {
     pub(crate) jobs: JobsTable,
     pub(crate) queue: ExportQueue,
     pub(crate) database: Database,
-    /// The time limit of one invocation; the next one continues where it ends.
-    pub(crate) time: Duration,
     pub(crate) resend: ResendPolicy,
     pub(crate) retention: Retention,
+    /// The time between two sweeps.
+    pub(crate) sweep_interval: Duration,
 }
 
 impl Context {
     /// Reads, besides the SDK's standard variables and those of [`JobsTable::from_env`], [`ExportQueue::from_env`],
     /// [`Database::from_env`], [`ResendPolicy::from_env`] and [`retention_from_env`]:
     ///
-    /// - `MONTHLY_SECONDS`: the time limit of one invocation, less than the function's timeout.
+    /// - `SWEEP_MINUTES`: the time between two sweeps.
     pub(crate) fn from_env() -> Result<Self, ConfigError> {
         let sdk = aws::sdk_config()?;
         Ok(Self {
             jobs: JobsTable::from_env(&sdk)?,
             queue: ExportQueue::from_env(&sdk)?,
             database: Database::from_env("analytics-exports-monthly")?,
-            time: config::seconds("MONTHLY_SECONDS")?,
             resend: ResendPolicy::from_env()?,
             retention: retention_from_env()?,
+            sweep_interval: config::minutes("SWEEP_MINUTES")?,
         })
     }
 }

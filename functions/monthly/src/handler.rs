@@ -14,9 +14,8 @@ use domain::{
 use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use jobs::{CreateError, Created, JobsError, Key, dispatch, new_job_id};
-use platform::log::Causes;
+use platform::{Deadline, log::Causes};
 use postgres::DatabaseError;
-use tokio::time::Instant;
 use tracing::{Instrument as _, error, info, info_span};
 use usage::organizations;
 use uuid::Uuid;
@@ -33,10 +32,6 @@ const MAX_CONCURRENT_CREATES: usize = 8;
 /// Interval between the arrivals of two exports on the queue. Ten thousand at once would delay everybody else's; two
 /// workers run several per second, so that the queue stays short.
 const SEND_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
-
-/// Maximum delay of a message that is sent at once; the sweep, which runs every 5 minutes, sends the others. SQS allows
-/// longer delays, but counts them in the age of the oldest message, which has an alarm.
-const MAX_MESSAGE_DELAY: Duration = Duration::from_secs(300);
 
 /// Length of an invocation's lease on the run, from its last record.
 const LEASE: SignedDuration = SignedDuration::from_mins(2);
@@ -64,8 +59,12 @@ pub(crate) enum RunError {
 ///
 /// # Errors
 /// When the run is not complete. Lambda then retries, and an alarm is raised.
-pub(crate) async fn run(order: Order, request_id: &str, context: &Context) -> Result<MonthlyRun, RunError> {
-    let end = Instant::now() + context.time;
+pub(crate) async fn run(
+    order: Order,
+    request_id: &str,
+    deadline: Deadline,
+    context: &Context,
+) -> Result<MonthlyRun, RunError> {
     let range = order.month.range().ok_or(RunError::NoRange(order.month))?;
     let mut run = match context.jobs.last_run(order.month).await? {
         Some(run) if run.finished_at.is_none() => take_over(run)?,
@@ -78,7 +77,7 @@ pub(crate) async fn run(order: Order, request_id: &str, context: &Context) -> Re
     record(&mut run, true, context).await?;
     let pace = Pace { started_at: Timestamp::now(), created: Cell::new(0) };
     while run.finished_at.is_none() {
-        if Instant::now() > end {
+        if deadline.left().is_zero() {
             record(&mut run, false, context).await?;
             return Err(RunError::Unfinished(summary(&run)));
         }
@@ -138,7 +137,14 @@ enum Outcome {
     Failed,
 }
 
-async fn process(org: OrgId, month: Month, range: TimeRange, pace: &Pace, request_id: &str, context: &Context) -> Outcome {
+async fn process(
+    org: OrgId,
+    month: Month,
+    range: TimeRange,
+    pace: &Pace,
+    request_id: &str,
+    context: &Context,
+) -> Outcome {
     match create(org, month, range, pace, request_id, context).await {
         Ok(Created::New(_)) => {
             pace.created.set(pace.created.get() + 1);
@@ -168,10 +174,11 @@ async fn create(
     let request = ExportRequest { range, granularity: Granularity::Daily, models: None };
     let subject = Subject::system("monthly-export");
     let origin = Origin { request_id: request_id.to_owned(), source_ip: None };
-    let record =
-        AuditRecord { at: now, action: Action::Create, subject: subject.clone(), org, job: Some(id), origin };
+    let record = AuditRecord { at: now, action: Action::Create, subject: subject.clone(), org, job: Some(id), origin };
     let submission = Submission { id, org, request, subject, at: now };
-    let is_deferred = delay > MAX_MESSAGE_DELAY;
+    // The sweep sends what is due after its next run. SQS allows longer delays, but counts them in the age of the oldest
+    // message, which has an alarm.
+    let is_deferred = delay > context.sweep_interval;
     let new = if is_deferred {
         NewJob::deferred(submission, visible_at, context.retention)
     } else {

@@ -4,16 +4,23 @@ mod context;
 mod event;
 mod handler;
 
+use std::time::Duration;
+
 use context::Context;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use platform::Deadline;
+
+/// Left at the end of an invocation to finish the page of organizations that is under way.
+const RESERVE: Duration = Duration::from_secs(120);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     platform::log::init();
     let context = Context::from_env()?;
     run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
+        let deadline = Deadline::new(event.context.deadline(), RESERVE);
         let order = event::read(&event.payload, jiff::Timestamp::now())?;
-        Ok::<_, Error>(handler::run(order, &event.context.request_id, &context).await?)
+        Ok::<_, Error>(handler::run(order, &event.context.request_id, deadline, &context).await?)
     }))
     .await
 }

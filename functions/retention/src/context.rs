@@ -1,7 +1,5 @@
 //! What the retention needs from its environment.
 
-use std::time::Duration;
-
 use platform::config::{self, ConfigError};
 use postgres::Database;
 use usage::maintenance::retention::Periods;
@@ -11,22 +9,15 @@ use usage::maintenance::retention::Periods;
 pub(crate) struct Context {
     pub(crate) database: Database,
     pub(crate) periods: Periods,
-    /// How long one run may take; the next one goes on where it ends.
-    pub(crate) time: Duration,
 }
 
 impl Context {
     /// Reads:
     ///
     /// - `DATABASE_URL`, `PGSSLROOTCERT`: see [`Database::from_env`];
-    /// - `RETENTION_SECONDS`: how long one run may take, less than the function's timeout;
     /// - `EVENTS_PLAIN_DAYS`, `EVENTS_KEPT_DAYS`, `EVENT_KEYS_KEPT_DAYS`, `ROLLUPS_KEPT_MONTHS`: see [`Periods`].
     pub(crate) fn from_env() -> Result<Self, ConfigError> {
-        Ok(Self {
-            database: Database::from_env("analytics-exports-retention")?,
-            periods: periods()?,
-            time: config::seconds("RETENTION_SECONDS")?,
-        })
+        Ok(Self { database: Database::from_env("analytics-exports-retention")?, periods: periods()? })
     }
 }
 
@@ -38,7 +29,7 @@ fn periods() -> Result<Periods, ConfigError> {
         keys_kept_days: config::parsed("EVENT_KEYS_KEPT_DAYS", DAYS)?,
         rollups_kept_months: config::parsed("ROLLUPS_KEPT_MONTHS", "a whole number of months")?,
     };
-    // What is dropped does not come back: a slip of the pen must not be taken for an order.
+    // Dropped data does not come back, so a typo must not delete any.
     if periods.events_kept_days <= periods.events_plain_days {
         return Err(ConfigError::Invalid { name: "EVENTS_KEPT_DAYS", expected: "more than EVENTS_PLAIN_DAYS" });
     }

@@ -1,13 +1,35 @@
 //! One run of the retention.
 
 use jiff::Timestamp;
+use platform::Deadline;
 use postgres::DatabaseError;
 use usage::maintenance::retention::{RetentionReport, retention};
 
 use crate::context::Context;
 
-/// Does what is due, on a connection of its own: what it sets and locks there ends with it.
-pub(crate) async fn handle(context: &Context) -> Result<RetentionReport, DatabaseError> {
+/// From this night on it is an error that something is left to the next one.
+const MAX_UNFINISHED_NIGHTS: u64 = 2;
+
+/// The reasons for which old usage is not compressed and dropped.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandlerError {
+    #[error("could not compress and drop old usage")]
+    Database(#[from] DatabaseError),
+    #[error("old usage was left to the next night on {0} nights in a row; the log says which tables were in use")]
+    Unfinished(u64),
+    #[error("raw events of {0} hours were dropped before they could be computed; usage_troubles lists them")]
+    Abandoned(u64),
+}
+
+/// Does what is due, on a connection of its own, with which its settings and locks end.
+pub(crate) async fn handle(deadline: Deadline, context: &Context) -> Result<RetentionReport, HandlerError> {
     let mut client = context.database.connect().await?;
-    retention(&mut client, Timestamp::now(), &context.periods, context.time).await
+    let report = retention(&mut client, Timestamp::now(), &context.periods, deadline.left()).await?;
+    if report.hours_abandoned > 0 {
+        Err(HandlerError::Abandoned(report.hours_abandoned))
+    } else if report.unfinished_nights >= MAX_UNFINISHED_NIGHTS {
+        Err(HandlerError::Unfinished(report.unfinished_nights))
+    } else {
+        Ok(report)
+    }
 }

@@ -1,7 +1,5 @@
 //! The sweep's environment.
 
-use std::time::Duration;
-
 use jobs::{JobsTable, ResendPolicy, queue::ExportQueue};
 use platform::{
     aws,
@@ -13,8 +11,6 @@ use platform::{
 pub(crate) struct Context {
     pub(crate) jobs: JobsTable,
     pub(crate) queue: ExportQueue,
-    /// The time limit of one sweep; the next one continues where it ends.
-    pub(crate) time: Duration,
     pub(crate) resend: ResendPolicy,
     /// The number of claims after which the loss of its worker fails a job.
     pub(crate) max_attempts: u32,
@@ -24,14 +20,12 @@ impl Context {
     /// Reads, besides the SDK's standard variables and those of [`JobsTable::from_env`], [`ExportQueue::from_env`] and
     /// [`ResendPolicy::from_env`]:
     ///
-    /// - `SWEEP_SECONDS`: the time limit of one sweep, less than the function's timeout;
     /// - `MAX_RECEIVES`: the number of attempts that a job gets.
     pub(crate) fn from_env() -> Result<Self, ConfigError> {
         let sdk = aws::sdk_config()?;
         Ok(Self {
             jobs: JobsTable::from_env(&sdk)?,
             queue: ExportQueue::from_env(&sdk)?,
-            time: config::seconds("SWEEP_SECONDS")?,
             resend: ResendPolicy::from_env()?,
             max_attempts: config::parsed("MAX_RECEIVES", "a whole number")?,
         })

@@ -6,9 +6,8 @@ use std::time::Duration;
 use domain::{Action, AuditRecord, Failure, Job, JobId, OrgId, Origin, Subject, SweepAction, Swept};
 use jiff::Timestamp;
 use jobs::{DispatchError, JobsError, dispatch};
-use platform::log::Causes;
+use platform::{Deadline, log::Causes};
 use serde::Serialize;
-use tokio::time::Instant;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
 use crate::context::Context;
@@ -45,15 +44,14 @@ enum SweepError {
 }
 
 /// Processes jobs until none is due or the time limit is reached.
-pub(crate) async fn sweep(request_id: &str, context: &Context) -> Result<Report, JobsError> {
+pub(crate) async fn sweep(request_id: &str, deadline: Deadline, context: &Context) -> Result<Report, JobsError> {
     let now = Timestamp::now();
-    let end = Instant::now() + context.time;
     let mut report = Report::default();
     let mut next = None;
     loop {
         let page = context.jobs.due(now, next).await?;
         for (org, id) in page.jobs {
-            if Instant::now() > end {
+            if deadline.left().is_zero() {
                 report.unfinished = true;
                 break;
             }

@@ -3,8 +3,14 @@
 mod context;
 mod handler;
 
+use std::time::Duration;
+
 use context::Context;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use platform::Deadline;
+
+/// Left at the end of an invocation to finish the job that is under way.
+const RESERVE: Duration = Duration::from_secs(20);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -12,7 +18,8 @@ async fn main() -> Result<(), Error> {
     let context = Context::from_env()?;
     run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
         // The event is not read: a rule and a person request the same.
-        Ok::<_, Error>(handler::sweep(&event.context.request_id, &context).await?)
+        let deadline = Deadline::new(event.context.deadline(), RESERVE);
+        Ok::<_, Error>(handler::sweep(&event.context.request_id, deadline, &context).await?)
     }))
     .await
 }

@@ -1,10 +1,10 @@
-//! What the function needs from its environment.
+//! The function's environment and clients.
 
 use ci::telemetry::MetricsBucket;
 use platform::{aws, config::ConfigError};
 use postgres::Database;
 
-/// The function's clients, made once per process.
+/// The function's clients, created once per process.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) bucket: MetricsBucket,
@@ -12,7 +12,8 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Reads, besides the SDK's standard variables, those of [`Database::from_env`] and [`MetricsBucket::from_env`].
+    /// Creates the clients from the SDK's standard variables and those of [`Database::from_env`] and
+    /// [`MetricsBucket::from_env`].
     pub(crate) fn from_env() -> Result<Self, ConfigError> {
         let sdk = aws::sdk_config()?;
         Ok(Self {

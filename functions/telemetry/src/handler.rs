@@ -1,13 +1,14 @@
-//! From a batch of notifications to rows: each record is decoded, its document read, checked and stored.
+//! The handler: decodes each record of a batch of notifications, then reads, checks and stores its document.
 //!
-//! A record fails when the bucket or the database does. Its notification then comes back, with those of its records that
-//! are stored already: to store them again changes nothing.
+//! A record fails when the bucket or the database does. Its notification is then delivered again with all its records;
+//! storing a record twice changes nothing.
 
 use std::collections::BTreeSet;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use ci::telemetry::{IngestError, Outcome, Stored, ingest};
 use futures_util::{StreamExt as _, stream};
+use jiff::Timestamp;
 use platform::log::Causes;
 use serde::Deserialize;
 use tracing::{error, info};
@@ -17,79 +18,83 @@ use crate::{
     notification::{Notification, Record},
 };
 
-/// How many documents are read at the same time. Their statements share one connection.
-const AT_ONCE: usize = 16;
+/// The maximum number of documents that are read concurrently. Their statements share one connection.
+const MAX_CONCURRENT: usize = 16;
 
-/// What the function is invoked with.
+/// The payload of an invocation.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Event {
-    /// By a bucket, or by a person who has a notification that came to nothing.
+    /// A notification from the bucket, or from a person who sends a failed one again.
     Bucket(Notification),
-    /// By the queue in which the bucket's notifications wait.
+    /// A batch of notifications from the bucket's queue.
     Queue(SqsEvent),
 }
 
-/// A notification could not be dealt with, as the log says.
+/// A notification has documents that could not be stored. The log has the errors.
 #[derive(Debug, thiserror::Error)]
 #[error("not every document could be stored; send the notification again")]
 pub(crate) struct Unfinished;
 
-/// Handles every record. Of a queue's messages, the answer names those that are to come back.
+/// Handles every record. For a queue's batch, the response names the messages to deliver again.
 pub(crate) async fn handle(event: Event, context: &Context) -> Result<SqsBatchResponse, Unfinished> {
     match event {
         Event::Bucket(notification) => {
-            let records = notification.into_records().map(|record| (0, record));
-            if take(records, context).await.is_empty() { Ok(SqsBatchResponse::default()) } else { Err(Unfinished) }
+            let records = notification.into_records().map(|record| (0, record)).collect();
+            let failed = ingest_records(records, context).await;
+            if failed.is_empty() { Ok(SqsBatchResponse::default()) } else { Err(Unfinished) }
         }
-        Event::Queue(batch) => Ok(take_batch(batch, context).await),
+        Event::Queue(batch) => Ok(ingest_batch(batch, context).await),
     }
 }
 
-async fn take_batch(batch: SqsEvent, context: &Context) -> SqsBatchResponse {
-    let (mut records, mut failed) = (Vec::new(), BTreeSet::new());
+async fn ingest_batch(batch: SqsEvent, context: &Context) -> SqsBatchResponse {
+    let mut records = Vec::new();
+    let mut failed = BTreeSet::new();
     for (index, message) in batch.records.iter().enumerate() {
+        // A message without a body is read as an empty one, which is no notification either.
         match serde_json::from_str::<Notification>(message.body.as_deref().unwrap_or_default()) {
             Ok(notification) => records.extend(notification.into_records().map(|record| (index, record))),
             Err(error) => {
-                error!(message_id = message.message_id, error = %Causes(&error), "a message that is no notification of S3");
+                error!(message_id = message.message_id, error = %Causes(&error), "message is not an S3 notification");
                 failed.insert(index);
             }
         }
     }
-    failed.append(&mut take(records, context).await);
+    failed.append(&mut ingest_records(records, context).await);
     let mut response = SqsBatchResponse::default();
     for index in failed {
+        // Lambda delivers the whole batch again if an id is empty, which is right for a message without one.
         response.add_failure(batch.records[index].message_id.clone().unwrap_or_default());
     }
     response
 }
 
-/// Takes all records, each with the number of its message. Returns the numbers of those that have to come back.
-async fn take(records: impl IntoIterator<Item = (usize, Record)>, context: &Context) -> BTreeSet<usize> {
+/// Ingests the objects of records, each with the index of its message. Returns the indexes of the messages that failed.
+async fn ingest_records(records: Vec<(usize, Record)>, context: &Context) -> BTreeSet<usize> {
     let mut counts = Counts::default();
-    let mut tips = Vec::new();
+    let mut objects = Vec::new();
     for (message, record) in records {
-        match record.tip(context.bucket.name()) {
-            Ok(tip) => tips.push((message, tip)),
+        match record.object(context.bucket.name()) {
+            Ok(object) => objects.push((message, object)),
             Err(why) => {
-                info!(key = record.raw_key(), %why, "passed over");
-                counts.passed_over += 1;
+                info!(key = record.raw_key(), reason = %why, "notification record ignored");
+                counts.ignored += 1;
             }
         }
     }
     let mut failed = BTreeSet::new();
-    if !tips.is_empty() {
+    if !objects.is_empty() {
         let client = match context.database.client().await {
             Ok(client) => client,
             Err(error) => {
-                error!(error = %Causes(&error), documents = tips.len(), "could not reach the database");
-                return tips.into_iter().map(|(message, _)| message).collect();
+                error!(error = %Causes(&error), documents = objects.len(), "could not connect to the database");
+                return objects.into_iter().map(|(message, _)| message).collect();
             }
         };
-        let ingested = stream::iter(tips)
-            .map(async |(message, tip)| (message, ingest(tip, &context.bucket, &client).await))
-            .buffer_unordered(AT_ONCE);
+        let ingested = stream::iter(objects)
+            .map(async |(message, object)| (message, ingest(object, &context.bucket, &client, Timestamp::now()).await))
+            .buffer_unordered(MAX_CONCURRENT);
         let mut ingested = std::pin::pin!(ingested);
         while let Some((message, outcome)) = ingested.next().await {
             if outcome.is_err() {
@@ -98,12 +103,12 @@ async fn take(records: impl IntoIterator<Item = (usize, Record)>, context: &Cont
             counts.add(outcome);
         }
     }
-    let Counts { new, replaced, unchanged, rejected, gone, passed_over, failed: errors } = counts;
-    info!(new, replaced, unchanged, rejected, gone, passed_over, errors, "took the records");
+    let Counts { new, replaced, unchanged, rejected, gone, ignored, failed: errors } = counts;
+    info!(new, replaced, unchanged, rejected, gone, ignored, errors, "telemetry documents ingested");
     failed
 }
 
-/// What came of the records.
+/// The number of records by their result.
 #[derive(Debug, Default)]
 struct Counts {
     new: usize,
@@ -111,7 +116,7 @@ struct Counts {
     unchanged: usize,
     rejected: usize,
     gone: usize,
-    passed_over: usize,
+    ignored: usize,
     failed: usize,
 }
 
@@ -124,7 +129,7 @@ impl Counts {
             Ok(Outcome::Rejected { before: false }) => self.rejected += 1,
             Ok(Outcome::Gone) => self.gone += 1,
             Err(error) => {
-                error!(error = %Causes(&error), "could not take a document");
+                error!(error = %Causes(&error), "could not ingest a document");
                 self.failed += 1;
             }
         }

@@ -1,4 +1,5 @@
-//! Telemetry: reads the documents that CI puts into the metrics bucket, and stores the runs that they tell of.
+//! The telemetry function: reads the documents that CI puts into the metrics bucket, and stores the runs that they
+//! describe.
 
 mod context;
 mod handler;

@@ -1,14 +1,14 @@
-//! What S3 says when objects change.
+//! Notifications of S3 about changed objects.
 
-use ci::{Sequencer, object::decode_key, telemetry::Tip};
+use ci::telemetry::{ObjectRef, s3};
 use serde::Deserialize;
 
-/// Where CI writes, and what its documents end in. The bucket's notification has the same filter; an event sent by hand,
-/// or by another rule, need not.
+/// The prefix and the suffix of the keys of CI's documents. The bucket's notification has the same filter; an event
+/// that was sent by hand, or by another rule, need not.
 const PREFIX: &str = "metrics/";
 const SUFFIX: &str = ".json";
 
-/// A notification, of which only what is needed here is read: S3 adds fields as it likes.
+/// A notification. Fields that are not needed here are ignored, since S3 may add more.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Notification {
@@ -17,7 +17,7 @@ pub(crate) enum Notification {
         #[serde(rename = "Records")]
         records: Vec<Record>,
     },
-    /// What S3 sends once, when notifications are configured.
+    /// The test event that S3 sends when notifications are configured.
     Test {
         #[serde(rename = "Event")]
         event: TestEvent,
@@ -60,7 +60,7 @@ struct Object {
     sequencer: String,
 }
 
-/// Why a record is passed over.
+/// The reason for which a record is ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Irrelevant {
     #[error("nothing was created")]
@@ -72,7 +72,7 @@ pub(crate) enum Irrelevant {
 }
 
 impl Notification {
-    /// The records; none of a test event.
+    /// Returns the records. A test event has none.
     pub(crate) fn into_records(self) -> impl Iterator<Item = Record> {
         let records = match self {
             Self::Changes { records } => records,
@@ -83,9 +83,9 @@ impl Notification {
 }
 
 impl Record {
-    /// The document in `bucket` that is new by this record.
-    pub(crate) fn tip(&self, bucket: &str) -> Result<Tip, Irrelevant> {
-        // With the prefix in messages that S3 relays through other services, without it in notifications.
+    /// Returns the new document in `bucket` that the record is about.
+    pub(crate) fn object(&self, bucket: &str) -> Result<ObjectRef, Irrelevant> {
+        // Notifications have no prefix; messages that come by way of other services have one.
         if !self.event.trim_start_matches("s3:").starts_with("ObjectCreated:") {
             return Err(Irrelevant::NotCreated);
         }
@@ -93,15 +93,15 @@ impl Record {
             return Err(Irrelevant::OtherBucket);
         }
         let object = &self.s3.object;
-        let key = decode_key(&object.key).filter(|key| key.starts_with(PREFIX) && key.ends_with(SUFFIX));
-        Ok(Tip {
+        let key = s3::decode_key(&object.key).filter(|key| key.starts_with(PREFIX) && key.ends_with(SUFFIX));
+        Ok(ObjectRef {
             key: key.ok_or(Irrelevant::OtherKey)?,
-            version: object.version_id.clone().filter(|version| version != "null"),
-            sequencer: Sequencer::new(&object.sequencer),
+            version: s3::version_id(object.version_id.clone()),
+            sequencer: s3::sequencer(&object.sequencer),
         })
     }
 
-    /// The key as it was sent, for the log.
+    /// Returns the key as it was sent, for the log.
     pub(crate) fn raw_key(&self) -> &str {
         &self.s3.object.key
     }
@@ -121,8 +121,8 @@ mod tests {
         serde_json::from_value(record).unwrap()
     }
 
-    fn tip(key: &str) -> Result<Tip, Irrelevant> {
-        record("ObjectCreated:Put", "bucket", json!({"key": key, "size": 1})).tip("bucket")
+    fn object(key: &str) -> Result<ObjectRef, Irrelevant> {
+        record("ObjectCreated:Put", "bucket", json!({"key": key, "size": 1})).object("bucket")
     }
 
     #[test]
@@ -138,36 +138,38 @@ mod tests {
             ("metrics%2Fa.json", "metrics/a.json"),
             ("metrics/100%.json", "metrics/100%.json"),
         ] {
-            assert_eq!(tip(sent).map(|tip| tip.key).as_deref(), Ok(key), "{sent}");
+            assert_eq!(object(sent).map(|object| object.key).as_deref(), Ok(key), "{sent}");
         }
     }
 
     #[test]
-    fn a_record_tells_of_a_version() {
-        let object = json!({"key": "metrics/a.json", "versionId": "v1", "sequencer": "0055AED6DCD90281E0"});
-        let tip = record("s3:ObjectCreated:CompleteMultipartUpload", "bucket", object).tip("bucket").unwrap();
-        let sequencer = Sequencer::new("0055AED6DCD90281E");
-        assert_eq!(tip, Tip { key: "metrics/a.json".to_owned(), version: Some("v1".to_owned()), sequencer });
+    fn a_record_names_a_version() {
+        let value = json!({"key": "metrics/a.json", "versionId": "v1", "sequencer": "0055AED6DCD90281E0"});
+        let found = record("s3:ObjectCreated:CompleteMultipartUpload", "bucket", value).object("bucket").unwrap();
+        let sequencer = s3::sequencer("0055AED6DCD90281E");
+        assert_eq!(found, ObjectRef { key: "metrics/a.json".to_owned(), version: Some("v1".to_owned()), sequencer });
         let unversioned = record("ObjectCreated:Copy", "bucket", json!({"key": "metrics/a.json", "versionId": "null"}));
-        assert_eq!(unversioned.tip("bucket").unwrap().version, None);
+        assert_eq!(unversioned.object("bucket").unwrap().version, None);
     }
 
     #[test]
-    fn what_is_no_new_document_is_passed_over() {
+    fn records_of_other_changes_are_ignored() {
         for key in ["metrics/a.txt", "other/a.json", "metrics/%FF.json", "metrics/%00.json", "", "metrics/a.json%20"] {
-            assert_eq!(tip(key), Err(Irrelevant::OtherKey), "{key}");
+            assert_eq!(object(key), Err(Irrelevant::OtherKey), "{key}");
         }
-        let object = json!({"key": "metrics/a.json"});
+        let value = json!({"key": "metrics/a.json"});
         for event in ["ObjectRemoved:Delete", "s3:ObjectRemoved:DeleteMarkerCreated", "ObjectRestore:Completed"] {
-            assert_eq!(record(event, "bucket", object.clone()).tip("bucket"), Err(Irrelevant::NotCreated), "{event}");
+            assert_eq!(record(event, "bucket", value.clone()).object("bucket"), Err(Irrelevant::NotCreated), "{event}");
         }
-        assert_eq!(record("ObjectCreated:Put", "other", object).tip("bucket"), Err(Irrelevant::OtherBucket));
+        assert_eq!(record("ObjectCreated:Put", "other", value).object("bucket"), Err(Irrelevant::OtherBucket));
     }
 
     #[test]
     fn a_test_event_has_no_records() {
-        let test = json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2025-11-08T15:06:08.000Z",
-                          "Bucket": "bucket", "RequestId": "5582815E1AEA5ADF", "HostId": "8cLeGAmw098X5cv4Zkwcmo8vvZa3e"});
+        let test = json!({
+            "Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2025-11-08T15:06:08.000Z",
+            "Bucket": "bucket", "RequestId": "5582815E1AEA5ADF", "HostId": "8cLeGAmw098X5cv4Zkwcmo8vvZa3e",
+        });
         let notification: Notification = serde_json::from_value(test).unwrap();
         assert_eq!(notification.into_records().count(), 0);
         for other in [json!({}), json!({"Event": "s3:Other"}), json!({"Records": [{}]}), json!([])] {
@@ -177,16 +179,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_s3_encodes_is_read_as_it_was(name in "[^\\x00]{1,20}") {
+        fn an_encoded_key_is_decoded_to_itself(name in "[^\\x00]{1,20}") {
             let key = format!("metrics/{name}.json");
-            // As S3 does it: spaces become plus signs, slashes stay.
+            // The encoding of S3: spaces become plus signs, slashes stay.
             let sent = utf8_percent_encode(&key, NON_ALPHANUMERIC).to_string().replace("%20", "+").replace("%2F", "/");
-            prop_assert_eq!(tip(&sent).map(|tip| tip.key), Ok(key));
+            prop_assert_eq!(object(&sent).map(|object| object.key), Ok(key));
         }
 
         #[test]
         fn no_key_makes_the_reader_panic(key in "\\PC{0,30}|[%0-9A-Fa-f+]{0,30}") {
-            let _ = tip(&key);
+            let _ = object(&key);
         }
     }
 }

@@ -20,8 +20,6 @@ pub(crate) struct Context {
     pub(crate) store: ExportStore,
     /// The number of connections over which a large export is read.
     pub(crate) connections: NonZero<usize>,
-    /// The function's timeout.
-    pub(crate) timeout: Duration,
     /// The delay before the second attempt; later ones wait longer.
     pub(crate) retry_delay: Duration,
     pub(crate) resend: ResendPolicy,
@@ -35,7 +33,6 @@ impl Context {
     /// [`Database::from_env`], [`ExportStore::from_env`], [`ResendPolicy::from_env`] and [`retention_from_env`]:
     ///
     /// - `EXPORT_CONNECTIONS`: the number of database connections over which a large export is read;
-    /// - `WORKER_TIMEOUT_SECONDS`: the function's own timeout, for emulators that state no usable deadline;
     /// - `RETRY_DELAY_SECONDS`: the delay before the second attempt at a job;
     /// - `MAX_RECEIVES`: the `maxReceiveCount` of the queue's redrive policy.
     pub(crate) fn from_env() -> Result<Self, ConfigError> {
@@ -46,7 +43,6 @@ impl Context {
             database: Database::from_env("analytics-exports-worker")?,
             store: ExportStore::from_env(&sdk)?,
             connections: config::parsed("EXPORT_CONNECTIONS", "a number of at least 1")?,
-            timeout: config::seconds("WORKER_TIMEOUT_SECONDS")?,
             retry_delay: config::seconds("RETRY_DELAY_SECONDS")?,
             resend: ResendPolicy::from_env()?,
             retention: retention_from_env()?,

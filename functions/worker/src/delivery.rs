@@ -63,7 +63,9 @@ mod tests {
 
     #[test]
     fn a_record_that_is_not_a_delivery_is_an_error() {
-        for (name, value) in [("ApproximateReceiveCount", "x"), ("ApproximateReceiveCount", "-1"), ("SentTimestamp", "")] {
+        for (name, value) in
+            [("ApproximateReceiveCount", "x"), ("ApproximateReceiveCount", "-1"), ("SentTimestamp", "")]
+        {
             let mut message = message();
             message.attributes.insert(name.to_owned(), value.to_owned());
             assert_eq!(Delivery::try_from(message), Err(InvalidDelivery(name)), "{value:?}");
@@ -73,7 +75,8 @@ mod tests {
             message.attributes.remove(name);
             assert_eq!(Delivery::try_from(message), Err(InvalidDelivery(name)));
         }
-        let missing = SqsMessage { message_id: None, ..message() };
+        let mut missing = message();
+        missing.message_id = None;
         assert_eq!(Delivery::try_from(missing), Err(InvalidDelivery("messageId")));
     }
 }

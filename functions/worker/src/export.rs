@@ -37,14 +37,14 @@ pub(crate) async fn export(
     settings: Settings,
     progress: &watch::Sender<Progress>,
 ) -> Result<ExportFile, ExportError> {
-    upload.remove_earlier().await;
+    upload.remove_earlier_attempts().await;
     let job = claimed.job();
     let mut csv = CsvFile::open(database, job.org(), job.request(), settings).await?;
-    while let Some(bytes) = csv.next().await? {
-        upload.write(bytes).await?;
+    while let Some(chunk) = csv.next().await? {
+        upload.write(chunk.bytes()).await?;
         progress.send_replace(csv.progress());
     }
-    let file = csv.finish(database).await?;
+    let file = csv.finish().await?;
     upload.finish(&file).await?;
     Ok(file)
 }

@@ -44,7 +44,7 @@ fn rollups(error: &RollupError) -> Failure {
 fn database(error: &DatabaseError) -> Failure {
     if error.is_timeout() {
         Failure::TookTooLong
-    } else if error.can_pass() {
+    } else if error.is_transient() {
         Failure::UsageUnavailable
     } else {
         Failure::UsageUnreadable

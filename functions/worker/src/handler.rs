@@ -7,7 +7,7 @@ use domain::{Claim, ClaimRefused, ClaimedJob, ExportFile, Failure, Job, JobId, O
 use engine::Settings;
 use jiff::Timestamp;
 use jobs::{ClaimError, FinishError, queue::Message};
-use platform::log::Causes;
+use platform::{Deadline, log::Causes};
 use tokio::{
     sync::watch,
     time::{sleep, timeout_at},
@@ -16,7 +16,6 @@ use tracing::{Instrument as _, error, info, info_span, warn};
 
 use crate::{
     context::Context,
-    deadline::Deadline,
     delivery::{Delivery, InvalidDelivery},
     export::export,
     failure::AttemptError,
@@ -85,7 +84,7 @@ async fn claim(
     context: &Context,
 ) -> Result<ClaimedJob, Outcome> {
     let now = Timestamp::now();
-    let request = Claim { now, lease_until: deadline.at, sent_at: delivery.sent_at };
+    let request = Claim { now, lease_until: deadline.at(), sent_at: delivery.sent_at };
     let error = match context.jobs.claim(org, id, request).await {
         Ok(claimed) => {
             info!(fence = claimed.job().fence(), "export job claimed");
@@ -124,7 +123,7 @@ async fn make(claimed: &ClaimedJob, deadline: Deadline, context: &Context) -> Re
     let (progress, seen) = watch::channel(Progress::default());
     let work = export(&context.database, claimed, &mut upload, settings, &progress);
     let made = tokio::select! {
-        made = timeout_at(deadline.work_until, work) => match made {
+        made = timeout_at(deadline.work_until(), work) => match made {
             Ok(made) => made.map_err(AttemptError::from),
             Err(_) => Err(AttemptError::OutOfTime),
         },

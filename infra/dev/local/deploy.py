@@ -1,15 +1,22 @@
-"""Deploys template.yaml to the emulator with the binaries of a plain `cargo build`.
+"""Deploys template.yaml to the emulator, with the binaries of `cargo build`.
 
-It does what `sam build` and `sam deploy` do, in a second: one zip per function, with the binary as `bootstrap`; the
-template with each CodeUri pointing to its zip, and nothing else changed; one stack. Then it settles the stack (see
-settle.py). Endpoint and credentials come from the standard AWS variables.
+Does what `sam build` and `sam deploy` do, in a second: uploads a zip per function, which contains the binary as
+`bootstrap`, and creates a stack of the template, in which only the CodeUri of each function is changed. Then sets what
+the emulator ignores (see settle.py). Endpoint and credentials come from the standard AWS variables.
 
     deploy.py request.json
 
-The request holds `template` (a path), `stack` (a name), `parameters`, `binaries` (name to path), `invoke`: null, or the
-address that serves all invocations instead of the deployed binaries, and `changes`: other values for variables of
-functions, by the name of the binary. The answer, on stdout, holds the stack's `outputs`, and by the name of the binary
-the names of the `functions` and their `variables` before those changes.
+Fields of the request:
+
+- template: path of the template
+- stack: name of the stack
+- parameters: values of the template's parameters
+- binaries: paths of the binaries by name
+- invoke: null, or the URL of a service that runs all invocations instead of the deployed binaries
+- changes: variables of functions to override after the deployment, by the name of the binary
+
+Prints a JSON object: the `outputs` of the stack and, by the name of the binary, the names of the `functions` and their
+`variables` without the changes.
 """
 
 import io
@@ -40,12 +47,15 @@ def main():
     }
     for logical, binary in functions.items():
         settle.add_variables(settled[logical], request["changes"].get(binary))
+        # Lambda's own, which are no part of the configuration.
+        for name in settle.LOG_VARIABLES:
+            del variables[binary][name]
     names = {binary: settled[logical] for logical, binary in functions.items()}
     json.dump({"outputs": outputs, "functions": names, "variables": variables}, sys.stdout)
 
 
 def upload(template, binaries):
-    """Uploads one zip per function, points CodeUri to it, and returns the binary of each logical id."""
+    """Uploads a zip per function and sets its CodeUri. Returns the binaries' names by logical id."""
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket=ARTIFACTS)
     functions = {}
@@ -60,7 +70,7 @@ def upload(template, binaries):
 
 
 def zipped(path):
-    """The binary as `bootstrap`, executable, stored: to compress it would take longer than everything else."""
+    """Returns a zip with the binary as `bootstrap`. Compressing it would take longer than the deployment."""
     buffer = io.BytesIO()
     entry = zipfile.ZipInfo("bootstrap")
     entry.external_attr = 0o100755 << 16
@@ -70,7 +80,7 @@ def zipped(path):
 
 
 def create(stack, template, parameters):
-    """Creates the stack and returns its outputs."""
+    """Creates the stack. Returns its outputs."""
     cloudformation = boto3.client("cloudformation")
     cloudformation.create_stack(
         StackName=stack,
@@ -89,12 +99,12 @@ def create(stack, template, parameters):
                 for event in events
                 if event["ResourceStatus"].endswith("FAILED")
             ]
-            sys.exit("\n".join([f"the stack is {state['StackStatus']}", *reasons]))
+            sys.exit("\n".join([f"stack {stack} is in state {state['StackStatus']}", *reasons]))
         time.sleep(0.1)
 
 
 def proxy(invoke, binary):
-    """The variable that makes the emulator forward invocations to this address."""
+    """Returns the variable by which the emulator forwards a function's invocations to a URL."""
     return {"MINISTACK_LAMBDA_PROXY_URL": f"{invoke}/2015-03-31/functions/{binary}/invocations"} if invoke else {}
 
 

@@ -14,7 +14,7 @@ from botocore.config import Config
 
 def main():
     function, event = sys.argv[1:]
-    # Not tried again: whether it is safe to do so is for the caller to know.
+    # Without retries: only the caller knows whether they are safe.
     config = Config(read_timeout=15 * 60 + 30, retries={"max_attempts": 0})
     answer = boto3.client("lambda", config=config).invoke(FunctionName=function, Payload=event.encode())
     payload = json.loads(answer["Payload"].read() or b"null")

@@ -1,4 +1,4 @@
-"""Prints what the functions logged on the emulator, oldest first."""
+"""Prints the logs of all functions on the emulator, oldest first."""
 
 import boto3
 

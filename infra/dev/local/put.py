@@ -1,4 +1,9 @@
-"""Puts objects into the metrics bucket: `put.py objects.json`, a list of pairs of key and body."""
+"""Uploads objects to the metrics bucket.
+
+    put.py objects.json
+
+The file contains a list of pairs of key and body.
+"""
 
 import json
 import os
@@ -19,7 +24,7 @@ def main():
         s3.put_object(Bucket=bucket, Key=key, Body=body.encode(), ContentType="application/json")
 
     with ThreadPoolExecutor(8) as threads:
-        # To its end, so that a failure is raised.
+        # The list raises the first error.
         list(threads.map(put, objects))
 
 

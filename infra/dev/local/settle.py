@@ -1,18 +1,21 @@
-"""Puts right what the emulator's CloudFormation drops from the template, and checks that it holds.
+"""Sets the properties that the emulator's CloudFormation ignores, and checks them.
 
-Every value is read from the template as the emulator processed it. Each property is set by the API call that
-CloudFormation would make, read back, and compared: a template that changes, or an emulator that learns, needs no
-change here. On AWS none of this is needed.
+The values come from the template as the emulator processed it. Each property is set by the API call that CloudFormation
+would make, read back, and compared, so a change of the template needs no change here. AWS needs none of this.
 """
 
 import json
+import re
 import sys
 
 import boto3
 
+# The variables in which Lambda passes a function's LoggingConfig to its program.
+LOG_VARIABLES = {"AWS_LAMBDA_LOG_FORMAT": "LogFormat", "AWS_LAMBDA_LOG_LEVEL": "ApplicationLogLevel"}
+
 
 def settle(stack, parameters):
-    """Settles all resources of the stack; returns the names of its functions by logical id."""
+    """Settles all resources of the stack. Returns the names of its functions by logical id."""
     cloudformation = boto3.client("cloudformation")
     template = cloudformation.get_template(StackName=stack, TemplateStage="Processed")["TemplateBody"]
     defaults = {name: known["Default"] for name, known in template["Parameters"].items() if "Default" in known}
@@ -22,7 +25,7 @@ def settle(stack, parameters):
     functions = {}
     for logical, resource in template["Resources"].items():
         if logical not in names:
-            continue  # its condition is false
+            continue  # its condition does not hold
         properties = resolve(resource.get("Properties", {}), parameters)
         kind, name = resource["Type"], names[logical]
         if kind == "AWS::Lambda::Function":
@@ -45,10 +48,14 @@ def settle(stack, parameters):
 
 
 def resolve(value, parameters):
-    """Replaces references to parameters by their values; other functions stay as they are."""
+    """Replaces references to parameters by their values. Other intrinsic functions are kept."""
     if isinstance(value, dict):
         if list(value) == ["Ref"] and value["Ref"] in parameters:
             return parameters[value["Ref"]]
+        if list(value) == ["Fn::Sub"] and isinstance(value["Fn::Sub"], str):
+            names = re.findall(r"\$\{([^}]+)\}", value["Fn::Sub"])
+            if all(name in parameters for name in names):
+                return re.sub(r"\$\{([^}]+)\}", lambda match: str(parameters[match[1]]), value["Fn::Sub"])
         return {key: resolve(inner, parameters) for key, inner in value.items()}
     if isinstance(value, list):
         return [resolve(inner, parameters) for inner in value]
@@ -56,9 +63,9 @@ def resolve(value, parameters):
 
 
 def expect(what, wanted, found):
-    """The read-back value must be the template's."""
+    """Exits with an error if a value that was read back is not the template's."""
     if wanted != found:
-        sys.exit(f"{what} should be {wanted!r} and is {found!r}")
+        sys.exit(f"{what}: expected {wanted!r}, found {found!r}")
 
 
 def settle_function(name, properties):
@@ -70,6 +77,9 @@ def settle_function(name, properties):
         expect(f"{name}: ReservedConcurrentExecutions", reserved, found)
     found = functions.get_function_configuration(FunctionName=name)
     expect(f"{name}: Timeout", int(properties["Timeout"]), found["Timeout"])
+    logging = {variable: properties["LoggingConfig"][key] for variable, key in LOG_VARIABLES.items()}
+    variables = add_variables(name, logging)
+    expect(f"{name}: LoggingConfig", logging, {variable: variables[variable] for variable in logging})
 
 
 def settle_table(name, properties):
@@ -118,7 +128,8 @@ def settle_bucket(name, properties):
         expect(f"{name}: versioning", wanted["Status"], s3.get_bucket_versioning(Bucket=name).get("Status"))
     wanted = properties.get("NotificationConfiguration", {}).get("QueueConfigurations", [])
     found = s3.get_bucket_notification_configuration(Bucket=name).get("QueueConfigurations", [])
-    expect(f"{name}: notified queues", [entry["Event"] for entry in wanted], sum((entry["Events"] for entry in found), []))
+    events = [event for entry in found for event in entry["Events"]]
+    expect(f"{name}: notified queues", [entry["Event"] for entry in wanted], events)
     wanted = properties.get("PublicAccessBlockConfiguration")
     if wanted:
         found = s3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"]
@@ -126,11 +137,11 @@ def settle_bucket(name, properties):
 
 
 def lifecycle_rule(rule):
-    """A rule of the template in the shape of the S3 API."""
+    """Returns a rule of the template in the form of the S3 API."""
     known = {"Id", "Status", "Prefix", "ExpirationInDays", "ExpiredObjectDeleteMarker", "NoncurrentVersionExpiration",
              "AbortIncompleteMultipartUpload"}
     if set(rule) - known:
-        sys.exit(f"lifecycle rule {rule['Id']}: settle.py does not know {sorted(set(rule) - known)}")
+        sys.exit(f"lifecycle rule {rule['Id']}: settle.py does not support {sorted(set(rule) - known)}")
     answer = {"ID": rule["Id"], "Status": rule["Status"], "Filter": {"Prefix": rule.get("Prefix", "")}}
     if "ExpirationInDays" in rule:
         answer["Expiration"] = {"Days": int(rule["ExpirationInDays"])}
@@ -161,9 +172,9 @@ def check_event_source(name, properties):
 
 
 def check_rule(name, properties):
-    """A rule is on, and its targets are functions that it may invoke."""
+    """Checks that a rule is enabled and may invoke its targets."""
     events, functions = boto3.client("events"), boto3.client("lambda")
-    # CloudFormation names a rule by its bus, too, where that is another than the default.
+    # The id of a rule of another bus than the default one begins with the name of the bus.
     name = name.split("|")[-1]
     rule = events.describe_rule(Name=name)
     expect(f"{name}: schedule", properties.get("ScheduleExpression"), rule.get("ScheduleExpression"))
@@ -188,10 +199,10 @@ def check_metric_filter(group, properties):
 
 
 def make_download_key(template, names):
-    """Creates the access keys that the template asks for.
+    """Creates the access keys of the template.
 
-    The emulator knows no AWS::IAM::AccessKey and refuses a template that creates one, so the parameter
-    CreateDownloadKey is false here, and the key goes to the function in the variables that name it.
+    The emulator does not support AWS::IAM::AccessKey and refuses templates that create one. The parameter
+    CreateDownloadKey is therefore false, and the key is added to the function's variables here.
     """
     iam = boto3.client("iam")
     for logical, resource in template["Resources"].items():
@@ -206,7 +217,7 @@ def make_download_key(template, names):
 
 
 def add_variables(function, more):
-    """Adds variables to a function; returns all that it has."""
+    """Adds variables to a function. Returns all of its variables."""
     functions = boto3.client("lambda")
     variables = functions.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
     if more:

@@ -1,4 +1,4 @@
-"""Prints the variables of a function that template.yaml gives a value: its own, and the defaults of parameters.
+"""Prints the variables of a function whose values are in template.yaml: literals, and defaults of parameters.
 
     variables.py template.yaml BINARY
 """

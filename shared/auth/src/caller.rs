@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt};
 
 use domain::{OrgId, Subject};
 
-/// What a route asks of its caller.
+/// A permission that a route requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permission {
     /// Create exports.
@@ -15,16 +15,16 @@ pub enum Permission {
     DownloadExports,
     /// Read the audit trail.
     ReadAudit,
-    /// Read usage itself, beside the exports of it.
+    /// Read usage without an export.
     ReadUsage,
-    /// Read CI telemetry and what is made of it. It belongs to the platform, not to an organization.
+    /// Read CI telemetry and its reports, which belong to the platform and not to an organization.
     ReadCi,
-    /// See in CI telemetry who caused a run, and what else may name a person. Of the platform as well.
+    /// See the persons in CI telemetry. Belongs to the platform as well.
     ReadCiPersons,
 }
 
 impl Permission {
-    /// The permission as tokens carry it.
+    /// Returns the name of the permission in tokens.
     pub const fn name(self) -> &'static str {
         match self {
             Self::CreateExports => "analytics:exports:create",
@@ -37,7 +37,7 @@ impl Permission {
         }
     }
 
-    /// Whether it concerns the platform as a whole, and no organization.
+    /// Reports whether the permission belongs to the platform and not to an organization.
     pub const fn is_of_platform(self) -> bool {
         matches!(self, Self::ReadCi | Self::ReadCiPersons)
     }
@@ -49,9 +49,9 @@ impl fmt::Display for Permission {
     }
 }
 
-/// Every permission, within the token's own organizations.
+/// The grant of every permission within the token's own organizations.
 const ADMIN: &str = "admin";
-/// Every permission, in every organization.
+/// The grant of every permission in every organization.
 const PLATFORM_ADMIN: &str = "platform-admin";
 
 /// The bearer of a verified token.
@@ -59,26 +59,26 @@ const PLATFORM_ADMIN: &str = "platform-admin";
 pub struct Caller {
     pub(super) subject: Subject,
     pub(super) organizations: BTreeSet<OrgId>,
-    /// Permissions and roles alike: tokens carry either in `scope` or in `roles`.
+    /// Permissions and roles: tokens carry both in `scope` or in `roles`.
     pub(super) grants: BTreeSet<String>,
 }
 
-/// By which right a caller may do something in an organization.
+/// The kind of a caller's access to an organization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// The organization is one of the caller's.
     Own,
-    /// It is not: the caller administers the platform. Every such call leaves an audit record.
+    /// The organization is not one of the caller's, who administers the platform. Such calls leave an audit record.
     CrossOrganization,
 }
 
-/// The caller may not do this here. It says the same whether or not what was asked for exists.
+/// The caller lacks a permission. The error is the same whether or not the requested thing exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the token does not grant {0} here")]
 pub struct Forbidden(pub Permission);
 
 impl Caller {
-    /// Who it is.
+    /// Returns the subject of the token.
     pub const fn subject(&self) -> &Subject {
         &self.subject
     }
@@ -90,15 +90,18 @@ impl Caller {
     pub fn authorize(&self, permission: Permission, org: OrgId) -> Result<Access, Forbidden> {
         let own = self.organizations.contains(&org);
         let granted = self.has(ADMIN) || self.has(permission.name());
-        match self.has(PLATFORM_ADMIN) {
-            true if !own => Ok(Access::CrossOrganization),
-            platform_admin if own && (granted || platform_admin) => Ok(Access::Own),
-            _ => Err(Forbidden(permission)),
+        let platform_admin = self.has(PLATFORM_ADMIN);
+        if own && (granted || platform_admin) {
+            Ok(Access::Own)
+        } else if platform_admin {
+            Ok(Access::CrossOrganization)
+        } else {
+            Err(Forbidden(permission))
         }
     }
 
-    /// Checks that the caller has `permission` on the platform as a whole. An organization's `admin` has not: what belongs
-    /// to no organization is not theirs.
+    /// Checks that the caller has `permission` on the platform. The grant `admin` does not include it, since it is
+    /// limited to organizations.
     ///
     /// # Errors
     /// When the permission is not granted.
@@ -147,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_the_platform_takes_a_grant_of_its_own() {
+    fn permissions_on_the_platform_need_their_own_grant() {
         let reads = |grants: &[&str]| caller(grants).authorize_on_platform(Permission::ReadCi).is_ok();
         assert!(reads(&["analytics:ci:read"]));
         assert!(reads(&["platform-admin"]));

@@ -1,4 +1,6 @@
-//! The issuer's public keys, fetched and kept.
+//! The issuer's public keys, fetched and cached.
+//!
+//! Own code: the crates for this bring a second HTTP client and TLS stack, and the cache is about a hundred lines.
 
 use std::{
     error::Error,
@@ -23,16 +25,16 @@ use platform::{
     tls,
 };
 
-/// How long the issuer may take to answer.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// The soonest that keys are fetched again, whatever key ids arrive: nobody can make a function knock harder.
-const SOONEST_REFETCH: Duration = Duration::from_secs(60);
-/// The age at which keys are fetched again without being asked for, so that a withdrawn key ends.
-const REFRESH_AFTER: Duration = Duration::from_secs(60 * 60);
-/// The largest key set that is read, in bytes.
-const LARGEST_SET: usize = 256 << 10;
+/// Maximum time of the issuer's answer.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
+/// Minimum time between fetches, whatever key ids arrive, so that forged tokens do not burden the issuer.
+const MIN_REFETCH_INTERVAL: Duration = Duration::from_secs(60);
+/// Maximum age of the keys, after which they are fetched again, so that a withdrawn key expires.
+const MAX_AGE: Duration = Duration::from_secs(60 * 60);
+/// Maximum size of a key set, in bytes.
+const MAX_SET_BYTES: usize = 256 << 10;
 
-/// The issuer's keys cannot be had, and none are kept from before.
+/// The issuer's keys could not be fetched, and none are cached.
 #[derive(Debug, thiserror::Error)]
 #[error("could not fetch the issuer's keys")]
 pub struct KeysUnavailable {
@@ -45,19 +47,19 @@ type HttpClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
 #[derive(Debug)]
 pub(super) struct Keys {
     url: Uri,
-    /// Made when it is first needed.
+    /// Created at the first fetch.
     http: OnceLock<HttpClient>,
-    kept: Mutex<Kept>,
+    cache: Mutex<Cache>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct Cache {
     keys: Vec<Key>,
     fetched: Option<Instant>,
     refetched: Option<Instant>,
 }
 
-/// A key that can verify a signature, for the algorithms of its own kind alone.
+/// A key that verifies signatures by the algorithms of its own kind.
 #[derive(Debug, Clone)]
 pub(super) struct Key {
     id: String,
@@ -66,7 +68,7 @@ pub(super) struct Key {
 }
 
 impl Keys {
-    /// The key set at `JWKS_URL`: `https`, or `http` to this very machine.
+    /// Reads `JWKS_URL`, the address of the key set: `https`, or `http` on this machine.
     pub(super) fn from_env() -> Result<Self, ConfigError> {
         const INVALID: ConfigError =
             ConfigError::Invalid { name: "JWKS_URL", expected: "an https URL, or an http URL of this machine" };
@@ -77,35 +79,38 @@ impl Keys {
             Some("http") if local => {}
             _ => return Err(INVALID),
         }
-        Ok(Self { url, http: OnceLock::new(), kept: Mutex::default() })
+        Ok(Self { url, http: OnceLock::new(), cache: Mutex::default() })
     }
 
-    /// The key called `id`, or `None` if the issuer has no such key. Fetches the keys when there are none yet, when
-    /// `id` is not among them, and when they have grown old; while the issuer is away, the kept ones go on working.
+    /// Returns the key called `id`, or `None` if the issuer has no such key. Fetches the keys when none are cached,
+    /// when `id` is not among them, and when they are too old. While the issuer is unavailable, the cached keys stay
+    /// valid.
     pub(super) async fn find(&self, id: &str) -> Result<Option<Key>, KeysUnavailable> {
-        let mut kept = self.kept.lock().await;
-        let Some(fetched) = kept.fetched else {
-            kept.keys = self.fetch().await?;
-            kept.fetched = Some(Instant::now());
-            return Ok(kept.find(id));
+        let mut cache = self.cache.lock().await;
+        let Some(fetched) = cache.fetched else {
+            cache.keys = self.fetch().await?;
+            cache.fetched = Some(Instant::now());
+            return Ok(cache.find(id));
         };
-        let wanted = fetched.elapsed() > REFRESH_AFTER || kept.find(id).is_none();
-        let rested = kept.refetched.is_none_or(|at| at.elapsed() > SOONEST_REFETCH);
-        if wanted && rested {
-            kept.refetched = Some(Instant::now());
+        let is_stale = fetched.elapsed() > MAX_AGE || cache.find(id).is_none();
+        let may_fetch = cache.refetched.is_none_or(|at| at.elapsed() > MIN_REFETCH_INTERVAL);
+        if is_stale && may_fetch {
+            cache.refetched = Some(Instant::now());
             match self.fetch().await {
                 Ok(keys) => {
-                    kept.keys = keys;
-                    kept.fetched = kept.refetched;
+                    cache.keys = keys;
+                    cache.fetched = cache.refetched;
                 }
-                Err(error) => tracing::warn!(error = %Causes(&error), "going on with the issuer's earlier keys"),
+                Err(error) => {
+                    tracing::warn!(error = %Causes(&error), "issuer's keys not refreshed; cached keys stay in use");
+                }
             }
         }
-        Ok(kept.find(id))
+        Ok(cache.find(id))
     }
 
     async fn fetch(&self) -> Result<Vec<Key>, KeysUnavailable> {
-        let body = match timeout(PATIENCE, self.get()).await {
+        let body = match timeout(FETCH_TIMEOUT, self.get()).await {
             Ok(body) => body,
             Err(_) => Err("the issuer did not answer in time".into()),
         };
@@ -113,7 +118,8 @@ impl Keys {
         set.map(|set| usable(&set)).map_err(|source| KeysUnavailable { source })
     }
 
-    /// The body of the answer. A redirect is no answer: the keys are where the configuration says.
+    /// Returns the body of the answer. Redirects are not followed, since only the configuration names the source of
+    /// keys.
     async fn get(&self) -> Result<Bytes, Box<dyn Error + Send + Sync>> {
         let http = self.http.get_or_init(|| {
             let connector = HttpsConnectorBuilder::new().with_tls_config(tls::client_config(&[]));
@@ -123,18 +129,18 @@ impl Keys {
         if !response.status().is_success() {
             return Err(format!("the issuer answered {}", response.status()).into());
         }
-        Ok(Limited::new(response.into_body(), LARGEST_SET).collect().await?.to_bytes())
+        Ok(Limited::new(response.into_body(), MAX_SET_BYTES).collect().await?.to_bytes())
     }
 }
 
-impl Kept {
+impl Cache {
     fn find(&self, id: &str) -> Option<Key> {
         self.keys.iter().find(|key| key.id == id).cloned()
     }
 }
 
-/// The keys of a set that verify signatures by asymmetric algorithms. Others are passed over: a set may serve more than
-/// this service.
+/// Returns the keys of a set that verify signatures by asymmetric algorithms. Others are ignored, since a set may serve
+/// other services too.
 fn usable(set: &JwkSet) -> Vec<Key> {
     let key = |jwk: &jsonwebtoken::jwk::Jwk| {
         let key = DecodingKey::from_jwk(jwk).ok()?;
@@ -144,8 +150,8 @@ fn usable(set: &JwkSet) -> Vec<Key> {
     set.keys.iter().filter_map(key).collect()
 }
 
-/// The algorithms that a key may be used with: the token's own word for it is never enough. A key is of one kind, so
-/// that no public key ever serves as an HMAC secret.
+/// Returns the algorithms of a key, whatever algorithm a token claims. All are asymmetric, so that a public key never
+/// serves as an HMAC secret.
 fn algorithms(jwk: &jsonwebtoken::jwk::Jwk) -> Option<&'static [Algorithm]> {
     use jsonwebtoken::jwk::{AlgorithmParameters as P, EllipticCurve as C, PublicKeyUse};
     if matches!(jwk.common.public_key_use, Some(PublicKeyUse::Encryption)) {

@@ -1,4 +1,4 @@
-//! Who calls, and what they may do. A caller exists only as the outcome of a verified token: there is no way around it.
+//! Callers and their permissions. A caller exists only as the result of verifying a token.
 
 mod caller;
 mod keys;

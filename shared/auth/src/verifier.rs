@@ -10,10 +10,10 @@ use super::{
 use domain::Subject;
 use platform::config::{self, ConfigError};
 
-/// The longest token that is looked at, in bytes. API Gateway takes headers of 10 KiB in all.
-const LONGEST_TOKEN: usize = 8 << 10;
-/// By how much the issuer's clock may differ from ours, in seconds.
-const LEEWAY: u64 = 5;
+/// Maximum length of a token, in bytes. API Gateway limits all headers to 10 KiB.
+const MAX_TOKEN_BYTES: usize = 8 << 10;
+/// Maximum difference between the issuer's clock and ours, in seconds.
+const MAX_CLOCK_SKEW_SECONDS: u64 = 5;
 
 /// Verifies tokens of one issuer for one audience.
 #[derive(Debug)]
@@ -23,16 +23,16 @@ pub struct Verifier {
     keys: Keys,
 }
 
-/// Why there is no caller.
+/// The reason why a token proves no caller.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
-    /// The token proves nothing. The reason is for the log: the sender learns no more than that.
+    /// The token is refused. The reason goes to the log only, since it would help to forge tokens.
     #[error("the token was refused: {0}")]
     Refused(&'static str),
-    /// The token's signature, claims or times do not hold.
+    /// The signature, the claims or the times of the token are invalid.
     #[error("the token was refused")]
     Invalid(#[from] jsonwebtoken::errors::Error),
-    /// The token could not be judged. It may be good: try again later.
+    /// The token could not be verified for now.
     #[error(transparent)]
     Unavailable(#[from] KeysUnavailable),
 }
@@ -62,22 +62,23 @@ impl Default for OneOrMany {
 }
 
 impl Verifier {
-    /// A verifier by these variables: `ISSUER`, the exact `iss`; `AUDIENCE`, one of the token's `aud`; `JWKS_URL`, where
-    /// the issuer's key set is.
+    /// Reads these variables: `ISSUER`, the exact `iss`; `AUDIENCE`, one of the token's `aud`; `JWKS_URL`, the address
+    /// of the issuer's key set.
     ///
     /// # Errors
     /// When a variable is missing or unusable.
     pub fn from_env() -> Result<Self, ConfigError> {
-        let (issuer, audience) = (config::required("ISSUER")?, config::required("AUDIENCE")?);
+        let issuer = config::required("ISSUER")?;
+        let audience = config::required("AUDIENCE")?;
         Ok(Self { issuer, audience, keys: Keys::from_env()? })
     }
 
-    /// The caller whom `token` proves: its signature by a key of the issuer, the issuer, the audience and the times.
+    /// Verifies a token's signature by a key of the issuer, its issuer, audience and times, and returns the caller.
     ///
     /// # Errors
-    /// [`AuthError::Unavailable`] when the issuer's keys cannot be had; any other when the token does not hold.
+    /// [`AuthError::Unavailable`] when the issuer's keys cannot be fetched; any other when the token is refused.
     pub async fn verify(&self, token: &str) -> Result<Caller, AuthError> {
-        if token.len() > LONGEST_TOKEN {
+        if token.len() > MAX_TOKEN_BYTES {
             return Err(AuthError::Refused("too long"));
         }
         let header = decode_header(token)?;
@@ -89,12 +90,16 @@ impl Verifier {
             return Err(AuthError::Refused("the algorithm is not one of the key's"));
         }
         let claims = decode::<Claims>(token, &key, &self.rules(header.alg))?.claims;
+        // An audit record without a name would prove nothing.
+        if claims.sub.trim().is_empty() {
+            return Err(AuthError::Refused("no subject"));
+        }
         Ok(self.caller(claims))
     }
 
     fn rules(&self, algorithm: jsonwebtoken::Algorithm) -> Validation {
         let mut rules = Validation::new(algorithm);
-        rules.leeway = LEEWAY;
+        rules.leeway = MAX_CLOCK_SKEW_SECONDS;
         rules.validate_nbf = true;
         rules.set_issuer(&[&self.issuer]);
         rules.set_audience(&[&self.audience]);
@@ -109,7 +114,7 @@ impl Verifier {
         };
         Caller {
             subject: Subject { issuer: self.issuer.clone(), name: claims.sub },
-            // An organization that is no UUID is none of ours.
+            // Organizations are UUIDs: other values belong to other services.
             organizations: organizations.iter().filter_map(|org| org.parse().ok()).collect(),
             grants: claims.scope.split_ascii_whitespace().map(str::to_owned).chain(claims.roles).collect(),
         }

@@ -1,36 +1,36 @@
-//! The energy statistic of every split of a segment, and how probable its largest value is by chance.
+//! The energy statistic of every split of a segment, and the p-value of its maximum.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, ops::RangeInclusive};
 
-/// The seed of every test. Each test begins anew, so that none depends on those before it.
+/// The seed of every test. Each test starts with it, so that no result depends on the tests before it.
 const SEED: u64 = 0x0A7A_1E57;
 
-/// A segment's values as ranks, in the order of time.
+/// The values of a segment as ranks, in the order of time.
 #[derive(Debug)]
 pub(crate) struct Segment {
-    /// The place of each value in the order of size; no two share one.
+    /// The place of each value in the order of size, each place once.
     places: Vec<usize>,
-    /// By place: twice the rank, so that equal values share the mean of their ranks and all stays whole.
+    /// By place: twice the rank. Equal values share the mean of their ranks, which is then a whole number.
     ranks: Vec<i64>,
     /// By place: the sum of the distances to all other ranks.
     distances: Vec<i64>,
-    /// The sum of the distances of all pairs.
+    /// The sum of the distances between all pairs.
     total: i64,
-    /// The fewest values on either side of a split.
+    /// The minimum number of values on either side of a split.
     side: usize,
 }
 
-/// A place to split a segment at.
+/// A split of a segment into a left and a right part.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Split {
     /// The first value of the right part.
     pub(crate) index: usize,
-    /// The energy statistic: how much the parts differ, weighed by their lengths.
+    /// The energy statistic: the difference of the parts, weighted by their lengths.
     pub(crate) energy: f64,
 }
 
 impl Segment {
-    /// `None` when the values are too few for a split.
+    /// Ranks the values. Returns `None` if they are too few for a split.
     pub(crate) fn new(values: &[f64], side: usize) -> Option<Self> {
         if values.len() < 2 * side {
             return None;
@@ -44,7 +44,8 @@ impl Segment {
         let ranks: Vec<i64> = order
             .chunk_by(|a, b| values[*a].total_cmp(&values[*b]) == Ordering::Equal)
             .scan(0, |first, equal| {
-                let (low, high) = (*first, *first + equal.len() - 1);
+                let low = *first;
+                let high = low + equal.len() - 1;
                 *first += equal.len();
                 Some(std::iter::repeat_n(i64::try_from(low + high).unwrap_or(i64::MAX), equal.len()))
             })
@@ -52,7 +53,7 @@ impl Segment {
             .collect();
         let sum: i64 = ranks.iter().sum();
         let count = signed(ranks.len());
-        // Of the sorted ranks, those below a rank are the ones before it.
+        // The ranks are sorted: those below a rank come before it.
         let distances: Vec<i64> = ranks
             .iter()
             .scan((0, 0), |(below, sum_below), rank| {
@@ -66,14 +67,19 @@ impl Segment {
         Some(Self { places, ranks, distances, total, side })
     }
 
-    /// Where the parts differ the most; the earliest such place.
+    /// Returns the split with the largest energy; the first of equal ones.
     pub(crate) fn best_split(&self) -> Split {
-        self.scan(&self.places, &mut Tree::new(self.places.len()))
+        self.best_split_within(0..=self.places.len())
     }
 
-    /// How probable an energy of at least `energy` at the best split is if the order of the values means nothing: the
-    /// share of such among random orders, the given one included. `None` when it is above `significance`, which takes
-    /// far fewer of them to find out.
+    /// Returns the split with the largest energy among those at the indexes in `range`.
+    pub(crate) fn best_split_within(&self, range: RangeInclusive<usize>) -> Split {
+        self.scan(&self.places, &mut Tree::new(self.places.len()), range)
+    }
+
+    /// Returns the p-value of an energy: the share of random orders of the values whose best split has at least this
+    /// energy, the given order included. Returns `None` if it is above `significance`, which takes far fewer orders to
+    /// find out.
     pub(crate) fn p_value(&self, energy: f64, significance: f64, permutations: u32) -> Option<f64> {
         let all = f64::from(permutations) + 1.0;
         let mut random = fastrand::Rng::with_seed(SEED);
@@ -82,7 +88,7 @@ impl Segment {
         let mut as_clear = 1.0;
         for _ in 0..permutations {
             random.shuffle(&mut places);
-            if self.scan(&places, &mut tree).energy >= energy {
+            if self.scan(&places, &mut tree, 0..=places.len()).energy >= energy {
                 as_clear += 1.0;
                 if as_clear / all > significance {
                     return None;
@@ -92,11 +98,12 @@ impl Segment {
         Some(as_clear / all)
     }
 
-    /// The best split of the values in some order. One pass: each value goes from the right part to the left one, and
-    /// takes its distances with it.
-    fn scan(&self, places: &[usize], left: &mut Tree) -> Split {
+    /// Finds the best split of the values in an order, among those at the indexes in `range`. One pass: each value
+    /// moves from the right part to the left part with its distances.
+    fn scan(&self, places: &[usize], left: &mut Tree, range: RangeInclusive<usize>) -> Split {
         left.clear();
-        let (mut within_left, mut within_right) = (0, self.total);
+        let mut within_left = 0;
+        let mut within_right = self.total;
         let mut best = Split { index: self.side, energy: f64::MIN };
         for (index, place) in places.iter().enumerate().take(places.len() - self.side) {
             let rank = self.ranks[*place];
@@ -107,7 +114,7 @@ impl Segment {
             within_right -= self.distances[*place] - to_left;
             left.add(*place, rank);
             let split = index + 1;
-            if split >= self.side {
+            if split >= self.side && range.contains(&split) {
                 let energy = self.energy(split, within_left, within_right);
                 if energy > best.energy {
                     best = Split { index: split, energy };
@@ -117,10 +124,11 @@ impl Segment {
         best
     }
 
-    /// The energy statistic by the sums of the distances within the two parts: the mean distance between the parts,
-    /// twice, less the mean distances within each.
+    /// Computes the energy statistic from the sums of the distances within the two parts: twice the mean distance
+    /// between the parts, less the mean distances within each.
     fn energy(&self, split: usize, within_left: i64, within_right: i64) -> f64 {
-        let (left, right) = (real(split), real(self.places.len() - split));
+        let left = real(split);
+        let right = real(self.places.len() - split);
         let between = float(self.total - within_left - within_right) / (left * right);
         let within_left = float(within_left) / (left * (left - 1.0) / 2.0);
         let within_right = float(within_right) / (right * (right - 1.0) / 2.0);
@@ -128,7 +136,7 @@ impl Segment {
     }
 }
 
-/// How many values, and the sum of their ranks, lie below a place: a Fenwick tree.
+/// A Fenwick tree of the number of values below a place and the sum of their ranks.
 #[derive(Debug)]
 struct Tree {
     nodes: Vec<(i64, i64)>,
@@ -160,7 +168,8 @@ impl Tree {
     }
 
     fn below(&self, place: usize) -> (i64, i64) {
-        let (mut count, mut sum) = (0, 0);
+        let mut count = 0;
+        let mut sum = 0;
         let mut node = place;
         while node > 0 {
             count += self.nodes[node].0;
@@ -171,7 +180,7 @@ impl Tree {
     }
 }
 
-/// A length as a number to reckon with; no series has so many values that it would not fit.
+/// Converts a length for signed arithmetic. Every length in memory fits.
 fn signed(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
 }
@@ -191,14 +200,15 @@ mod tests {
 
     use super::*;
 
-    /// The statistic as it is written in the paper, pair by pair.
+    /// The statistic as the paper defines it, pair by pair.
     fn energy_of(ranks: &[i64], split: usize) -> f64 {
         let (left, right) = ranks.split_at(split);
         let mean = |a: &[i64], b: &[i64]| {
             let distances: i64 = a.iter().flat_map(|x| b.iter().map(move |y| (x - y).abs())).sum();
             float(distances)
         };
-        let (m, n) = (real(left.len()), real(right.len()));
+        let m = real(left.len());
+        let n = real(right.len());
         let between = mean(left, right) / (m * n);
         let within = |part: &[i64], length: f64| mean(part, part) / (length * (length - 1.0));
         (2.0 * between - within(left, m) - within(right, n)) * m * n / (m + n)
@@ -206,11 +216,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn one_pass_finds_what_all_pairs_say(values in prop::collection::vec(0u8..20, 4..60)) {
+        fn one_pass_agrees_with_all_pairs(values in prop::collection::vec(0u8..20, 4..60)) {
             let values: Vec<f64> = values.into_iter().map(f64::from).collect();
             let segment = Segment::new(&values, 2).unwrap();
             let ranks: Vec<i64> = segment.places.iter().map(|place| segment.ranks[*place]).collect();
-            let all: Vec<(usize, f64)> = (2..=values.len() - 2).map(|split| (split, energy_of(&ranks, split))).collect();
+            let splits = 2..=values.len() - 2;
+            let all: Vec<(usize, f64)> = splits.map(|split| (split, energy_of(&ranks, split))).collect();
             let best = segment.best_split();
             let largest = all.iter().map(|(_, energy)| *energy).fold(f64::MIN, f64::max);
             prop_assert!((best.energy - largest).abs() < 1e-6, "{best:?} {all:?}");
@@ -226,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_no_chance_and_a_constant_is_nothing() {
+    fn a_step_is_significant_and_a_constant_is_not() {
         let step: Vec<f64> = (0..40).map(|n| if n < 20 { 1.0 } else { 2.0 }).collect();
         let segment = Segment::new(&step, 12).unwrap();
         let split = segment.best_split();

@@ -1,19 +1,20 @@
-//! Finds where a series of durations changes for good.
+//! Finds lasting changes in a series of durations.
 //!
-//! The method is E-divisive (Matteson and James, 2014) over ranks, in two passes, as Hunter and Apache Otava made it fit
-//! for performance data: split the series as long as a permutation test finds a hint of a change, then take back what is
-//! too small or not sure enough, beginning with the least. The first pass alone misses a short bump, since neither of
-//! its ends stands out in the whole series; with a strict threshold it never gets to look closer.
+//! The method is E-divisive (Matteson and James, 2014) over ranks, in two passes, as Hunter and Apache Otava adapted it
+//! to performance data. The first pass splits the series as long as a permutation test with a lenient threshold finds a
+//! change. The second pass removes the changes that are too small or not significant, the smallest first. A strict
+//! threshold in the first pass would miss a short bump, since neither of its ends is significant in the whole series.
 //!
-//! Ranks stand for the values: one build that hung for an hour weighs no more than one that was merely the slowest,
-//! and taking logarithms changes nothing. What a change amounts to is told by medians, for the same reason.
+//! Values are replaced by their ranks. One build that hung for an hour then weighs no more than the slowest of the
+//! usual ones, and the unit and the scale of the values do not matter. The size of a change is stated by medians, for
+//! the same reason.
 //!
-//! The same series gives the same changes: the random numbers of the tests begin with the same seed.
+//! The same series gives the same changes: each test starts its random numbers with the same seed.
 //!
-//! No crate that is kept does this: `pelt` is under the MPL and needs a penalty tuned to the noise, `changepoint` finds
-//! changes as they come, by Bayesian models, and says no p-value.
+//! No maintained crate does this: `pelt` is under the MPL and needs a penalty tuned to the noise, `changepoint` is
+//! online and Bayesian, and reports no p-value.
 //!
-//! # How well it does
+//! # Power and false-alarm rate
 #![doc = include_str!("../POWER.md")]
 #![allow(clippy::float_arithmetic, reason = "durations and probabilities, no money")]
 
@@ -22,31 +23,31 @@ mod segments;
 
 pub use segments::changes;
 
-/// What counts as a change.
+/// The thresholds of a change.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
-    /// The fewest values on either side of a change; at least 2.
+    /// The minimum number of values on either side of a change; at least 2.
     pub side: usize,
-    /// The smallest change of the median that matters, as a part of the median before it.
+    /// The minimum change of the median, as a share of the median before the change.
     pub relative: f64,
-    /// The smallest change of the median that matters, in the unit of the values.
+    /// The minimum change of the median, in the unit of the values.
     pub absolute: f64,
-    /// The largest probability with which a change may be chance, by a permutation test; not below
-    /// 1 / ([`PERMUTATIONS`] + 1), which is the smallest that the test can tell.
+    /// The maximum p-value of a change, by a permutation test; not below 1 / ([`PERMUTATIONS`] + 1), the smallest
+    /// p-value of the test.
     pub significance: f64,
 }
 
-/// The most permutations by which a change is judged.
+/// The number of permutations of the test that decides on a change.
 pub const PERMUTATIONS: u32 = 999;
 
 impl Default for Settings {
-    /// 12 runs on a side, 5 % and 2 s, and once in a thousand series without any change.
+    /// 12 runs on a side, 5 % and 2 s, and a false alarm in one of a thousand series without a change.
     fn default() -> Self {
         Self { side: 12, relative: 0.05, absolute: 2.0, significance: 0.001 }
     }
 }
 
-/// A change for good: the series before it, back to the change before, and after it, up to the next, differ.
+/// A lasting change: the values before it, back to the previous change, differ from those after it, up to the next.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Change {
     /// The first value after the change.
@@ -55,12 +56,12 @@ pub struct Change {
     pub before: f64,
     /// The median of the values from it on.
     pub after: f64,
-    /// How probable it is to see a change as clear as this anywhere in these values if there is none.
+    /// The probability of a change at least this clear anywhere in these values if nothing changed.
     pub p_value: f64,
 }
 
-/// The median by nearest rank: the smallest value that at least half of the values do not exceed, so always one of them.
-/// 0 if there are none.
+/// Returns the median by nearest rank: the smallest value that at least half of the values do not exceed, so always one
+/// of them. The median of no values is 0.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);

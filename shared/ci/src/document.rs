@@ -1,16 +1,17 @@
-//! Reading a telemetry document: everything that is wrong with it at once, in sentences for who wrote it.
+//! Telemetry documents. A document is read as a whole: every mistake in it is reported at once, in sentences for its
+//! author.
 
 use std::collections::BTreeMap;
 
+use domain::{instant::parse_precise as parse_precise_instant, strict};
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use serde_json::value::RawValue;
 
-use super::{CiRun, CiStatus, strict};
-use domain::instant::parse_precise as parse_precise_instant;
+use crate::{CiRun, CiStatus, numbers::digits_of_exponents};
 
-/// The texts that a document must have, each with the most bytes that it may have. Those of a run's name and of its
-/// series fit into an entry of an index, which PostgreSQL limits to 2,704 bytes.
+/// The texts that a document must have, each with its maximum of bytes. Those of a run's name and of its series fit
+/// into an entry of an index, which PostgreSQL limits to 2,704 bytes.
 const TEXTS: [(&str, usize); 7] = [
     ("run_id", 256),
     ("service", 256),
@@ -21,31 +22,33 @@ const TEXTS: [(&str, usize); 7] = [
     ("collector_version", 256),
 ];
 
-/// The most bytes of a document when its numbers are written out, as PostgreSQL keeps them: `1e300` takes 301. As many as
-/// a document may have as it is.
-const LONGEST: usize = 1 << 20;
+/// The maximum size of a document in bytes, both as it is and with its numbers written out, as PostgreSQL keeps them:
+/// `1e300` takes 301 bytes there. The sample document has 400; this leaves room for what else a collector records, and
+/// bounds the memory of a batch.
+pub(crate) const MAX_DOCUMENT_BYTES: usize = 1 << 20;
 
-/// What a document's clock may be ahead of ours.
-const AHEAD: SignedDuration = SignedDuration::from_hours(24);
+/// The tolerated difference between the clock of a document's author and that of its reader.
+const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(24);
 
-/// 2000-01-01T00:00:00Z. What began earlier was dated by a clock that nobody had set.
-const EARLIEST: Timestamp = Timestamp::constant(946_684_800, 0);
+/// 2000-01-01T00:00:00Z. An earlier start comes from a clock that was never set.
+const MIN_TIME: Timestamp = Timestamp::constant(946_684_800, 0);
 
-/// How far `duration_seconds` may be from the time between the two instants, which are often whole seconds.
-const TOLERANCE: Decimal = Decimal::ONE;
+/// The tolerated difference between `duration_seconds` and the time between the two instants, which are often whole
+/// seconds.
+const MAX_DURATION_DIFFERENCE: Decimal = Decimal::ONE;
 
-/// A document that tells of no run.
+/// A document that describes no run, with all its mistakes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("; "))]
 pub struct InvalidDocument(Vec<String>);
 
 impl InvalidDocument {
-    /// A document with one mistake.
+    /// Creates the error of a document with one mistake.
     pub fn new(mistake: impl Into<String>) -> Self {
         Self(vec![mistake.into()])
     }
 
-    /// Every mistake, as a sentence without its full stop.
+    /// Returns every mistake, each as a sentence without its full stop.
     pub fn mistakes(&self) -> &[String] {
         &self.0
     }
@@ -54,10 +57,10 @@ impl InvalidDocument {
 impl CiRun {
     /// Reads a document as of `now`.
     ///
-    /// A byte order mark before it is ignored, as some shells write one.
+    /// A byte order mark at its start is ignored: some shells write one.
     ///
     /// # Errors
-    /// All mistakes at once. They quote no text of the document but keys.
+    /// [`InvalidDocument`] names all mistakes. Of the document's text they quote only keys.
     pub fn from_document(bytes: &[u8], now: Timestamp) -> Result<Self, InvalidDocument> {
         let text = std::str::from_utf8(bytes).map_err(|error| {
             InvalidDocument::new(format!("the document must be UTF-8; byte {} is not", error.valid_up_to()))
@@ -67,8 +70,9 @@ impl CiRun {
             return Err(InvalidDocument::new("the document is empty"));
         }
         strict::check(text).map_err(|error| InvalidDocument::new(format!("the document must be JSON: {error}")))?;
-        if strict::digits_of_exponents(text).saturating_add(text.len()) > LONGEST {
-            let mistake = format!("the document must be at most {LONGEST} bytes long with its numbers written out");
+        if digits_of_exponents(text).saturating_add(text.len()) > MAX_DOCUMENT_BYTES {
+            let mistake =
+                format!("the document must be at most {MAX_DOCUMENT_BYTES} bytes long with its numbers written out");
             return Err(InvalidDocument::new(mistake));
         }
         let fields = serde_json::from_str(text)
@@ -81,7 +85,7 @@ impl CiRun {
     }
 }
 
-/// Takes the known fields from a document; what is left is extra.
+/// Takes the known fields from a document. The fields that remain are extra.
 struct Reader<'a> {
     fields: BTreeMap<String, &'a RawValue>,
     mistakes: Vec<String>,
@@ -90,7 +94,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn run(&mut self, now: Timestamp) -> Option<CiRun> {
         let [run_id, service, command, commit_sha, actor, environment, collector_version] =
-            TEXTS.map(|(name, longest)| self.short_text(name, longest));
+            TEXTS.map(|(name, max)| self.name(name, max));
         let status = self.text("status", "a string: one of success, failure, cancelled");
         let status = status.and_then(|status| match status.parse::<CiStatus>() {
             Ok(status) => Some(status),
@@ -135,14 +139,14 @@ impl Reader<'_> {
         Some(text)
     }
 
-    /// A text that names something: not empty, in one line, and not too long.
-    fn short_text(&mut self, name: &str, longest: usize) -> Option<String> {
+    /// Takes a name: not empty, one line, at most `max` bytes.
+    fn name(&mut self, name: &str, max: usize) -> Option<String> {
         let text = self.text(name, "a string")?;
         if text.trim().is_empty() {
             return self.mistake(format!("{name} must not be empty"));
         }
-        if text.len() > longest {
-            return self.mistake(format!("{name} must be at most {longest} bytes long; it has {}", text.len()));
+        if text.len() > max {
+            return self.mistake(format!("{name} must be at most {max} bytes long; it has {}", text.len()));
         }
         if text.contains(char::is_control) {
             return self.mistake(format!("{name} must be one line without control characters"));
@@ -156,10 +160,10 @@ impl Reader<'_> {
             Ok(instant) => instant,
             Err(error) => return self.mistake(format!("{name} {error}")),
         };
-        if instant.duration_since(now) > AHEAD {
+        if instant.duration_since(now) > MAX_CLOCK_SKEW {
             return self.mistake(format!("{name} is more than a day in the future"));
         }
-        if instant < EARLIEST {
+        if instant < MIN_TIME {
             return self.mistake(format!("{name} is before the year 2000; the clock that set it was wrong"));
         }
         Some(instant)
@@ -195,16 +199,16 @@ impl Reader<'_> {
         let between = finished_at.as_microsecond() - started_at.as_microsecond();
         let between = Decimal::new(between, 6).normalize();
         if let Some(stated) = stated
-            && stated.checked_sub(between).is_none_or(|difference| difference.abs() > TOLERANCE)
+            && stated.checked_sub(between).is_none_or(|difference| difference.abs() > MAX_DURATION_DIFFERENCE)
         {
             self.mistakes.push(format!(
                 "duration_seconds is {stated}, but {between} s lie between started_at and finished_at; \
-                 they may differ by {TOLERANCE} s at most"
+                 they may differ by {MAX_DURATION_DIFFERENCE} s at most"
             ));
         }
     }
 
-    /// What nobody took, as the text of an object.
+    /// Returns the fields that were not taken, as the text of a JSON object.
     fn extra(&self) -> String {
         let mut text = String::from("{");
         for (name, value) in &self.fields {
@@ -344,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn what_contradicts_itself_or_the_clock_is_refused() {
+    fn contradictions_and_impossible_times_are_refused() {
         for (name, value, mistake) in [
             ("finished_at", json!("2025-11-08T15:04:04Z"), "finished_at is before started_at"),
             ("finished_at", json!("2025-11-08T15:07:07Z"), "but 182 s lie between"),
@@ -362,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_refused() {
+    fn only_a_json_object_is_a_document() {
         for (bytes, mistake) in [
             (&b""[..], "the document is empty"),
             (b" \n", "the document is empty"),
@@ -373,7 +377,7 @@ mod tests {
             (b"null", "must be a JSON object"),
             (b"\"text\"", "must be a JSON object"),
             (b"{}{}", "must be JSON: trailing characters"),
-            (b"{\"a\": 1, \"a\": 1}", "the key \"a\" is there twice"),
+            (b"{\"a\": 1, \"a\": 1}", "the member \"a\" appears more than once"),
         ] {
             let error = CiRun::from_document(bytes, NOW).expect_err(mistake).to_string();
             assert!(error.contains(mistake), "{mistake}: {error}");
@@ -399,7 +403,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_written_is_what_is_read(
+        fn a_written_document_reads_back_unchanged(
             texts in prop::collection::vec("[^\\p{Cc}\\s][^\\p{Cc}]{0,30}", 7),
             start in 946_684_800_000_000i64..1_762_600_000_000_000,
             length in 0i64..100_000_000_000,
@@ -416,13 +420,15 @@ mod tests {
             document.insert("started_at".to_owned(), at(start).into());
             document.insert("finished_at".to_owned(), at(start + length).into());
             document.extend(more.clone());
-            let text = Value::Object(document).to_string().replacen('{', &format!("{{\"duration_seconds\":{duration},"), 1);
+            let first = format!("{{\"duration_seconds\":{duration},");
+            let text = Value::Object(document).to_string().replacen('{', &first, 1);
             let run = read(&text).unwrap();
             let found = vec![
                 run.run_id, run.service, run.command, run.commit_sha, run.actor, run.environment, run.collector_version,
             ];
             prop_assert_eq!(found, texts);
-            prop_assert_eq!((run.started_at.as_microsecond(), run.finished_at.as_microsecond()), (start, start + length));
+            prop_assert_eq!(run.started_at.as_microsecond(), start);
+            prop_assert_eq!(run.finished_at.as_microsecond(), start + length);
             prop_assert_eq!(run.duration_seconds, duration);
             let extra: Value = serde_json::from_str(&run.extra).unwrap();
             prop_assert_eq!(extra, Value::Object(more.into_iter().collect()));

@@ -1,4 +1,4 @@
-//! Names for people that do not name them.
+//! Pseudonyms of actors, so that reports can be shared without naming people.
 
 use std::fmt;
 
@@ -6,14 +6,13 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use uuid::Uuid;
 
-/// Gives each actor a pseudonym: the same one everywhere, as long as the key is the same.
+/// Derives the pseudonym of an actor: the same one everywhere, as long as the key is the same.
 ///
-/// It is an HMAC-SHA-256 under a random key, not a plain hash: addresses are easily guessed, and whoever guesses one
-/// could confirm a plain hash of it.
+/// It is an HMAC-SHA-256 under a random key. A plain hash would let a reader confirm a guessed address.
 pub struct Pseudonyms(Hmac<Sha256>);
 
 impl Pseudonyms {
-    /// Pseudonyms under a secret key; at least 16 random bytes.
+    /// Creates pseudonyms under a secret key of at least 16 random bytes.
     ///
     /// # Errors
     /// When the key is shorter.
@@ -24,7 +23,7 @@ impl Pseudonyms {
         Hmac::new_from_slice(key).map(Self).map_err(|_| KeyTooShort)
     }
 
-    /// The pseudonym of an actor: a UUID of version 8. Upper and lower case are one, as in addresses.
+    /// Returns the pseudonym of an actor: a UUID of version 8. Case is ignored, as in email addresses.
     pub fn of(&self, actor: &str) -> Uuid {
         let digest = self.0.clone().chain_update(actor.to_lowercase()).finalize().into_bytes();
         let mut bytes = [0; 16];
@@ -33,7 +32,7 @@ impl Pseudonyms {
     }
 }
 
-/// A key that could be guessed.
+/// A key that is short enough to be guessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the key of the pseudonyms is shorter than 16 bytes")]
 pub struct KeyTooShort;

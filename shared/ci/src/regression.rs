@@ -1,4 +1,4 @@
-//! Changes in how long a command takes.
+//! Lasting changes of a command's duration.
 
 #![allow(clippy::float_arithmetic, reason = "durations, no money")]
 
@@ -8,7 +8,7 @@ use changepoints::{Settings, changes};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Runs that can be compared: one service, one command, one environment.
+/// A series of comparable runs: one service, one command, one environment.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are those of `CiRun`")]
 pub struct Series {
@@ -33,52 +33,52 @@ pub struct SeriesRun {
 pub struct Neighbour {
     /// The environment.
     pub environment: String,
-    /// When its first run began.
+    /// The start of its first run.
     pub first: Timestamp,
-    /// When its last run so far began.
+    /// The start of its last run so far.
     pub last: Timestamp,
 }
 
-/// A change for good, to the slower or to the faster.
+/// A lasting change to slower or faster runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Regression {
-    /// When the first run after it began.
+    /// The start of the first run after the change.
     pub changed_at: Timestamp,
-    /// The first run after it.
+    /// The first run after the change.
     pub first_run_id: String,
-    /// The commit of the first run after it.
+    /// The commit of the first run after the change.
     pub first_commit_sha: String,
-    /// The median duration before it, back to the change before.
+    /// The median duration before the change, back to the previous change.
     pub before_median_seconds: f64,
-    /// The median duration after it, up to the next change.
+    /// The median duration after the change, up to the next change.
     pub after_median_seconds: f64,
-    /// By how many percent of the median before it the median changed; positive is slower.
+    /// The change of the median, in percent of the median before; positive is slower.
     pub change_percent: f64,
-    /// How probable it is to see a change as clear as this if there is none.
+    /// The probability of a change at least this clear if nothing changed.
     pub p_value: f64,
-    /// What else changed with it, other than the code.
+    /// Other things than the code that changed at the same point.
     pub possible_causes: Vec<String>,
 }
 
-/// A series too short for a verdict.
+/// A series too short to look for changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{runs} successful runs are too few to tell changes from chance")]
 pub struct TooFewRuns {
-    /// The successful runs there are.
+    /// The number of successful runs.
     pub runs: usize,
 }
 
-/// Within so many runs of a change, what else changes counts as being at the same point.
-const NEAR: usize = 3;
-/// The shortest duration that a change is measured against, in seconds: the percentage of nothing is no number.
-const SHORTEST: f64 = 0.001;
+/// Other changes within this many runs are reported as possible causes.
+const MAX_DISTANCE: usize = 3;
+/// The minimum duration that a change is a percentage of, in seconds: it keeps the percentage finite.
+const MIN_BASE: f64 = 0.001;
 
 impl Regression {
-    /// The changes in a series, whose runs are in the order of time, oldest first. `neighbours` are all runs of the same
-    /// service and command in other environments, however few.
+    /// Finds the changes of a series. `runs` are in the order of time, oldest first; `neighbours` are the other
+    /// environments of the same service and command, however few runs they have.
     ///
     /// # Errors
-    /// When the runs are too few to have both a before and an after.
+    /// When the runs are too few for two sides of a change.
     pub fn find(runs: &[SeriesRun], neighbours: &[Neighbour], settings: &Settings) -> Result<Vec<Self>, TooFewRuns> {
         if runs.len() < 2 * settings.side {
             return Err(TooFewRuns { runs: runs.len() });
@@ -92,7 +92,7 @@ impl Regression {
                 first_commit_sha: first.commit_sha.clone(),
                 before_median_seconds: change.before,
                 after_median_seconds: change.after,
-                change_percent: 100.0 * (change.after - change.before) / change.before.max(SHORTEST),
+                change_percent: 100.0 * (change.after - change.before) / change.before.max(MIN_BASE),
                 p_value: change.p_value,
                 possible_causes: new_collector(runs, change.index)
                     .into_iter()
@@ -104,10 +104,10 @@ impl Regression {
     }
 }
 
-/// Whether most runs just after a change were measured by another version than most runs just before it.
+/// Returns a sentence if the usual collector version just after a change differs from that just before it.
 fn new_collector(runs: &[SeriesRun], index: usize) -> Option<String> {
-    let before = usual_version(&runs[index.saturating_sub(NEAR)..index])?;
-    let after = usual_version(&runs[index..runs.len().min(index + NEAR)])?;
+    let before = usual_version(&runs[index.saturating_sub(MAX_DISTANCE)..index])?;
+    let after = usual_version(&runs[index..runs.len().min(index + MAX_DISTANCE)])?;
     (before != after).then(|| format!("collector_version changed from {before} to {after}"))
 }
 
@@ -119,17 +119,20 @@ fn usual_version(runs: &[SeriesRun]) -> Option<&str> {
     counts.into_iter().max_by_key(|(_, count)| *count).map(|(version, _)| version)
 }
 
-/// Whether the runs of another environment ended or began just where this one changed: work that moves from one to the
-/// other shares or frees what both run on. A series that has moved as a whole is another series, and has no change here.
+/// Returns a sentence if the runs of another environment began or ended where this series changed: work that moves
+/// between environments shares or frees the machines of both.
 fn moved(runs: &[SeriesRun], index: usize, neighbour: &Neighbour) -> Option<String> {
     let time = |index: usize| runs.get(index).map(|run| run.started_at);
-    let (from, to) = (time(index.saturating_sub(NEAR))?, time(index + NEAR)?);
+    let from = time(index.saturating_sub(MAX_DISTANCE))?;
+    let to = time(index + MAX_DISTANCE)?;
     let Neighbour { environment, first, last } = neighbour;
     let near = |at: &Timestamp| (from..=to).contains(at);
-    match (near(last), near(first)) {
-        (true, _) => Some(format!("environment {environment} had its last run at {last:.0}")),
-        (_, true) => Some(format!("environment {environment} had its first run at {first:.0}")),
-        _ => None,
+    if near(last) {
+        Some(format!("environment {environment} had its last run at {last:.0}"))
+    } else if near(first) {
+        Some(format!("environment {environment} had its first run at {first:.0}"))
+    } else {
+        None
     }
 }
 
@@ -169,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn too_few_runs_say_so() {
+    fn too_few_runs_are_an_error() {
         let settings = Settings::default();
         assert_eq!(Regression::find(&runs(23, 12), &[], &settings), Err(TooFewRuns { runs: 23 }));
         assert_eq!(Regression::find(&[], &[], &settings), Err(TooFewRuns { runs: 0 }));
@@ -195,7 +198,8 @@ mod tests {
     fn an_environment_that_ends_or_begins_at_the_same_point_is_a_possible_cause() {
         let runs = runs(60, 40);
         let cause = |first: usize, last: usize| {
-            let (first, last) = (runs[first].started_at, runs[last].started_at);
+            let first = runs[first].started_at;
+            let last = runs[last].started_at;
             find(&runs, &[Neighbour { environment: "jenkins".to_owned(), first, last }])[0].possible_causes.clone()
         };
         assert_eq!(cause(0, 41), ["environment jenkins had its last run at 2025-11-02T17:00:00Z"]);
@@ -205,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_from_nothing_has_a_number() {
+    fn a_change_from_zero_has_a_finite_percentage() {
         let mut runs = runs(60, 60);
         runs[..30].iter_mut().for_each(|run| run.duration_seconds = 0.0);
         assert!(find(&runs, &[])[0].change_percent.is_finite());

@@ -1,4 +1,4 @@
-//! A CI run, as its telemetry document tells it.
+//! A CI run, as its telemetry document describes it.
 
 use std::{fmt, str::FromStr};
 
@@ -6,48 +6,49 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-/// One run of a command by CI. A service, a run id and a command name it.
+/// One run of a command by CI, identified by its service, run id and command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CiRun {
     /// The run's id in its CI system; at most 256 bytes, like all texts here but `command`.
     pub run_id: String,
-    /// What was built or tested.
+    /// The service that was built or tested.
     pub service: String,
     /// The command that ran; at most 1,024 bytes.
     pub command: String,
-    /// How it ended.
+    /// The result of the run.
     pub status: CiStatus,
-    /// When it began, to the microsecond.
+    /// The start, to the microsecond.
     pub started_at: Timestamp,
-    /// When it ended: not before `started_at`.
+    /// The end: not before `started_at`.
     pub finished_at: Timestamp,
-    /// How long it took by its own clock, exactly as stated: within a second of the time between the two instants.
+    /// The duration by the run's own clock, exactly as stated: within a second of the time between the two instants.
     pub duration_seconds: Decimal,
     /// The commit that was built.
     pub commit_sha: String,
-    /// Who caused the run: usually an email address, so personal data.
+    /// The person or program that caused the run: usually an email address, so personal data.
     pub actor: String,
-    /// Where it ran.
+    /// The environment of the run.
     pub environment: String,
     /// The version of the program that wrote the document.
     pub collector_version: String,
-    /// Every other field of the document: the text of a JSON object, its values as they were written.
+    /// All other fields of the document: the text of a JSON object, with the values as they were written.
     pub extra: String,
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum CiStatus {
-    /// All that it did succeeded.
+    /// Every step succeeded.
     Success,
-    /// Something failed.
+    /// A step failed.
     Failure,
-    /// Somebody or something ended it early.
+    /// A person or a program ended the run early.
     Cancelled,
 }
 
-/// Text that names no status of a run.
+/// Text that is not the name of a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not a status; use one of: success, failure, cancelled")]
 pub struct UnknownCiStatus;
@@ -56,7 +57,7 @@ impl CiStatus {
     /// Every status.
     pub const ALL: [Self; 3] = [Self::Success, Self::Failure, Self::Cancelled];
 
-    /// The name in documents, queries, answers and the table.
+    /// Returns the name in documents, queries, answers and the table.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Success => "success",

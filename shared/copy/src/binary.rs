@@ -1,19 +1,22 @@
-//! The stream: a header, rows of six fields each, a trailer.
+//! The stream: a header, rows of fields, a trailer.
 
-use super::numeric::{NumericError, TEN_THOUSAND, ten_thousandths};
+use domain::measures::{COUNTS, Measures, NAMES};
+
+use super::numeric::{self, Cost, NumericError, TEN_THOUSAND};
 
 const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
-/// The flags that a reader has to know to read on.
+/// The flags that change the format of what follows.
 const CRITICAL_FLAGS: u32 = 0xFFFF_0000;
-/// What stands where a row would have its number of fields.
+/// Stands in place of a row's number of fields.
 const TRAILER: i16 = -1;
-const FIELDS: i16 = 6;
-/// The longest numeric that could be a number that is kept: ten digits, and as many again for zeros that need not be there.
-const LONGEST_NUMERIC: usize = 8 + 2 * 20;
-/// The extension of the header has no use yet. One longer than this is none.
-const LONGEST_EXTENSION: usize = 1 << 10;
+/// The bucket, the model and the measures.
+const FIELDS: i16 = 2 + COUNTS as i16 + 1;
+/// Bounds the bytes of a numeric: sixteen digits can be kept, and a few more may be zeros.
+const MAX_NUMERIC_LENGTH: usize = 8 + 2 * 20;
+/// Bounds the header's extension, which no version of the format uses yet.
+const MAX_EXTENSION_LENGTH: usize = 1 << 10;
 
-/// How a count is sent.
+/// The type in which a count is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CountType {
     /// As `int8`.
@@ -29,16 +32,14 @@ pub struct Row<'a> {
     pub bucket_start: i64,
     /// The bytes of the model's UUID, or `None` where the row covers all models.
     pub model_id: Option<&'a [u8; 16]>,
-    /// Requests, tokens and errors.
-    pub counts: [i128; 3],
-    /// Cost in ten-thousandths of a dollar.
-    pub cost_total: i128,
+    /// The measures.
+    pub measures: Measures<i128, Cost>,
 }
 
-/// Why a stream could not be read.
+/// Reports why a stream could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CopyError {
-    /// It is not in the format.
+    /// The stream is not in the format.
     #[error(transparent)]
     Format(#[from] FormatError),
     /// A row holds a value that cannot be stated exactly.
@@ -51,17 +52,17 @@ pub enum CopyError {
     },
 }
 
-/// How a stream breaks the format.
+/// Reports how a stream breaks the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
-    /// It begins with something else.
+    /// Another signature.
     #[error("the stream is not PostgreSQL's binary COPY format")]
     Signature,
     /// A flag that changes the format, or an extension of absurd length.
-    #[error("the stream's header asks for what this reader does not know")]
+    #[error("the stream's header requires a feature that this reader does not have")]
     Header,
     /// A row of another number of fields.
-    #[error("a row has {0} fields instead of 6")]
+    #[error("a row has {0} fields instead of {FIELDS}")]
     Fields(i16),
     /// A field whose length is not that of its type.
     #[error("column {column} has {length} bytes, which is not its type's length")]
@@ -79,10 +80,10 @@ pub enum FormatError {
     Truncated,
 }
 
-/// What is wrong with a value.
+/// Reports what is wrong with a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
-    /// Nothing where there has to be something.
+    /// Null in a column that needs a value.
     #[error("is null")]
     Null,
     /// A count with a fraction.
@@ -93,9 +94,9 @@ pub enum ValueError {
     Numeric(#[from] NumericError),
 }
 
-/// Why a row cannot be had now.
+/// Reports why there is no row now.
 enum Stop {
-    /// Its end is not there yet.
+    /// The row's end has not arrived yet.
     Incomplete,
     Error(CopyError),
 }
@@ -113,25 +114,25 @@ enum State {
     Ended,
 }
 
-/// Reads one stream, however it is cut into pieces.
+/// Reads one stream, which may be cut into pieces anywhere.
 #[derive(Debug)]
 pub struct Decoder {
-    counts: [CountType; 3],
+    counts: [CountType; COUNTS],
     state: State,
-    /// The beginning of what the pieces so far did not complete. A row is never longer than a few hundred bytes.
+    /// The beginning of a row that the pieces so far did not complete: at most a few hundred bytes.
     rest: Vec<u8>,
 }
 
 impl Decoder {
-    /// A reader of rows whose counts are sent as these types.
-    pub const fn new(counts: [CountType; 3]) -> Self {
+    /// Makes a reader of rows whose counts are sent as these types.
+    pub const fn new(counts: [CountType; COUNTS]) -> Self {
         Self { counts, state: State::Header, rest: Vec::new() }
     }
 
-    /// Reads the next piece and gives each row that is complete to `row`.
+    /// Reads the next piece and passes each complete row to `row`.
     ///
     /// # Errors
-    /// When the stream cannot be read, or `row` fails. The reader is of no use after that.
+    /// When the stream cannot be read, or `row` fails. The reader must not be used after that.
     #[inline]
     pub fn read<E: From<CopyError>>(
         &mut self,
@@ -139,7 +140,7 @@ impl Decoder {
         mut row: impl FnMut(&Row<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         if self.rest.is_empty() {
-            // PostgreSQL sends whole rows: this is the way of all of them.
+            // PostgreSQL sends whole rows, so this is the usual case.
             let read = self.read_whole(piece, &mut row)?;
             self.rest.extend_from_slice(&piece[read..]);
         } else {
@@ -154,12 +155,12 @@ impl Decoder {
     /// Ends the stream.
     ///
     /// # Errors
-    /// When its trailer is not there.
+    /// When the trailer is missing.
     pub fn finish(self) -> Result<(), CopyError> {
         if self.state == State::Ended { Ok(()) } else { Err(FormatError::Truncated.into()) }
     }
 
-    /// Reads what is complete in `bytes`, and says how much that is.
+    /// Reads all complete rows in `bytes` and returns their size.
     #[inline]
     fn read_whole<E: From<CopyError>>(
         &mut self,
@@ -199,7 +200,7 @@ impl Decoder {
     }
 }
 
-/// What is left to read.
+/// The bytes that are left to read.
 struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
@@ -211,16 +212,16 @@ impl<'a> Input<'a> {
         self.array::<11>()?;
         let flags = u32::from_be_bytes(*self.array()?);
         let extension = usize::try_from(i32::from_be_bytes(*self.array()?)).unwrap_or(usize::MAX);
-        if flags & CRITICAL_FLAGS != 0 || extension > LONGEST_EXTENSION {
+        if flags & CRITICAL_FLAGS != 0 || extension > MAX_EXTENSION_LENGTH {
             return Err(FormatError::Header.into());
         }
         self.slice(extension)?;
         Ok(())
     }
 
-    /// The next row, or `None` at the trailer.
+    /// Reads the next row, or `None` at the trailer.
     #[inline]
-    fn row(&mut self, [requests, tokens, errors]: [CountType; 3]) -> Result<Option<Row<'a>>, Stop> {
+    fn row(&mut self, [requests, tokens, errors]: [CountType; COUNTS]) -> Result<Option<Row<'a>>, Stop> {
         match i16::from_be_bytes(*self.array()?) {
             FIELDS => {}
             TRAILER => return Ok(None),
@@ -229,12 +230,12 @@ impl<'a> Input<'a> {
         Ok(Some(Row {
             bucket_start: i64::from_be_bytes(*self.required("bucket_start")?),
             model_id: self.field("model_id")?,
-            counts: [
-                self.count("request_count", requests)?,
-                self.count("tokens_total", tokens)?,
-                self.count("error_count", errors)?,
-            ],
-            cost_total: self.numeric("cost_total")?,
+            measures: Measures {
+                request_count: self.count(NAMES.request_count, requests)?,
+                tokens_total: self.count(NAMES.tokens_total, tokens)?,
+                error_count: self.count(NAMES.error_count, errors)?,
+                cost_total: self.numeric(NAMES.cost_total)?,
+            },
         }))
     }
 
@@ -243,31 +244,31 @@ impl<'a> Input<'a> {
         match kind {
             CountType::Int8 => Ok(i64::from_be_bytes(*self.required(column)?).into()),
             CountType::Numeric => {
-                let value = self.numeric(column)?;
-                match value % TEN_THOUSAND {
-                    0 => Ok(value / TEN_THOUSAND),
-                    _ => Err(CopyError::Value { column, problem: ValueError::NotWhole }.into()),
+                let Cost { rounded, remainder } = self.numeric(column)?;
+                if remainder != 0 || rounded % TEN_THOUSAND != 0 {
+                    return Err(CopyError::Value { column, problem: ValueError::NotWhole }.into());
                 }
+                Ok(rounded / TEN_THOUSAND)
             }
         }
     }
 
     #[inline]
-    fn numeric(&mut self, column: &'static str) -> Result<i128, Stop> {
+    fn numeric(&mut self, column: &'static str) -> Result<Cost, Stop> {
         let length = i32::from_be_bytes(*self.array()?);
         let bytes = match usize::try_from(length) {
-            Ok(known) if known <= LONGEST_NUMERIC => self.slice(known)?,
+            Ok(known) if known <= MAX_NUMERIC_LENGTH => self.slice(known)?,
             Ok(_) => return Err(value(column, NumericError::TooLarge)),
             Err(_) if length == -1 => return Err(CopyError::Value { column, problem: ValueError::Null }.into()),
             Err(_) => return Err(FormatError::Length { column, length }.into()),
         };
-        ten_thousandths(bytes).map_err(|error| match error {
+        numeric::cost(bytes).map_err(|error| match error {
             NumericError::Malformed => FormatError::Length { column, length }.into(),
             error => value(column, error),
         })
     }
 
-    /// A field of `N` bytes that is not null.
+    /// Reads a field of `N` bytes that is not null.
     #[inline]
     fn required<const N: usize>(&mut self, column: &'static str) -> Result<&'a [u8; N], Stop> {
         match self.field(column)? {
@@ -276,7 +277,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// A field of `N` bytes, or `None` if it is null.
+    /// Reads a field of `N` bytes, or `None` if it is null.
     #[inline]
     fn field<const N: usize>(&mut self, column: &'static str) -> Result<Option<&'a [u8; N]>, Stop> {
         match i32::from_be_bytes(*self.array()?) {

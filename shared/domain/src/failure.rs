@@ -46,8 +46,8 @@ impl Failure {
     const fn sentence(self) -> &'static str {
         match self {
             Self::UsageUnavailable => {
-                "The usage database could not be reached, after several attempts. Create a new export in a few minutes; \
-                 if it fails again, contact platform engineering and name this job."
+                "The usage database could not be reached, after several attempts. Create a new export in a few minutes, \
+                 with a new Idempotency-Key; if it fails again, contact platform engineering and name this job."
             }
             Self::UsageUnreadable => {
                 "The usage data could not be read the way it is set up. Trying again will not help: contact platform \
@@ -58,16 +58,16 @@ impl Failure {
                  engineering and name this job, so that the data is corrected."
             }
             Self::StorageUnavailable => {
-                "The file could not be stored, after several attempts. Create a new export in a few minutes; if it fails \
-                 again, contact platform engineering and name this job."
+                "The file could not be stored, after several attempts. Create a new export in a few minutes, with a \
+                 new Idempotency-Key; if it fails again, contact platform engineering and name this job."
             }
             Self::TookTooLong => {
-                "The export took longer than a job may, in several attempts. Create new exports of shorter time ranges, \
-                 or of daily instead of hourly granularity."
+                "The export took longer than a job may, in several attempts. Create new exports, with new \
+                 Idempotency-Keys, of shorter time ranges, or of daily instead of hourly granularity."
             }
             Self::WorkerLost => {
-                "The export was interrupted in every attempt. Create new exports of shorter time ranges; if they fail as \
-                 well, contact platform engineering and name this job."
+                "The export was interrupted in every attempt. Create new exports of shorter time ranges, with new \
+                 Idempotency-Keys; if they fail as well, contact platform engineering and name this job."
             }
         }
     }

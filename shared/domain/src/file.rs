@@ -1,4 +1,6 @@
-//! What is known of a finished export's file.
+//! A finished export's file.
+
+use rust_decimal::Decimal;
 
 use super::Totals;
 
@@ -13,4 +15,15 @@ pub struct ExportFile {
     pub row_count: u64,
     /// The column sums.
     pub totals: Totals,
+    /// The exact sum of the costs minus that of the lines, whose costs are rounded to four decimals. `None` where only the
+    /// bytes are known, which don't hold it.
+    pub rounding_difference: Option<Decimal>,
+}
+
+impl ExportFile {
+    /// Reports whether the bytes are the same, by all that can be read from bytes.
+    pub fn has_same_bytes(&self, other: &Self) -> bool {
+        let Self { checksum, bytes, row_count, totals, rounding_difference: _ } = other;
+        (&self.checksum, self.bytes, self.row_count, &self.totals) == (checksum, *bytes, *row_count, totals)
+    }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The length of an export's time buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Granularity {
     /// One row per hour and model, from the hourly rollups.
     Hourly,

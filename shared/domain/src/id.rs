@@ -12,7 +12,7 @@ pub struct InvalidId;
 
 /// Parses the hyphenated form alone. The `uuid` crate also accepts braces, URNs and bare digits, but clients cannot compare
 /// a value that has several spellings.
-fn parse_hyphenated(text: &str) -> Result<Uuid, InvalidId> {
+pub(crate) fn parse_hyphenated(text: &str) -> Result<Uuid, InvalidId> {
     if text.len() != uuid::fmt::Hyphenated::LENGTH {
         return Err(InvalidId);
     }

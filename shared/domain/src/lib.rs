@@ -8,6 +8,7 @@ pub mod id;
 pub mod idempotency;
 pub mod instant;
 pub mod job;
+pub mod measures;
 #[cfg(test)]
 mod model;
 pub mod month;
@@ -18,8 +19,8 @@ pub mod reconciliation;
 pub mod request;
 pub mod retention;
 pub mod status;
+pub mod strict;
 pub mod subject;
-pub mod usage;
 
 pub use audit::{Action, AuditRecord, Origin};
 pub use failure::Failure;
@@ -30,6 +31,7 @@ pub use idempotency::IdempotencyKey;
 pub use job::{
     Claim, ClaimRefused, ClaimedJob, Job, JobParts, NewJob, State, Submission, SweepAction, Swept, Transition, Version,
 };
+pub use measures::{Measures, Totals};
 pub use month::Month;
 pub use monthly::MonthlyRun;
 pub use progress::Progress;
@@ -38,4 +40,3 @@ pub use request::ExportRequest;
 pub use retention::Retention;
 pub use status::Status;
 pub use subject::Subject;
-pub use usage::Totals;

@@ -94,7 +94,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn file() -> ExportFile {
-    ExportFile { checksum: String::new(), bytes: 0, row_count: 0, totals: Totals::default() }
+    ExportFile { checksum: String::new(), bytes: 0, row_count: 0, totals: Totals::default(), rounding_difference: None }
 }
 
 impl Seen {

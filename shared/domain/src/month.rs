@@ -68,6 +68,7 @@ impl FromStr for Month {
         }
         let year = year.parse().map_err(|_| InvalidMonth)?;
         let month = month.parse().map_err(|_| InvalidMonth)?;
+        // PostgreSQL has no year 0.
         if year == 0 {
             return Err(InvalidMonth);
         }
@@ -118,6 +119,14 @@ mod tests {
     }
 
     #[test]
+    fn a_month_starts_and_ends_at_midnight_utc() {
+        assert_eq!(month("2025-11").start().to_string(), "2025-11-01T00:00:00Z");
+        assert_eq!(month("2025-11").end().to_string(), "2025-12-01T00:00:00Z");
+        assert!(month("9999-12").end() > month("9999-12").start());
+        assert_eq!(month("0001-01").start().to_string(), "0001-01-01T00:00:00Z");
+    }
+
+    #[test]
     fn the_month_before_january_is_december() {
         assert_eq!(month("2024-01").previous(), month("2023-12"));
         assert_eq!(month("2024-03").previous(), month("2024-02"));
@@ -149,11 +158,12 @@ mod tests {
             "24-01",
             "2024-13",
             "2024-00",
-            "0000-01",
             "2024-01-01",
             "+024-01",
             "2024-+1",
             "2024_01",
+            "0000-01",
+            "２024-1",
         ] {
             assert_eq!(text.parse::<Month>(), Err(InvalidMonth), "{text}");
         }

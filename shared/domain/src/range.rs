@@ -11,8 +11,13 @@ pub const MAX_LENGTH: SignedDuration = SignedDuration::from_hours(31 * 24);
 /// The half-open range `start ≤ t < end` of instants, at most [`MAX_LENGTH`] long, in whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Bounds")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TimeRange {
+    /// The first instant: RFC 3339, in whole seconds.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime, example = "2024-01-01T00:00:00Z"))]
     start: Timestamp,
+    /// The first instant after the range, at most 31 days after its start.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime, example = "2024-02-01T00:00:00Z"))]
     end: Timestamp,
 }
 

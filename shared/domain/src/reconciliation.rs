@@ -1,28 +1,25 @@
-//! Adding and comparing sums: how far one is from another, exactly, and whether that is near enough.
+//! Comparing sums: the exact difference of two, as a percentage and against a tolerance.
 
 use std::{fmt, str::FromStr};
 
 use rust_decimal::Decimal;
 
-use super::{
-    Totals,
-    usage::{COST_SCALE, TotalOverflow},
-};
+use super::measures::{COST_SCALE, COUNTS, NAMES, Totals};
 
 /// Percentages are counted in millionths of a percent.
 const MILLIONTHS: u128 = 1_000_000;
 
-/// What a difference is multiplied by for that. What is larger than the largest number over this is first cut to 30
-/// digits, which changes nothing in the first six decimals of a percentage.
+/// The factor between a share and millionths of a percent. A number too large to be multiplied by it is first cut to 30
+/// digits, which doesn't change the first six decimals of a percentage.
 const FACTOR: u128 = 100 * MILLIONTHS;
 
-/// How far two sums may be apart, from 0 to 100 percent.
+/// The largest accepted difference of two sums, from 0 to 100 percent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tolerance {
     millionths: u128,
 }
 
-/// Text that is no tolerance.
+/// Reports text that is no tolerance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be a number of percent from 0 to 100, with at most 6 decimals, such as 0.5")]
 pub struct InvalidTolerance;
@@ -54,7 +51,7 @@ impl fmt::Display for Tolerance {
     }
 }
 
-/// How far a sum is from another, its base.
+/// The difference of a sum from another, its base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Difference {
     is_negative: bool,
@@ -63,7 +60,7 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// How far `sum` is from `base`, both counted in the same unit.
+    /// Compares `sum` with `base`, both counted in the same unit.
     pub const fn new(sum: i128, base: i128) -> Self {
         let (mut amount, mut size) = (sum.abs_diff(base), base.unsigned_abs());
         while amount > u128::MAX / FACTOR || size > u128::MAX / FACTOR {
@@ -73,21 +70,21 @@ impl Difference {
         Self { is_negative: sum < base, amount, base: size }
     }
 
-    /// The difference in percent of the base's size: positive when the sum is more. `None` when the base is zero and the
-    /// sum is not: there is no percentage of nothing.
+    /// Returns the difference in percent of the base's size: positive when the sum is more. `None` when the base is zero
+    /// and the sum is not: there is no percentage of zero.
     pub fn percent(self) -> Option<Percent> {
         if self.amount == 0 {
             return Some(Percent { is_negative: false, millionths: 0 });
         }
         let scaled = self.amount * FACTOR;
-        // Half a millionth is rounded up, and what is not nothing is not shown as nothing.
+        // Half a millionth is rounded up, and a difference is never shown as zero.
         let millionths = scaled.checked_div(self.base)?;
         let rest = scaled - millionths * self.base;
         let millionths = (millionths + u128::from(rest >= self.base - rest)).max(1);
         Some(Percent { is_negative: self.is_negative, millionths })
     }
 
-    /// Whether it is no more than the tolerance, exactly; of a zero base, whether there is none.
+    /// Reports whether the difference is at most the tolerance, exactly. Of a zero base nothing is tolerated.
     pub const fn is_within(self, tolerance: Tolerance) -> bool {
         self.amount * FACTOR <= tolerance.millionths * self.base
     }
@@ -115,41 +112,21 @@ fn write_millionths(f: &mut fmt::Formatter<'_>, is_negative: bool, millionths: u
     }
 }
 
-impl Totals {
-    /// Both together.
-    ///
-    /// # Errors
-    /// When a sum cannot be kept exactly.
-    pub fn plus(&self, other: &Self) -> Result<Self, TotalOverflow> {
-        let count = |a: i128, b: i128, column| a.checked_add(b).ok_or(TotalOverflow { column });
-        // A sum that no longer fits drops decimals instead of failing.
-        let scale = self.cost_total.scale().max(other.cost_total.scale());
-        let cost = self.cost_total.checked_add(other.cost_total).filter(|cost| cost.scale() >= scale);
-        Ok(Self {
-            request_count: count(self.request_count, other.request_count, "request_count")?,
-            tokens_total: count(self.tokens_total, other.tokens_total, "tokens_total")?,
-            error_count: count(self.error_count, other.error_count, "error_count")?,
-            cost_total: cost.ok_or(TotalOverflow { column: "cost_total" })?,
-        })
-    }
+/// Returns the sums in the order of the CSV's columns, with their names, as whole numbers: the cost in ten-thousandths of
+/// a dollar.
+pub fn columns(totals: &Totals) -> [(&'static str, i128); COUNTS + 1] {
+    let units = totals.map(|count| count, ten_thousandths);
+    NAMES.zip(units).into_array()
 }
 
-/// The sums in the order of the CSV's columns, with their names, as whole numbers: the cost in ten-thousandths of a
-/// dollar.
-pub fn columns(totals: &Totals) -> [(&'static str, i128); 4] {
-    let mut cost = totals.cost_total;
+fn ten_thousandths(mut cost: Decimal) -> i128 {
     cost.rescale(COST_SCALE);
-    [
-        ("request_count", totals.request_count),
-        ("tokens_total", totals.tokens_total),
-        ("error_count", totals.error_count),
-        ("cost_total", cost.mantissa()),
-    ]
+    cost.mantissa()
 }
 
-/// A value of [`columns`] as the CSV writes it.
+/// Returns a value of [`columns`] as the CSV writes it.
 pub fn column_text(column: &str, value: i128) -> String {
-    if column != "cost_total" {
+    if column != NAMES.cost_total {
         return value.to_string();
     }
     let (whole, decimals) = (value.unsigned_abs() / 10_000, value.unsigned_abs() % 10_000);
@@ -215,24 +192,8 @@ mod tests {
     }
 
     #[test]
-    fn sums_are_exact_or_none() {
-        let of = |count: i128, cost: &str| Totals {
-            request_count: count,
-            tokens_total: count,
-            error_count: count,
-            cost_total: cost.parse().unwrap(),
-        };
-        let both = of(i64::MAX.into(), "9999999999.9999").plus(&of(1, "0.0001")).unwrap();
-        assert_eq!((both.tokens_total, both.cost_total.to_string().as_str()), (1 << 63, "10000000000.0000"));
-        assert_eq!(of(i128::MAX, "0").plus(&of(1, "0")), Err(TotalOverflow { column: "request_count" }));
-        let most = of(0, "7922816251426433759354395.0335");
-        assert_eq!(most.plus(&most), Err(TotalOverflow { column: "cost_total" }));
-    }
-
-    #[test]
     fn columns_are_written_as_in_the_file() {
-        let totals =
-            Totals { request_count: 1, tokens_total: -2, error_count: 0, cost_total: "-3.25".parse().unwrap() };
+        let totals = Totals::new([1, -2, 0], "-3.25".parse().unwrap());
         let written = columns(&totals).map(|(column, value)| column_text(column, value));
         assert_eq!(written, ["1", "-2", "0", "-3.2500"]);
     }
@@ -260,7 +221,7 @@ mod tests {
         fn costs_keep_their_text(cost in any::<i64>()) {
             let totals = Totals { cost_total: Decimal::new(cost, 4), ..Totals::default() };
             let (column, value) = columns(&totals)[3];
-            prop_assert_eq!(column_text(column, value), super::super::usage::cost_text(totals.cost_total));
+            prop_assert_eq!(column_text(column, value), super::super::measures::cost_text(totals.cost_total));
         }
     }
 }

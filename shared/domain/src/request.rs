@@ -9,12 +9,16 @@ pub const MAX_MODELS: usize = 500;
 
 /// A valid request for an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = CreateExport))]
 pub struct ExportRequest {
-    /// The range of the buckets' starts.
+    /// The range of the buckets: those with `start ≤ bucket_start < end`.
+    #[cfg_attr(feature = "openapi", schema(rename = "timeRange"))]
     pub range: TimeRange,
-    /// The length of the buckets.
+    /// The length of the buckets; `daily` by default.
+    #[cfg_attr(feature = "openapi", schema(required = false))]
     pub granularity: Granularity,
-    /// The models to export, sorted and without duplicates; all models if `None`.
+    /// Only these models, in order and each once; all of them by default.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<uuid::Uuid>>, min_items = 1, max_items = 500))]
     pub models: Option<Vec<ModelId>>,
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The state of a job by name, as clients see it and filter by it. [`State`](super::State) has the fields of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Status {
     /// Accepted, and not claimed by a worker.
     Pending,

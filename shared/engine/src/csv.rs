@@ -1,58 +1,52 @@
-//! The lines of an export: rows as the database sends them in, bytes and sums out. No I/O, and no allocation per row.
+//! The lines of an export: reads rows as the database sends them, writes bytes and sums. No I/O, no allocation per row.
 
-use std::{
-    fmt,
-    io::{self, Write as _},
-};
+use std::{fmt, io::Write as _};
 
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 
-use copy::{Row, TEN_THOUSAND};
+use copy::{Cost, REMAINDER_SCALE, Row, TEN_THOUSAND};
 use domain::{
-    OrgId, Totals,
-    usage::{COST_SCALE, TotalOverflow},
+    Measures, OrgId, Totals,
+    measures::{COST_SCALE, NAMES, TotalOverflow},
 };
 
 /// The first line.
 pub const HEADER: &[u8] = b"bucket_start,organization_id,model_id,request_count,tokens_total,error_count,cost_total\n";
 
-/// The size at which a [`Chunk`] is full. It stays in a core's cache on its way from here to the checksum and the upload.
-pub const CHUNK: usize = 256 << 10;
+/// The size at which a [`Chunk`] is full. A chunk of this size stays in a core's cache until it is hashed and uploaded.
+pub const CHUNK_SIZE: usize = 256 << 10;
 
-/// More than the longest line has: an instant of 33 bytes, two UUIDs of 36, four numbers of at most 41, a decimal point,
-/// and seven separators.
-const LONGEST_LINE: usize = 320;
-/// More than an instant, a UUID and their two commas.
-const LONGEST_PREFIX: usize = 80;
+/// Bounds a line: an instant of 33 bytes, two UUIDs of 36, four numbers of at most 41, a decimal point, and seven
+/// separators.
+const MAX_LINE_LENGTH: usize = 320;
+/// Bounds an instant, a UUID and their two commas.
+const MAX_PREFIX_LENGTH: usize = 80;
 
-/// Room for what a full chunk may still get: the lines of one piece of the stream. The driver reads 8 KiB at once, of
-/// which the lines are half as much again.
-const OVERHANG: usize = 16 << 10;
+/// Headroom: a chunk may receive one more driver buffer (8 KiB in, about 12 KiB out) after it is full.
+const HEADROOM: usize = 16 << 10;
 
 /// The first instant of PostgreSQL's clock, in microseconds since 1970.
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 
-/// Why a row could not be written.
+/// Reports why a row could not be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CsvError {
     /// A column's sum cannot be kept exactly.
     #[error(transparent)]
     Overflow(#[from] TotalOverflow),
-    /// An instant that no calendar has.
-    #[error("bucket_start lies {0} µs from 2000, beyond the years that can be written")]
+    /// An instant outside of the years that can be written.
+    #[error("bucket_start is {0} µs from 2000, outside of the years that can be written")]
     Instant(i64),
 }
 
-/// Exact sums of what was written. Counts have 127 bits: 64-bit counts may themselves add up to more than 64.
+/// Exact sums of the rows that were written. Counts have 127 bits: 64-bit counts may add up to more than 64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sums {
     /// Lines, without the header.
     pub rows: u64,
-    /// Requests, tokens and errors.
-    pub counts: [i128; 3],
-    /// Cost in ten-thousandths of a dollar.
-    pub cost_total: i128,
+    /// The sums of the measures.
+    pub measures: Measures<i128, Cost>,
 }
 
 impl Sums {
@@ -61,32 +55,43 @@ impl Sums {
     /// # Errors
     /// When a sum leaves its 127 bits.
     #[inline]
-    pub fn add(&mut self, rows: u64, counts: [i128; 3], cost_total: i128) -> Result<(), TotalOverflow> {
-        const COLUMNS: [&str; 3] = ["request_count", "tokens_total", "error_count"];
-        for ((sum, count), column) in self.counts.iter_mut().zip(counts).zip(COLUMNS) {
-            *sum = sum.checked_add(count).ok_or(TotalOverflow { column })?;
-        }
-        self.cost_total = self.cost_total.checked_add(cost_total).ok_or(TotalOverflow { column: "cost_total" })?;
-        self.rows += rows;
+    pub fn add(&mut self, other: &Self) -> Result<(), TotalOverflow> {
+        self.measures = self.measures.try_add_with(other.measures, Cost::checked_add)?;
+        self.rows += other.rows;
         Ok(())
     }
 
-    /// The sums as the totals of a file.
+    /// Returns the sums as the totals of a file.
     ///
     /// # Errors
     /// When the cost has more than 28 digits.
     pub fn totals(&self) -> Result<Totals, TotalOverflow> {
-        let [request_count, tokens_total, error_count] = self.counts;
-        let cost_total = Decimal::try_from_i128_with_scale(self.cost_total, COST_SCALE)
-            .map_err(|_| TotalOverflow { column: "cost_total" })?;
-        Ok(Totals { request_count, tokens_total, error_count, cost_total })
+        self.measures.try_map(Ok, |cost| decimal(cost.rounded, COST_SCALE))
+    }
+
+    /// Returns the exact sum of the costs minus that of the lines.
+    ///
+    /// # Errors
+    /// When it has more than 28 digits.
+    pub fn rounding_difference(&self) -> Result<Decimal, TotalOverflow> {
+        let mut remainder = self.measures.cost_total.remainder;
+        let mut scale = REMAINDER_SCALE;
+        while scale > 0 && remainder % 10 == 0 {
+            remainder /= 10;
+            scale -= 1;
+        }
+        decimal(remainder, scale)
     }
 }
 
-/// Consecutive lines, and the sums of the values in them.
+fn decimal(mantissa: i128, scale: u32) -> Result<Decimal, TotalOverflow> {
+    Decimal::try_from_i128_with_scale(mantissa, scale).map_err(|_| TotalOverflow { column: NAMES.cost_total })
+}
+
+/// Consecutive lines, and the sums of their values.
 #[derive(Clone)]
 pub struct Chunk {
-    /// Bytes that are written, then room.
+    /// Written bytes, then free room.
     buffer: Vec<u8>,
     length: usize,
     sums: Sums,
@@ -94,50 +99,58 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// An empty chunk, in memory that is had once and reused.
+    /// Makes an empty chunk.
+    #[expect(clippy::new_without_default, reason = "a chunk takes much memory: it is made by name")]
     pub fn new() -> Self {
-        let buffer = vec![0; CHUNK + OVERHANG];
-        Self { buffer, length: 0, sums: Sums::default(), last_bucket: Timestamp::MIN }
+        Self { buffer: vec![0; CHUNK_SIZE + HEADROOM], ..Self::without_memory() }
     }
 
-    /// Forgets the lines, and keeps the memory.
+    /// Makes a chunk that takes the place of one that is moved.
+    pub(crate) fn without_memory() -> Self {
+        Self { buffer: Vec::new(), length: 0, sums: Sums::default(), last_bucket: Timestamp::MIN }
+    }
+
+    /// Removes the lines and keeps the memory.
     pub fn clear(&mut self) {
-        (self.length, self.sums, self.last_bucket) = (0, Sums::default(), Timestamp::MIN);
+        self.length = 0;
+        self.sums = Sums::default();
+        self.last_bucket = Timestamp::MIN;
     }
 
-    /// Whether it is time to send it on.
+    /// Adds the first line of a file.
+    pub fn write_header(&mut self) {
+        let mut line = self.line();
+        line.bytes(HEADER);
+        self.length += line.length;
+    }
+
+    /// Reports whether the chunk is large enough to be sent on.
     pub const fn is_full(&self) -> bool {
-        self.length >= CHUNK
+        self.length >= CHUNK_SIZE
     }
 
-    /// The lines.
+    /// Returns the lines.
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[..self.length]
     }
 
-    /// The sums of the lines.
+    /// Returns the sums of the lines.
     pub const fn sums(&self) -> &Sums {
         &self.sums
     }
 
-    /// The bucket of the last line.
+    /// Returns the bucket of the last line.
     pub const fn last_bucket(&self) -> Timestamp {
         self.last_bucket
     }
 
     #[inline]
     fn line(&mut self) -> Line<'_> {
-        // Only a piece of very many rows comes past the room of a chunk.
-        if self.buffer.len() - self.length < LONGEST_LINE {
-            self.buffer.resize(self.length + LONGEST_LINE, 0);
+        // Only a piece of very many rows exceeds the headroom.
+        if self.buffer.len() - self.length < MAX_LINE_LENGTH {
+            self.buffer.resize(self.length + MAX_LINE_LENGTH, 0);
         }
-        Line { room: &mut self.buffer[self.length..], length: 0 }
-    }
-}
-
-impl Default for Chunk {
-    fn default() -> Self {
-        Self::new()
+        Line { buffer: &mut self.buffer[self.length..], length: 0 }
     }
 }
 
@@ -151,42 +164,43 @@ impl fmt::Debug for Chunk {
 #[derive(Debug)]
 pub struct CsvWriter {
     organization: String,
-    /// The bucket of the last row, and what its lines begin with: `2024-01-01T00:00:00Z,<organization>,`.
+    /// The bucket of the last row. Its lines begin with the prefix `2024-01-01T00:00:00Z,<organization>,`.
     bucket: Option<(i64, Timestamp)>,
-    prefix: [u8; LONGEST_PREFIX],
+    prefix: [u8; MAX_PREFIX_LENGTH],
     prefix_length: usize,
 }
 
 impl CsvWriter {
-    /// A writer of the rows of `organization`.
+    /// Makes a writer of the rows of `organization`.
     pub fn new(organization: OrgId) -> Self {
         let organization = organization.to_string();
-        Self { organization, bucket: None, prefix: [0; LONGEST_PREFIX], prefix_length: 0 }
+        Self { organization, bucket: None, prefix: [0; MAX_PREFIX_LENGTH], prefix_length: 0 }
     }
 
     /// Adds a row to `chunk`.
     ///
     /// # Errors
-    /// When the chunk's sums overflow, or the bucket cannot be written. The chunk is of no use after that.
+    /// When the chunk's sums overflow, or the bucket cannot be written. The chunk must not be used after that.
     #[inline]
     pub fn write(&mut self, row: &Row<'_>, chunk: &mut Chunk) -> Result<(), CsvError> {
         let bucket = match self.bucket {
             Some((known, bucket)) if known == row.bucket_start => bucket,
             _ => self.begin(row.bucket_start)?,
         };
-        chunk.sums.add(1, row.counts, row.cost_total)?;
+        chunk.sums.add(&Sums { rows: 1, measures: row.measures })?;
         chunk.last_bucket = bucket;
+        let (counts, cost) = row.measures.into_parts();
         let mut line = chunk.line();
         line.padded(&self.prefix, self.prefix_length);
         if let Some(model) = row.model_id {
             line.uuid(model);
         }
-        for count in row.counts {
+        for count in counts {
             line.byte(b',');
             line.integer(count);
         }
         line.byte(b',');
-        line.decimal(row.cost_total);
+        line.decimal(cost.rounded);
         line.byte(b'\n');
         chunk.length += line.length;
         Ok(())
@@ -198,18 +212,18 @@ impl CsvWriter {
         let since_1970 = bucket_start.checked_add(POSTGRES_EPOCH);
         let bucket = since_1970.and_then(|instant| Timestamp::from_microsecond(instant).ok());
         let bucket = bucket.ok_or(CsvError::Instant(bucket_start))?;
-        let mut room = io::Cursor::new(&mut self.prefix[..]);
-        // The room is enough for every instant there is.
-        let _ = write!(room, "{bucket},{},", self.organization);
-        self.prefix_length = usize::try_from(room.position()).unwrap_or_default();
+        let mut rest = &mut self.prefix[..];
+        // A longer prefix than the longest there is would be a bucket that cannot be written.
+        write!(rest, "{bucket},{},", self.organization).map_err(|_| CsvError::Instant(bucket_start))?;
+        self.prefix_length = MAX_PREFIX_LENGTH - rest.len();
         self.bucket = Some((bucket_start, bucket));
         Ok(bucket)
     }
 }
 
-/// A line in the making, in room for the longest there is.
+/// A line that is being written, in a buffer that has room for the longest.
 struct Line<'a> {
-    room: &'a mut [u8],
+    buffer: &'a mut [u8],
     length: usize,
 }
 
@@ -239,20 +253,20 @@ const HEXADECIMAL: [[u8; 2]; 256] = {
 impl Line<'_> {
     #[inline]
     fn byte(&mut self, byte: u8) {
-        self.room[self.length] = byte;
+        self.buffer[self.length] = byte;
         self.length += 1;
     }
 
     #[inline]
     fn bytes(&mut self, bytes: &[u8]) {
-        self.room[self.length..][..bytes.len()].copy_from_slice(bytes);
+        self.buffer[self.length..][..bytes.len()].copy_from_slice(bytes);
         self.length += bytes.len();
     }
 
-    /// The first `length` of some bytes. All of them are copied: a copy of fixed size is a few instructions.
+    /// Writes the first `length` of some bytes. All are copied, since a copy of fixed size is a few instructions.
     #[inline]
     fn padded<const N: usize>(&mut self, bytes: &[u8; N], length: usize) {
-        self.room[self.length..][..N].copy_from_slice(bytes);
+        self.buffer[self.length..][..N].copy_from_slice(bytes);
         self.length += length;
     }
 
@@ -279,7 +293,7 @@ impl Line<'_> {
         }
     }
 
-    /// Ten-thousandths, with exactly four decimals. There is no negative zero.
+    /// Writes ten-thousandths with exactly four decimals. There is no negative zero.
     #[inline]
     fn decimal(&mut self, value: i128) {
         if value < 0 {
@@ -313,8 +327,9 @@ mod tests {
     const BUCKET: i64 = 1_704_067_200_000_000 - POSTGRES_EPOCH;
     const DAY: i64 = 86_400_000_000;
 
-    fn row(bucket_start: i64, model_id: Option<&[u8; 16]>, counts: [i128; 3], cost_total: i128) -> Row<'_> {
-        Row { bucket_start, model_id, counts, cost_total }
+    fn row(bucket_start: i64, model_id: Option<&[u8; 16]>, counts: [i128; 3], cost: i128) -> Row<'_> {
+        let cost = Cost { rounded: cost, remainder: 0 };
+        Row { bucket_start, model_id, measures: Measures::new(counts, cost) }
     }
 
     fn write(rows: &[Row<'_>]) -> Result<Chunk, CsvError> {
@@ -336,7 +351,7 @@ mod tests {
              2024-01-02T00:00:00Z,123e4567-e89b-12d3-a456-426614174000,550e8400-e29b-41d4-a716-446655440000,1100,110000,6,11.5500\n\
              2024-01-02T00:00:00Z,123e4567-e89b-12d3-a456-426614174000,,0,-1,18446744073709551616,-3.2500\n"
         );
-        assert_eq!((chunk.sums().rows, chunk.sums().cost_total), (3, 188_000));
+        assert_eq!((chunk.sums().rows, chunk.sums().measures.cost_total.rounded), (3, 188_000));
         assert_eq!(chunk.last_bucket(), "2024-01-02T00:00:00Z".parse().unwrap());
     }
 
@@ -377,8 +392,23 @@ mod tests {
     fn a_chunk_takes_more_than_its_size() {
         let rows = vec![row(BUCKET, Some(&MODEL), [i128::MIN / 100_000; 3], 0); 3000];
         let chunk = write(&rows).unwrap();
-        assert!(chunk.is_full() && chunk.bytes().len() > CHUNK + OVERHANG);
+        assert!(chunk.is_full() && chunk.bytes().len() > CHUNK_SIZE + HEADROOM);
         assert_eq!(chunk.bytes().split(|byte| *byte == b'\n').count(), 3001);
+    }
+
+    #[test]
+    fn the_rounding_difference_has_no_more_decimals_than_it_needs() {
+        for (remainder, text) in [
+            (0, "0"),
+            (-5 * 10_i128.pow(23), "-0.00005"),
+            (10_i128.pow(28), "1"),
+            (3, "0.0000000000000000000000000003"),
+        ] {
+            let sums = Sums { rows: 1, measures: Measures::new([0; 3], Cost { rounded: 7, remainder }) };
+            assert_eq!(sums.rounding_difference().unwrap().to_string(), text);
+        }
+        let sums = Sums { rows: 1, measures: Measures::new([0; 3], Cost { rounded: 0, remainder: i128::MAX }) };
+        assert_eq!(sums.rounding_difference(), Err(TotalOverflow { column: "cost_total" }));
     }
 
     #[test]

@@ -4,17 +4,17 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    csv::{Chunk, HEADER, Sums},
-    rollups::Settings,
-    rollups::{Lines, RollupError},
+    csv::Sums,
+    pool::PooledChunk,
+    rollups::{Lines, RollupError, Settings},
 };
-use domain::{ExportFile, ExportRequest, OrgId, Progress, TimeRange, usage::TotalOverflow};
+use domain::{ExportFile, ExportRequest, OrgId, Progress, TimeRange, measures::TotalOverflow};
 use postgres::Database;
 
-/// Usage that could not be made into a file.
+/// Reports why usage could not be made into a file.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// Reading usage.
+    /// Usage could not be read.
     #[error("could not read the rollups")]
     Rollups(#[from] RollupError),
     /// A column's sum cannot be kept exactly.
@@ -22,16 +22,13 @@ pub enum FileError {
     Overflow(#[from] TotalOverflow),
 }
 
-/// The file of an export, as it is made.
+/// The file of an export, while it is made.
 #[derive(Debug)]
 pub struct CsvFile {
     lines: Lines,
     range: TimeRange,
-    /// What [`next`](Self::next) gave last.
-    chunk: Option<Chunk>,
-    /// The bucket that was written last.
+    /// The last bucket that was written.
     reached: Timestamp,
-    began: bool,
     hash: Sha256,
     bytes: u64,
     sums: Sums,
@@ -49,61 +46,40 @@ impl CsvFile {
         settings: Settings,
     ) -> Result<Self, FileError> {
         let lines = Lines::open(database, org, request, settings).await?;
-        Ok(Self {
-            lines,
-            range: request.range,
-            chunk: None,
-            reached: request.range.start(),
-            began: false,
-            hash: Sha256::new(),
-            bytes: 0,
-            sums: Sums::default(),
-        })
+        let range = request.range;
+        Ok(Self { lines, range, reached: range.start(), hash: Sha256::new(), bytes: 0, sums: Sums::default() })
     }
 
-    /// The next bytes of the file; `None` at its end.
+    /// Returns the next lines of the file; `None` at its end.
     ///
     /// # Errors
-    /// When usage cannot be read, or not be summed exactly. There is no way on after that.
-    pub async fn next(&mut self) -> Result<Option<&[u8]>, FileError> {
-        if !self.began {
-            self.began = true;
-            return Ok(Some(self.count(HEADER)));
-        }
-        if let Some(chunk) = self.chunk.take() {
-            self.lines.recycle(chunk);
-        }
+    /// When usage cannot be read, or not be summed exactly. The file must not be used after that.
+    pub async fn next(&mut self) -> Result<Option<PooledChunk>, FileError> {
         let Some(chunk) = self.lines.next().await? else { return Ok(None) };
-        self.sums.add(chunk.sums().rows, chunk.sums().counts, chunk.sums().cost_total)?;
+        self.sums.add(chunk.sums())?;
         self.reached = self.reached.max(chunk.last_bucket());
         self.hash.update(chunk.bytes());
         self.bytes += chunk.bytes().len() as u64;
-        Ok(Some(self.chunk.insert(chunk).bytes()))
+        Ok(Some(chunk))
     }
 
-    /// How far it is.
+    /// Returns the progress of the file.
     pub fn progress(&self) -> Progress {
         Progress::new(self.sums.rows, self.bytes, self.range, self.reached)
     }
 
-    /// Ends the file and gives its facts. `database` keeps the connection for the next one.
+    /// Ends the file and returns its facts.
     ///
     /// # Errors
     /// When a total is too large to be stated exactly.
-    pub async fn finish(self, database: &Database) -> Result<ExportFile, FileError> {
-        self.lines.close(database).await;
-        let digest: String = self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    pub async fn finish(self) -> Result<ExportFile, FileError> {
+        self.lines.finish().await;
         Ok(ExportFile {
-            checksum: format!("sha256:{digest}"),
+            checksum: format!("sha256:{}", hex::encode(self.hash.finalize())),
             bytes: self.bytes,
             row_count: self.sums.rows,
             totals: self.sums.totals()?,
+            rounding_difference: Some(self.sums.rounding_difference()?),
         })
-    }
-
-    fn count<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        self.hash.update(bytes);
-        self.bytes += bytes.len() as u64;
-        bytes
     }
 }

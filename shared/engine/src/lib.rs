@@ -2,8 +2,10 @@
 
 pub mod csv;
 mod file;
+mod pool;
 pub mod recount;
 pub mod rollups;
 
 pub use file::{CsvFile, FileError};
+pub use pool::PooledChunk;
 pub use rollups::Settings;

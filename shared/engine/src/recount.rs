@@ -1,4 +1,4 @@
-//! Counts an export's file again, from its bytes: checksum, rows and totals. No I/O.
+//! Recomputes the facts of an export's file from its bytes: checksum, rows and totals. No I/O.
 
 use std::fmt;
 
@@ -6,35 +6,35 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use sha2::{Digest as _, Sha256};
 
-use domain::{ExportFile, ModelId, Totals, usage::COST_SCALE};
+use domain::{ExportFile, Measures, ModelId, Totals, measures::COST_SCALE};
 
-/// The first line. Not the writer's own constant: what is checked is what the documentation promises.
+/// The first line. Not the writer's own constant: the check is against the documentation.
 const HEADER: &str = "bucket_start,organization_id,model_id,request_count,tokens_total,error_count,cost_total";
 
-/// The longest line that a file of ours can have, and to spare.
-const LONGEST_LINE: usize = 1024;
+/// Bounds a line; the longest of an export has about 300 bytes.
+const MAX_LINE_LENGTH: usize = 1024;
 
-/// Takes a file's bytes, in pieces of any size, and holds no more of them than a line.
+/// Reads a file's bytes in pieces of any size, and holds at most one line of them.
 pub struct Recount {
     hash: Sha256,
     bytes: u64,
     row_count: u64,
     totals: Totals,
-    /// The beginning of a line whose end has not come yet.
+    /// The beginning of a line whose end has not arrived yet.
     rest: Vec<u8>,
     has_header: bool,
 }
 
-/// Bytes that are no export's file.
+/// Reports bytes that are not an export's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("line {line} is not one of an export's file")]
+#[error("line {line} is not a line of an export's file")]
 pub struct NotAnExport {
     /// The line; the header is the first.
     pub line: u64,
 }
 
 impl Recount {
-    /// A count that begins.
+    /// Begins a recount.
     pub fn new() -> Self {
         Self {
             hash: Sha256::new(),
@@ -46,10 +46,10 @@ impl Recount {
         }
     }
 
-    /// Takes the next bytes.
+    /// Adds the next bytes.
     ///
     /// # Errors
-    /// At the first line that is none of an export's. The count is of no use after that.
+    /// At the first line that is not one of an export. The recount must not be used after that.
     pub fn add(&mut self, bytes: &[u8]) -> Result<(), NotAnExport> {
         self.hash.update(bytes);
         self.bytes += bytes.len() as u64;
@@ -65,14 +65,14 @@ impl Recount {
                 self.line(&whole)?;
             }
         }
-        if self.rest.len() + last.len() > LONGEST_LINE {
+        if self.rest.len() + last.len() > MAX_LINE_LENGTH {
             return Err(self.bad_line());
         }
         self.rest.extend_from_slice(last);
         Ok(())
     }
 
-    /// What the file is, now that all of it was taken.
+    /// Returns the file's facts. All of its bytes must have been added.
     ///
     /// # Errors
     /// When it has no header, or ends within a line.
@@ -80,12 +80,12 @@ impl Recount {
         if !self.has_header || !self.rest.is_empty() {
             return Err(self.bad_line());
         }
-        let digest: String = self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(ExportFile {
-            checksum: format!("sha256:{digest}"),
+            checksum: format!("sha256:{}", hex::encode(self.hash.finalize())),
             bytes: self.bytes,
             row_count: self.row_count,
             totals: self.totals,
+            rounding_difference: None,
         })
     }
 
@@ -97,7 +97,7 @@ impl Recount {
             return if self.has_header { Ok(()) } else { Err(bad_line) };
         }
         let row = read(text).ok_or(bad_line)?;
-        self.totals = self.totals.plus(&row).map_err(|_| bad_line)?;
+        self.totals = self.totals.try_add(row).map_err(|_| bad_line)?;
         self.row_count += 1;
         Ok(())
     }
@@ -119,20 +119,20 @@ impl fmt::Debug for Recount {
     }
 }
 
-/// The sums of one of our own lines: no field is ever quoted, since none holds a comma or a quote.
+/// Reads the measures of a line. No field is ever quoted, since none holds a comma or a quote.
 fn read(line: &str) -> Option<Totals> {
     let fields: Vec<&str> = line.split(',').collect();
-    let [bucket_start, _, model, requests, tokens, errors, cost] = fields.as_slice() else { return None };
+    let &[bucket_start, _, model, request_count, tokens_total, error_count, cost_total] = fields.as_slice() else {
+        return None;
+    };
     let _: Timestamp = bucket_start.parse().ok()?;
     if !model.is_empty() {
         let _: ModelId = model.parse().ok()?;
     }
-    Some(Totals {
-        request_count: requests.parse().ok()?,
-        tokens_total: tokens.parse().ok()?,
-        error_count: errors.parse().ok()?,
-        cost_total: Decimal::from_str_exact(cost).ok().filter(|cost| cost.scale() == COST_SCALE)?,
-    })
+    let texts = Measures { request_count, tokens_total, error_count, cost_total };
+    let count = |text: &str| text.parse().ok().ok_or(());
+    let cost = |text: &str| Decimal::from_str_exact(text).ok().filter(|cost| cost.scale() == COST_SCALE).ok_or(());
+    texts.try_map(count, cost).ok()
 }
 
 #[cfg(test)]
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(line(&FILE.replace("10.5000", "10.5")), 2);
         assert_eq!(line(&FILE.replace(",1,2,3,", ",1,2,x,")), 3);
         assert_eq!(line(&format!("{FILE}\n")), 4);
-        assert_eq!(line(&format!("{FILE}{}", "9".repeat(LONGEST_LINE + 1))), 4);
+        assert_eq!(line(&format!("{FILE}{}", "9".repeat(MAX_LINE_LENGTH + 1))), 4);
         assert_eq!(recount(&[FILE.as_bytes(), b"\xff\n"]).unwrap_err().line, 4);
     }
 

@@ -89,6 +89,9 @@ struct FileItem {
     tokens_total: String,
     error_count: String,
     cost_total: String,
+    /// Absent from files that were made when costs were rounded by the database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rounding_difference: Option<String>,
 }
 
 pub(super) fn partition(org: OrgId) -> String {
@@ -214,6 +217,7 @@ impl FileItem {
             tokens_total: file.totals.tokens_total.to_string(),
             error_count: file.totals.error_count.to_string(),
             cost_total: file.totals.cost_total.to_string(),
+            rounding_difference: file.rounding_difference.map(|difference| difference.to_string()),
         }
     }
 
@@ -224,7 +228,14 @@ impl FileItem {
             error_count: self.error_count.parse().ok()?,
             cost_total: self.cost_total.parse::<Decimal>().ok()?,
         };
-        Some(ExportFile { checksum: self.checksum, bytes: self.bytes, row_count: self.row_count, totals })
+        let rounding_difference = self.rounding_difference.map(|text| text.parse()).transpose().ok()?;
+        Some(ExportFile {
+            checksum: self.checksum,
+            bytes: self.bytes,
+            row_count: self.row_count,
+            totals,
+            rounding_difference,
+        })
     }
 }
 
@@ -236,10 +247,17 @@ mod tests {
     use super::*;
 
     prop_compose! {
-        fn file()(sums in any::<[i128; 3]>(), cost in any::<i64>(), rows in any::<u64>(), bytes in any::<u64>()) -> ExportFile {
+        fn file()(
+            sums in any::<[i128; 3]>(),
+            cost in any::<i64>(),
+            rounding in prop::option::of((any::<i64>(), 0u32..=28)),
+            rows in any::<u64>(),
+            bytes in any::<u64>(),
+        ) -> ExportFile {
+            let rounding_difference = rounding.map(|(digits, scale)| Decimal::new(digits, scale));
             let [request_count, tokens_total, error_count] = sums;
             let totals = Totals { request_count, tokens_total, error_count, cost_total: Decimal::new(cost, 4) };
-            ExportFile { checksum: "sha256:00".to_owned(), bytes, row_count: rows, totals }
+            ExportFile { checksum: "sha256:00".to_owned(), bytes, row_count: rows, totals, rounding_difference }
         }
     }
 
@@ -314,6 +332,7 @@ mod tests {
                 tokens_total: "0".to_owned(),
                 error_count: "0".to_owned(),
                 cost_total: "0".to_owned(),
+                rounding_difference: None,
             }
             .read()
             .unwrap(),

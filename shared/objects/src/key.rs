@@ -1,4 +1,4 @@
-//! The one place that knows an export's key and what is written on its object.
+//! The keys, metadata and names of export objects.
 
 use std::collections::HashMap;
 
@@ -15,33 +15,33 @@ impl ExportObject {
     /// `text/csv` as RFC 4180 registers it, with its encoding.
     pub const CONTENT_TYPE: &str = "text/csv; charset=utf-8";
 
-    /// The object of `job`.
+    /// Returns the object of `job`.
     pub const fn of(job: &Job) -> Self {
         Self { org: job.org(), job: job.id() }
     }
 
-    /// Where the finished file is.
+    /// Returns the key of the finished file.
     pub fn key(&self) -> String {
         format!("analytics/exports/{}/{}.csv", self.org, self.job)
     }
 
-    /// Where one attempt gathers a large file before it is complete. Each attempt has a place of its own, by its
+    /// Returns the key under which one attempt uploads a large file before it is published. Each attempt has its own, by its
     /// fencing token.
     pub(super) fn staging_key(&self, fence: u64) -> String {
         format!("{}{fence}.csv", self.staging_prefix())
     }
 
-    /// What the staging keys of all attempts begin with.
+    /// Returns the prefix of all attempts' staging keys.
     pub(super) fn staging_prefix(&self) -> String {
         format!("analytics/staging/{}/{}.", self.org, self.job)
     }
 
-    /// The attempt whose staging key this is.
+    /// Returns the fencing token in a staging key of this object.
     pub(super) fn staging_fence(&self, key: &str) -> Option<u64> {
         key.strip_prefix(&self.staging_prefix())?.strip_suffix(".csv")?.parse().ok()
     }
 
-    /// The object's metadata. The fencing token tells attempts apart; see [`super::publish`].
+    /// Returns the object's metadata. The fencing token identifies the attempt; see [`super::publish`].
     pub(super) fn metadata(&self, checksum: &str, fence: u64) -> HashMap<String, String> {
         [
             ("org-id", self.org.to_string()),
@@ -53,7 +53,8 @@ impl ExportObject {
         .into()
     }
 
-    /// The file's name for a person who saves it. Instants in the basic form of ISO 8601: some systems allow no colon.
+    /// Returns the header with the file's name for downloads. Its instants are in the basic form of ISO 8601, since some
+    /// systems allow no colon in a name.
     pub(super) fn disposition(&self, request: &ExportRequest) -> String {
         let instant = |at: jiff::Timestamp| at.strftime("%Y%m%dT%H%M%SZ").to_string();
         let (start, end) = (instant(request.range.start()), instant(request.range.end()));

@@ -1,6 +1,6 @@
-//! The object store: S3, or one that speaks its protocol.
+//! The bucket of exports, on S3 or a store with its protocol.
 
-mod earlier;
+mod cleanup;
 mod key;
 mod publish;
 mod read;
@@ -24,7 +24,7 @@ use platform::{
     config::{self, ConfigError},
 };
 
-/// How long a download link works.
+/// The time for which a download link works.
 pub const LINK_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The bucket of finished exports.
@@ -32,17 +32,17 @@ pub const LINK_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct ExportStore {
     client: Client,
     bucket: String,
-    /// What precedes a key in an object's plain address.
+    /// The part of an object's plain address before its key.
     address: String,
 }
 
 impl ExportStore {
-    /// The store by the SDK's standard variables, and these of its own:
+    /// Reads the SDK's standard variables and these:
     ///
     /// - `EXPORTS_BUCKET`: the bucket;
-    /// - `EXPORTS_ACCESS_KEY_ID` and `EXPORTS_SECRET_ACCESS_KEY`, optional: a key for this store alone. A link signed
-    ///   with a function's own session ends with that session, long before [`LINK_LIFETIME`]; a link signed with a
-    ///   standing key does not. A store outside AWS has keys of its own anyway.
+    /// - `EXPORTS_ACCESS_KEY_ID` and `EXPORTS_SECRET_ACCESS_KEY`, optional: a key for this store alone. A link that is
+    ///   signed with a function's own session expires with that session, long before [`LINK_LIFETIME`]; a link that is
+    ///   signed with a long-term key does not. A store outside AWS has keys of its own.
     ///
     /// # Errors
     /// When a variable is missing.
@@ -53,10 +53,10 @@ impl ExportStore {
             let secret = config::required("EXPORTS_SECRET_ACCESS_KEY")?;
             builder = builder.credentials_provider(Credentials::new(id, secret, None, None, "environment"));
         }
-        // The service's own variable wins over the general one, as in the SDK.
+        // The service's own variable takes precedence over the general one, as in the SDK.
         let endpoint = config::optional("AWS_ENDPOINT_URL_S3").or_else(|| sdk.endpoint_url().map(str::to_owned));
         let address = match endpoint {
-            // Stores outside AWS seldom have a host name per bucket.
+            // Few stores outside AWS have a host name per bucket.
             Some(endpoint) => {
                 builder = builder.force_path_style(true);
                 format!("{}/{bucket}", endpoint.trim_end_matches('/'))
@@ -69,12 +69,12 @@ impl ExportStore {
         Ok(Self { client: Client::from_conf(builder.build()), bucket, address })
     }
 
-    /// The plain address of an object. It carries no signature and grants nothing.
+    /// Returns the plain address of an object. It has no signature and grants no access.
     pub fn address(&self, object: &ExportObject) -> String {
         format!("{}/{}", self.address, object.key())
     }
 
-    /// A link by which anyone can download the object for [`LINK_LIFETIME`].
+    /// Signs a link by which anyone can download the object for [`LINK_LIFETIME`].
     ///
     /// # Errors
     /// When there are no credentials to sign with.
@@ -87,7 +87,7 @@ impl ExportStore {
         Ok(request.uri().to_owned())
     }
 
-    /// Whether the store answers for the bucket.
+    /// Checks that the store answers for the bucket.
     ///
     /// # Errors
     /// When it does not.

@@ -1,7 +1,9 @@
 //! The last step of an upload: the one write to the final key.
 //!
-//! It is conditional. It takes an empty place, or that of an attempt with a lower fencing token, and no other: an attempt
-//! that lost its lease, however late it wakes, cannot replace the object of the one that won.
+//! The write is conditional. It replaces nothing but the object of an attempt with a lower fencing token: an attempt that
+//! lost its lease cannot replace the object of the attempt that took over, however late it writes.
+
+use std::cmp::Ordering;
 
 use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
@@ -10,17 +12,18 @@ use aws_sdk_s3::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 
-use super::{ExportObject, Upload, UploadError};
+use super::{ExportObject, Upload, UploadError, upload::part_number};
 use domain::ExportFile;
 use platform::StoreError;
 
-/// The bytes that the store copies in one request. S3 allows 5 GiB; less of it is sooner repeated.
-const COPY_SIZE: u64 = 1 << 30;
+/// The bytes that the store copies in one request. S3 allows 5 GiB; a smaller copy is repeated sooner.
+const COPY_PART_SIZE: u64 = 1 << 30;
 
-/// A write, a look at what is in its place, a write over that: others may come between the two, but not often.
-const MOST_TRIES: usize = 4;
+/// Bounds the conditional writes. After a refusal the object is read and the write repeated; another attempt may write in
+/// between, but rarely.
+const MAX_WRITE_ATTEMPTS: usize = 4;
 
-/// A multipart upload under way. Its id is gone once it was completed.
+/// A multipart upload in progress. It has no id once it is completed.
 #[derive(Debug)]
 pub(super) struct Multipart {
     pub(super) id: Option<String>,
@@ -28,15 +31,15 @@ pub(super) struct Multipart {
     pub(super) parts: Vec<CompletedPart>,
 }
 
-/// What may be written over.
-enum Place {
+/// The object that a write may replace.
+enum Replaced {
     Nothing,
     /// The object of an earlier attempt, by its entity tag.
     Earlier(String),
 }
 
-impl Place {
-    /// The conditions `If-None-Match` and `If-Match`.
+impl Replaced {
+    /// Returns the conditions `If-None-Match` and `If-Match`.
     fn conditions(&self) -> (Option<String>, Option<String>) {
         match self {
             Self::Nothing => (Some("*".to_owned()), None),
@@ -49,7 +52,7 @@ impl Multipart {
     pub(super) fn new(id: Option<String>, key: String) -> Result<Self, StoreError> {
         match id {
             Some(id) => Ok(Self { id: Some(id), key, parts: Vec::new() }),
-            None => Err(StoreError::new("begin the upload of", &key, "the store gave no upload id")),
+            None => Err(no_upload_id(&key)),
         }
     }
 }
@@ -58,17 +61,19 @@ impl Upload {
     /// Writes a small file to its final key.
     pub(super) async fn put(&mut self, file: &ExportFile, bytes: Bytes) -> Result<(), UploadError> {
         let key = self.object.key();
-        let mut place = Place::Nothing;
-        for _ in 0..MOST_TRIES {
-            let (if_none_match, if_match) = place.conditions();
+        let checksum = base64_checksum(&file.checksum)
+            .ok_or_else(|| StoreError::new("put", &key, "its checksum is not a SHA-256"))?;
+        let mut replaced = Replaced::Nothing;
+        for _ in 0..MAX_WRITE_ATTEMPTS {
+            let (if_none_match, if_match) = replaced.conditions();
             let request = self.store.client.put_object().bucket(&self.store.bucket).key(&key);
             let written = request
                 .set_metadata(Some(self.object.metadata(&file.checksum, self.fence)))
                 .content_type(ExportObject::CONTENT_TYPE)
                 .content_disposition(self.object.disposition(&self.request))
                 .server_side_encryption(ServerSideEncryption::Aes256)
-                // The store compares this with what it received.
-                .set_checksum_sha256(base64_checksum(&file.checksum))
+                // The store compares it with the bytes that it received.
+                .checksum_sha256(&checksum)
                 .set_if_none_match(if_none_match)
                 .set_if_match(if_match)
                 .body(bytes.clone().into())
@@ -76,23 +81,23 @@ impl Upload {
                 .await;
             match written {
                 Ok(_) => return Ok(()),
-                Err(error) if is_refused_condition(&error) => match self.look(&key).await? {
-                    Some(found) => place = found,
+                Err(error) if is_refused_condition(&error) => match self.find_replaced(&key).await? {
+                    Some(found) => replaced = found,
                     None => return Ok(()),
                 },
                 Err(error) => return Err(StoreError::new("put", &key, error).into()),
             }
         }
-        Err(StoreError::new("write", &key, "others wrote it at the same moment").into())
+        Err(StoreError::new("write", &key, "other attempts write it at the same time").into())
     }
 
     /// Copies a large file from its staging key to its final key.
     pub(super) async fn copy(&mut self, file: &ExportFile) -> Result<(), UploadError> {
         let key = self.object.key();
         let (id, parts) = self.copy_parts(file, &key).await?;
-        let mut place = Place::Nothing;
-        for _ in 0..MOST_TRIES {
-            let (if_none_match, if_match) = place.conditions();
+        let mut replaced = Replaced::Nothing;
+        for _ in 0..MAX_WRITE_ATTEMPTS {
+            let (if_none_match, if_match) = replaced.conditions();
             let request = self.store.client.complete_multipart_upload().bucket(&self.store.bucket).key(&key);
             let completed = request
                 .upload_id(&id)
@@ -106,14 +111,14 @@ impl Upload {
                     self.copy = None;
                     return Ok(());
                 }
-                Err(error) if is_refused_condition(&error) => match self.look(&key).await? {
-                    Some(found) => place = found,
+                Err(error) if is_refused_condition(&error) => match self.find_replaced(&key).await? {
+                    Some(found) => replaced = found,
                     None => return Ok(()),
                 },
                 Err(error) => return Err(StoreError::new("publish", &key, error).into()),
             }
         }
-        Err(StoreError::new("write", &key, "others wrote it at the same moment").into())
+        Err(StoreError::new("write", &key, "other attempts write it at the same time").into())
     }
 
     async fn copy_parts(
@@ -130,12 +135,12 @@ impl Upload {
             .send()
             .await
             .map_err(|error| StoreError::new("begin the publication of", key, error))?;
-        let copy = self.copy.insert(Multipart::new(begun.upload_id, key.to_owned())?);
+        let copy = self.copy.insert(Multipart::new(begun.upload_id.clone(), key.to_owned())?);
         let source = format!("{}/{}", self.store.bucket, self.object.staging_key(self.fence));
         let mut start = 0;
         while start < file.bytes {
-            let end = file.bytes.min(start + COPY_SIZE);
-            let number = i32::try_from(copy.parts.len() + 1).unwrap_or(i32::MAX);
+            let end = file.bytes.min(start + COPY_PART_SIZE);
+            let number = part_number(key, copy.parts.len() + 1)?;
             let request = self.store.client.upload_part_copy().bucket(&self.store.bucket).key(key);
             let copied = request
                 .set_upload_id(copy.id.clone())
@@ -150,40 +155,45 @@ impl Upload {
             start = end;
         }
         let parts = CompletedMultipartUpload::builder().set_parts(Some(copy.parts.clone())).build();
-        Ok((copy.id.clone().unwrap_or_default(), parts))
+        let id = begun.upload_id.ok_or_else(|| no_upload_id(key))?;
+        Ok((id, parts))
     }
 
-    /// Looks at the object that was in the way: what may be written over, or `None` if it is this attempt's own, written
-    /// by a request whose answer was lost.
-    async fn look(&self, key: &str) -> Result<Option<Place>, UploadError> {
+    /// Reads the object for which a write was refused. Returns what may be replaced, or `None` if the object is this
+    /// attempt's own, written by a request whose answer was lost.
+    async fn find_replaced(&self, key: &str) -> Result<Option<Replaced>, UploadError> {
         let found = match self.store.client.head_object().bucket(&self.store.bucket).key(key).send().await {
             Ok(found) => found,
             Err(error) if error.as_service_error().is_some_and(|error| error.is_not_found()) => {
-                return Ok(Some(Place::Nothing));
+                return Ok(Some(Replaced::Nothing));
             }
             Err(error) => return Err(StoreError::new("look at", key, error).into()),
         };
-        let fence = found.metadata().and_then(|metadata| metadata.get("fence")?.parse().ok()).unwrap_or(0);
-        match fence {
-            by if by > self.fence => Err(UploadError::Superseded { fence: self.fence, by }),
-            own if own == self.fence => Ok(None),
-            _ => Ok(Some(Place::Earlier(found.e_tag.unwrap_or_default()))),
+        let fence: Option<u64> = found.metadata().and_then(|metadata| metadata.get("fence")?.parse().ok());
+        let lacks = |what: &'static str| StoreError::new("look at", key, what);
+        let by = fence.ok_or_else(|| lacks("it has no fencing token"))?;
+        match by.cmp(&self.fence) {
+            Ordering::Greater => Err(UploadError::Superseded { fence: self.fence, by }),
+            Ordering::Equal => Ok(None),
+            Ordering::Less => Ok(Some(Replaced::Earlier(found.e_tag.ok_or_else(|| lacks("it has no entity tag"))?))),
         }
     }
 }
 
-/// Whether a conditional write was refused for what is in its place: something where nothing was expected, another object
-/// than the expected one, or nothing where there was one.
+/// Reports whether a conditional write was refused: an object exists where none was expected, or another one than the
+/// expected, or none.
 fn is_refused_condition<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     matches!(error.code(), Some("PreconditionFailed" | "NoSuchKey"))
 }
 
-/// `sha256:` and hex, as base64 of the digest. `None` when it is nothing of the kind.
+fn no_upload_id(key: &str) -> StoreError {
+    StoreError::new("begin the upload of", key, "the store gave no upload id")
+}
+
+/// Converts `sha256:` and hex to base64 of the digest. `None` of any other text.
 fn base64_checksum(checksum: &str) -> Option<String> {
-    let hex = checksum.strip_prefix("sha256:")?;
-    let digest: Option<Vec<u8>> =
-        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()).collect();
-    Some(BASE64_STANDARD.encode(digest?))
+    let digest = hex::decode(checksum.strip_prefix("sha256:")?).ok()?;
+    Some(BASE64_STANDARD.encode(digest))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Reading a finished file again.
+//! Reads a finished file.
 
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
@@ -14,7 +14,7 @@ pub struct ObjectBytes {
 }
 
 impl ExportStore {
-    /// Begins to read an object; `None` if there is none.
+    /// Begins to read an object. `None` if it does not exist.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -29,10 +29,10 @@ impl ExportStore {
 }
 
 impl ObjectBytes {
-    /// The next bytes; `None` at the end.
+    /// Returns the next bytes; `None` at the end.
     ///
     /// # Errors
-    /// When the connection broke off.
+    /// When the connection breaks.
     pub async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
         let failed = |source| StoreError::new("read", &self.key, source);
         self.stream.try_next().await.map_err(failed)

@@ -1,8 +1,8 @@
-//! Writing an export's object, whole or not at all.
+//! Writes an export's object, completely or not at all.
 //!
-//! A small file is one `PutObject`. A large one goes up in parts while it is made, a few at a time, under a key of its own;
-//! when all of it is there, the store copies it to its final key. An object's metadata is fixed when its upload begins, and
-//! the checksum is known only when it ends: the copy is what carries it. Nobody sees the final key before the file is whole.
+//! A small file is one `PutObject`. A large one is uploaded in parts while it is made, under a staging key; when it is
+//! complete, the store copies it to its final key. An object's metadata is fixed when its upload begins, but the checksum is
+//! known only when it ends, so the copy carries it. Nothing is at the final key before the file is complete.
 
 use std::mem;
 
@@ -15,15 +15,14 @@ use super::{ExportObject, ExportStore, publish::Multipart};
 use domain::{ClaimedJob, ExportFile, ExportRequest};
 use platform::{StoreError, log::Causes};
 
-/// The size of every part but the last. S3 allows no other part under 5 MiB, and 10,000 parts: this size allows files of
-/// 78 GiB.
+/// The size of every part but the last. S3 allows at least 5 MiB and at most 10,000 parts: files of up to 78 GiB.
 const PART_SIZE: usize = 8 << 20;
 
-/// How many parts may be on their way while the next is gathered. With their size it bounds the worker's memory; with
-/// fewer, the file would wait for the answer to each.
-const PARTS_UNDER_WAY: usize = 3;
+/// Parts that are sent while the next is filled. With their size they bound the worker's memory; with fewer, the file would
+/// wait for the answer to each.
+const MAX_PARTS_IN_FLIGHT: usize = 3;
 
-/// An upload under way. It has to be ended by [`finish`](Self::finish) or [`abort`](Self::abort).
+/// An upload in progress. It must be ended by [`finish`](Self::finish) or [`abort`](Self::abort).
 #[derive(Debug)]
 #[must_use = "an upload that is neither finished nor aborted leaves its parts in the store"]
 pub struct Upload {
@@ -32,34 +31,34 @@ pub struct Upload {
     pub(super) request: ExportRequest,
     pub(super) fence: u64,
     pub(super) began: Timestamp,
-    /// The large file's way to its staging key.
+    /// The upload of a large file to its staging key.
     pub(super) staging: Option<Multipart>,
-    /// The large file's way from there to its final key.
+    /// The copy of a large file to its final key.
     pub(super) copy: Option<Multipart>,
-    /// The parts on their way to the staging key.
+    /// The parts in flight to the staging key.
     sending: JoinSet<Result<CompletedPart, StoreError>>,
-    /// What is gathered for the next.
+    /// The bytes of the next part.
     buffer: Vec<u8>,
 }
 
-/// Why a file was not stored.
+/// Reports why a file was not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
-    /// The store.
+    /// The store failed.
     #[error(transparent)]
     Object(#[from] StoreError),
-    /// A later attempt at the same job stored its file already.
+    /// A later attempt at the same job has stored its file.
     #[error("attempt {by} stored the file before this one, attempt {fence}")]
     Superseded {
         /// The fencing token of this attempt.
         fence: u64,
-        /// That of the other.
+        /// The fencing token of the later attempt.
         by: u64,
     },
 }
 
 impl ExportStore {
-    /// Begins the upload of a job's file, on behalf of the claim that holds it. Nothing is sent yet.
+    /// Begins the upload of a claimed job's file. Nothing is sent yet.
     pub fn upload(&self, claimed: &ClaimedJob) -> Upload {
         let job = claimed.job();
         Upload {
@@ -77,18 +76,18 @@ impl ExportStore {
 }
 
 impl Upload {
-    /// Adds bytes to the end of the file. Sends a part once there are enough for it and for more; waits while too many are
-    /// on their way.
+    /// Adds bytes to the end of the file. Sends a part once more bytes than its size are there; waits while too many are in
+    /// flight.
     ///
     /// # Errors
-    /// When the store refuses a part; the upload is then to be aborted.
+    /// When the store refuses a part. The upload must then be aborted.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         let mut bytes = bytes;
         while !bytes.is_empty() {
             if self.buffer.len() == PART_SIZE {
                 self.send_part().await?;
             }
-            // Room for a whole part at once; what is not used of it costs nothing.
+            // Memory for a whole part at once; unused pages cost nothing.
             self.buffer.reserve_exact(PART_SIZE - self.buffer.len());
             let (now, later) = bytes.split_at(bytes.len().min(PART_SIZE - self.buffer.len()));
             self.buffer.extend_from_slice(now);
@@ -100,7 +99,7 @@ impl Upload {
     /// Makes the file visible under its key, with its checksum in the metadata.
     ///
     /// # Errors
-    /// When the store refuses, or a later attempt was here before; the upload is then to be aborted.
+    /// When the store refuses, or a later attempt stored its file. The upload must then be aborted.
     pub async fn finish(&mut self, file: &ExportFile) -> Result<(), UploadError> {
         if self.staging.is_none() {
             let bytes = Bytes::from(mem::take(&mut self.buffer));
@@ -113,10 +112,10 @@ impl Upload {
         Ok(())
     }
 
-    /// Gives the upload up and removes what it left in the store. What cannot be removed is logged; the bucket's
-    /// lifecycle removes it within a day.
+    /// Aborts the upload and removes its parts from the store. A failure is logged; the bucket's lifecycle removes them
+    /// within a day.
     pub async fn abort(mut self) {
-        // A part that arrives after the abort would stay.
+        // A part that arrives after the abort would remain.
         self.sending.shutdown().await;
         let multiparts = [self.staging.take(), self.copy.take()];
         let staged = multiparts[0].is_some();
@@ -137,11 +136,11 @@ impl Upload {
         if self.staging.is_none() {
             self.staging = Some(self.begin_staging().await?);
         }
-        while self.sending.len() >= PARTS_UNDER_WAY {
+        while self.sending.len() >= MAX_PARTS_IN_FLIGHT {
             self.part_sent().await?;
         }
         let Some(staging) = &self.staging else { return Ok(()) };
-        let number = i32::try_from(staging.parts.len() + self.sending.len() + 1).unwrap_or(i32::MAX);
+        let number = part_number(&staging.key, staging.parts.len() + self.sending.len() + 1)?;
         let request = self.store.client.upload_part().bucket(&self.store.bucket).key(&staging.key);
         let request = request
             .set_upload_id(staging.id.clone())
@@ -157,7 +156,7 @@ impl Upload {
         Ok(())
     }
 
-    /// Waits for one of the parts on their way; says whether there was one.
+    /// Waits for one of the parts in flight. Reports whether there was one.
     async fn part_sent(&mut self) -> Result<bool, StoreError> {
         let (Some(sent), Some(staging)) = (self.sending.join_next().await, &mut self.staging) else { return Ok(false) };
         let part = sent.map_err(|error| StoreError::new("send a part of", &staging.key, error))??;
@@ -180,7 +179,7 @@ impl Upload {
     async fn complete_staging(&mut self) -> Result<(), StoreError> {
         while self.part_sent().await? {}
         let Some(staging) = &mut self.staging else { return Ok(()) };
-        // They arrived in any order.
+        // Parts complete in any order.
         staging.parts.sort_unstable_by_key(CompletedPart::part_number);
         let parts = CompletedMultipartUpload::builder().set_parts(Some(mem::take(&mut staging.parts))).build();
         let request = self.store.client.complete_multipart_upload().bucket(&self.store.bucket).key(&staging.key);
@@ -196,4 +195,13 @@ impl Upload {
             tracing::warn!(error = %Causes(&error), "a staged file was left in the store");
         }
     }
+}
+
+/// S3 numbers the parts of an upload from 1.
+const MAX_PART_NUMBER: usize = 10_000;
+
+/// Returns the number of a part as the store takes it.
+pub(super) fn part_number(key: &str, number: usize) -> Result<i32, StoreError> {
+    let number = i32::try_from(number).ok().filter(|_| number <= MAX_PART_NUMBER);
+    number.ok_or_else(|| StoreError::new("send a part of", key, "the file has more than 10,000 parts"))
 }

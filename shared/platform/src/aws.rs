@@ -1,7 +1,7 @@
-//! The AWS SDK's configuration, as Lambda gives it: by the environment, and by nothing else.
+//! The configuration of the AWS SDK, read from the environment alone.
 //!
-//! The SDK's own loader also looks for profiles, roles and metadata services, which no function has. Leaving it out makes
-//! each binary smaller by a tenth.
+//! The SDK's own loader also supports profiles, roles and metadata services, which Lambda functions don't have. Without it
+//! each binary is smaller by a tenth.
 
 use std::env;
 
@@ -11,11 +11,11 @@ use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use crate::config::{self, ConfigError};
 
-/// Reads `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, which Lambda sets, and for
-/// emulators `AWS_ENDPOINT_URL`, or for one service `AWS_ENDPOINT_URL_<SERVICE>`.
+/// Reads `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, which Lambda sets. Other
+/// endpoints than those of AWS are set by `AWS_ENDPOINT_URL` and, for one service, `AWS_ENDPOINT_URL_<SERVICE>`.
 ///
 /// # Errors
-/// When there is no region. Missing credentials show at the first request.
+/// When the region is not set. Missing credentials are an error of the first request.
 pub fn sdk_config() -> Result<SdkConfig, ConfigError> {
     let mut config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -26,7 +26,7 @@ pub fn sdk_config() -> Result<SdkConfig, ConfigError> {
     Ok(config.build())
 }
 
-/// The variables of single services.
+/// The variables of single services, which the SDK asks for by service id, such as `DynamoDB`.
 #[derive(Debug)]
 struct Variables;
 

@@ -1,48 +1,57 @@
-//! Reading the environment. Each function documents its variables at its own `Context::from_env`.
+//! Configuration by environment variables. Each function documents its variables at its own `Context::from_env`.
 
 use std::{env, str::FromStr, time::Duration};
 
-/// An environment variable that keeps a function from starting. Holds the name, never the value.
+/// A missing or unusable environment variable. Contains the variable's name, never its value, which may be a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The variable is not set, or empty.
+    /// The variable is not set, or is empty.
     #[error("environment variable {0} is not set")]
     Missing(&'static str),
-    /// The variable is set to something that cannot be used.
+    /// The variable has a value that cannot be used.
     #[error("environment variable {name} is not {expected}")]
     Invalid {
-        /// The variable.
+        /// The name of the variable.
         name: &'static str,
-        /// What it has to be.
+        /// The kind of value that is expected, in words.
         expected: &'static str,
     },
 }
 
-/// A variable that has to be set.
+/// Returns the value of a required variable.
 ///
 /// # Errors
-/// When it is unset or empty.
+/// When it is not set, or is empty.
 pub fn required(name: &'static str) -> Result<String, ConfigError> {
     optional(name).ok_or(ConfigError::Missing(name))
 }
 
-/// A variable that may be left out. Empty counts as left out: a template cannot unset a variable, only leave it empty.
+/// Returns the value of an optional variable. An empty value counts as none.
 pub fn optional(name: &'static str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// A variable that has to be set to a value of type `T`; `expected` says in words what that is.
+/// Returns the value of a required variable, parsed; `expected` describes a valid one in words.
 ///
 /// # Errors
-/// When it is unset, empty, or no such value.
+/// When it is not set, is empty, or cannot be parsed.
 pub fn parsed<T: FromStr>(name: &'static str, expected: &'static str) -> Result<T, ConfigError> {
     required(name)?.parse().map_err(|_| ConfigError::Invalid { name, expected })
 }
 
-/// A variable that has to be set to a whole number of seconds.
+/// Returns the value of a required variable in whole seconds.
 ///
 /// # Errors
-/// When it is unset, empty, or no such number.
+/// When it is not set, is empty, or is not a whole number.
 pub fn seconds(name: &'static str) -> Result<Duration, ConfigError> {
     parsed(name, "a whole number of seconds").map(Duration::from_secs)
+}
+
+/// Returns the value of a required variable in whole minutes.
+///
+/// # Errors
+/// When it is not set, is empty, or is not a whole number.
+pub fn minutes(name: &'static str) -> Result<Duration, ConfigError> {
+    // Of 32 bits, so that the seconds of no value overflow.
+    parsed(name, "a whole number of minutes").map(|minutes: u32| Duration::from_secs(u64::from(minutes) * 60))
 }

@@ -1,33 +1,33 @@
-//! Places in lists, as opaque text.
+//! Pagination cursors: positions in lists, as opaque text.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
-/// Text that is no cursor of this list.
+/// The error of a text that is not a cursor of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not a cursor of this list; use nextCursor of an earlier answer, with the same filters")]
 pub struct InvalidCursor;
 
-/// Where a page begins: after the entry with this key.
+/// The start of a page: after the entry with this key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct After<K>(pub K);
 
 const TAG_LENGTH: usize = 16;
 
-/// The key of a page's last entry, tied to the list it belongs to by a tag.
+/// Encodes the key of a page's last entry, with a tag that binds it to the list.
 ///
-/// The tag finds slips and edits; it is no signature and need not be one: a list holds nothing that its reader may not
-/// see, wherever in it a page begins.
+/// The tag detects cursors of other lists and damaged ones. It is not a signature, and does not have to be: readers may
+/// see all entries of a list, so a forged position gives them nothing new.
 pub fn encode(key: &impl Serialize, list: &str) -> String {
     let key = serde_json::json!(key).to_string().into_bytes();
     BASE64_URL_SAFE_NO_PAD.encode([tag(&key, list).as_slice(), &key].concat())
 }
 
-/// Reads what [`encode`] wrote for the same list.
+/// Decodes a cursor of the same list.
 ///
 /// # Errors
-/// When the text is no cursor of this list.
+/// When the text is not one.
 pub fn decode<K: DeserializeOwned>(text: &str, list: &str) -> Result<After<K>, InvalidCursor> {
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidCursor)?;
     let (found, key) = bytes.split_first_chunk::<TAG_LENGTH>().ok_or(InvalidCursor)?;

@@ -5,13 +5,13 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// Assumed where the runtime states no usable deadline: `cargo lambda watch` states a constant in 1970.
+/// The time assumed when the runtime states a deadline in the past, as `cargo lambda watch` does.
 const FALLBACK_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Lambda's longest timeout. A deadline further away is not taken at its word.
+/// Lambda's longest timeout, which limits deadlines that are further away.
 const MAX_TIMEOUT: Duration = Duration::from_secs(900);
 
-/// The time that an invocation has, on both clocks that are needed.
+/// The end of an invocation, by the wall clock and by the monotonic clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
     at: Timestamp,
@@ -19,8 +19,8 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// Creates the deadline of an invocation from the instant that the runtime states. The work ends `reserve` earlier,
-    /// which leaves time to record its outcome, but takes at least four fifths of the time.
+    /// Creates the deadline of an invocation that ends at `stated`. The work ends earlier by `reserve`, which leaves time to
+    /// record its outcome, or by a fifth of the remaining time if that is less.
     pub fn new(stated: SystemTime, reserve: Duration) -> Self {
         let left = match stated.duration_since(SystemTime::now()) {
             Ok(left) => left.min(MAX_TIMEOUT),
@@ -29,23 +29,23 @@ impl Deadline {
         Self::after(left, reserve)
     }
 
-    /// Creates a deadline `left` from now, for a program that has no invocation.
+    /// Creates a deadline `left` from now, for programs that Lambda does not run.
     pub fn after(left: Duration, reserve: Duration) -> Self {
         let at = Timestamp::now().saturating_add(left).unwrap_or(Timestamp::MAX);
         Self { at, work_until: Instant::now() + left.saturating_sub(reserve.min(left / 5)) }
     }
 
-    /// The end of the invocation by the wall clock, such as the end of a lease.
+    /// Returns the end of the invocation by the wall clock, for leases.
     pub const fn at(self) -> Timestamp {
         self.at
     }
 
-    /// The instant at which the work has to stop, by the monotonic clock.
+    /// Returns the end of the work by the monotonic clock.
     pub const fn work_until(self) -> Instant {
         self.work_until
     }
 
-    /// Returns the time left for work; zero when it is over.
+    /// Returns the time left for the work, zero after its end.
     pub fn left(self) -> Duration {
         self.work_until.saturating_duration_since(Instant::now())
     }

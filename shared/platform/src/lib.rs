@@ -1,13 +1,15 @@
-//! The surroundings of every function: its environment, its log, its deadline, TLS, the AWS SDK's configuration, and the
-//! error of an object store.
+//! The runtime environment of the functions: configuration, log, deadlines, TLS, AWS configuration, pagination cursors, and
+//! the error of an object store.
 //!
-//! Feature `aws` adds [`aws`], feature `tls` adds [`tls`]: a function that speaks only to PostgreSQL compiles no AWS crate.
+//! Feature `aws` adds module `aws`, feature `tls` adds module `tls`: functions that need only PostgreSQL compile no AWS
+//! crate.
 
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod config;
 pub mod cursor;
 pub mod deadline;
+mod json_log;
 pub mod log;
 pub mod store_error;
 #[cfg(feature = "tls")]

@@ -2,22 +2,24 @@
 
 use std::{env, error::Error, fmt};
 
-use tokio_postgres::error::DbError;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::format::JsonFields;
 
-/// Writes the log to stdout from now on, as the function's `LoggingConfig` says: Lambda passes it on in
-/// `AWS_LAMBDA_LOG_LEVEL`, `INFO` unless set, and `AWS_LAMBDA_LOG_FORMAT`, text unless `JSON`.
+use crate::json_log::JsonLine;
+
+/// Starts logging to stdout, by the function's `LoggingConfig`: Lambda sets `AWS_LAMBDA_LOG_LEVEL`, by default `INFO`, and
+/// `AWS_LAMBDA_LOG_FORMAT`, `JSON` or text.
 ///
-/// What the Lambda runtime brings along does the same, and compiles in a whole engine of regular expressions for filters
-/// that no function has.
+/// The log of the Lambda runtime's own crate would add an engine for regular expressions to each binary.
 pub fn init() {
     let variable = |name| env::var(name).unwrap_or_default();
     let level = variable("AWS_LAMBDA_LOG_LEVEL").parse().unwrap_or(LevelFilter::INFO);
-    // Lambda adds the time.
-    let log = tracing_subscriber::fmt().with_target(false).without_time().with_max_level(level);
-    match variable("AWS_LAMBDA_LOG_FORMAT").eq_ignore_ascii_case("json") {
-        true => log.json().init(),
-        false => log.init(),
+    let log = tracing_subscriber::fmt().with_max_level(level);
+    if variable("AWS_LAMBDA_LOG_FORMAT").eq_ignore_ascii_case("json") {
+        log.fmt_fields(JsonFields::new()).event_format(JsonLine).init();
+    } else {
+        // Without the time, which Lambda adds to text.
+        log.with_target(false).without_time().init();
     }
 }
 
@@ -32,7 +34,7 @@ impl fmt::Display for Causes<'_> {
         f.write_str(&last)?;
         let mut error = self.0.source();
         while let Some(cause) = error {
-            let text = without_rows(cause);
+            let text = cause.to_string();
             // A transparent wrapper says the same as what it wraps.
             if text != last {
                 write!(f, ": {text}")?;
@@ -41,18 +43,6 @@ impl fmt::Display for Causes<'_> {
             error = cause.source();
         }
         Ok(())
-    }
-}
-
-/// What an error says, without the rows that PostgreSQL quotes in the details of data exceptions and broken constraints:
-/// they may hold what belongs into no log, such as addresses of people.
-fn without_rows(error: &(dyn Error + 'static)) -> String {
-    let from_server = error.downcast_ref::<DbError>().map(|error| (error, error.code().code()));
-    match from_server {
-        Some((error, code)) if code.starts_with("22") || code.starts_with("23") => {
-            format!("{}: {} (SQLSTATE {code})", error.severity(), error.message())
-        }
-        _ => error.to_string(),
     }
 }
 

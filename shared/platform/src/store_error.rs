@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-/// A request that the object store did not fulfil. Names the object; the source has the store's own words.
+/// A failed request to the object store. Names the object; the source is the error of the client.
 #[derive(Debug, thiserror::Error)]
 #[error("could not {action} object {key:?}")]
 pub struct StoreError {
@@ -12,7 +12,7 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// Creates the error of an action, in words such as `read`, on the object at `key`.
+    /// Creates the error of an action on the object at `key`; `action` is a verb, such as `read`.
     pub fn new(action: &'static str, key: &str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { action, key: key.to_owned(), source: source.into() }
     }

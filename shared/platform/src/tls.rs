@@ -1,7 +1,7 @@
-//! TLS for what is not the AWS SDK: the database, and the issuer of tokens.
+//! TLS of connections that the AWS SDK does not make: to the database, and to the issuer of tokens.
 //!
-//! The system's roots are hundreds of files. Reading them takes longer than all else of a function's start, so that waits
-//! for the first connection.
+//! The system's root certificates are read at the first connection: these are hundreds of files, and reading them takes
+//! longer than the rest of a function's start.
 
 use std::sync::{LazyLock, Once};
 
@@ -13,7 +13,8 @@ static SYSTEM_ROOTS: LazyLock<RootCertStore> = LazyLock::new(|| {
     roots
 });
 
-/// A client that verifies certificates against the system's roots and these, by the process-wide crypto provider.
+/// Returns a client configuration that trusts the system's root certificates and `more`. Uses the crypto provider of the
+/// process.
 pub fn client_config(more: &[CertificateDer<'static>]) -> ClientConfig {
     install_crypto();
     let mut roots = SYSTEM_ROOTS.clone();
@@ -21,11 +22,11 @@ pub fn client_config(more: &[CertificateDer<'static>]) -> ClientConfig {
     ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
 }
 
-/// Makes aws-lc the crypto provider of every rustls user in the process, once.
+/// Installs aws-lc as the crypto provider of the process, unless one is installed.
 pub fn install_crypto() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
-        // Fails only when one is installed already, which is as good.
+        // Fails only when a provider is installed already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     });
 }

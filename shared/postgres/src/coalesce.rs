@@ -1,8 +1,8 @@
 //! A stream that joins the rows of a `COPY`.
 //!
-//! PostgreSQL sends each row as a message of its own, and the driver pays for each message, more than it costs to read
-//! the row. Here consecutive messages `CopyData` become one, as large as the reader has room for. For the protocol it is
-//! the same: where such messages begin and end means nothing.
+//! PostgreSQL sends each row as a message of its own, and the driver spends more time on a message than the reader on its
+//! row. Here consecutive messages `CopyData` become one, as large as the reader has room for. The protocol allows it: the
+//! boundaries of such messages have no meaning.
 
 use std::{
     io,
@@ -17,13 +17,13 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
-/// What is read at once.
-const BUFFER: usize = 128 << 10;
+/// The size of one read.
+const BUFFER_SIZE: usize = 128 << 10;
 const COPY_DATA: u8 = b'd';
 /// A message's type and its length, which counts itself but not the type.
 const HEADER: usize = 5;
 
-/// Says when the messages begin to be joined: once the connection is made, and nothing is under way on it.
+/// Switches the joining on, once the connection is made and idle.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Switch(Arc<AtomicBool>);
 
@@ -38,11 +38,11 @@ impl Switch {
 pub(super) struct Coalesce<S> {
     inner: S,
     switch: Switch,
-    /// What was read and not given out is `start..end` of it.
+    /// Its part `start..end` was read and not yet given out.
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// What is left of a message that passes as it is.
+    /// The bytes that are left of a message that passes unchanged.
     passing: usize,
 }
 
@@ -51,15 +51,16 @@ impl<S> Coalesce<S> {
         Self { inner, switch, buffer: Vec::new(), start: 0, end: 0, passing: 0 }
     }
 
-    /// The size of the message at the start of some bytes, with its header; `None` if that is not there yet.
+    /// Returns the size of the message at the start of some bytes, with its header; `None` if the header is incomplete.
     fn size(bytes: &[u8]) -> io::Result<Option<usize>> {
         let Some([_, length @ ..]) = bytes.first_chunk::<HEADER>() else { return Ok(None) };
         let length = usize::try_from(i32::from_be_bytes(*length)).ok().filter(|length| *length >= 4);
-        let length = length.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a message of no length"))?;
+        let length =
+            length.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a message with an invalid length"))?;
         Ok(Some(length + 1))
     }
 
-    /// Gives out what there is; says whether that was anything.
+    /// Gives out the available bytes and reports whether there were any.
     fn give(&mut self, room: &mut ReadBuf<'_>) -> io::Result<bool> {
         let bytes = &self.buffer[self.start..self.end];
         if self.passing == 0 {
@@ -78,8 +79,8 @@ impl<S> Coalesce<S> {
                 self.start += joined;
                 return Ok(true);
             }
-            // A row that is not whole may be so after the next read.
-            if bytes[0] == COPY_DATA && bytes.len() < size && size <= BUFFER {
+            // The next read may complete a row.
+            if bytes[0] == COPY_DATA && bytes.len() < size && size <= BUFFER_SIZE {
                 return Ok(false);
             }
             self.passing = size;
@@ -91,17 +92,19 @@ impl<S> Coalesce<S> {
         Ok(now > 0)
     }
 
-    /// The size and the number of the whole messages `CopyData` at the start that fit into `room`.
+    /// Returns the size and the number of the complete `CopyData` messages at the start that fit into `room`.
     fn joined(&self, room: usize) -> io::Result<(usize, usize)> {
         let mut rest = &self.buffer[self.start..self.end];
         let (mut joined, mut count) = (0, 0);
         while rest.first() == Some(&COPY_DATA)
             && let Some(size) = Self::size(rest)?
             && size <= rest.len()
-            // As if each kept its header: a little less than would fit.
+            // Counted with their headers: a little less than would fit.
             && joined + size <= room
         {
-            (rest, joined, count) = (&rest[size..], joined + size, count + 1);
+            rest = &rest[size..];
+            joined += size;
+            count += 1;
         }
         Ok((joined, count))
     }
@@ -114,19 +117,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for Coalesce<S> {
             if !this.switch.0.load(Ordering::Acquire) {
                 return Pin::new(&mut this.inner).poll_read(cx, room);
             }
-            this.buffer = vec![0; BUFFER];
+            this.buffer = vec![0; BUFFER_SIZE];
         }
         loop {
             if this.give(room)? {
                 return Poll::Ready(Ok(()));
             }
             this.buffer.copy_within(this.start..this.end, 0);
-            (this.start, this.end) = (0, this.end - this.start);
+            this.end -= this.start;
+            this.start = 0;
             let mut free = ReadBuf::new(&mut this.buffer[this.end..]);
             ready!(Pin::new(&mut this.inner).poll_read(cx, &mut free))?;
             let read = free.filled().len();
             if read == 0 {
-                // The end. What is left of a message is no message: the driver sees that the stream is over.
+                // The end. An incomplete message is dropped: the driver sees that the stream has ended.
                 return Poll::Ready(Ok(()));
             }
             this.end += read;
@@ -154,7 +158,7 @@ impl<S: TlsStream + Unpin> TlsStream for Coalesce<S> {
     }
 }
 
-/// TLS below the joining: encrypted bytes have no messages.
+/// TLS below the joining, since encrypted bytes have no message boundaries.
 #[derive(Debug)]
 pub(super) struct CoalesceTls<T>(pub(super) T, pub(super) Switch);
 

@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use super::instant;
+use super::to_system_time;
 use domain::TimeRange;
 use postgres::DatabaseError;
 
@@ -12,6 +12,6 @@ use postgres::DatabaseError;
 /// When the database does not answer.
 pub async fn rollups_are_kept(client: &Client, range: TimeRange) -> Result<bool, DatabaseError> {
     let kept = "select rollups_from <= $1::timestamptz from usage_state";
-    let row = client.query_one(kept, &[&instant(range.start())]).await?;
+    let row = client.query_one(kept, &[&to_system_time(range.start())]).await?;
     Ok(row.try_get(0)?)
 }

@@ -1,32 +1,39 @@
-//! What is asked of the usage in PostgreSQL beside the file of an export: who has any, its buckets, its sums by the
-//! rollups and by the raw events, how fresh it is, and how far back it goes.
+//! Answers about the usage in PostgreSQL beside the file of an export: who has any, its buckets, its sums by the rollups
+//! and by the raw events, how fresh and how complete it is, and how far back it goes.
 //!
 //! As for an export, nothing is asked of the rollup tables but their columns, of whatever types.
 
+mod at;
+mod completeness;
+mod cut_over;
 mod freshness;
 mod kept;
 pub mod maintenance;
 mod organizations;
 mod series;
 mod totals;
+mod troubles;
 
-use std::{str::FromStr, time::Duration};
+use std::str::FromStr;
 
 use rust_decimal::Decimal;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 pub use self::{
+    completeness::{Completeness, State, Trouble, TroubleKind, changed_since, completeness},
+    cut_over::{CutOverError, set_complete_from},
     freshness::{Freshness, freshness},
     kept::rollups_are_kept,
     organizations::organizations,
     series::{UsageEntry, series},
-    totals::{raw_totals, rollup_totals},
+    totals::{Sums, raw_sums, raw_totals, rollup_sums, rollup_totals},
+    troubles::{ListedTrouble, TroublePlace, troubles},
 };
-use domain::{ExportRequest, Granularity, Totals};
-use postgres::{DatabaseError, instant};
+use domain::{ExportRequest, Granularity, Measures, Totals, measures::NAMES};
+use postgres::{DatabaseError, to_system_time};
 
-/// Why usage could not be summed.
+/// The reasons for which usage cannot be stated.
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
     /// The database, or the way to it.
@@ -38,6 +45,9 @@ pub enum UsageError {
         /// The column.
         column: &'static str,
     },
+    /// A list of troubles that this version does not understand.
+    #[error("the troubles of a range are not in a known form")]
+    Troubles(#[from] serde_json::Error),
 }
 
 impl From<tokio_postgres::Error> for UsageError {
@@ -46,14 +56,8 @@ impl From<tokio_postgres::Error> for UsageError {
     }
 }
 
-/// From now on the server ends each statement of this connection after `limit`.
-async fn limit_statements(client: &Client, limit: Duration) -> Result<(), DatabaseError> {
-    Ok(client.batch_execute(&format!("set statement_timeout = {}", limit.as_millis().max(1))).await?)
-}
-
 /// The table that exports of a granularity read, and its buckets.
 struct Source {
-    table: &'static str,
     unit: &'static str,
     seconds: i64,
 }
@@ -61,10 +65,8 @@ struct Source {
 impl Source {
     const fn of(granularity: Granularity) -> Self {
         match granularity {
-            Granularity::Hourly => Self { table: "analytics_hourly_rollups", unit: "hour", seconds: 3600 },
-            Granularity::Daily | Granularity::Monthly => {
-                Self { table: "analytics_daily_rollups", unit: "day", seconds: 86_400 }
-            }
+            Granularity::Hourly => Self { unit: "hour", seconds: 3600 },
+            Granularity::Daily | Granularity::Monthly => Self { unit: "day", seconds: 86_400 },
         }
     }
 }
@@ -73,21 +75,18 @@ fn models(request: &ExportRequest) -> Option<Vec<Uuid>> {
     request.models.as_ref().map(|models| models.iter().map(|model| model.uuid()).collect())
 }
 
-/// Four sums of a row, from its column `first` on. They come as text: they may be longer than any type of the driver.
+/// Reads the measures of a row, from its column `first` on. They are text: sums may be longer than any type of the driver.
 fn read(row: &Row, first: usize) -> Result<Totals, UsageError> {
-    fn count(row: &Row, index: usize, column: &'static str) -> Result<i128, UsageError> {
-        let text: &str = row.try_get(index)?;
-        // A numeric column may print zeros after the point.
-        let whole = text
-            .split_once('.')
-            .map_or(text, |(whole, rest)| if rest.bytes().all(|digit| digit == b'0') { whole } else { text });
-        i128::from_str(whole).map_err(|_| UsageError::Inexact { column })
-    }
-    let cost: &str = row.try_get(first + 3)?;
-    Ok(Totals {
-        request_count: count(row, first, "request_count")?,
-        tokens_total: count(row, first + 1, "tokens_total")?,
-        error_count: count(row, first + 2, "error_count")?,
-        cost_total: Decimal::from_str_exact(cost).map_err(|_| UsageError::Inexact { column: "cost_total" })?,
-    })
+    let indexes =
+        Measures { request_count: first, tokens_total: first + 1, error_count: first + 2, cost_total: first + 3 };
+    indexes.zip(NAMES).try_map(
+        |(index, column)| count(row.try_get(index)?).ok_or(UsageError::Inexact { column }),
+        |(index, column)| Decimal::from_str_exact(row.try_get(index)?).map_err(|_| UsageError::Inexact { column }),
+    )
+}
+
+fn count(text: &str) -> Option<i128> {
+    // A numeric column may print zeros after the point.
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    if decimals.bytes().all(|digit| digit == b'0') { i128::from_str(whole).ok() } else { None }
 }

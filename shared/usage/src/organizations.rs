@@ -3,7 +3,7 @@
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::instant;
+use super::to_system_time;
 use domain::{OrgId, TimeRange};
 use postgres::DatabaseError;
 
@@ -28,7 +28,7 @@ pub async fn organizations(
     after: Option<OrgId>,
     limit: u32,
 ) -> Result<Vec<OrgId>, DatabaseError> {
-    let (start, end) = (instant(range.start()), instant(range.end()));
+    let (start, end) = (to_system_time(range.start()), to_system_time(range.end()));
     let after = after.map(OrgId::uuid);
     let rows = client.query(QUERY, &[&start, &end, &after, &i64::from(limit)]).await?;
     rows.iter().map(|row| Ok(row.try_get::<_, Uuid>(0)?.into())).collect()

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use tokio_postgres::{Client, types::ToSql};
 use uuid::Uuid;
 
-use super::{Source, UsageError, instant, limit_statements, models, read};
+use super::{UsageError, models, read};
 use domain::{ExportRequest, Granularity, ModelId, OrgId, Totals};
+use postgres::{LimitedReads, tables, to_system_time};
 
 /// What one model used in one bucket: what a line of an export's file says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,25 +32,27 @@ pub async fn series(
     most: usize,
     limit: Duration,
 ) -> Result<Vec<UsageEntry>, UsageError> {
-    limit_statements(client, limit).await?;
-    // A month's cost is the sum of the rounded costs of its days, as in an export.
-    let (bucket, sum, group) = match request.granularity {
-        Granularity::Hourly | Granularity::Daily => ("r.bucket_start::timestamptz", "", ""),
-        Granularity::Monthly => ("date_trunc('month', r.bucket_start::timestamptz, 'UTC')", "sum", "group by 1, 2"),
+    let client = LimitedReads::begin(client, limit).await?;
+    let (bucket, values, group) = match request.granularity {
+        Granularity::Hourly | Granularity::Daily => ("r.bucket_start::timestamptz", tables::columns(), ""),
+        Granularity::Monthly => {
+            ("date_trunc('month', r.bucket_start::timestamptz, 'UTC')", tables::sums(), "group by 1, 2")
+        }
     };
+    // Rounded once, at the line, as in an export.
+    let values = values.map(|count| count, |cost| tables::rounded(&cost));
     let query = format!(
-        "select {bucket}, r.model_id, {sum}(r.request_count)::text, {sum}(r.tokens_total)::text,
-                {sum}(r.error_count)::text, {sum}(round(r.cost_total::numeric, 4))::text
-         from {} r
+        "select {bucket}, r.model_id, {} from {} r
          where r.organization_id = $1
            and r.bucket_start >= $2::timestamptz and r.bucket_start < $3::timestamptz
            and ($4::uuid[] is null or r.model_id = any($4))
          {group}
          order by 1, 2 nulls last
          limit $5",
-        Source::of(request.granularity).table
+        tables::list(tables::as_text(values)),
+        tables::rollups(request.granularity)
     );
-    let (start, end) = (instant(request.range.start()), instant(request.range.end()));
+    let (start, end) = (to_system_time(request.range.start()), to_system_time(request.range.end()));
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let parameters: [&(dyn ToSql + Sync); 5] = [&org.uuid(), &start, &end, &models(request), &most];
     let rows = client.query(&query, &parameters).await?;

@@ -2,78 +2,142 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use tokio_postgres::{Client, types::ToSql};
+use rust_decimal::Decimal;
+use tokio_postgres::{Client, Row, types::ToSql};
 
-use super::{Source, UsageError, instant, limit_statements, models, read};
-use domain::{ExportRequest, OrgId, Totals};
+use crate::{Source, UsageError, at::At, completeness::buckets, models, read};
+use domain::{ExportRequest, Granularity, OrgId, Totals};
+use postgres::{LimitedReads, tables};
 
-/// The sums that an export of this request would have now. The server gives up after `limit`.
+/// The sums of a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sums {
+    /// The sums of the lines of a file, each with its cost rounded to 4 decimals, half to even.
+    pub lines: Totals,
+    /// The sum of the costs as they are. What it differs from the lines' is the rounding difference.
+    pub exact_cost: Decimal,
+}
+
+/// Returns the sums that an export of this request would have now. The server gives up after `limit`.
 ///
 /// # Errors
 /// When the database does not answer, or a sum cannot be stated.
+pub async fn rollup_sums(
+    client: &Client,
+    org: OrgId,
+    request: &ExportRequest,
+    limit: Duration,
+) -> Result<Sums, UsageError> {
+    let client = LimitedReads::begin(client, limit).await?;
+    let table = tables::rollups(request.granularity);
+    let range = "r.organization_id = $1
+                 and r.bucket_start >= $2::timestamptz and r.bucket_start < $3::timestamptz
+                 and ($4::uuid[] is null or r.model_id = any($4))";
+    // A line of a month is a sum of days; any other is a row, also where an adopted table has two of one bucket and model.
+    let lines = match request.granularity {
+        Granularity::Hourly | Granularity::Daily => format!(
+            "select r.request_count as requests, r.tokens_total as tokens, r.error_count as errors,
+                    r.cost_total::numeric as cost
+             from {table} r where {range}"
+        ),
+        Granularity::Monthly => format!(
+            "select sum(r.request_count) as requests, sum(r.tokens_total) as tokens, sum(r.error_count) as errors,
+                    sum(r.cost_total::numeric) as cost
+             from {table} r where {range}
+             group by date_trunc('month', r.bucket_start::timestamptz, 'UTC'), r.model_id"
+        ),
+    };
+    let query = format!("select {} from ({lines}) lines", sums_of_lines());
+    let (start, end) = (At(request.range.start()), At(request.range.end()));
+    let parameters: [&(dyn ToSql + Sync); 4] = [&org.uuid(), &start, &end, &models(request)];
+    read_sums(&client.query_one(&query, &parameters).await?)
+}
+
+/// Returns the sums of the raw events that belong to the buckets of this request; `None` unless they are kept for all of
+/// it. The server gives up after `limit`.
+///
+/// They are not kept for all of it when some were dropped, or when the rollups begin before them: then those were made
+/// elsewhere.
+///
+/// # Errors
+/// As [`rollup_sums`].
+pub async fn raw_sums(
+    client: &Client,
+    org: OrgId,
+    request: &ExportRequest,
+    limit: Duration,
+) -> Result<Option<Sums>, UsageError> {
+    let client = LimitedReads::begin(client, limit).await?;
+    let table = tables::rollups(request.granularity);
+    let Source { unit, .. } = Source::of(request.granularity);
+    let line = if request.granularity == Granularity::Monthly { "month" } else { unit };
+    let query = format!(
+        "select {}, state.events_from <= $2::timestamptz
+                and coalesce(date_trunc('{unit}', min(lines.first_at), 'UTC') <= min(rollup.first_at),
+                             min(lines.first_at) is not null)
+                and not exists (
+                    select from usage_cut_overs cut where cut.organization_id = $1 and cut.complete_from > $2::timestamptz
+                )
+         from usage_state state
+         cross join (select min(r.bucket_start)::timestamptz as first_at
+                     from {table} r
+                     where r.organization_id = $1
+                       and r.bucket_start >= $2::timestamptz and r.bucket_start < $3::timestamptz
+                       and ($4::uuid[] is null or r.model_id = any($4))) rollup
+         left join (select count(*) as requests, sum(input_tokens::numeric + output_tokens) as tokens,
+                           count(*) filter (where status <> 'success') as errors, sum(cost_usd) as cost,
+                           min(occurred_at) as first_at
+                    from usage_events_between($1, $2, $3)
+                    where $4::uuid[] is null or model_id = any($4)
+                    group by date_trunc('{line}', occurred_at, 'UTC'), model_id) lines on true
+         group by state.events_from",
+        sums_of_lines()
+    );
+    let (lower, upper) = buckets(request.range, request.granularity);
+    let parameters: [&(dyn ToSql + Sync); 4] = [&org.uuid(), &At(lower), &At(upper), &models(request)];
+    let row = client.query_one(&query, &parameters).await?;
+    let is_kept: bool = row.try_get(5)?;
+    is_kept.then(|| read_sums(&row)).transpose()
+}
+
+/// Returns the sums of the lines that an export of this request would have now; see [`rollup_sums`].
+///
+/// # Errors
+/// As [`rollup_sums`].
 pub async fn rollup_totals(
     client: &Client,
     org: OrgId,
     request: &ExportRequest,
     limit: Duration,
 ) -> Result<Totals, UsageError> {
-    limit_statements(client, limit).await?;
-    let query = format!(
-        "select coalesce(sum(r.request_count), 0)::text, coalesce(sum(r.tokens_total), 0)::text,
-                coalesce(sum(r.error_count), 0)::text, coalesce(sum(round(r.cost_total::numeric, 4)), 0)::text
-         from {} r
-         where r.organization_id = $1
-           and r.bucket_start >= $2::timestamptz and r.bucket_start < $3::timestamptz
-           and ($4::uuid[] is null or r.model_id = any($4))",
-        Source::of(request.granularity).table
-    );
-    let (start, end) = (instant(request.range.start()), instant(request.range.end()));
-    let parameters: [&(dyn ToSql + Sync); 4] = [&org.uuid(), &start, &end, &models(request)];
-    read(&client.query_one(&query, &parameters).await?, 0)
+    Ok(rollup_sums(client, org, request, limit).await?.lines)
 }
 
-/// The sums of the raw events that belong to the buckets of this request; `None` unless they are kept for all of it. The
-/// server gives up after `limit`.
-///
-/// They are not kept for all of it when some were dropped, or when the rollups begin before them: then those were made
-/// elsewhere.
+/// Returns the sums of the lines that the raw events make; see [`raw_sums`].
 ///
 /// # Errors
-/// As [`rollup_totals`].
+/// As [`rollup_sums`].
 pub async fn raw_totals(
     client: &Client,
     org: OrgId,
     request: &ExportRequest,
     limit: Duration,
 ) -> Result<Option<Totals>, UsageError> {
-    limit_statements(client, limit).await?;
-    let Source { table, unit, seconds } = Source::of(request.granularity);
-    let query = format!(
-        "select raw.requests::text, raw.tokens::text, raw.errors::text, raw.cost::text,
-                state.events_from <= $2::timestamptz
-                and coalesce(date_trunc('{unit}', raw.first_at, 'UTC') <= rollup.first_at, raw.first_at is not null)
-         from (select count(*) as requests, coalesce(sum(input_tokens::numeric + output_tokens), 0) as tokens,
-                      count(*) filter (where status <> 'success') as errors, coalesce(sum(cost_usd), 0) as cost,
-                      min(occurred_at) as first_at
-               from usage_events_between($1, $2, $3)
-               where $4::uuid[] is null or model_id = any($4)) raw
-         cross join (select min(r.bucket_start)::timestamptz as first_at
-                     from {table} r
-                     where r.organization_id = $1
-                       and r.bucket_start >= $2::timestamptz and r.bucket_start < $3::timestamptz
-                       and ($4::uuid[] is null or r.model_id = any($4))) rollup
-         cross join usage_state state"
-    );
-    // A bucket belongs to the range by its first instant, and its events with it.
-    let bucket_from = |at: Timestamp| {
-        let second = at.as_second();
-        Timestamp::from_second(second + (-second).rem_euclid(seconds)).unwrap_or(at)
-    };
-    let lower = instant(bucket_from(request.range.start()));
-    let upper = instant(bucket_from(request.range.end()));
-    let parameters: [&(dyn ToSql + Sync); 4] = [&org.uuid(), &lower, &upper, &models(request)];
-    let row = client.query_one(&query, &parameters).await?;
-    let is_kept: bool = row.try_get(4)?;
-    is_kept.then(|| read(&row, 0)).transpose()
+    Ok(raw_sums(client, org, request, limit).await?.map(|sums| sums.lines))
+}
+
+/// The select list of the sums of `lines`, as text.
+fn sums_of_lines() -> String {
+    format!(
+        "coalesce(sum(lines.requests), 0)::text, coalesce(sum(lines.tokens), 0)::text,
+         coalesce(sum(lines.errors), 0)::text, coalesce(sum({}), 0)::text,
+         trim_scale(coalesce(sum(lines.cost), 0))::text",
+        tables::rounded("lines.cost")
+    )
+}
+
+fn read_sums(row: &Row) -> Result<Sums, UsageError> {
+    let exact: &str = row.try_get(4)?;
+    let exact_cost = Decimal::from_str_exact(exact).map_err(|_| UsageError::Inexact { column: "cost_total" })?;
+    Ok(Sums { lines: read(row, 0)?, exact_cost })
 }

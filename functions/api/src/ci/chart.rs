@@ -1,31 +1,35 @@
-//! The chart of a series: every run, the medians, the changes, and how many runs of each day succeeded.
+//! The chart of a series: every run, the medians, the changes, and the success rate of each day.
+//!
+//! Own code: an SVG of five kinds of elements is shorter than the use of a plotting crate, and far smaller in the
+//! binary.
 
 #![allow(clippy::float_arithmetic, reason = "durations and places in a picture, no money")]
 
 use changepoints::median;
-use ci::{Regression, SeriesRun, month::instant, reports::Trend};
+use ci::{Regression, SeriesRun, reports::Trend};
+use domain::instant::start_of_day;
 use jiff::{Timestamp, civil};
 use maud::{Markup, html};
 
-/// The picture, in units that are pixels where it is shown in full width. Narrow, so that its text can be read on a phone.
+/// The size of the chart, in pixels at full width. It is narrow, so that its text is readable on a phone.
 const WIDTH: f64 = 480.0;
 const HEIGHT: f64 = 222.0;
-/// Where durations are drawn.
+/// The area of the durations.
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = WIDTH - 10.0;
 const TOP: f64 = 22.0;
 const BOTTOM: f64 = 150.0;
-/// Where the share of successes is drawn.
+/// The area of the success rates.
 const DAYS_TOP: f64 = 166.0;
 const DAYS_BOTTOM: f64 = 192.0;
 const SECONDS_PER_DAY: f64 = 86_400.0;
 
-/// What a chart shows.
+/// The chart of a series.
 #[derive(Debug)]
 pub(super) struct Chart<'a> {
-    /// A name that no other chart of the page has.
+    /// An id that is unique on the page.
     pub(super) id: String,
-    /// The series in words.
+    /// The name of the series.
     pub(super) name: String,
     /// The successful runs, oldest first.
     pub(super) runs: &'a [SeriesRun],
@@ -34,7 +38,7 @@ pub(super) struct Chart<'a> {
     pub(super) frame: Frame,
 }
 
-/// The time that all charts of a page show.
+/// The time range of all charts of a page.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Frame {
     start: f64,
@@ -42,7 +46,7 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// From the first day to the last, both whole.
+    /// Creates the range from the first day to the last, both complete.
     pub(super) fn around<'a>(days: impl Iterator<Item = &'a Trend>) -> Self {
         let starts: Vec<f64> = days.filter_map(|day| day_start(&day.day)).collect();
         let first = starts.iter().copied().reduce(f64::min).unwrap_or_default();
@@ -58,7 +62,8 @@ impl Frame {
 
 impl Chart<'_> {
     pub(super) fn draw(&self) -> Markup {
-        let (title, about) = (format!("{}-title", self.id), format!("{}-about", self.id));
+        let title = format!("{}-title", self.id);
+        let about = format!("{}-about", self.id);
         let scale = self.scale();
         html! {
             svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-labelledby={ (title) " " (about) } {
@@ -77,23 +82,28 @@ impl Chart<'_> {
                 }
                 @for change in self.changes {
                     @let x = self.frame.x(seconds(change.changed_at));
-                    line.change.slower[change.change_percent > 0.0] x1=(px(x)) x2=(px(x)) y1=(px(TOP - 4.0)) y2=(px(BOTTOM)) {}
-                    text.change.slower[change.change_percent > 0.0] x=(px(x.clamp(LEFT + 20.0, RIGHT - 20.0))) y=(px(TOP - 8.0)) text-anchor="middle" {
+                    @let is_slower = change.change_percent > 0.0;
+                    @let label_x = px(x.clamp(LEFT + 20.0, RIGHT - 20.0));
+                    line.change.slower[is_slower] x1=(px(x)) x2=(px(x)) y1=(px(TOP - 4.0)) y2=(px(BOTTOM)) {}
+                    text.change.slower[is_slower] x=(label_x) y=(px(TOP - 8.0)) text-anchor="middle" {
                         (percent(change.change_percent))
                     }
                 }
-                text.label x=(px(LEFT - 6.0)) y=(px(f64::midpoint(DAYS_TOP, DAYS_BOTTOM))) dy="4" text-anchor="end" { "success" }
+                @let days_y = px(f64::midpoint(DAYS_TOP, DAYS_BOTTOM));
+                text.label x=(px(LEFT - 6.0)) y=(days_y) dy="4" text-anchor="end" { "success" }
                 @for day in self.days {
                     (self.day(day))
                 }
-                text.label x=(px(LEFT)) y=(px(HEIGHT - 10.0)) { (date(self.frame.start)) }
-                text.label x=(px(f64::midpoint(LEFT, RIGHT))) y=(px(HEIGHT - 10.0)) text-anchor="middle" { "day of the run’s start" }
-                text.label x=(px(RIGHT)) y=(px(HEIGHT - 10.0)) text-anchor="end" { (date(self.frame.end - SECONDS_PER_DAY)) }
+                @let axis_y = px(HEIGHT - 10.0);
+                @let middle = px(f64::midpoint(LEFT, RIGHT));
+                text.label x=(px(LEFT)) y=(axis_y) { (date(self.frame.start)) }
+                text.label x=(middle) y=(axis_y) text-anchor="middle" { "day of the run’s start" }
+                text.label x=(px(RIGHT)) y=(axis_y) text-anchor="end" { (date(self.frame.end - SECONDS_PER_DAY)) }
             }
         }
     }
 
-    /// The longest duration that has a place. A run that hung must not flatten all others: it is drawn at the top.
+    /// Returns the maximum of the duration axis. A run that hung must not flatten all others: it is drawn at the top.
     fn scale(&self) -> f64 {
         let mut sorted: Vec<f64> = self.runs.iter().map(|run| run.duration_seconds).collect();
         sorted.sort_unstable_by(f64::total_cmp);
@@ -102,7 +112,7 @@ impl Chart<'_> {
         round_up(1.25 * highest.fold(usual, f64::max))
     }
 
-    /// Some of the runs, each a dot: a line without length and with a round end.
+    /// Draws some of the runs, each as a dot: a line of length zero with a round end.
     fn dots(&self, scale: f64, wanted: impl Fn(f64) -> bool) -> String {
         let runs = self.runs.iter().filter(|run| wanted(run.duration_seconds));
         let dot = |run: &SeriesRun| {
@@ -111,10 +121,11 @@ impl Chart<'_> {
         runs.map(dot).collect()
     }
 
-    /// From where to where each median holds.
+    /// Returns the start, the end and the height of the line of each median.
     fn medians(&self) -> Vec<(f64, f64, f64)> {
         let x = |run: Option<&SeriesRun>| run.map_or(LEFT, |run| self.frame.x(seconds(run.started_at)));
-        let (first, last) = (x(self.runs.first()), x(self.runs.last()));
+        let first = x(self.runs.first());
+        let last = x(self.runs.last());
         let Some(change) = self.changes.first() else {
             let durations: Vec<f64> = self.runs.iter().map(|run| run.duration_seconds).collect();
             return if durations.is_empty() { Vec::new() } else { vec![(first, last, median(&durations))] };
@@ -126,7 +137,7 @@ impl Chart<'_> {
         std::iter::once((first, bounds[0], change.before_median_seconds)).chain(after).collect()
     }
 
-    /// A day's runs: those that failed above those that succeeded.
+    /// Draws the share of a day's failed runs above that of its successful ones.
     fn day(&self, day: &Trend) -> Markup {
         let (Some(start), Some(rate)) = (day_start(&day.day), day.success_rate) else { return html! {} };
         let x = self.frame.x(start);
@@ -171,7 +182,7 @@ fn seconds(at: Timestamp) -> f64 {
 }
 
 fn day_start(day: &str) -> Option<f64> {
-    day.parse::<civil::Date>().ok().map(|day| seconds(instant(day)))
+    day.parse::<civil::Date>().ok().map(|day| seconds(start_of_day(day)))
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "the time of a run")]
@@ -179,17 +190,17 @@ fn date(at: f64) -> String {
     Timestamp::from_second(at as i64).map_or_else(|_| String::new(), day_of)
 }
 
-/// The day of an instant, UTC.
+/// Formats the UTC day of an instant.
 pub(super) fn day_of(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d").to_string()
 }
 
-/// A duration with a tenth of a second: `122.3 s`.
+/// Formats a duration with a tenth of a second: `122.3 s`.
 pub(super) fn exact(seconds: f64) -> String {
     format!("{seconds:.1} s")
 }
 
-/// The unit that a duration is read in: its seconds, and its name.
+/// Returns the unit of a duration: its length in seconds, and its name.
 fn unit(seconds: f64) -> (f64, &'static str) {
     match seconds {
         seconds if seconds < 120.0 => (1.0, "s"),
@@ -198,7 +209,7 @@ fn unit(seconds: f64) -> (f64, &'static str) {
     }
 }
 
-/// A number of whole or half tens, hundreds and so on of a duration's unit, no less than it.
+/// Rounds a duration up to a round number of its unit.
 fn round_up(seconds: f64) -> f64 {
     let (unit, _) = unit(seconds);
     let value = (seconds / unit).max(0.01);
@@ -208,13 +219,13 @@ fn round_up(seconds: f64) -> f64 {
     step * power * unit
 }
 
-/// A duration as short as can be: `90 s`, `12 min`, `1.5 h`; `scale` is the longest one beside it.
+/// Formats a duration briefly, in the unit of `scale`: `90 s`, `12 min`, `1.5 h`.
 fn short(seconds: f64, scale: f64) -> String {
     let (unit, name) = unit(scale);
     format!("{} {name}", (100.0 * seconds / unit).round() / 100.0)
 }
 
-/// A change with its sign: `+30.1 %`, `−12.0 %`.
+/// Formats a change with its sign: `+30.1 %`, `−12.0 %`.
 pub(super) fn percent(change: f64) -> String {
     let sign = if change < 0.0 { '−' } else { '+' };
     format!("{sign}{:.1} %", change.abs())
@@ -237,7 +248,7 @@ mod tests {
             assert!(scale >= seconds);
             assert_eq!((short(scale, scale).as_str(), short(scale / 2.0, scale).as_str()), (end, half));
         }
-        assert!(round_up(0.0) > 0.0, "a scale of nothing would divide by it");
+        assert!(round_up(0.0) > 0.0, "a scale of zero would be a division by zero");
     }
 
     #[test]

@@ -1,41 +1,36 @@
-//! `GET /ci/evidence`: whether a month's runs kept what was promised.
+//! `GET /ci/evidence`: the verdict on each target by the runs of a month.
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{Extension, Json, extract::State};
 use ci::{
-    Month, Target,
-    evidence::TargetsError,
-    reports::{self, Evidence, EvidenceObject, MOST_OBJECTS},
+    Measure, Target, Verdict,
+    reports::{self, Evidence, EvidenceObject, MAX_OBJECTS},
+    target::TargetsError,
 };
-use postgres::Database;
-use rust_decimal::prelude::ToPrimitive as _;
+use domain::Month;
+use platform::Deadline;
+use rust_decimal::{Decimal, prelude::ToPrimitive as _};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::filter::Reader;
-use crate::{
-    context::Context,
-    problem::{Kind, Problem},
-    query::Parameters,
-    scope::CiReader,
-};
+use crate::{context::Context, problem::Problem, query::Query, scope::CiReader};
 
-/// The most objects of one answer, however many targets there are: more than 6 MB leave no function.
-const MOST_OBJECTS_IN_ALL: usize = 16_000;
+/// Maximum number of objects in one answer, whatever the number of targets: an answer of a function may have 6 MB.
+const MAX_OBJECTS_IN_ALL: usize = 16_000;
 
-/// A month's evidence.
+/// The evidence of a month.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EvidenceReport {
     /// The month, UTC.
     #[schema(example = "2025-11")]
     month: String,
-    /// Every target there is.
+    /// All targets.
     targets: Vec<TargetView>,
 }
 
-/// A target, and what was measured for it.
+/// A target and its measurement.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = TargetEvidence)]
@@ -46,56 +41,42 @@ struct TargetView {
     service: String,
     /// The command whose runs count, in every environment.
     command: String,
-    /// What is measured. `p95_duration_seconds`: the duration that 95 % of the successful runs did not exceed.
-    /// `success_rate`: the successful runs among those that succeeded or failed, from 0 to 1; cancelled ones count for
-    /// nothing.
-    #[schema(value_type = MeasureSchema)]
-    measure: &'static str,
+    /// The measure. `p95_duration_seconds`: the duration that 95 % of the successful runs did not exceed.
+    /// `success_rate`: the share of successful runs among those that succeeded or failed, from 0 to 1; cancelled runs
+    /// do not count.
+    measure: Measure,
     /// The longest duration, or the lowest rate, that passes.
     bound: f64,
-    /// What was measured; absent without any runs.
+    /// The measured value; absent without runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<f64>,
-    /// The runs it was computed from.
+    /// The number of runs that were measured.
     runs: u64,
-    /// Whether the bound was kept; `insufficient` with too few runs to tell.
-    #[schema(value_type = VerdictSchema)]
-    verdict: &'static str,
-    /// The objects of these runs, by key. If they are fewer than `runs`, they are the first of them: at most 4,000 for a
-    /// target, 16,000 in all. The list of runs names all.
+    /// `pass` if the bound was kept, `fail` if it was missed, `insufficient` with too few runs for a verdict.
+    verdict: Verdict,
+    /// The objects of these runs, by key: at most the first 4,000 of a target, and 16,000 in total. The list of runs
+    /// has all.
     objects: Vec<ObjectView>,
 }
 
-/// A document in the store of telemetry.
+/// A document in the telemetry bucket.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = EvidenceObject)]
 struct ObjectView {
-    /// Its key.
+    /// The key of the object.
     key: String,
-    /// Its version; absent where the store keeps none.
+    /// The version of the object; absent if the bucket keeps no versions.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<String>,
 }
 
-#[derive(ToSchema)]
-#[schema(as = Measure, rename_all = "snake_case")]
-#[expect(dead_code, reason = "the names stand for those of `ci::Measure`, which knows no OpenAPI")]
-enum MeasureSchema {
-    P95DurationSeconds,
-    SuccessRate,
-}
+/// A value that is no JSON number.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is no JSON number")]
+struct NoNumber(Decimal);
 
-#[derive(ToSchema)]
-#[schema(as = Verdict, rename_all = "lowercase")]
-#[expect(dead_code, reason = "the names stand for those of `ci::Verdict`, which knows no OpenAPI")]
-enum VerdictSchema {
-    Pass,
-    Fail,
-    Insufficient,
-}
-
-/// For each non-functional target: what a month's runs measured, whether that keeps the bound, and the objects it was
-/// computed from.
+/// Returns, for each non-functional target, the measurement of a month's runs, the verdict, and the objects of the
+/// runs.
 #[utoipa::path(
     get, path = "/ci/evidence", tag = "ci", operation_id = "showEvidence",
     params(("month" = String, Query, description = "The month, UTC, in which the runs began, as YYYY-MM")),
@@ -105,50 +86,59 @@ enum VerdictSchema {
 pub(crate) async fn evidence(
     State(context): State<Arc<Context>>,
     _: CiReader,
-    parameters: Result<Parameters, Problem>,
+    Extension(deadline): Extension<Deadline>,
+    mut query: Query,
 ) -> Result<Json<EvidenceReport>, Problem> {
-    let [month] = parameters?.take(["month"])?;
-    let mut reader = Reader::default();
-    let month = reader.required("month", month, "a month such as 2025-11");
-    let month: Option<Month> = reader.read("month", month, str::parse).flatten();
-    let month = reader.finish(month)?;
-    let evidence = of_month(&context.database, month, MOST_OBJECTS_IN_ALL).await?;
-    let targets = evidence.into_iter().map(TargetView::from).collect();
+    let month = query.required("month", "a month such as 2025-11", str::parse);
+    let month = query.finish(month)?;
+    let evidence = of_month(&context, month, MAX_OBJECTS_IN_ALL, deadline).await?;
+    let targets = evidence.into_iter().map(TargetView::try_from).collect::<Result<_, _>>()?;
     Ok(Json(EvidenceReport { month: month.to_string(), targets }))
 }
 
-/// The evidence of all targets, with at most `most` objects.
-pub(super) async fn of_month(database: &Database, month: Month, most: usize) -> Result<Vec<Evidence>, Problem> {
+/// Returns the evidence of all targets, with at most `max` objects in total.
+pub(super) async fn of_month(
+    context: &Context,
+    month: Month,
+    max: usize,
+    deadline: Deadline,
+) -> Result<Vec<Evidence>, Problem> {
     let targets = Target::checked_in()?;
-    let most = MOST_OBJECTS.min(most / targets.len().max(1));
-    let client = database.client().await?;
+    let max = MAX_OBJECTS.min(max / targets.len().max(1));
+    let client = context.database.client().await?;
     let mut all = Vec::with_capacity(targets.len());
     for target in targets {
-        all.push(reports::evidence(&client, target, month, most).await?);
+        all.push(reports::evidence(&client, target, month, max, deadline.left()).await?);
     }
     Ok(all)
 }
 
 impl From<TargetsError> for Problem {
     fn from(error: TargetsError) -> Self {
-        Self::new(Kind::Internal, "Contact platform engineering and give them the requestId.").because(error)
+        Self::internal(error)
     }
 }
 
-impl From<Evidence> for TargetView {
-    fn from(Evidence { target, measured, verdict, objects }: Evidence) -> Self {
-        Self {
+impl TryFrom<Evidence> for TargetView {
+    type Error = Problem;
+
+    fn try_from(Evidence { target, measured, verdict, objects }: Evidence) -> Result<Self, Problem> {
+        Ok(Self {
             id: target.id,
             service: target.service,
             command: target.command,
-            measure: target.measure.name(),
-            bound: target.bound.to_f64().unwrap_or_default(),
-            value: measured.value.and_then(|value| value.to_f64()),
+            measure: target.measure,
+            bound: number(target.bound)?,
+            value: measured.value.map(number).transpose()?,
             runs: measured.runs,
-            verdict: verdict.name(),
+            verdict,
             objects: objects.into_iter().map(ObjectView::from).collect(),
-        }
+        })
     }
+}
+
+fn number(exact: Decimal) -> Result<f64, Problem> {
+    exact.to_f64().ok_or(NoNumber(exact)).map_err(Problem::internal)
 }
 
 impl From<EvidenceObject> for ObjectView {

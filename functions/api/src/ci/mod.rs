@@ -1,4 +1,4 @@
-//! The routes of CI telemetry: a file per route, and the page for people.
+//! The routes of CI telemetry: a file per route, and the HTML report.
 
 mod chart;
 pub(crate) mod evidence;
@@ -8,12 +8,6 @@ pub(crate) mod regressions;
 pub(crate) mod rejections;
 pub(crate) mod report;
 pub(crate) mod runs;
+mod tables;
 pub(crate) mod trends;
 mod verdict;
-
-use jiff::Timestamp;
-
-/// An instant in whole seconds, as answers tell what the service itself saw.
-fn seconds(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
-}

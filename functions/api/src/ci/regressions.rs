@@ -1,48 +1,35 @@
-//! `GET /ci/regressions`: where commands became slower, or faster, for good.
+//! `GET /ci/regressions`: lasting changes of the durations of commands.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{Extension, Json, extract::State};
 use changepoints::Settings;
 use ci::{
     Regression, Series,
     reports::{self, Filter, SeriesCursor},
 };
 use jiff::Timestamp;
+use platform::Deadline;
 use serde::Serialize;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::{
-    filter::{Reader, SeriesParameters, TimeParameters},
-    seconds,
-};
-use crate::{
-    context::Context,
-    problem::Problem,
-    query::{self, Parameters},
-    scope::CiReader,
-};
+use crate::{context::Context, instant::whole_second, problem::Problem, query::Query, scope::CiReader};
 
-/// After how long a page ends before its limit: the caller is to have an answer while the function still has time.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The changes of some series.
+/// The changes of a page of series.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RegressionList {
-    /// By service, command and environment, and then by time.
+    /// The changes, by service, command, environment and time.
     items: Vec<RegressionView>,
     /// The series with too few successful runs for a verdict.
     insufficient: Vec<InsufficientView>,
-    /// Where the next page of series begins; absent on the last one.
+    /// The cursor of the next page of series; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
-/// A change of a command's duration, for good.
+/// A lasting change of the duration of a command.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Regression)]
@@ -53,22 +40,22 @@ struct RegressionView {
     command: String,
     /// The environment.
     environment: String,
-    /// When the first run after the change began.
+    /// The start of the first run after the change.
     #[schema(value_type = String, format = DateTime)]
     changed_at: Timestamp,
     /// The first run after the change.
     first_run_id: String,
     /// The commit of that run.
     first_commit_sha: String,
-    /// The median duration before the change, back to the change before.
+    /// The median duration between the previous change and this one.
     before_median_seconds: f64,
-    /// The median duration after the change, up to the next one.
+    /// The median duration between this change and the next one.
     after_median_seconds: f64,
-    /// The change of the median; positive is slower.
+    /// The change of the median, in percent; positive is slower.
     change_percent: f64,
-    /// How probable it is to see a change as clear as this if there is none: by a permutation test, so never below 0.001.
+    /// The probability of a change as clear as this one by chance, by a permutation test; at least 0.001.
     p_value: f64,
-    /// What else changed at the same point: the collector's version, or runs in another environment that ended or began.
+    /// Other changes at the same point: the collector's version, or the start or end of runs in another environment.
     possible_causes: Vec<String>,
 }
 
@@ -83,22 +70,30 @@ struct InsufficientView {
     command: String,
     /// The environment.
     environment: String,
-    /// Its successful runs: fewer than 24, which are 12 on either side of a change.
+    /// The number of successful runs: fewer than 24, which are 12 on either side of a change.
     runs: usize,
 }
 
-/// Changes in the duration of successful runs, for each service, command and environment: of the median, by at least 5 %
-/// and 2 s unless told otherwise, and no chance by a permutation test (p at most 0.001). The latest 1,000 successful runs of a series are
-/// looked at.
+/// Lists the changes in the duration of successful runs, for each service, command and environment: those of the median
+/// by at least `minPercent` and `minSeconds` for which a permutation test rejects chance (p ≤ 0.001). Considers the
+/// latest 1,000 successful runs of a series. A page that takes long to compute may cover fewer series than `limit`.
 #[utoipa::path(
     get, path = "/ci/regressions", tag = "ci", operation_id = "listRegressions",
     params(
-        SeriesParameters,
-        TimeParameters,
-        ("minPercent" = Option<f64>, Query, minimum = 0.01, maximum = 1000, description = "The smallest change of the median that counts, in percent; 5 if left out"),
-        ("minSeconds" = Option<f64>, Query, minimum = 0.01, maximum = 86400, description = "The smallest change of the median that counts, in seconds; 2 if left out"),
-        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "The most series to look at; 50 if left out. A page that takes long to compute may look at fewer"),
-        ("cursor" = Option<String>, Query, description = "nextCursor of the page before"),
+        Filter,
+        (
+            "minPercent" = Option<f64>, Query, minimum = 0.01, maximum = 1000,
+            description = "Minimum change of the median, in percent; 5 by default",
+        ),
+        (
+            "minSeconds" = Option<f64>, Query, minimum = 0.01, maximum = 86400,
+            description = "Minimum change of the median, in seconds; 2 by default",
+        ),
+        (
+            "limit" = Option<u8>, Query, minimum = 1, maximum = 100,
+            description = "Maximum number of series; 50 by default",
+        ),
+        ("cursor" = Option<String>, Query, description = "`nextCursor` of the previous page"),
     ),
     responses((status = 200, body = RegressionList)),
     security(("bearer" = [])),
@@ -106,20 +101,22 @@ struct InsufficientView {
 pub(crate) async fn regressions(
     State(context): State<Arc<Context>>,
     _: CiReader,
-    parameters: Result<Parameters, Problem>,
+    Extension(deadline): Extension<Deadline>,
+    query: Query,
 ) -> Result<Json<RegressionList>, Problem> {
-    let Question { filter, settings, limit, after } = read(parameters?)?;
+    let Question { filter, settings, limit, after } = read(query)?;
     let client = context.database.client().await?;
-    let page = reports::series(&client, &filter, limit, after).await?;
+    let page = reports::series(&client, &filter, limit, after, deadline.left()).await?;
     let mut list = RegressionList { items: Vec::new(), insufficient: Vec::new(), next_cursor: None };
-    let start = Instant::now();
+    // Half of the time that is left, so that the last series may take longer than the others.
+    let end = Instant::now() + deadline.left() / 2;
     for (at, series) in page.series.iter().enumerate() {
         match Regression::find(&series.runs, &series.neighbours, &settings) {
             Ok(found) => list.items.extend(found.into_iter().map(|change| RegressionView::new(&series.series, change))),
             Err(few) => list.insufficient.push(InsufficientView::new(&series.series, few.runs)),
         }
         let last = at + 1 == page.series.len();
-        if last && page.more || !last && start.elapsed() > PATIENCE {
+        if last && page.more || !last && Instant::now() > end {
             list.next_cursor = Some(page.cursor_after(&series.series));
             break;
         }
@@ -134,24 +131,12 @@ struct Question {
     after: Option<SeriesCursor>,
 }
 
-fn read(parameters: Parameters) -> Result<Question, Problem> {
-    let [service, command, environment, from, to, min_percent, min_seconds, limit, cursor] = parameters.take([
-        "service",
-        "command",
-        "environment",
-        "from",
-        "to",
-        "minPercent",
-        "minSeconds",
-        "limit",
-        "cursor",
-    ])?;
-    let mut reader = Reader::default();
-    let filter = reader.filter([service, command, environment, from, to]);
-    let settings = reader.settings([min_percent, min_seconds]);
-    let limit = reader.keep(query::limit(limit));
-    let after = reader.read("cursor", cursor, |text| reports::series_cursor(text, &filter)).flatten();
-    reader.finish(limit.map(|limit| Question { filter, settings, limit, after }))
+fn read(mut query: Query) -> Result<Question, Problem> {
+    let filter = query.filter();
+    let settings = query.settings();
+    let limit = query.limit();
+    let after = query.optional_with("cursor", |text| reports::series_cursor(text, &filter));
+    query.finish(Some(Question { filter, settings, limit, after }))
 }
 
 impl RegressionView {
@@ -161,7 +146,7 @@ impl RegressionView {
             service,
             command,
             environment,
-            changed_at: seconds(change.changed_at),
+            changed_at: whole_second(change.changed_at),
             first_run_id: change.first_run_id,
             first_commit_sha: change.first_commit_sha,
             before_median_seconds: change.before_median_seconds,

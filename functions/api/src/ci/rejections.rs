@@ -1,54 +1,52 @@
-//! `GET /ci/rejections`: the documents that were not taken.
+//! `GET /ci/rejections`: the rejected documents.
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{Extension, Json, extract::State};
 use ci::reports::{self, Rejection};
 use jiff::Timestamp;
+use platform::Deadline;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{filter::Reader, seconds};
-use crate::{
-    context::Context,
-    problem::Problem,
-    query::{self, Parameters},
-    scope::CiReader,
-};
+use crate::{context::Context, instant::whole_second, problem::Problem, query::Query, scope::CiReader};
 
-/// Some documents that were not taken.
+/// A page of rejections.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RejectionList {
     /// The rejections, newest first.
     items: Vec<RejectionView>,
-    /// Where the next page begins; absent on the last one.
+    /// The cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
-/// A document that was not taken.
+/// The rejection of a document.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Rejection)]
 struct RejectionView {
-    /// The object that holds it.
+    /// The key of the document.
     object_key: String,
-    /// That object's version; absent where the store keeps none.
+    /// The version of the document; absent if the bucket keeps no versions.
     #[serde(skip_serializing_if = "Option::is_none")]
     object_version: Option<String>,
-    /// Every mistake in it.
+    /// All mistakes in the document.
     reason: String,
-    /// When it was read.
+    /// The time of the rejection.
     #[schema(value_type = String, format = DateTime)]
     rejected_at: Timestamp,
 }
 
-/// The telemetry documents that were not taken, and why, newest first.
+/// Lists the rejected telemetry documents with the reasons, newest first.
 #[utoipa::path(
     get, path = "/ci/rejections", tag = "ci", operation_id = "listRejections",
     params(
-        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "The most rejections to answer with; 50 if left out"),
-        ("cursor" = Option<String>, Query, description = "nextCursor of the page before"),
+        (
+            "limit" = Option<u8>, Query, minimum = 1, maximum = 100,
+            description = "Maximum number of rejections; 50 by default",
+        ),
+        ("cursor" = Option<String>, Query, description = "`nextCursor` of the previous page"),
     ),
     responses((status = 200, body = RejectionList)),
     security(("bearer" = [])),
@@ -56,15 +54,14 @@ struct RejectionView {
 pub(crate) async fn rejections(
     State(context): State<Arc<Context>>,
     _: CiReader,
-    parameters: Result<Parameters, Problem>,
+    Extension(deadline): Extension<Deadline>,
+    mut query: Query,
 ) -> Result<Json<RejectionList>, Problem> {
-    let [limit, cursor] = parameters?.take(["limit", "cursor"])?;
-    let mut reader = Reader::default();
-    let limit = reader.keep(query::limit(limit));
-    let after = reader.read("cursor", cursor, reports::rejection_cursor).flatten();
-    let limit = reader.finish(limit)?;
+    let limit = query.limit();
+    let after = query.optional_with("cursor", reports::rejection_cursor);
+    query.finish(Some(()))?;
     let client = context.database.client().await?;
-    let page = reports::rejections(&client, limit, after).await?;
+    let page = reports::rejections(&client, limit, after, deadline.left()).await?;
     Ok(Json(RejectionList {
         items: page.rejections.into_iter().map(RejectionView::from).collect(),
         next_cursor: page.next,
@@ -74,6 +71,6 @@ pub(crate) async fn rejections(
 impl From<Rejection> for RejectionView {
     fn from(rejection: Rejection) -> Self {
         let Rejection { object_key, object_version, reason, rejected_at, .. } = rejection;
-        Self { object_key, object_version, reason, rejected_at: seconds(rejected_at) }
+        Self { object_key, object_version, reason, rejected_at: whole_second(rejected_at) }
     }
 }

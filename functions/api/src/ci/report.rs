@@ -1,53 +1,57 @@
-//! `GET /ci/report`: trends, changes and evidence as one page for people.
+//! `GET /ci/report`: trends, changes and evidence as one HTML page.
 
-use std::{
-    cmp::Reverse,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{cmp::Reverse, sync::Arc};
 
 use axum::{
+    Extension,
     extract::State,
     http::{HeaderName, header},
     response::IntoResponse,
 };
 use changepoints::Settings;
 use ci::{
-    Month, Regression,
-    reports::{self, Filter, MOST_DAYS, SeriesRuns},
+    Regression,
+    reports::{self, Filter, MAX_DAYS, SeriesRuns},
 };
+use domain::Month;
 use jiff::{SignedDuration, Timestamp};
-use postgres::Database;
+use platform::Deadline;
+use tokio::time::Instant;
 
 use super::{
     evidence,
-    filter::{Reader, SeriesParameters},
     page::{self, Report, Shown},
 };
-use crate::{context::Context, problem::Problem, query::Parameters, scope::CiReader};
+use crate::{context::Context, problem::Problem, query::Query, scope::CiReader};
 
-/// How far back the report goes unless told otherwise.
-const USUAL_RANGE: SignedDuration = SignedDuration::from_hours(90 * 24);
-/// The longest range: more days than that, in all charts, would make a page of more than the 6 MB that leave a function.
-const LONGEST_RANGE: SignedDuration = SignedDuration::from_hours(366 * 24);
-/// The most series that are looked at: those with the most runs.
-const MOST_SERIES: usize = 100;
-/// The most series that have a chart: the worst of those.
-pub(super) const MOST_CHARTS: usize = 24;
-/// After how long no further series is looked at: the page is to arrive while the function still has time.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The default length of the range.
+const DEFAULT_RANGE: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// Maximum length of the range: an answer of a function may have 6 MB, which all charts with more days would exceed.
+const MAX_RANGE: SignedDuration = SignedDuration::from_hours(366 * 24);
+/// Maximum number of series that are considered: those with the most runs.
+const MAX_SERIES: usize = 100;
+/// Maximum number of charts: those of the worst series.
+pub(super) const MAX_CHARTS: usize = 24;
 
-/// Trends, changes of durations and evidence as one HTML page, without scripts: to read, print and pass on. It names
-/// nobody. At most 24 series have a chart, the worst ones.
+/// Returns trends, changes of durations and evidence as one HTML page without scripts and without names of persons. At
+/// most 24 series have a chart, the worst ones. The range begins 90 days before `to` by default, and at most 366; `to`
+/// is now by default.
 #[utoipa::path(
     get, path = "/ci/report", tag = "ci", operation_id = "showReport",
     params(
-        SeriesParameters,
-        ("from" = Option<String>, Query, description = "Only runs that began at this RFC 3339 timestamp or on this day, UTC, or later; 90 days before `to` if left out, and at most 366"),
-        ("to" = Option<String>, Query, description = "Only runs that began before this RFC 3339 timestamp, or on this day, UTC, or earlier; now if left out"),
-        ("minPercent" = Option<f64>, Query, minimum = 0.01, maximum = 1000, description = "The smallest change of the median that counts, in percent; 5 if left out"),
-        ("minSeconds" = Option<f64>, Query, minimum = 0.01, maximum = 86400, description = "The smallest change of the median that counts, in seconds; 2 if left out"),
-        ("month" = Option<String>, Query, description = "The month of the evidence, UTC, as YYYY-MM; the last whole one if left out"),
+        Filter,
+        (
+            "minPercent" = Option<f64>, Query, minimum = 0.01, maximum = 1000,
+            description = "Minimum change of the median, in percent; 5 by default",
+        ),
+        (
+            "minSeconds" = Option<f64>, Query, minimum = 0.01, maximum = 86400,
+            description = "Minimum change of the median, in seconds; 2 by default",
+        ),
+        (
+            "month" = Option<String>, Query,
+            description = "The month of the evidence, UTC, as YYYY-MM; the last complete one by default",
+        ),
     ),
     responses((status = 200, description = "The page", body = String, content_type = "text/html")),
     security(("bearer" = [])),
@@ -55,11 +59,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) async fn report(
     State(context): State<Arc<Context>>,
     _: CiReader,
-    parameters: Result<Parameters, Problem>,
+    Extension(deadline): Extension<Deadline>,
+    query: Query,
 ) -> Result<impl IntoResponse, Problem> {
     let now = Timestamp::now();
-    let question = read(parameters?, now)?;
-    let report = make(&context.database, question, now).await?;
+    let question = read(query, now)?;
+    let report = make(&context, question, now, deadline).await?;
     let headers: [(HeaderName, String); 3] = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
         (header::CONTENT_SECURITY_POLICY, page::policy()),
@@ -74,29 +79,27 @@ struct Question {
     month: Month,
 }
 
-fn read(parameters: Parameters, now: Timestamp) -> Result<Question, Problem> {
-    let [service, command, environment, from, to, min_percent, min_seconds, month] =
-        parameters.take(["service", "command", "environment", "from", "to", "minPercent", "minSeconds", "month"])?;
-    let mut reader = Reader::default();
-    let settings = reader.settings([min_percent, min_seconds]);
-    let filter = reader.filter([service, command, environment, from, to]);
-    let month = reader.read("month", month, str::parse);
-    let (filter, month) = reader.finish(month.map(|month| (filter, month)))?;
+fn read(mut query: Query, now: Timestamp) -> Result<Question, Problem> {
+    let filter = query.filter();
+    let settings = query.settings();
+    let month = query.optional("month");
+    let (filter, month) = query.finish(Some((filter, month)))?;
     let to = filter.to.unwrap_or(now);
-    let from = filter.from.unwrap_or_else(|| to.saturating_sub(USUAL_RANGE).unwrap_or(Timestamp::MIN));
-    if to.duration_since(from) > LONGEST_RANGE {
-        let detail = "must be at most 366 days before to, which is now if left out; ask for the report of each year";
+    let from = filter.from.unwrap_or_else(|| to.saturating_sub(DEFAULT_RANGE).unwrap_or(Timestamp::MIN));
+    if to.duration_since(from) > MAX_RANGE {
+        let detail = "must be at most 366 days before to, which is now by default; ask for the report of each year";
         return Err(Problem::invalid_field("/query/from", detail));
     }
     let filter = Filter { from: Some(from), to: Some(to), ..filter };
-    Ok(Question { filter, settings, month: month.unwrap_or_else(|| Month::before(now)) })
+    Ok(Question { filter, settings, month: month.unwrap_or_else(|| Month::last_complete(now)) })
 }
 
-async fn make(database: &Database, question: Question, now: Timestamp) -> Result<Report, Problem> {
+async fn make(context: &Context, question: Question, now: Timestamp, deadline: Deadline) -> Result<Report, Problem> {
     let Question { filter, settings, month } = question;
-    let client = database.client().await?;
-    let (busiest, series) = reports::busiest(&client, &filter, MOST_SERIES).await?;
-    let found = look(busiest, &settings);
+    let client = context.database.client().await?;
+    let (busiest, series) = reports::busiest(&client, &filter, MAX_SERIES, deadline.left()).await?;
+    // Half of the time that is left: the charts and the evidence need the rest.
+    let found = find(busiest, &settings, Instant::now() + deadline.left() / 2);
     let looked_at = found.len();
     let mut changes = Vec::new();
     let mut short = Vec::new();
@@ -107,19 +110,19 @@ async fn make(database: &Database, question: Question, now: Timestamp) -> Result
         }
         let found = verdict.unwrap_or_default();
         changes.extend(found.iter().map(|change| (series.series.clone(), change.clone())));
-        if shown.len() < MOST_CHARTS {
+        if shown.len() < MAX_CHARTS {
             let only = Filter {
                 service: Some(series.series.service.clone()),
                 command: Some(series.series.command.clone()),
                 environment: Some(series.series.environment.clone()),
                 ..filter.clone()
             };
-            let days = reports::trends(&client, &only, MOST_DAYS, None).await?.trends;
+            let days = reports::trends(&client, &only, MAX_DAYS, None, deadline.left()).await?.trends;
             shown.push(Shown { series, changes: found, days });
         }
     }
     changes.sort_by(|(_, a), (_, b)| b.change_percent.total_cmp(&a.change_percent));
-    let evidence = evidence::of_month(database, month, 0).await?;
+    let evidence = evidence::of_month(context, month, 0, deadline).await?;
     Ok(Report { made_at: now, filter, settings, series, looked_at, shown, changes, short, month, evidence })
 }
 
@@ -129,15 +132,14 @@ struct Found {
     verdict: Result<Vec<Regression>, usize>,
 }
 
-/// Looks for changes in each series, as long as there is time. The worst come first: those that became slower the most,
-/// then those that changed at all, those without a change, and those too short to tell.
-fn look(series: Vec<SeriesRuns>, settings: &Settings) -> Vec<Found> {
-    let start = Instant::now();
+/// Finds changes in each series until `end`. The worst come first: those that became slower the most, then those with
+/// other changes, those without a change, and those with too few runs.
+fn find(series: Vec<SeriesRuns>, settings: &Settings, end: Instant) -> Vec<Found> {
     let mut found = Vec::new();
     for series in series {
         let verdict = Regression::find(&series.runs, &series.neighbours, settings).map_err(|few| few.runs);
         found.push(Found { series, verdict });
-        if start.elapsed() > PATIENCE {
+        if Instant::now() > end {
             break;
         }
     }

@@ -1,103 +1,86 @@
-//! `GET /ci/runs`: the runs themselves.
+//! `GET /ci/runs`: the runs of CI.
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{Extension, Json, extract::State};
 use ci::{
     CiStatus,
     reports::{self, Filter, RunCursor, StoredRun},
 };
 use jiff::Timestamp;
+use platform::Deadline;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::{
-    filter::{Reader, SeriesParameters, TimeParameters},
-    seconds,
-};
-use crate::{
-    context::Context,
-    problem::Problem,
-    query::{self, Parameters},
-    scope::CiReader,
-};
+use crate::{context::Context, instant::whole_second, problem::Problem, query::Query, scope::CiReader};
 
-/// Some runs.
+/// A page of runs.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RunList {
-    /// The runs, those that began last first.
+    /// The runs, by their start, newest first.
     items: Vec<RunView>,
-    /// Where the next page begins; absent on the last one.
+    /// The cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
-/// A run, in the field names of its document.
+/// A run, with the field names of its document.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = CiRun)]
 struct RunView {
-    /// The run's id in its CI system.
+    /// The id of the run in its CI system.
     run_id: String,
-    /// What was built or tested.
+    /// The service that was built or tested.
     service: String,
     /// The command that ran.
     command: String,
-    /// `success`, `failure` or `cancelled`.
-    #[schema(value_type = CiStatusSchema)]
-    status: &'static str,
-    /// When it began.
+    /// The outcome of the run.
+    status: CiStatus,
+    /// The start of the run.
     #[schema(value_type = String, format = DateTime)]
     started_at: Timestamp,
-    /// When it ended.
+    /// The end of the run.
     #[schema(value_type = String, format = DateTime)]
     finished_at: Timestamp,
-    /// How long it took, in seconds.
+    /// The duration of the run, in seconds.
     duration_seconds: f64,
     /// The commit that was built.
     commit_sha: String,
-    /// Who caused it: as the document says with `analytics:ci:pii`, else a UUID that stands for them, the same in every
-    /// answer.
+    /// The person who caused the run: as in the document with `analytics:ci:pii`, else a UUID that is the same for the
+    /// person in every answer.
     actor: String,
-    /// Where it ran.
+    /// The environment of the run.
     environment: String,
     /// The version of the program that wrote the document.
     collector_version: String,
-    /// The document's other fields. Only with `analytics:ci:pii`, since nobody knows what they tell; absent if there
-    /// are none.
+    /// The other fields of the document; absent if there are none. Only with `analytics:ci:pii`, since they may name
+    /// persons.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     extra: Option<Box<RawValue>>,
-    /// The object it was read from.
+    /// The key of the document.
     object_key: String,
-    /// That object's version; absent where the store keeps none.
+    /// The version of the document; absent if the bucket keeps no versions.
     #[serde(skip_serializing_if = "Option::is_none")]
     object_version: Option<String>,
-    /// When it was read.
+    /// The time of ingestion.
     #[schema(value_type = String, format = DateTime)]
     ingested_at: Timestamp,
 }
 
-/// How a run ended.
-#[derive(ToSchema)]
-#[schema(as = CiStatus, rename_all = "lowercase")]
-#[expect(dead_code, reason = "the names stand for those of `ci::CiStatus`, which knows no OpenAPI")]
-enum CiStatusSchema {
-    Success,
-    Failure,
-    Cancelled,
-}
-
-/// The runs that CI's telemetry tells of, those that began last first.
+/// Lists the runs of CI by their start, newest first. A page of very large documents may be shorter than `limit`.
 #[utoipa::path(
     get, path = "/ci/runs", tag = "ci", operation_id = "listRuns",
     params(
-        SeriesParameters,
-        ("status" = Option<CiStatusSchema>, Query, description = "Only runs that ended so"),
-        TimeParameters,
-        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "The most runs to answer with; 50 if left out. A page of very large documents may be shorter"),
-        ("cursor" = Option<String>, Query, description = "nextCursor of the page before"),
+        Filter,
+        ("status" = Option<CiStatus>, Query, description = "Only runs with this outcome"),
+        (
+            "limit" = Option<u8>, Query, minimum = 1, maximum = 100,
+            description = "Maximum number of runs; 50 by default",
+        ),
+        ("cursor" = Option<String>, Query, description = "`nextCursor` of the previous page"),
     ),
     responses((status = 200, body = RunList)),
     security(("bearer" = [])),
@@ -105,12 +88,13 @@ enum CiStatusSchema {
 pub(crate) async fn runs(
     State(context): State<Arc<Context>>,
     reader: CiReader,
-    parameters: Result<Parameters, Problem>,
+    Extension(deadline): Extension<Deadline>,
+    query: Query,
 ) -> Result<Json<RunList>, Problem> {
-    let Question { filter, status, limit, after } = read(parameters?)?;
+    let Question { filter, status, limit, after } = read(query)?;
     let client = context.database.client().await?;
-    let page = reports::runs(&client, &filter, status, reader.sees_persons(), limit, after).await?;
-    let pseudonym = reports::pseudonyms(&client).await?;
+    let page = reports::runs(&client, &filter, status, reader.sees_persons(), limit, after, deadline.left()).await?;
+    let pseudonym = reports::pseudonyms(&client, deadline.left()).await?;
     let view = |run: StoredRun| {
         let actor = if reader.sees_persons() { run.actor.clone() } else { pseudonym(&run.actor).to_string() };
         RunView::new(run, actor)
@@ -125,21 +109,18 @@ struct Question {
     after: Option<RunCursor>,
 }
 
-fn read(parameters: Parameters) -> Result<Question, Problem> {
-    let [service, command, environment, status, from, to, limit, cursor] =
-        parameters.take(["service", "command", "environment", "status", "from", "to", "limit", "cursor"])?;
-    let mut reader = Reader::default();
-    let filter = reader.filter([service, command, environment, from, to]);
-    let status = reader.read("status", status, str::parse).flatten();
-    let limit = reader.keep(query::limit(limit));
-    let after = reader.read("cursor", cursor, |text| reports::run_cursor(text, &filter, status)).flatten();
-    reader.finish(limit.map(|limit| Question { filter, status, limit, after }))
+fn read(mut query: Query) -> Result<Question, Problem> {
+    let filter = query.filter();
+    let status = query.optional("status");
+    let limit = query.limit();
+    let after = query.optional_with("cursor", |text| reports::run_cursor(text, &filter, status));
+    query.finish(Some(Question { filter, status, limit, after }))
 }
 
 impl RunView {
     fn new(run: StoredRun, actor: String) -> Self {
         Self {
-            status: run.status.name(),
+            status: run.status,
             run_id: run.run_id,
             service: run.service,
             command: run.command,
@@ -153,7 +134,7 @@ impl RunView {
             extra: run.extra.filter(|extra| extra.get() != "{}"),
             object_key: run.object_key,
             object_version: run.object_version,
-            ingested_at: seconds(run.ingested_at),
+            ingested_at: whole_second(run.ingested_at),
         }
     }
 }

@@ -1,27 +1,22 @@
-//! `GET /ci/trends`: runs, success and durations by day.
+//! `GET /ci/trends`: runs, success rates and durations by day.
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
-use ci::reports::{self, Filter, MOST_DAYS, Trend, TrendCursor};
+use axum::{Extension, Json, extract::State};
+use ci::reports::{self, Filter, MAX_DAYS, Trend, TrendCursor};
+use platform::Deadline;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::filter::{Reader, SeriesParameters, TimeParameters};
-use crate::{
-    context::Context,
-    problem::Problem,
-    query::{self, Parameters},
-    scope::CiReader,
-};
+use crate::{context::Context, problem::Problem, query::Query, scope::CiReader};
 
-/// Days of series.
+/// A page of days of series.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TrendList {
-    /// By service, command and environment, and then by day.
+    /// The days, by service, command, environment and day.
     items: Vec<TrendView>,
-    /// Where the next page begins; absent on the last one.
+    /// The cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
@@ -40,13 +35,13 @@ struct TrendView {
     /// The day, UTC, on which the runs began.
     #[schema(format = Date)]
     day: String,
-    /// All runs, however they ended.
+    /// The number of runs with any outcome.
     runs: u64,
-    /// The successful runs among those that succeeded or failed, from 0 to 1. Cancelled runs count for nothing; absent
-    /// if there are no others.
+    /// The share of successful runs among those that succeeded or failed, from 0 to 1; absent if there are none.
+    /// Cancelled runs do not count.
     #[serde(skip_serializing_if = "Option::is_none")]
     success_rate: Option<f64>,
-    /// The median duration of the successful runs; absent if there are none, as are the next two.
+    /// The median duration of the successful runs; absent if there are none, as are `p95Seconds` and `maxSeconds`.
     #[serde(skip_serializing_if = "Option::is_none")]
     p50_seconds: Option<f64>,
     /// The duration that 95 % of the successful runs did not exceed.
@@ -57,14 +52,16 @@ struct TrendView {
     max_seconds: Option<f64>,
 }
 
-/// Runs, success rate and durations by day, for each service, command and environment.
+/// Lists runs, success rates and durations by day, for each service, command and environment.
 #[utoipa::path(
     get, path = "/ci/trends", tag = "ci", operation_id = "listTrends",
     params(
-        SeriesParameters,
-        TimeParameters,
-        ("limit" = Option<u16>, Query, minimum = 1, maximum = 1000, description = "The most days to answer with; 1000 if left out"),
-        ("cursor" = Option<String>, Query, description = "nextCursor of the page before"),
+        Filter,
+        (
+            "limit" = Option<u16>, Query, minimum = 1, maximum = 1000,
+            description = "Maximum number of days; 1000 by default",
+        ),
+        ("cursor" = Option<String>, Query, description = "`nextCursor` of the previous page"),
     ),
     responses((status = 200, body = TrendList)),
     security(("bearer" = [])),
@@ -72,11 +69,12 @@ struct TrendView {
 pub(crate) async fn trends(
     State(context): State<Arc<Context>>,
     _: CiReader,
-    parameters: Result<Parameters, Problem>,
+    Extension(deadline): Extension<Deadline>,
+    query: Query,
 ) -> Result<Json<TrendList>, Problem> {
-    let Question { filter, limit, after } = read(parameters?)?;
+    let Question { filter, limit, after } = read(query)?;
     let client = context.database.client().await?;
-    let page = reports::trends(&client, &filter, limit, after).await?;
+    let page = reports::trends(&client, &filter, limit, after, deadline.left()).await?;
     Ok(Json(TrendList { items: page.trends.into_iter().map(TrendView::from).collect(), next_cursor: page.next }))
 }
 
@@ -86,14 +84,11 @@ struct Question {
     after: Option<TrendCursor>,
 }
 
-fn read(parameters: Parameters) -> Result<Question, Problem> {
-    let [service, command, environment, from, to, limit, cursor] =
-        parameters.take(["service", "command", "environment", "from", "to", "limit", "cursor"])?;
-    let mut reader = Reader::default();
-    let filter = reader.filter([service, command, environment, from, to]);
-    let limit = reader.keep(query::limit_up_to(MOST_DAYS, MOST_DAYS, limit));
-    let after = reader.read("cursor", cursor, |text| reports::trend_cursor(text, &filter)).flatten();
-    reader.finish(limit.map(|limit| Question { filter, limit, after }))
+fn read(mut query: Query) -> Result<Question, Problem> {
+    let filter = query.filter();
+    let limit = query.limit_up_to(MAX_DAYS).unwrap_or(MAX_DAYS);
+    let after = query.optional_with("cursor", |text| reports::trend_cursor(text, &filter));
+    query.finish(Some(Question { filter, limit, after }))
 }
 
 impl From<Trend> for TrendView {

@@ -1,4 +1,4 @@
-//! What the report says first.
+//! The verdict at the beginning of the report.
 
 use ci::Verdict;
 use maud::{Markup, html};
@@ -9,7 +9,7 @@ use super::{
 };
 
 impl Report {
-    /// What a reader with ten seconds has to know.
+    /// Summarizes the report in a few sentences.
     pub(super) fn verdict(&self) -> Markup {
         let slower = self.changes.iter().filter(|(_, change)| change.change_percent > 0.0).count();
         let verdicts = |wanted| self.evidence.iter().filter(|evidence| evidence.verdict == wanted).count();
@@ -28,7 +28,10 @@ impl Report {
                                 others => { ", and " (others) " other slowdowns." }
                             }
                         }
-                        _ if self.enough() == 0 => { span.soft { "– Durations: no verdict." } " No series has enough runs." }
+                        _ if self.enough() == 0 => {
+                            span.soft { "– Durations: no verdict." }
+                            " No series has enough runs."
+                        }
                         _ => {
                             span.pass { "✓ Nothing became slower." }
                             @if !self.short.is_empty() { " Series with too few runs to tell: " (self.short.len()) "." }
@@ -37,11 +40,15 @@ impl Report {
                 }
                 p {
                     @match (verdicts(Verdict::Fail), verdicts(Verdict::Pass), verdicts(Verdict::Insufficient)) {
-                        (0, 0, _) => { span.soft { "– Targets of " (self.month) ": no verdict." } " None has enough runs." }
+                        (0, 0, _) => {
+                            span.soft { "– Targets of " (self.month) ": no verdict." }
+                            " None has enough runs."
+                        }
                         (0, _, 0) => { span.pass { "✓ Targets of " (self.month) ": all kept." } }
-                        // What nobody knows is not to look healthy.
+                        // Unknown must not look healthy.
                         (0, pass, few) => {
-                            "– Targets of " (self.month) ": none missed, but " (few) " without enough runs to tell. Kept: " (pass) "."
+                            "– Targets of " (self.month) ": none missed, but " (few) " without enough runs to tell. Kept: "
+                            (pass) "."
                         }
                         (fail, pass, few) => {
                             span.fail { "✗ Targets of " (self.month) ": " (fail) " missed." }
@@ -50,8 +57,9 @@ impl Report {
                     }
                 }
                 p.soft {
-                    "Looked at " (self.looked_at) " series, each a command of a service in an environment. Slowdowns: " (slower)
-                    ", speed-ups: " (self.changes.len() - slower) ", series with too few runs for a verdict: " (self.short.len()) "."
+                    "Looked at " (self.looked_at) " series, each a command of a service in an environment. Slowdowns: "
+                    (slower) ", speed-ups: " (self.changes.len() - slower)
+                    ", series with too few runs for a verdict: " (self.short.len()) "."
                     @if self.series > self.looked_at as u64 {
                         " There are " (self.series) "; these have the most runs. Ask for a service to see the others."
                     }
@@ -60,7 +68,7 @@ impl Report {
         }
     }
 
-    /// How many series have enough runs for a verdict.
+    /// Returns the number of series with enough runs for a verdict.
     pub(super) const fn enough(&self) -> usize {
         self.looked_at - self.short.len()
     }

@@ -1,86 +1,93 @@
-//! `GET …/exports/{jobId}/audit`: who did what with a job.
+//! `GET …/exports/{jobId}/audit`: the audit trail of a job.
 
 use std::sync::Arc;
 
 use auth::Permission;
 use axum::{Json, extract::State};
-use domain::AuditRecord;
+use domain::{AuditRecord, JobId, OrgId};
 use jiff::Timestamp;
-use jobs::List;
+use jobs::{Cursor, List};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::find;
 use crate::{
     context::Context,
+    instant::whole_second,
     problem::{Problem, ProblemBody},
-    query::{self, Parameters},
+    query::Query,
     scope::OrgScope,
 };
 
-/// Some of a job's audit records.
+/// A page of a job's audit records.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AuditList {
     /// The records, oldest first.
     items: Vec<AuditView>,
-    /// Where the next page begins; absent on the last one.
+    /// The cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
-/// One thing that was done.
+/// An action on a job.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = AuditRecord)]
 struct AuditView {
-    /// When.
+    /// The time of the action.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
     /// `create`, `download`, `expire` or `cross-organization-access`.
     action: &'static str,
-    /// Who: the token's subject as it stands there, or the part of the service that did it.
+    /// The actor: the token's subject verbatim, or a part of the service.
     subject: String,
-    /// In which organization.
-    org_id: String,
-    /// To which job.
+    /// The organization.
+    #[schema(value_type = Uuid)]
+    org_id: OrgId,
+    /// The job.
     #[serde(skip_serializing_if = "Option::is_none")]
-    job_id: Option<String>,
-    /// The request in our logs.
+    #[schema(value_type = Option<Uuid>)]
+    job_id: Option<JobId>,
+    /// The request's id in the service's log.
     request_id: String,
-    /// Where the request came from; absent for what the service did by itself.
+    /// The IP address of the client; absent for the service's own actions.
     #[serde(skip_serializing_if = "Option::is_none")]
     source_ip: Option<String>,
 }
 
-/// Who did what with an export job, oldest first.
+/// Lists the audit records of an export job, oldest first.
 #[utoipa::path(
     get, path = "/orgs/{orgId}/exports/{jobId}/audit", tag = "exports", operation_id = "auditExport",
     params(
         ("orgId" = Uuid, Path, description = "The organization"),
         ("jobId" = Uuid, Path, description = "The job"),
-        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100, description = "The most records to answer with; 50 if left out"),
-        ("cursor" = Option<String>, Query, description = "nextCursor of the page before"),
+        (
+            "limit" = Option<u8>, Query, minimum = 1, maximum = 100,
+            description = "Maximum number of records; 50 by default",
+        ),
+        ("cursor" = Option<String>, Query, description = "`nextCursor` of the previous page"),
     ),
     responses(
         (status = 200, body = AuditList),
-        (status = 404, description = "There is no such job", body = ProblemBody, content_type = "application/problem+json"),
+        (
+            status = 404, description = "There is no such job",
+            body = ProblemBody, content_type = "application/problem+json",
+        ),
     ),
     security(("bearer" = [])),
 )]
 pub(crate) async fn audit(
     State(context): State<Arc<Context>>,
     scope: OrgScope,
-    parameters: Result<Parameters, Problem>,
+    mut query: Query,
 ) -> Result<Json<AuditList>, Problem> {
     let org = scope.require(Permission::ReadAudit).await?;
     let id = scope.job()?;
     let list = List::Audit(org, id);
-    let [limit, cursor] = parameters?.take(["limit", "cursor"])?;
-    let (limit, after) = match (query::limit(limit), query::cursor(cursor, list)) {
-        (Ok(limit), Ok(after)) => (limit, after),
-        (limit, after) => return Err(Problem::invalid([limit.err(), after.err()].into_iter().flatten().collect())),
-    };
+    let limit = query.limit();
+    let after = query.optional_with("cursor", |text| Cursor::decode(text, list));
+    query.finish(Some(()))?;
     find(&context, org, id).await?;
     let page = context.jobs.audit_trail(org, id, limit, after).await?;
     Ok(Json(AuditList {
@@ -92,11 +99,11 @@ pub(crate) async fn audit(
 impl From<AuditRecord> for AuditView {
     fn from(record: AuditRecord) -> Self {
         Self {
-            at: Timestamp::from_second(record.at.as_second()).unwrap_or(record.at),
+            at: whole_second(record.at),
             action: record.action.name(),
             subject: record.subject.name,
-            org_id: record.org.to_string(),
-            job_id: record.job.map(String::from),
+            org_id: record.org,
+            job_id: record.job,
             request_id: record.origin.request_id,
             source_ip: record.origin.source_ip,
         }

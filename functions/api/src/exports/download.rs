@@ -1,12 +1,12 @@
-//! `GET …/exports/{jobId}/download`: the way to a finished file.
+//! `GET …/exports/{jobId}/download`: a link to a finished file.
 
 use std::sync::Arc;
 
 use auth::Permission;
 use axum::{
     extract::State,
-    http::{StatusCode, header},
-    response::IntoResponse,
+    http::{Method, StatusCode, header},
+    response::{IntoResponse as _, Response},
 };
 use domain::{Action, ExportFile, Job, State as JobState, Status};
 use jiff::Timestamp;
@@ -19,29 +19,41 @@ use crate::{
     scope::OrgScope,
 };
 
-/// Redirects to the file, by a link that works for 24 hours and needs no token.
+/// Redirects to the file by a link that works for 24 hours without a token. Each link leaves an audit record; HEAD
+/// answers without a link and leaves none.
 #[utoipa::path(
     get, path = "/orgs/{orgId}/exports/{jobId}/download", tag = "exports", operation_id = "downloadExport",
     params(("orgId" = Uuid, Path, description = "The organization"), ("jobId" = Uuid, Path, description = "The job")),
     responses(
-        (status = 302, description = "The file is at Location", headers(("Location" = String, description = "The signed link"))),
-        (status = 404, description = "There is no such job, or it is not ready yet, failed or expired; type tells which", body = ProblemBody, content_type = "application/problem+json"),
+        (
+            status = 302, description = "The file is at Location",
+            headers(("Location" = String, description = "The signed link")),
+        ),
+        (
+            status = 404, description = "There is no such job, or it is not ready, failed or expired; see `type`",
+            body = ProblemBody, content_type = "application/problem+json",
+        ),
     ),
     security(("bearer" = [])),
 )]
 pub(crate) async fn download(
     State(context): State<Arc<Context>>,
     scope: OrgScope,
-) -> Result<impl IntoResponse, Problem> {
+    method: Method,
+) -> Result<Response, Problem> {
     let org = scope.require(Permission::DownloadExports).await?;
     let job = find(&context, org, scope.job()?).await?;
     finished(&job)?;
+    // A link grants the file, so only an answer that is recorded has one.
+    if method == Method::HEAD {
+        return Ok(StatusCode::FOUND.into_response());
+    }
     let link = context.store.sign_link(&ExportObject::of(&job)).await?;
     context.jobs.record(&scope.audit(Action::Download, Some(job.id()))).await?;
-    Ok((StatusCode::FOUND, [(header::LOCATION, link)]))
+    Ok((StatusCode::FOUND, [(header::LOCATION, link)]).into_response())
 }
 
-/// The file of a job that has one, or why it has none.
+/// Returns the file of a finished job, or the problem that there is none.
 pub(super) fn finished(job: &Job) -> Result<&ExportFile, Problem> {
     match (job.status(Timestamp::now()), job.state()) {
         (Status::Succeeded, JobState::Succeeded { file, .. }) => Ok(file),
@@ -52,7 +64,8 @@ pub(super) fn finished(job: &Job) -> Result<&ExportFile, Problem> {
         ) => {
             let days = expires_at.duration_since(*completed_at).as_hours() / 24;
             let detail = format!(
-                "The file was kept for {days} days. Create a new export of the same range to make the file again."
+                "The file was kept for {days} days. Create a new export of the same range, with a new Idempotency-Key, to make \
+                 the file again."
             );
             Err(Problem::new(Kind::ExportExpired, detail))
         }

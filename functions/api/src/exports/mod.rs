@@ -6,17 +6,18 @@ pub(crate) mod download;
 pub(crate) mod list;
 pub(crate) mod reconciliation;
 pub(crate) mod show;
-pub(crate) mod view;
+mod view;
 
 use domain::{Job, JobId, OrgId};
 
+pub(crate) use self::view::TotalsView;
 use crate::{
     context::Context,
     problem::{Kind, Problem},
 };
 
-/// The job, or the problem that there is none.
+/// Returns the job, or the problem that it does not exist.
 async fn find(context: &Context, org: OrgId, id: JobId) -> Result<Job, Problem> {
-    let missing = || Problem::new(Kind::NoSuchJob, "Check the job id; the list of exports names all there are.");
+    let missing = || Problem::new(Kind::NoSuchJob, "Check the job id; the list of exports has all jobs.");
     context.jobs.get(org, id).await?.ok_or_else(missing)
 }

@@ -1,4 +1,4 @@
-//! `GET …/exports/{jobId}`: what became of a job.
+//! `GET …/exports/{jobId}`: the state of a job.
 
 use std::sync::Arc;
 
@@ -14,13 +14,16 @@ use crate::{
     scope::OrgScope,
 };
 
-/// The state of an export job.
+/// Returns the state of an export job.
 #[utoipa::path(
     get, path = "/orgs/{orgId}/exports/{jobId}", tag = "exports", operation_id = "showExport",
     params(("orgId" = Uuid, Path, description = "The organization"), ("jobId" = Uuid, Path, description = "The job")),
     responses(
         (status = 200, body = JobView),
-        (status = 404, description = "There is no such job", body = ProblemBody, content_type = "application/problem+json"),
+        (
+            status = 404, description = "There is no such job",
+            body = ProblemBody, content_type = "application/problem+json",
+        ),
     ),
     security(("bearer" = [])),
 )]

@@ -1,6 +1,8 @@
-//! A job as clients see it. Absent values are left out, not null.
+//! Jobs as clients see them. Absent values are left out, not null.
 
-use domain::{Job, Progress, State, TimeRange, Totals, usage::cost_text};
+use domain::{
+    Granularity, Job, JobId, ModelId, OrgId, Progress, State, Status, TimeRange, Totals, measures::cost_text,
+};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -11,79 +13,67 @@ use uuid::Uuid;
 #[serde(rename_all = "camelCase")]
 #[schema(as = Job)]
 pub(crate) struct JobView {
-    /// The job.
-    job_id: String,
-    /// The organization whose usage it exports.
-    org_id: String,
-    /// `pending`, `running`, `succeeded`, `failed` or `expired`.
-    #[schema(value_type = StatusSchema)]
-    status: &'static str,
-    /// `hourly`, `daily` or `monthly`.
-    #[schema(value_type = GranularitySchema)]
-    granularity: &'static str,
+    /// The id of the job.
+    #[schema(value_type = Uuid)]
+    job_id: JobId,
+    /// The organization whose usage the job exports.
+    #[schema(value_type = Uuid)]
+    org_id: OrgId,
+    /// The status of the job.
+    status: Status,
+    /// The length of the buckets.
+    granularity: Granularity,
     /// The range of the buckets.
-    time_range: TimeRangeView,
-    /// The models it is filtered by; absent if it is not.
+    time_range: TimeRange,
+    /// The models that the export is limited to; absent if it has all models.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Uuid>>)]
-    models: Option<Vec<String>>,
-    /// When it was accepted.
+    models: Option<Vec<ModelId>>,
+    /// The time of acceptance.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
-    /// When it succeeded or failed.
+    /// The time of success or failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     completed_at: Option<Timestamp>,
-    /// How far it is, while it runs; said anew at most once a second.
+    /// Progress of a running export, updated at most once per second.
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<ProgressView>,
-    /// When the file is deleted.
+    /// The time at which the file expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
-    /// The file's plain address. It carries no signature and grants nothing; use the download route.
+    /// The unsigned address of the file, which grants no access; use the download route.
     #[serde(skip_serializing_if = "Option::is_none")]
     output_uri: Option<String>,
-    /// `sha256:` and the hex digest over the file's exact bytes.
+    /// `sha256:` and the hex digest of the file's bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     checksum: Option<String>,
-    /// The file's rows, without the header.
+    /// The number of the file's rows, without the header.
     #[serde(skip_serializing_if = "Option::is_none")]
     row_count: Option<u64>,
     /// The sums of the file's columns.
     #[serde(skip_serializing_if = "Option::is_none")]
     totals: Option<TotalsView>,
-    /// Who asked for it: the token's subject, or a UUID that stands for it.
+    /// The initiator: the token's subject if it is a UUID, else a UUID derived from issuer and subject.
     initiated_by: Uuid,
-    /// What happened and what to do, when it failed.
+    /// The reason of a failure, and instructions.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
-    /// What a reader of the file ought to know.
+    /// Limitations of the file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
 }
 
-/// A half-open range: `start` belongs to it, `end` does not.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = TimeRange)]
-pub(crate) struct TimeRangeView {
-    /// The first instant.
-    #[schema(value_type = String, format = DateTime)]
-    start: Timestamp,
-    /// The first instant after it; at most 31 days later.
-    #[schema(value_type = String, format = DateTime)]
-    end: Timestamp,
-}
-
-/// What was written so far.
+/// The part of a file that is written.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Progress)]
 struct ProgressView {
-    /// Rows, without the header.
+    /// The number of rows, without the header.
     rows: u64,
-    /// Bytes.
+    /// The number of bytes.
     bytes: u64,
-    /// The part of the time range that they cover, from 0 to 1. Usage is not even over time; neither is this.
+    /// The share of the time range that is written, from 0 to 1. It grows unevenly, as usage does.
     #[schema(example = 0.42)]
     fraction: f64,
 }
@@ -93,46 +83,24 @@ struct ProgressView {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Totals)]
 pub(crate) struct TotalsView {
-    /// Sum of `request_count`.
+    /// The sum of `request_count`.
     #[schema(value_type = i64)]
     request_count: i128,
-    /// Sum of `tokens_total`.
+    /// The sum of `tokens_total`.
     #[schema(value_type = i64)]
     tokens_total: i128,
-    /// Sum of `error_count`.
+    /// The sum of `error_count`.
     #[schema(value_type = i64)]
     error_count: i128,
-    /// Sum of `cost_total`: dollars with four decimals.
+    /// The sum of `cost_total`, in dollars with four decimals.
     #[schema(example = "22.0500")]
     cost_total: String,
 }
 
-/// The status of a job.
-#[derive(ToSchema)]
-#[schema(as = Status, rename_all = "lowercase")]
-#[expect(dead_code, reason = "the names stand for those of `domain::Status`, which knows no OpenAPI")]
-pub(super) enum StatusSchema {
-    Pending,
-    Running,
-    Succeeded,
-    Failed,
-    Expired,
-}
-
-/// The length of a file's time buckets.
-#[derive(ToSchema)]
-#[schema(as = Granularity, rename_all = "lowercase")]
-#[expect(dead_code, reason = "the names stand for those of `domain::Granularity`, which knows no OpenAPI")]
-pub(crate) enum GranularitySchema {
-    Hourly,
-    Daily,
-    Monthly,
-}
-
 impl JobView {
-    /// The job as it is at `now`; `address` is where its file lies, once there is one.
+    /// Creates the view of a job at `now`; `address` returns the address of its file.
     pub(super) fn new(job: Job, now: Timestamp, address: impl FnOnce(&Job) -> String) -> Self {
-        let status = job.status(now).name();
+        let status = job.status(now);
         let expires_at = job.expires_at();
         let progress = match job.state() {
             State::Running { progress, .. } => progress.map(ProgressView::from),
@@ -148,12 +116,12 @@ impl JobView {
             }
         };
         Self {
-            job_id: job.id.to_string(),
-            org_id: job.org.to_string(),
+            job_id: job.id,
+            org_id: job.org,
             status,
-            granularity: job.request.granularity.name(),
-            time_range: job.request.range.into(),
-            models: job.request.models.map(|models| models.into_iter().map(String::from).collect()),
+            granularity: job.request.granularity,
+            time_range: job.request.range,
+            models: job.request.models,
             created_at: job.created_at,
             completed_at,
             progress,
@@ -184,11 +152,5 @@ impl From<Totals> for TotalsView {
             error_count: totals.error_count,
             cost_total: cost_text(totals.cost_total),
         }
-    }
-}
-
-impl From<TimeRange> for TimeRangeView {
-    fn from(range: TimeRange) -> Self {
-        Self { start: range.start(), end: range.end() }
     }
 }

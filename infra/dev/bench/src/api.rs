@@ -4,19 +4,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::json;
+use terminal::Progress;
 
 use crate::{
     function::Function,
     plan::Plan,
-    progress::Step,
     report::{Section, Table, count, mib, millis},
     stack::{Cost, Stack, expect},
     statistics::Sample,
 };
 
-/// By how much the process may grow over all requests but the first tenth: what an allocator keeps in hand. A request
+/// The growth of the process over all requests but the first tenth: what an allocator keeps in hand. A request
 /// that kept a hundred bytes would need twenty times as much.
-const MOST_GROWTH: u64 = 1 << 20;
+const MAX_GROWTH: u64 = 1 << 20;
 
 /// One kind of request, measured.
 struct Measured {
@@ -34,10 +34,10 @@ pub(crate) fn measure(stack: &Stack, plan: &Plan) -> Result<Section> {
     // The first request also fetches the issuer's keys and connects to everything.
     let job = stack.create(&mut api, org, &request)?;
     let exports = format!("/orgs/{org}/exports");
-    let create = stack.request("POST", &exports, Some(&request));
-    let status = stack.request("GET", &format!("{exports}/{job}"), None);
-    let refused = stack.request("POST", &exports, Some(&json!({"timeRange": range, "granularity": "yearly"})));
-    let health = stack.request("GET", "/status/healthz", None);
+    let create = stack.request("POST", &exports, Some(&request))?;
+    let status = stack.request("GET", &format!("{exports}/{job}"), None)?;
+    let refused = stack.request("POST", &exports, Some(&json!({"timeRange": range, "granularity": "yearly"})))?;
+    let health = stack.request("GET", "/status/healthz", None)?;
 
     let (full, many) = (plan.api_requests(), plan.api_memory_requests());
     let mut load = |name, event: &[u8], code, requests| load(stack, &mut api, name, event, code, requests);
@@ -60,7 +60,7 @@ fn load(
     status: u16,
     requests: u64,
 ) -> Result<Measured> {
-    let mut step = Step::start(format!("API: {name}"));
+    let mut step = Progress::start(format!("API: {name}"));
     let mut latency = Sample::default();
     let (before, start) = (stack.cost(api)?, Instant::now());
     for request in 1..=requests {
@@ -78,7 +78,7 @@ fn load(
 
 /// The memory after a tenth of many requests, and after all of them.
 fn memory(api: &mut Function, events: [(&Vec<u8>, u16); 2], requests: u64) -> Result<(u64, u64)> {
-    let mut step = Step::start("API: memory");
+    let mut step = Progress::start("API: memory");
     let mut before = 0;
     for request in 1..=requests {
         let (event, status) = events[usize::try_from(request % 2)?];
@@ -117,8 +117,8 @@ fn section(measured: &[Measured], many: u64, before: u64, after: u64) -> Section
     memory.row([format!("after {} requests", count(many / 10)), mib(before)]);
     memory.row([format!("after {} requests", count(many)), mib(after)]);
     let grown = after.saturating_sub(before);
-    let broken = (grown > MOST_GROWTH).then(|| {
-        format!("the API grew by {} over {} requests, more than {}", mib(grown), count(many), mib(MOST_GROWTH))
+    let broken = (grown > MAX_GROWTH).then(|| {
+        format!("the API grew by {} over {} requests, more than {}", mib(grown), count(many), mib(MAX_GROWTH))
     });
     Section {
         title: "API",
@@ -133,7 +133,7 @@ fn section(measured: &[Measured], many: u64, before: u64, after: u64) -> Section
                 "Memory is measured over requests that need no other service, since the emulator would take an hour: in \
                  turns a create that is authenticated, read and refused, and `/status/healthz`, after the requests of \
                  the table. Growth by more than {} fails the run.",
-                mib(MOST_GROWTH)
+                mib(MAX_GROWTH)
             ),
         ],
         tables: vec![table, memory],

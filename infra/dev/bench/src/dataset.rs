@@ -7,10 +7,11 @@ use domain::{ExportRequest, Granularity, OrgId, TimeRange};
 use futures_util::future::try_join_all;
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::{Value, json};
+use terminal::Progress;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use crate::{progress::Step, report::count, stack::Stack};
+use crate::{report::count, stack::Stack};
 
 /// The hours of every organization: nearly 21 days. Sizes differ in the number of models.
 const HOURS: u64 = 500;
@@ -96,7 +97,7 @@ impl Dataset {
 
     async fn insert(&self, stack: &Stack) -> Result<()> {
         let total = self.hourly.keys().sum();
-        let step = std::cell::RefCell::new((Step::start(format!("Loading {} rows", count(total))), 0));
+        let step = std::cell::RefCell::new((Progress::start(format!("Loading {} rows", count(total))), 0));
         let chunks = std::cell::RefCell::new(self.chunks());
         let session = async || -> Result<()> {
             let client = stack.database.connect().await?;

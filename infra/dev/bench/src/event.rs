@@ -1,20 +1,21 @@
-//! The events that the functions are given: those of `events/`, with other contents.
+//! The events for the functions: those of `events/`, with other contents.
 
+use anyhow::Result;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// A request to the API.
 pub(crate) struct Http<'a> {
     pub(crate) method: &'a str,
-    /// What follows `/analytics/v1`.
+    /// The path after `/analytics/v1`.
     pub(crate) path: &'a str,
     pub(crate) token: &'a str,
     pub(crate) body: Option<&'a Value>,
 }
 
 /// A request as API Gateway hands it over.
-pub(crate) fn http(request: &Http<'_>) -> Vec<u8> {
-    let mut event = fixture(include_str!("../../../../events/api-create-export.json"));
+pub(crate) fn http(request: &Http<'_>) -> Result<Vec<u8>> {
+    let mut event: Value = serde_json::from_str(include_str!("../../../../events/api-create-export.json"))?;
     let path = format!("/analytics/v1{}", request.path);
     event["rawPath"] = json!(path);
     event["requestContext"]["http"]["path"] = json!(path);
@@ -33,16 +34,12 @@ pub(crate) fn http(request: &Http<'_>) -> Vec<u8> {
             event.as_object_mut().map(|event| event.remove("body"));
         }
     }
-    event.to_string().into_bytes()
+    Ok(event.to_string().into_bytes())
 }
 
 /// The message of a job as SQS hands it over.
-pub(crate) fn message(org: Uuid, job: Uuid) -> Vec<u8> {
-    let mut event = fixture(include_str!("../../../../events/worker-sqs.json"));
+pub(crate) fn message(org: Uuid, job: Uuid) -> Result<Vec<u8>> {
+    let mut event: Value = serde_json::from_str(include_str!("../../../../events/worker-sqs.json"))?;
     event["Records"][0]["body"] = json!(json!({"type": "export.v1", "orgId": org, "jobId": job}).to_string());
-    event.to_string().into_bytes()
-}
-
-fn fixture(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_default()
+    Ok(event.to_string().into_bytes())
 }

@@ -1,15 +1,15 @@
-//! How fast an export is, beside what a user would do without this project.
+//! The speed of an export, beside the ways that a user has without this project.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use terminal::Progress;
 
 use crate::{
     dataset::{Dataset, Organization},
     paths,
     plan::Plan,
     process::Process,
-    progress::Step,
     report::{Section, Table, count, goal},
     stack::{Cost, Stack, variable},
     statistics::Sample,
@@ -30,7 +30,7 @@ const PARALLEL: usize = 3;
 const WORKER: usize = 4;
 const SERVER: usize = 5;
 
-/// What one path took, and whose CPU.
+/// The time and the CPU of one path.
 #[derive(Default)]
 struct Measured {
     wall: Sample,
@@ -47,7 +47,7 @@ pub(crate) fn measure(stack: &Stack, plan: &Plan, dataset: &Dataset) -> Result<S
     let (mut api, mut worker) = (stack.start("api")?, stack.start("worker")?);
     let mut measured: [Measured; PATHS.len()] = Default::default();
     let (mut worker_cost, mut emulator) = (Cost::default(), Duration::ZERO);
-    let mut step = Step::start("Export");
+    let mut step = Progress::start("Export");
     // The first round warms caches and connections; it is not counted.
     for round in 0..=rounds {
         let mut expected = None;

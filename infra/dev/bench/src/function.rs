@@ -1,56 +1,60 @@
-//! A function's own binary, started as Lambda starts it. This program is Lambda to it: it serves the Runtime API on a
-//! loopback port and hands out one event at a time.
+//! A function's own binary, started as Lambda starts it. This program is Lambda to it: it serves the Runtime API and hands out
+//! one event at a time.
 
 use std::{
     fs::File,
+    path::PathBuf,
     process::{Child, Command, Stdio},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
+use loopback::{Call, Invocation, NextEvent, RuntimeApi};
 use uuid::Uuid;
 
-use crate::{
-    http::{Request, Server},
-    process::Process,
-    stack::Binary,
-};
+use crate::process::Process;
 
-/// How long an invocation may take: the longest that the template gives a function. It is also the stated deadline.
+/// The time that an invocation may take: the longest that the template gives a function. It is also the stated deadline.
 const TIMEOUT: Duration = Duration::from_secs(300);
+const MEMORY_MIB: u32 = 512;
+
+/// One function's program.
+#[derive(Debug, Clone)]
+pub(crate) struct Binary {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    /// The file of its log.
+    pub(crate) log: PathBuf,
+}
 
 /// A running function.
 pub(crate) struct Function {
     name: String,
     child: Child,
-    server: Server,
-    /// The function's open question for an event.
-    question: Option<Request>,
-    /// From its start to its first question.
+    api: RuntimeApi,
+    /// The function's open call for an event.
+    next: Option<NextEvent>,
+    /// From its start to its first call for an event.
     pub(crate) ready_after: Duration,
     started: Instant,
 }
 
-/// What a function answered.
+/// A function's answer.
 pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
     /// From the moment when the event was handed over.
     pub(crate) took: Duration,
-    /// When the answer had arrived.
     at: Instant,
 }
 
 impl Function {
     /// Starts the binary with these variables besides our own, and waits until it asks for its first event.
     pub(crate) fn start(binary: &Binary, variables: &[(&str, String)]) -> Result<Self> {
-        let server = Server::start().context("no free port")?;
+        let api = RuntimeApi::start().context("no free port")?;
         let log = File::options().create(true).append(true).open(&binary.log)?;
         let mut command = Command::new(&binary.path);
         command
-            .env("AWS_LAMBDA_RUNTIME_API", server.address.to_string())
-            .env("AWS_LAMBDA_FUNCTION_NAME", &binary.name)
-            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")
+            .envs(api.environment(&binary.name, MEMORY_MIB))
             .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
             .env("AWS_LAMBDA_LOG_LEVEL", "INFO")
             .envs(variables.iter().map(|(name, value)| (name, value)))
@@ -60,35 +64,24 @@ impl Function {
         let started = Instant::now();
         let child = command.spawn().with_context(|| format!("can't start {}", binary.path.display()))?;
         let mut function =
-            Self { name: binary.name.clone(), child, server, question: None, ready_after: Duration::ZERO, started };
-        function.await_question()?;
+            Self { name: binary.name.clone(), child, api, next: None, ready_after: Duration::ZERO, started };
+        function.await_next()?;
         function.ready_after = started.elapsed();
         Ok(function)
     }
 
-    /// Hands it an event and waits for its answer.
+    /// Hands over an event and waits for the answer.
     pub(crate) fn invoke(&mut self, event: &[u8]) -> Result<Answer> {
-        let question = self.question.take().context("the function asked for nothing")?;
-        let deadline = SystemTime::now().duration_since(UNIX_EPOCH)? + TIMEOUT;
-        let headers = [
-            ("Content-Type", "application/json".to_owned()),
-            ("Lambda-Runtime-Aws-Request-Id", Uuid::new_v4().to_string()),
-            ("Lambda-Runtime-Deadline-Ms", deadline.as_millis().to_string()),
-            (
-                "Lambda-Runtime-Invoked-Function-Arn",
-                format!("arn:aws:lambda:us-east-1:000000000000:function:{}", self.name),
-            ),
-        ];
+        let next = self.next.take().context("the function did not ask for an event")?;
+        let id = Uuid::new_v4().to_string();
         let handed_over = Instant::now();
-        question.answer("200 OK", &headers, event)?;
-        let request = self.receive()?;
-        let at = Instant::now();
-        let (failed, body) = (!request.path.ends_with("/response"), request.body.clone());
-        request.answer("202 Accepted", &[], b"")?;
-        if failed {
-            bail!("{} failed: {}", self.name, String::from_utf8_lossy(&body));
-        }
-        self.await_question()?;
+        next.hand_over(&Invocation { id: &id, function: &self.name, event, timeout: TIMEOUT })?;
+        let (body, at) = match self.receive()? {
+            Call::Succeeded { body, at } => (body, at),
+            Call::Failed { body } => bail!("{} failed: {}", self.name, String::from_utf8_lossy(&body)),
+            Call::Next(_) => bail!("{} asks for another event before it answers", self.name),
+        };
+        self.await_next()?;
         Ok(Answer { body, took: at - handed_over, at })
     }
 
@@ -101,27 +94,27 @@ impl Function {
         Process(self.child.id())
     }
 
-    fn await_question(&mut self) -> Result<()> {
-        let request = self.receive()?;
-        if request.method != "GET" || !request.path.ends_with("/invocation/next") {
-            let body = String::from_utf8_lossy(&request.body);
-            bail!("{} does not ask for an event but says {} {body}", self.name, request.path);
+    fn await_next(&mut self) -> Result<()> {
+        match self.receive()? {
+            Call::Next(next) => self.next = Some(next),
+            Call::Succeeded { body, .. } | Call::Failed { body } => {
+                bail!("{} does not ask for an event but answers {}", self.name, String::from_utf8_lossy(&body))
+            }
         }
-        self.question = Some(request);
         Ok(())
     }
 
-    fn receive(&mut self) -> Result<Request> {
+    fn receive(&mut self) -> Result<Call> {
         let end = Instant::now() + TIMEOUT;
         while Instant::now() < end {
-            if let Some(request) = self.server.receive(Duration::from_secs(1))? {
-                return Ok(request);
+            if let Some(call) = self.api.receive(Duration::from_secs(1))? {
+                return Ok(call);
             }
             if let Some(status) = self.child.try_wait()? {
                 bail!("{} ended: {status}", self.name);
             }
         }
-        bail!("{} says nothing for {} s", self.name, TIMEOUT.as_secs())
+        bail!("{} did not call for {} s", self.name, TIMEOUT.as_secs())
     }
 }
 

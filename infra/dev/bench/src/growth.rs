@@ -1,22 +1,22 @@
-//! Whether time and memory stay in proportion as exports grow.
+//! Time and memory as exports grow.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use terminal::Progress;
 
 use crate::{
     dataset::Dataset,
     plan::Plan,
-    progress::Step,
     report::{Section, Table, count, goal, mib},
     stack::{Cost, Stack},
     statistics::Sample,
 };
 
-/// The most memory that a worker may have resident, whatever it exports.
-const MOST_MEMORY: u64 = 96 << 20;
-/// By how much the peaks may differ.
-const MOST_SPREAD: f64 = 0.1;
+/// The resident memory of a worker, whatever it exports.
+const MAX_MEMORY: u64 = 96 << 20;
+/// The difference of the peaks.
+const MAX_SPREAD: f64 = 0.1;
 /// From this size on, the time per row is to be flat.
 const TIME_FROM: u64 = 100_000;
 /// From this size on, the memory is to be flat: a smaller file fits into the parts that are in flight.
@@ -32,7 +32,7 @@ struct Size {
 pub(crate) fn measure(stack: &Stack, plan: &Plan, dataset: &Dataset) -> Result<Section> {
     let mut api = stack.start("api")?;
     let mut sizes = Vec::new();
-    let mut step = Step::start("Growth");
+    let mut step = Progress::start("Growth");
     for rows in plan.growth_rows() {
         let organization = dataset.of(rows)?;
         // A process of its own: the kernel remembers the peak of a process, not of an export.
@@ -76,14 +76,14 @@ fn section(sizes: &[Size]) -> Section {
         flat.row([name, format!("{:.1} %", spread * 100.0), limit]);
     };
     row(format!("time per row, from {} rows", count(TIME_FROM)), spread(times), 0.2);
-    row(format!("peak memory, from {} rows", count(MEMORY_FROM)), spread(peaks()), MOST_SPREAD);
-    let too_large = sizes.iter().filter(|size| size.peak > MOST_MEMORY);
+    row(format!("peak memory, from {} rows", count(MEMORY_FROM)), spread(peaks()), MAX_SPREAD);
+    let too_large = sizes.iter().filter(|size| size.peak > MAX_MEMORY);
     let mut broken: Vec<String> = too_large
         .map(|size| {
-            format!("a worker took {} for {} rows, more than {}", mib(size.peak), count(size.rows), mib(MOST_MEMORY))
+            format!("a worker took {} for {} rows, more than {}", mib(size.peak), count(size.rows), mib(MAX_MEMORY))
         })
         .collect();
-    if spread(peaks()) > MOST_SPREAD {
+    if spread(peaks()) > MAX_SPREAD {
         broken.push(format!("a worker's memory grows with the export: by {:.1} %", spread(peaks()) * 100.0));
     }
     Section {
@@ -92,8 +92,8 @@ fn section(sizes: &[Size]) -> Section {
             "Hourly exports by the worker's release binary, a new process for each size, uploaded to the emulator, which \
              shares the cores. Time from the message's handing over to the worker's answer; the peak is the kernel's \
              `VmHWM`. More than {} fails the run, and so do peaks that differ by more than {:.0} %.",
-            mib(MOST_MEMORY),
-            MOST_SPREAD * 100.0
+            mib(MAX_MEMORY),
+            MAX_SPREAD * 100.0
         )],
         tables: vec![table, flat],
         broken,
@@ -105,7 +105,7 @@ fn per_row(rows: u64, time: Duration) -> f64 {
     time.as_secs_f64() * 1e9 / rows as f64
 }
 
-/// By how much the most exceeds the least.
+/// The part by which the largest value exceeds the smallest.
 fn spread(values: impl Iterator<Item = f64>) -> f64 {
     let (least, most) =
         values.fold((f64::INFINITY, 0.0_f64), |(least, most), value| (least.min(value), most.max(value)));

@@ -1,4 +1,4 @@
-//! Measures the functions on a running stack: what `cargo xtask bench` starts.
+//! Measures the functions on a running stack: the program of `cargo xtask bench`.
 //!
 //! Timings are printed beside their goals and never fail a run. Bounds that do not depend on the machine's speed do:
 //! wrong bytes, and memory that grows.
@@ -12,13 +12,11 @@ mod event;
 mod export;
 mod function;
 mod growth;
-mod http;
 mod machine;
 mod monthly;
 mod paths;
 mod plan;
 mod process;
-mod progress;
 mod report;
 mod results;
 mod stack;
@@ -28,25 +26,34 @@ mod statistics;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use bench_options::{Options, Part};
+use clap::Parser;
 
 use dataset::Dataset;
-use plan::{Part, Plan};
+use plan::Plan;
 use stack::Stack;
+
+/// Measures the functions on the stack of `cargo xtask bench`, which starts this program.
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(flatten)]
+    options: Options,
+}
 
 fn main() -> ExitCode {
     match run() {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            terminal::failure(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Whether all bounds hold.
+/// Measures and returns whether all bounds hold.
 fn run() -> Result<bool> {
-    let plan = Plan::from_env()?;
+    let plan = Plan::new(&Cli::parse().options);
     let stack = Stack::from_env()?;
     let machine = machine::describe(&stack)?;
     let dataset = Dataset::load(&stack, &plan.sizes())?;

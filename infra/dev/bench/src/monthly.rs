@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use terminal::Progress;
 
 use crate::{
     dataset::{self, DAYS, MODELS},
     plan::Plan,
-    progress::Step,
     report::{Section, Table, millis},
     stack::{Cost, Stack},
     statistics::Sample,
@@ -18,7 +18,7 @@ pub(crate) fn measure(stack: &Stack, plan: &Plan) -> Result<Section> {
     let request = organization.daily()?;
     let mut api = stack.start("api")?;
     let runs = plan.monthly_runs();
-    let mut step = Step::start("Monthly export");
+    let mut step = Progress::start("Monthly export");
     let (mut new, mut kept, mut cost) = (Sample::default(), Sample::default(), Cost::default());
     for run in 1..=runs.div_ceil(4) {
         step.at(format!("new process, {run}"));

@@ -24,7 +24,7 @@ use crate::{
 /// The columns.
 const HEADER: &str = "bucket_start,organization_id,model_id,request_count,tokens_total,error_count,cost_total";
 
-/// What a user without this project would do.
+/// The way of a user without this project.
 pub(crate) fn psql(organization: &Organization) -> Result<String> {
     let copy = format!(
         r#"\copy (select to_char(r.bucket_start at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as bucket_start, organization_id, model_id, request_count, tokens_total, error_count, cost_total from analytics_hourly_rollups r where {} order by r.bucket_start, r.model_id nulls last) to stdout csv header"#,
@@ -60,7 +60,7 @@ pub(crate) fn engine(stack: &Stack, organization: &Organization, connections: us
     stack.runtime.block_on(async {
         let mut file = CsvFile::open(&stack.database, org, &request, settings).await?;
         while file.next().await?.is_some() {}
-        Ok(file.finish(&stack.database).await?.checksum)
+        Ok(file.finish().await?.checksum)
     })
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn engine(stack: &Stack, organization: &Organization, connections: us
 /// engine's bytes, since it has nothing in common with it.
 pub(crate) fn naive(stack: &Stack, organization: &Organization) -> Result<String> {
     let query = format!(
-        "select bucket_start, model_id, request_count, tokens_total, error_count, cost_total
+        "select bucket_start, model_id, request_count, tokens_total, error_count, cost_total::text
          from analytics_hourly_rollups where {} order by bucket_start, model_id nulls last",
         organization.condition()?
     );
@@ -84,14 +84,14 @@ pub(crate) fn naive(stack: &Stack, organization: &Organization) -> Result<String
         anyhow::Ok(())
     })?;
     let hash = csv.into_inner().context("the last record could not be written")?.0;
-    Ok(hash.finalize().iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}")))
+    Ok(format!("sha256:{}", hex::encode(hash.finalize())))
 }
 
 fn fields(row: &Row, id: &str) -> Result<[String; 7]> {
     let bucket: SystemTime = row.try_get(0)?;
     let model: Option<Uuid> = row.try_get(1)?;
     let count = |column| row.try_get::<_, i64>(column).map(|count| count.to_string());
-    let mut cost: Decimal = row.try_get(5)?;
+    let mut cost = Decimal::from_str_exact(row.try_get(5)?)?;
     cost.rescale(4);
     Ok([
         Timestamp::try_from(bucket)?.to_string(),

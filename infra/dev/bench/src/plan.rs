@@ -1,37 +1,6 @@
-//! What is measured, and how often.
+//! The numbers of rows, rounds and requests.
 
-use std::{env, str::FromStr};
-
-use anyhow::{Result, bail};
-
-/// One part of the measurement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
-    Export,
-    Growth,
-    Monthly,
-    Start,
-    Api,
-}
-
-impl Part {
-    pub(crate) const ALL: [Self; 5] = [Self::Export, Self::Growth, Self::Monthly, Self::Start, Self::Api];
-}
-
-impl FromStr for Part {
-    type Err = anyhow::Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Ok(match name {
-            "export" => Self::Export,
-            "growth" => Self::Growth,
-            "monthly" => Self::Monthly,
-            "start" => Self::Start,
-            "api" => Self::Api,
-            _ => bail!("there is nothing called {name} to measure"),
-        })
-    }
-}
+use bench_options::{Options, Part};
 
 /// The parts to measure, and whether a rough look is enough.
 #[derive(Debug)]
@@ -41,23 +10,17 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Reads `BENCH_ONLY`, names separated by commas, all parts if there is none, and `BENCH_QUICK`.
-    pub(crate) fn from_env() -> Result<Self> {
-        let only = env::var("BENCH_ONLY").unwrap_or_default();
-        let named: Vec<Part> =
-            only.split(',').filter(|name| !name.is_empty()).map(str::parse).collect::<Result<_>>()?;
-        let chosen = |part: &Part| named.is_empty() || named.contains(part);
-        let parts = Part::ALL.into_iter().filter(chosen).collect();
-        Ok(Self { parts, quick: env::var("BENCH_QUICK").is_ok_and(|quick| !quick.is_empty()) })
+    pub(crate) fn new(options: &Options) -> Self {
+        Self { parts: options.parts(), quick: options.quick }
     }
 
     /// The sizes of the organizations that are needed.
     pub(crate) fn sizes(&self) -> Vec<u64> {
-        let mut sizes = match self.parts.contains(&Part::Growth) {
-            true => self.growth_rows(),
+        let mut sizes = self.growth_rows();
+        if !self.parts.contains(&Part::Growth) {
             // For the export: one organization among several.
-            false => self.growth_rows().into_iter().filter(|rows| *rows < self.export_rows()).collect(),
-        };
+            sizes.retain(|rows| *rows < self.export_rows());
+        }
         sizes.push(self.export_rows());
         if self.parts.contains(&Part::Export) || self.parts.contains(&Part::Growth) { sizes } else { Vec::new() }
     }

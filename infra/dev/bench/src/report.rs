@@ -1,15 +1,16 @@
-//! What was measured, as tables that read well on a terminal and in Markdown alike.
+//! The report, as tables that read well on a terminal and in Markdown alike.
+//!
+//! comfy-table's Markdown has no alignment row, so that numbers would not be aligned to the right where it is rendered.
 
-use std::{
-    fmt::{self, Write as _},
-    time::Duration,
-};
+use std::{fmt, time::Duration};
+
+use indicatif::HumanCount;
 
 /// One part of the report.
 #[derive(Debug)]
 pub(crate) struct Section {
     pub(crate) title: &'static str,
-    /// How it was measured, a paragraph each.
+    /// The method, a paragraph each.
     pub(crate) method: Vec<String>,
     pub(crate) tables: Vec<Table>,
     /// The bounds that do not hold. They are no timings: each fails the run.
@@ -39,16 +40,17 @@ impl fmt::Display for Table {
         for (index, row) in self.0.iter().enumerate() {
             for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
                 // Names to the left, numbers to the right.
-                match column {
-                    0 => write!(f, "| {cell:<width$} ")?,
-                    _ => write!(f, "| {cell:>width$} ")?,
+                if column == 0 {
+                    write!(f, "| {cell:<width$} ")?;
+                } else {
+                    write!(f, "| {cell:>width$} ")?;
                 }
             }
             f.write_str("|\n")?;
             if index == 0 {
                 for (column, width) in widths.iter().enumerate() {
-                    let (dashes, end) = ("-".repeat(width + 1), if column == 0 { '-' } else { ':' });
-                    write!(f, "|{dashes}{end}")?;
+                    let end = if column == 0 { '-' } else { ':' };
+                    write!(f, "|{}{end}", "-".repeat(width + 1))?;
                 }
                 f.write_str("|\n")?;
             }
@@ -75,24 +77,8 @@ impl fmt::Display for Section {
 
 /// Lines of at most 120 characters.
 fn wrapped(paragraph: &str) -> String {
-    let (mut text, mut length) = (String::new(), 0);
-    for word in paragraph.split_whitespace() {
-        let width = word.chars().count();
-        match length {
-            0 => {}
-            _ if length + 1 + width > 120 => {
-                text.push('\n');
-                length = 0;
-            }
-            _ => {
-                text.push(' ');
-                length += 1;
-            }
-        }
-        text.push_str(word);
-        length += width;
-    }
-    text
+    let options = textwrap::Options::new(120).word_splitter(textwrap::WordSplitter::NoHyphenation);
+    textwrap::fill(paragraph, options)
 }
 
 /// A goal beside what was measured. Missing one is no failure of the run: a slow machine may.
@@ -112,15 +98,7 @@ pub(crate) fn mib(bytes: u64) -> String {
 
 /// A count with separators of thousands.
 pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        let _ = text.write_char(digit);
-    }
-    text
+    HumanCount(number).to_string()
 }
 
 #[cfg(test)]

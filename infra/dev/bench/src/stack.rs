@@ -11,18 +11,9 @@ use uuid::Uuid;
 
 use crate::{
     event::{self, Http},
-    function::{Answer, Function},
+    function::{Answer, Binary, Function},
     process::{Process, postgres_cpu},
 };
-
-/// One function's program.
-#[derive(Debug, Clone)]
-pub(crate) struct Binary {
-    pub(crate) name: String,
-    pub(crate) path: PathBuf,
-    /// Where it logs.
-    pub(crate) log: PathBuf,
-}
 
 /// The stack.
 pub(crate) struct Stack {
@@ -36,24 +27,24 @@ pub(crate) struct Stack {
     /// A queue that nobody reads, for the API.
     queue_url: String,
     token: String,
-    /// Those that the token is for and that have no usage yet.
+    /// The organizations of the token that have no usage yet.
     organizations: RefCell<Vec<Uuid>>,
     postgres_data: PathBuf,
     emulator: Process,
 }
 
-/// An export that was made.
+/// A finished export.
 #[derive(Debug)]
 pub(crate) struct Export {
     pub(crate) checksum: String,
     pub(crate) rows: u64,
     /// From the message's handing over to the worker's answer.
     pub(crate) took: Duration,
-    /// Whose CPU time that was.
+    /// The CPU time that it took.
     pub(crate) cost: Cost,
 }
 
-/// CPU time, by who took it.
+/// CPU time, by process.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Cost {
     pub(crate) function: Duration,
@@ -62,7 +53,7 @@ pub(crate) struct Cost {
 }
 
 impl Cost {
-    /// What came on top of `before`.
+    /// The cost since `before`.
     pub(crate) fn since(self, before: Self) -> Self {
         Self {
             function: self.function.saturating_sub(before.function),
@@ -113,7 +104,7 @@ impl Stack {
         })
     }
 
-    /// An organization that nobody has had yet.
+    /// Takes an organization without usage.
     pub(crate) fn organization(&self) -> Result<Uuid> {
         self.organizations.borrow_mut().pop().context("BENCH_ORGANIZATIONS are used up")
     }
@@ -132,18 +123,18 @@ impl Stack {
     }
 
     /// A request with a token for all the organizations.
-    pub(crate) fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Vec<u8> {
+    pub(crate) fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Vec<u8>> {
         event::http(&Http { method, path, token: &self.token, body })
     }
 
-    /// Has the API create a job; gives its id.
+    /// Has the API create a job, and returns its id.
     pub(crate) fn create(&self, api: &mut Function, org: Uuid, request: &Value) -> Result<Uuid> {
-        let answer = api.invoke(&self.request("POST", &format!("/orgs/{org}/exports"), Some(request)))?;
+        let answer = api.invoke(&self.request("POST", &format!("/orgs/{org}/exports"), Some(request))?)?;
         let job = expect(&answer, 202)?;
         Ok(job["jobId"].as_str().context("a job without an id")?.parse()?)
     }
 
-    /// Has the API create a job and the worker do it; checks that it succeeded, and removes its file.
+    /// Has the API create a job and the worker do it, checks that it succeeded, and removes its file.
     pub(crate) fn export(
         &self,
         api: &mut Function,
@@ -153,11 +144,11 @@ impl Stack {
     ) -> Result<Export> {
         let job = self.create(api, org, request)?;
         let before = self.cost(worker)?;
-        let answer = worker.invoke(&event::message(org, job))?;
+        let answer = worker.invoke(&event::message(org, job)?)?;
         let cost = self.cost(worker)?.since(before);
         let returned: Value = serde_json::from_slice(&answer.body)?;
         ensure!(returned["batchItemFailures"] == json!([]), "the worker returned the message of job {job}");
-        let shown = api.invoke(&self.request("GET", &format!("/orgs/{org}/exports/{job}"), None))?;
+        let shown = api.invoke(&self.request("GET", &format!("/orgs/{org}/exports/{job}"), None)?)?;
         let shown = expect(&shown, 200)?;
         ensure!(shown["status"] == "succeeded", "job {job} did not succeed: {shown}");
         let key = format!("analytics/exports/{org}/{job}.csv");
@@ -173,8 +164,7 @@ impl Stack {
 
     /// The CPU time so far of a function and of what it calls.
     pub(crate) fn cost(&self, function: &Function) -> Result<Cost> {
-        let (function, postgres) = (function.process().cpu()?, self.postgres_cpu()?);
-        Ok(Cost { function, postgres, emulator: self.emulator.cpu()? })
+        Ok(Cost { function: function.process().cpu()?, postgres: self.postgres_cpu()?, emulator: self.emulator.cpu()? })
     }
 
     /// The CPU time of PostgreSQL so far.
@@ -189,7 +179,8 @@ pub(crate) fn expect(answer: &Answer, status: u16) -> Result<Value> {
     if response["statusCode"] != status {
         bail!("the API answers {response}, not {status}");
     }
-    Ok(serde_json::from_str(response["body"].as_str().unwrap_or_default()).unwrap_or_default())
+    let body = response["body"].as_str().with_context(|| format!("the API answers {response}, without a body"))?;
+    serde_json::from_str(body).with_context(|| format!("the API answers {body}, which is not JSON"))
 }
 
 fn month() -> Result<Timestamp> {

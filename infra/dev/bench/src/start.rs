@@ -1,10 +1,10 @@
-//! How soon a function that Lambda has just started answers, and how large it is.
+//! The time from the start of a function to its first answer, and its size.
 
 use anyhow::Result;
+use terminal::Progress;
 
 use crate::{
     plan::Plan,
-    progress::Step,
     report::{Section, Table, goal, mib, millis},
     stack::Stack,
     statistics::Sample,
@@ -24,7 +24,7 @@ struct Measured {
 
 pub(crate) fn measure(stack: &Stack, plan: &Plan) -> Result<Section> {
     let runs = plan.start_runs();
-    let mut step = Step::start("Start");
+    let mut step = Progress::start("Start");
     let mut measured: Vec<Measured> = stack.binaries.iter().map(|_| Measured::default()).collect();
     // The first round reads the binaries from the disk; it is not counted.
     for run in 0..=runs {
@@ -32,7 +32,7 @@ pub(crate) fn measure(stack: &Stack, plan: &Plan) -> Result<Section> {
         for (binary, measured) in stack.binaries.iter().zip(&mut measured) {
             let mut function = stack.start_binary(binary)?;
             let answer = match binary.name.as_str() {
-                "api" => function.invoke(&stack.request("GET", "/status/healthz", None))?,
+                "api" => function.invoke(&stack.request("GET", "/status/healthz", None)?)?,
                 "monthly" => function.invoke(NO_USAGE)?,
                 _ => function.invoke(NO_RECORDS)?,
             };

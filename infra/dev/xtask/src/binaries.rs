@@ -12,17 +12,19 @@ use serde_json::Value;
 use crate::{
     checkout::Checkout,
     command::{Output, Spec},
-    progress,
 };
 
 /// Paths of programs by name.
 pub(crate) type Binaries = BTreeMap<String, PathBuf>;
 
+/// All packages but the one that measures.
+const PROGRAMS: [&str; 3] = ["--workspace", "--exclude", "bench"];
+
 /// Builds all programs of the workspace but the one that measures. Cargo shows its own progress.
 ///
 /// Always the whole workspace: another selection would choose other features, and compile dependencies again.
 pub(crate) fn build(checkout: &Checkout) -> Result<Binaries> {
-    cargo_build(checkout, &["--workspace", "--bins", "--exclude", "bench"])
+    cargo_build(checkout, &[&["--bins"], PROGRAMS.as_slice()].concat())
 }
 
 /// Builds the functions and what measures them, as they are deployed: with the release profile.
@@ -32,7 +34,7 @@ pub(crate) fn build_release(checkout: &Checkout) -> Result<Binaries> {
 }
 
 fn cargo_build(checkout: &Checkout, selection: &[&str]) -> Result<Binaries> {
-    progress::line(&progress::paint("2", &format!("cargo build {}", selection.join(" "))));
+    terminal::line(&terminal::paint("2", &format!("cargo build {}", selection.join(" "))));
     let mut child = cargo(checkout)
         .arg("build")
         .args(selection.iter().copied())
@@ -64,4 +66,36 @@ pub(crate) fn cargo(checkout: &Checkout) -> Spec {
         })
         .fold(spec, Spec::env_remove)
         .env_remove("LD_LIBRARY_PATH")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The packages with their features, as a build of this selection chooses them.
+    fn features(checkout: &Checkout, edges: &str, selection: &[&str]) -> BTreeSet<String> {
+        let output = std::process::Command::new(std::env::var_os("CARGO").expect("cargo runs this test"))
+            .current_dir(checkout.root())
+            .args(["tree", "--locked", "--prefix", "none", "--format", "{p} with {f}", "--edges", edges])
+            .args(selection)
+            .output()
+            .expect("cargo runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).expect("text");
+        text.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+    }
+
+    #[test]
+    fn the_tests_use_what_the_build_of_the_programs_compiled() {
+        let checkout = Checkout::find().expect("a checkout");
+        let tests = features(&checkout, "normal,build,dev", &["--workspace"]);
+        let programs = features(&checkout, "normal,build", &PROGRAMS);
+        let compiled_twice: Vec<_> = programs.difference(&tests).collect();
+        assert!(
+            compiled_twice.is_empty(),
+            "tests choose other features; name them in tests/Cargo.toml: {compiled_twice:#?}"
+        );
+    }
 }

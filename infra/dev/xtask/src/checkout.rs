@@ -1,4 +1,4 @@
-//! Where things are in this checkout.
+//! The paths of this checkout.
 
 use std::{
     fs::File,
@@ -63,12 +63,12 @@ impl Checkout {
         self.local().join("issuer.key")
     }
 
-    /// What `up` writes for shells.
+    /// The variables that `up` writes for shells.
     pub(crate) fn stack_env(&self) -> PathBuf {
         self.local().join("stack.env")
     }
 
-    /// A path as people want to read it: relative to the checkout where it is inside.
+    /// A path for people to read: relative to the checkout if it is inside.
     pub(crate) fn short<'a>(&self, path: &'a Path) -> std::path::Display<'a> {
         path.strip_prefix(&self.root).unwrap_or(path).display()
     }

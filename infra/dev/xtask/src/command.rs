@@ -1,4 +1,4 @@
-//! A program to start: its arguments, its environment, and where its output goes.
+//! A program to start: its arguments, its environment, and the destination of its output.
 
 use std::{
     ffi::OsString,
@@ -14,7 +14,7 @@ use rustix::process::Signal;
 
 use crate::process::{Child, check, describe, tail};
 
-/// Where a child's output goes.
+/// The destination of a child's output.
 #[derive(Debug)]
 pub(crate) enum Output<'a> {
     /// To our own stdout and stderr.
@@ -67,6 +67,13 @@ impl Spec {
     pub(crate) fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), Some(value.into())));
         self
+    }
+
+    pub(crate) fn envs<N: Into<OsString>, V: Into<OsString>>(
+        self,
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        variables.into_iter().fold(self, |spec, (name, value)| spec.env(name, value))
     }
 
     pub(crate) fn env_remove(mut self, name: impl Into<OsString>) -> Self {

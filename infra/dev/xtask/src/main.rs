@@ -6,32 +6,23 @@
 mod bench;
 mod binaries;
 mod checkout;
-mod checks;
 mod cli;
+mod client;
 mod command;
 mod demo;
-mod demo_ci;
-mod deploy;
-mod emulator;
-mod faults;
-mod front;
-mod issuer;
-mod postgres;
+mod private_file;
 mod process;
-mod program;
-mod progress;
-mod published;
-mod reconcile;
-mod run;
+mod run_folder;
 mod runtime;
 mod stack;
+mod stack_env;
+mod suites;
 mod supervisor;
 mod task;
-mod telemetry;
 mod token;
+mod tool;
 mod up;
 mod venv;
-mod watch;
 
 use std::process::ExitCode;
 
@@ -45,11 +36,11 @@ fn main() -> ExitCode {
     match cli::run() {
         Ok(status) => status,
         Err(_) if process::interrupted() => {
-            progress::note("interrupted");
+            terminal::note("interrupted");
             ExitCode::from(130)
         }
         Err(error) => {
-            progress::failure(&format!("{error:#}"));
+            terminal::failure(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -3,6 +3,9 @@
 //! Every child leads a process group of its own. The group is stopped when its [`Child`] is dropped, which covers
 //! success, errors and panics, and on SIGINT, SIGTERM and SIGHUP by [`watch_signals`]. On Linux a child also asks the
 //! kernel for SIGKILL at our death, and [`crate::supervisor`] collects whatever still slips through.
+//!
+//! process-wrap and duct start groups and kill them, but know neither the signal that a server wants first, nor the list of
+//! all groups for a signal handler, nor a parent's death: they would replace three lines of this.
 
 use std::{
     os::unix::process::ExitStatusExt,
@@ -22,18 +25,18 @@ use rustix::process::{Pid, Signal, kill_process_group};
 #[cfg(target_os = "linux")]
 pub(crate) const BECOME: &str = "__become";
 
-/// How long a child may take to stop before it is killed.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The time that a child has to stop before it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static GROUPS: Mutex<Vec<(Pid, Signal)>> = Mutex::new(Vec::new());
 
-/// Whether a signal asked us to stop.
+/// Reports whether a signal asked us to stop.
 pub(crate) fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 
-/// An error once a signal asked us to stop. Every loop that waits calls this.
+/// Returns an error once a signal asked us to stop. Every loop that waits calls this.
 pub(crate) fn check() -> Result<()> {
     if interrupted() {
         bail!("stopped by a signal");
@@ -54,7 +57,7 @@ pub(crate) fn pause(duration: Duration) -> Result<()> {
     }
 }
 
-/// Asks again and again until the answer is yes; an error once the limit is over.
+/// Polls until the answer is yes; an error after the limit.
 pub(crate) fn wait_for(what: &str, limit: Duration, mut ready: impl FnMut() -> Result<bool>) -> Result<()> {
     let end = Instant::now() + limit;
     while !ready()? {
@@ -66,17 +69,17 @@ pub(crate) fn wait_for(what: &str, limit: Duration, mut ready: impl FnMut() -> R
     Ok(())
 }
 
-/// From now on a signal stops all children, so that whoever waits for one returns.
+/// Stops all children on a signal, so that every wait for one returns.
 pub(crate) fn watch_signals() -> Result<()> {
     ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
             return;
         }
         signal_groups(None);
-        std::thread::sleep(PATIENCE);
+        std::thread::sleep(STOP_TIMEOUT);
         signal_groups(Some(Signal::KILL));
         // By now everything that waits has returned; this is for what does not.
-        std::thread::sleep(PATIENCE);
+        std::thread::sleep(STOP_TIMEOUT);
         std::process::exit(130);
     })
     .context("can't watch for signals")
@@ -106,7 +109,7 @@ pub(crate) fn become_child() -> Option<ExitCode> {
             return Some(ExitCode::FAILURE);
         }
         let error = Command::new(&program).args(arguments).exec();
-        crate::progress::failure(&format!("can't run {}: {error}", program.display()));
+        terminal::failure(&format!("can't run {}: {error}", program.display()));
         Some(ExitCode::from(127))
     }
     #[cfg(not(target_os = "linux"))]
@@ -121,7 +124,7 @@ pub(crate) fn tail(path: &Path, lines: usize) -> String {
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
-/// How a program ended, for an error message.
+/// Describes the end of a program, for an error message.
 pub(crate) fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
@@ -179,7 +182,7 @@ impl Child {
         Ok(status)
     }
 
-    /// How the program ended, if it has.
+    /// Returns the exit status, if the program has ended.
     pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
         check()?;
         if self.status.is_none() {
@@ -199,7 +202,7 @@ impl Child {
     fn end(&mut self) {
         if self.status.is_none() {
             let _ = kill_process_group(self.group, self.stop);
-            let deadline = Instant::now() + PATIENCE;
+            let deadline = Instant::now() + STOP_TIMEOUT;
             while Instant::now() < deadline {
                 if let Ok(Some(status)) = self.inner.try_wait() {
                     self.status = Some(status);

@@ -44,7 +44,7 @@ mod linux {
         match run() {
             Ok(status) => Some(status),
             Err(error) => {
-                crate::progress::failure(&format!("can't start: {error}"));
+                terminal::failure(&format!("can't start: {error}"));
                 Some(ExitCode::FAILURE)
             }
         }

@@ -1,19 +1,48 @@
 //! `cargo xtask run`: the scheduled tasks by hand.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{collections::BTreeMap, process::ExitCode, str::FromStr as _};
 
 use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use domain::Month;
 use serde_json::{Value, json};
 
-use crate::{
-    binaries, checkout::Checkout, cli::Task, progress, published, run::Run, runtime, stack::function_variable,
-};
+use crate::{binaries, checkout::Checkout, run_folder::RunFolder, runtime, stack::function_variable, stack_env, venv};
 
-/// Runs the task, on the stack that is up or against the database that was named, and prints what it did.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Create one daily export of a month for every organization with usage in it
+    ///
+    /// Nothing is created twice: run it again to continue after a failure, for organizations whose usage arrived late, or
+    /// to recreate exports that failed.
+    Monthly {
+        /// The month; the one before this one unless given
+        #[arg(long, value_name = "YYYY-MM", value_parser = Month::from_str)]
+        month: Option<Month>,
+    },
+    /// Recompute the rollups of new raw events
+    Refresh(Database),
+    /// Resend lost messages, resolve expired leases, expire files
+    Sweep,
+    /// Compress and drop old usage, and create partitions ahead of time
+    Retention(Database),
+    /// Apply the migrations that the database does not have
+    Migrate(Database),
+}
+
+/// The database of the task.
+#[derive(Debug, Args)]
+pub(crate) struct Database {
+    /// Another database than the stack's
+    #[arg(long = "database-url", value_name = "URL")]
+    pub(crate) url: Option<String>,
+}
+
+/// Runs the task, on the stack that is up or against the named database, and prints its result.
 pub(crate) fn run(task: &Task) -> Result<ExitCode> {
     let checkout = Checkout::find()?;
-    crate::venv::ensure(&checkout)?;
-    let run = Run::start(&checkout, "task")?;
+    venv::ensure(&checkout)?;
+    let run = RunFolder::start(&checkout, "task")?;
     let (binary, event, database_url) = parts(task);
     let done = match database_url {
         None => on_stack(&checkout, &run, binary, &event),
@@ -21,12 +50,12 @@ pub(crate) fn run(task: &Task) -> Result<ExitCode> {
     };
     match done {
         Ok(summary) => {
-            progress::answer(&serde_json::to_string_pretty(&summary)?);
+            terminal::answer(&serde_json::to_string_pretty(&summary)?);
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
             if let Some(logs) = run.keep_logs() {
-                progress::note(&format!("the logs are in {}", checkout.short(logs)));
+                terminal::note(&format!("the logs are in {}", checkout.short(logs)));
             }
             Err(error)
         }
@@ -36,7 +65,9 @@ pub(crate) fn run(task: &Task) -> Result<ExitCode> {
 /// The function's binary, its event, and the database if it is not the stack's.
 fn parts(task: &Task) -> (&'static str, Value, Option<&str>) {
     match task {
-        Task::Monthly { month } => ("monthly", month.as_ref().map_or(json!({}), |month| json!({"month": month})), None),
+        Task::Monthly { month } => {
+            ("monthly", month.as_ref().map_or(json!({}), |month| json!({"month": month.to_string()})), None)
+        }
         Task::Sweep => ("sweep", json!({}), None),
         Task::Refresh(database) => ("refresh", json!({}), database.url.as_deref()),
         Task::Retention(database) => ("retention", json!({}), database.url.as_deref()),
@@ -45,27 +76,26 @@ fn parts(task: &Task) -> (&'static str, Value, Option<&str>) {
 }
 
 /// Invokes the deployed function.
-fn on_stack(checkout: &Checkout, run: &Run, binary: &str, event: &Value) -> Result<Value> {
-    let variables = published::variables(checkout)?;
+fn on_stack(checkout: &Checkout, run: &RunFolder, binary: &str, event: &Value) -> Result<Value> {
+    let variables = stack_env::variables(checkout)?;
     let function = variables.get(&function_variable(binary)).with_context(|| format!("the stack has no {binary}"))?;
-    progress::step(&format!("Running {function}"), |_| {
+    terminal::step(&format!("Running {function}"), |_| {
         let spec = run.tool(checkout.tool("python")).arg(checkout.infra("invoke.py"));
         let spec = spec.arg(function.clone()).arg(event.to_string());
-        let aws = variables.iter().filter(|(name, _)| name.starts_with("AWS_"));
-        let spec = aws.fold(spec, |spec, (name, value)| spec.env(name, value));
+        let spec = spec.envs(variables.iter().filter(|(name, _)| name.starts_with("AWS_")));
         let answer: Value =
             serde_json::from_str(&spec.read(&run.log("invoke"))?).context("invoke.py gave no answer")?;
-        match answer["failed"] == true {
-            true => Err(runtime::error(&answer["payload"])),
-            false => Ok((answer["payload"].clone(), String::new())),
+        if answer["failed"] == true {
+            return Err(runtime::error(&answer["payload"]));
         }
+        Ok((answer["payload"].clone(), String::new()))
     })
 }
 
 /// Runs the function's program here. Its settings are the template's, unless the environment has others.
-fn on_database(checkout: &Checkout, run: &Run, binary: &str, event: &Value, url: &str) -> Result<Value> {
+fn on_database(checkout: &Checkout, run: &RunFolder, binary: &str, event: &Value, url: &str) -> Result<Value> {
     let program = binaries::build(checkout)?.remove(binary).with_context(|| format!("there is no program {binary}"))?;
-    progress::step(&format!("Running {binary}"), |_| {
+    terminal::step(&format!("Running {binary}"), |_| {
         let spec = run.tool(checkout.tool("python")).arg(checkout.infra("variables.py"));
         let text = spec.arg(checkout.template()).arg(binary).read(&run.log("variables"))?;
         let mut variables: BTreeMap<String, String> =

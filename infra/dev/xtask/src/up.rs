@@ -1,12 +1,6 @@
 //! `cargo xtask up`: the stack in the foreground.
 
-use std::{
-    fmt::Write,
-    fs::TryLockError,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{fs::TryLockError, path::Path, process::ExitCode, time::Duration};
 
 use anyhow::{Result, bail};
 
@@ -14,9 +8,8 @@ use crate::{
     checkout::Checkout,
     demo::ORGANIZATION,
     process::{interrupted, pause},
-    progress,
-    run::write_private,
     stack::{Kind, Stack},
+    stack_env::StackEnv,
 };
 
 /// Runs the stack until a signal asks us to stop, which is its normal end.
@@ -31,10 +24,10 @@ pub(crate) fn run(watch: bool) -> Result<ExitCode> {
         ),
         Err(TryLockError::Error(error)) => return Err(error.into()),
     }
-    // One that was killed could not remove its own.
+    // A stack that was killed leaves its file.
     let _ = std::fs::remove_file(checkout.stack_env());
     let mut stack = Stack::start(checkout, "up", if watch { Kind::Watched } else { Kind::Plain })?;
-    let _published = Published::write(&stack)?;
+    let _env = StackEnv::write(stack.checkout(), stack.variables())?;
     describe(&stack, watch);
     loop {
         if let Err(error) = stack.check() {
@@ -45,31 +38,9 @@ pub(crate) fn run(watch: bool) -> Result<ExitCode> {
             return Err(error);
         }
         if pause(Duration::from_millis(500)).is_err() {
-            progress::line("\nstopping");
+            terminal::line("\nstopping");
             return Ok(ExitCode::SUCCESS);
         }
-    }
-}
-
-/// `.local/stack.env`, removed when this is dropped.
-#[derive(Debug)]
-struct Published(PathBuf);
-
-impl Published {
-    fn write(stack: &Stack) -> Result<Self> {
-        let path = stack.checkout().stack_env();
-        let mut text = String::from("# The stack of `cargo xtask up`, for a shell to source. Gone when it stops.\n");
-        for (name, value) in stack.variables() {
-            writeln!(text, "export {name}='{}'", value.replace('\'', r"'\''"))?;
-        }
-        write_private(&path, &text)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Published {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
     }
 }
 
@@ -85,11 +56,11 @@ fn describe(stack: &Stack, watch: bool) {
         ("variables", checkout.short(&env).to_string()),
         ("logs", checkout.short(&stack.run().path("logs")).to_string()),
     ];
-    progress::answer("");
+    terminal::answer("");
     for (name, value) in rows.into_iter().chain(watched) {
-        progress::answer(&format!("  {name:<10} {value}"));
+        terminal::answer(&format!("  {name:<10} {value}"));
     }
-    progress::answer(&format!(
+    terminal::answer(&format!(
         r#"
 In another shell, from {root}:
 

@@ -8,12 +8,12 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
+use terminal::Progress;
 
 use crate::{
     checkout::Checkout,
     command::{Output, Spec},
     process::tail,
-    progress,
 };
 
 /// Written last, so that a half-made `.venv` is not mistaken for a whole one.
@@ -26,14 +26,14 @@ pub(crate) fn ensure(checkout: &Checkout) -> Result<()> {
     lock.lock().context("can't lock .venv")?;
     let requirements = checkout.infra("requirements.txt");
     let text = std::fs::read(&requirements).with_context(|| format!("can't read {}", requirements.display()))?;
-    let wanted = hex(&Sha256::digest(&text));
+    let wanted = hex::encode(Sha256::digest(&text));
     let marker = checkout.venv().join(MARKER);
     if std::fs::read_to_string(&marker).is_ok_and(|found| found == mark(&wanted, &checkout.venv()))
         && works(&checkout.tool("python"))
     {
         return Ok(());
     }
-    progress::step("Installing the tools from PyPI into .venv", |step| {
+    terminal::step("Installing the tools from PyPI into .venv", |step| {
         install(checkout, &requirements, step)?;
         std::fs::write(&marker, mark(&wanted, &checkout.venv()))?;
         Ok(((), String::new()))
@@ -45,7 +45,7 @@ fn mark(wanted: &str, venv: &Path) -> String {
     format!("{wanted} {}\n", venv.display())
 }
 
-fn install(checkout: &Checkout, requirements: &Path, step: &mut progress::Step) -> Result<()> {
+fn install(checkout: &Checkout, requirements: &Path, step: &mut Progress) -> Result<()> {
     let venv = checkout.venv();
     let log = checkout.local().join("venv.log");
     let _ = std::fs::remove_file(&log);
@@ -53,7 +53,7 @@ fn install(checkout: &Checkout, requirements: &Path, step: &mut progress::Step) 
         std::fs::remove_dir_all(&venv).with_context(|| format!("can't remove {}", venv.display()))?;
     }
     let python = python()?;
-    step.at(0, 0, "creating the environment");
+    step.at("creating the environment");
     let create = |option: &[&str]| {
         let spec = Spec::new(&python).args(["-m", "venv"]).args(option.iter().copied()).arg(&venv);
         spec.run(&Output::File(&log))
@@ -85,9 +85,10 @@ fn install(checkout: &Checkout, requirements: &Path, step: &mut progress::Step) 
         match line.trim_start().split_once(' ') {
             Some(("Collecting" | "Ignoring" | "Processing", rest)) => {
                 seen += 1;
-                step.at(seen.min(total), total, rest.split([' ', ':', '(']).next().unwrap_or_default());
+                let package = rest.split([' ', ':', '(']).next().unwrap_or_default();
+                step.at(format!("{}/{total} {package}", seen.min(total)));
             }
-            Some(("Installing", _)) => step.at(total, total, "unpacking"),
+            Some(("Installing", _)) => step.at(format!("{total}/{total} unpacking")),
             _ => {}
         }
     }
@@ -119,13 +120,4 @@ fn works(python: &Path) -> bool {
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success())
-}
-
-/// Bytes as lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -12,8 +12,10 @@ use uuid::Uuid;
 pub(crate) const FIELDS: [&str; 8] =
     ["event_id", "organization_id", "model_id", "occurred_at", "input_tokens", "output_tokens", "status", "cost_usd"];
 const STATUSES: [&str; 4] = ["success", "error", "timeout", "throttled"];
-/// Digits before and after the point of a cost, as the table has them.
-const COST_DIGITS: (u32, u32) = (10, 4);
+/// Digits before and after the point of a cost, as the table takes them.
+const MAX_COST_DIGITS: (u32, u32) = (10, 18);
+/// An event that occurred later than this after it was received is kept aside.
+const MAX_AHEAD: SignedDuration = SignedDuration::from_hours(24);
 
 /// A usage event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +30,7 @@ pub(crate) struct Event {
     pub(crate) cost_usd: Decimal,
 }
 
-/// What is wrong with a line.
+/// The reasons for which a line is no event, or is kept aside.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Reason {
     #[error("is not JSON of an event: {0}")]
@@ -47,6 +49,8 @@ pub(crate) enum Reason {
     Twice(&'static str),
     #[error("is longer than {0} bytes")]
     TooLong(usize),
+    #[error("occurred_at {0} is more than a day ahead; the event is kept aside in usage_events_refused")]
+    Ahead(Timestamp),
 }
 
 /// The values of a line, as text.
@@ -56,6 +60,12 @@ pub(crate) struct Fields<'a> {
 }
 
 impl Event {
+    /// Reports whether the table keeps the event aside when it is received at `now`: milliseconds taken for seconds, or a
+    /// clock that is ahead.
+    pub(crate) fn is_ahead(&self, now: Timestamp) -> bool {
+        self.occurred_at.duration_since(now) > MAX_AHEAD
+    }
+
     /// Reads a line of JSON.
     pub(crate) fn from_json(line: &[u8], ignore_unknown: bool) -> Result<Self, Reason> {
         let json = |error: serde_json::Error| {
@@ -106,7 +116,7 @@ impl Event {
             status: parse("status", status, "success, error, timeout or throttled", |text| {
                 STATUSES.into_iter().find(|status| *status == text)
             })?,
-            cost_usd: parse("cost_usd", cost_usd, "dollars below 10 billion with at most 4 decimals", cost)?,
+            cost_usd: parse("cost_usd", cost_usd, "dollars below 10 billion with at most 18 decimals", cost)?,
         })
     }
 }
@@ -178,7 +188,7 @@ fn count(text: &str) -> Option<i64> {
 /// No digit is rounded away: a cost with more of them is for its sender to put right.
 fn cost(text: &str) -> Option<Decimal> {
     let cost = Decimal::from_str_exact(text).ok().or_else(|| Decimal::from_scientific(text).ok())?.normalize();
-    let (whole, decimals) = COST_DIGITS;
+    let (whole, decimals) = MAX_COST_DIGITS;
     (cost.scale() <= decimals && cost.abs() < Decimal::from(10_u64.pow(whole))).then_some(cost)
 }
 
@@ -210,13 +220,23 @@ mod tests {
             ("12", "12"),
             ("\"9999999999.9999\"", "9999999999.9999"),
             ("-0.0001", "-0.0001"),
+            ("0.00004", "0.00004"),
+            ("-9999999999.999999999999999999", "-9999999999.999999999999999999"),
+            ("0.0000000000000000010000000000", "0.000000000000000001"),
             ("0.10000", "0.1"),
             ("1.5e-3", "0.0015"),
             ("1e3", "1000"),
         ] {
             assert_eq!(with("0.0123", text).map(|event| event.cost_usd), Ok(cost.parse().unwrap()), "{text}");
         }
-        for text in ["0.00001", "10000000000", "\"NaN\"", "\"1,5\"", "1e30", "0.1234500000000000000000000000000001"] {
+        for text in [
+            "0.0000000000000000001",
+            "10000000000",
+            "\"NaN\"",
+            "\"1,5\"",
+            "1e30",
+            "0.1234500000000000000000000000000001",
+        ] {
             assert!(matches!(with("0.0123", text), Err(Reason::Value { field: "cost_usd", .. })), "{text}");
         }
     }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 
+use jiff::Timestamp;
 use tokio::sync::mpsc::Sender;
 
 use crate::{
@@ -19,11 +20,13 @@ const BATCH: usize = 20_000;
 pub(crate) struct Batch {
     pub(crate) events: Vec<Event>,
     pub(crate) rejected: Vec<Rejected>,
+    /// Lines whose events the table will keep aside; they are among the events.
+    pub(crate) aside: Vec<Rejected>,
     /// Lines read, without empty ones and the header.
     pub(crate) lines: u64,
 }
 
-/// A line that is no event.
+/// A line that is no event, or whose event is kept aside.
 #[derive(Debug)]
 pub(crate) struct Rejected {
     pub(crate) number: u64,
@@ -74,11 +77,18 @@ pub(crate) fn read(
             Some(columns) => from_csv(&line, columns),
         };
         match event {
-            Ok(event) => batch.events.push(event),
+            Ok(event) => {
+                if event.is_ahead(Timestamp::now()) {
+                    let reason = Reason::Ahead(event.occurred_at);
+                    batch.aside.push(Rejected { number, reason, line: line.clone() });
+                }
+                batch.events.push(event);
+            }
             Err(reason) => batch.rejected.push(Rejected { number, reason, line: line.clone() }),
         }
         // Rejected lines hold their text: a file full of them is not for memory.
-        let full = batch.events.len() >= BATCH || batch.rejected.len() >= BATCH / 20;
+        let told = batch.rejected.len() + batch.aside.len();
+        let full = batch.events.len() >= BATCH || told >= BATCH / 20;
         if full && batches.blocking_send(std::mem::take(&mut batch)).is_err() {
             return Ok(());
         }
@@ -223,6 +233,20 @@ mod tests {
             let error = done.unwrap_err().to_string();
             assert!(error.starts_with(said), "{error}");
         }
+    }
+
+    #[test]
+    fn an_event_of_the_future_is_told_and_still_an_event() {
+        // Milliseconds that were taken for seconds.
+        let ahead = ROW.replace("2024-01-31", "9999-01-31");
+        let (batches, done) = batches(format!("{}\n{ROW}\n{ahead}", FIELDS.join(",")).as_bytes(), Format::Csv);
+        done.unwrap();
+        assert_eq!((batches[0].events.len(), batches[0].rejected.len()), (2, 0));
+        let told: Vec<(u64, String)> =
+            batches[0].aside.iter().map(|aside| (aside.number, aside.reason.to_string())).collect();
+        let said = "occurred_at 9999-01-31T23:59:59Z is more than a day ahead; the event is kept aside in \
+                    usage_events_refused";
+        assert_eq!(told, [(3, said.to_owned())]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! once, such as the history of a platform that begins to use the exports.
 
 mod cli;
+mod cut_over;
 mod event;
 mod lines;
 mod progress;
@@ -14,9 +15,17 @@ mod work;
 
 use std::process::ExitCode;
 
+use cli::Command;
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match work::run(cli::parse()).await {
+    let cli = cli::parse();
+    let done = match (cli.command, cli.arguments) {
+        (Some(Command::Cutover(cut_over)), _) => cut_over::run(cut_over).await,
+        (None, Some(arguments)) => work::run(arguments).await,
+        (None, None) => Err(anyhow::anyhow!("no file is named; --help says how")),
+    };
+    match done {
         Ok(status) => status,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -1,17 +1,12 @@
-//! How far a load is: on a terminal a bar, elsewhere a line every few seconds.
+//! The progress of a load, by the bytes that were read.
 
 use std::{
-    io::{IsTerminal as _, Read, stderr},
+    io::Read,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
 };
-
-use indicatif::{ProgressBar, ProgressStyle};
-
-const PAUSE: Duration = Duration::from_secs(5);
 
 /// Bytes that were read.
 #[derive(Debug, Clone, Default)]
@@ -46,60 +41,27 @@ impl<R: Read> Read for CountedReader<R> {
 #[derive(Debug)]
 pub(crate) struct Progress {
     pub(crate) counted: Counted,
-    total: u64,
-    bar: Option<ProgressBar>,
-    last: Instant,
+    inner: terminal::Progress,
 }
 
 impl Progress {
-    /// Of `total` bytes; 0 if that is not known.
+    /// Begins a load of `total` bytes; 0 if that is not known.
     pub(crate) fn start(total: u64) -> Self {
-        let bar = stderr().is_terminal().then(|| {
-            let bar = if total > 0 { ProgressBar::new(total) } else { ProgressBar::new_spinner() };
-            let template = match total {
-                0 => "{spinner} {bytes} {msg} {elapsed}",
-                _ => "{bar:30} {bytes}/{total_bytes} {msg} {eta} left",
-            };
-            if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style);
-            }
-            bar.enable_steady_tick(Duration::from_millis(200));
-            bar
-        });
-        Self { counted: Counted::default(), total, bar, last: Instant::now() }
+        Self { counted: Counted::default(), inner: terminal::Progress::start_bytes(total) }
     }
 
-    /// Shows where it is.
-    pub(crate) fn at(&mut self, what: String) {
-        match &self.bar {
-            Some(bar) => {
-                bar.set_position(self.counted.get());
-                bar.set_message(what);
-            }
-            None if self.last.elapsed() >= PAUSE => {
-                self.last = Instant::now();
-                let percent = match self.total {
-                    0 => String::new(),
-                    total => format!("{} %, ", self.counted.get().saturating_mul(100) / total),
-                };
-                eprintln!("{percent}{what}");
-            }
-            None => {}
-        }
+    /// Shows how far it is.
+    pub(crate) fn at(&mut self, text: String) {
+        self.inner.at_bytes(self.counted.get(), text);
     }
 
-    /// Says something that stays.
+    /// Writes a line that stays.
     pub(crate) fn note(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
-        }
+        self.inner.line(text);
     }
 
     /// Ends.
     pub(crate) fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.inner.clear();
     }
 }

@@ -1,4 +1,4 @@
-//! The file of lines that are no events.
+//! The file of lines that are no events, or whose events are kept aside.
 
 use std::{
     fs::File,
@@ -48,8 +48,8 @@ impl Rejects {
         file.flush().with_context(|| format!("could not write {}", self.path.display()))?;
         let path = self.path.display();
         Ok(Some(match self.count {
-            1 => format!("1 line is no event; it is in {path}"),
-            count => format!("{count} lines are no events; they are in {path}"),
+            1 => format!("1 line was not accepted; it is in {path}"),
+            count => format!("{count} lines were not accepted; they are in {path}"),
         }))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{pin::pin, time::Duration};
 
-use postgres::{Connection, Database, DatabaseError, instant};
+use postgres::{Connection, Database, DatabaseError, to_system_time};
 use tokio_postgres::{
     binary_copy::BinaryCopyInWriter,
     types::{ToSql, Type},
@@ -15,14 +15,14 @@ const ATTEMPTS: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(500);
 
 const TYPES: [Type; 8] =
-    [Type::UUID, Type::UUID, Type::UUID, Type::TIMESTAMPTZ, Type::INT8, Type::INT8, Type::TEXT, Type::NUMERIC];
+    [Type::UUID, Type::UUID, Type::UUID, Type::TIMESTAMPTZ, Type::INT8, Type::INT8, Type::TEXT, Type::TEXT];
 
 /// What became of a batch.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stored {
     /// New events.
     pub(crate) accepted: u64,
-    /// Events from before what is kept; see `usage_events_refused`.
+    /// Events from before the kept days, or more than a day ahead; see `usage_events_refused`.
     pub(crate) refused: u64,
 }
 
@@ -44,7 +44,7 @@ impl Staging {
         let mut pause = PAUSE;
         for _ in 1..ATTEMPTS {
             match self.attempt(events).await {
-                Err(error) if error.can_pass() => {
+                Err(error) if error.is_transient() => {
                     self.client = None;
                     tokio::time::sleep(pause).await;
                     pause *= 2;
@@ -64,7 +64,8 @@ impl Staging {
         let copy = transaction.copy_in("copy staged from stdin binary").await?;
         let mut writer = pin!(BinaryCopyInWriter::new(copy, &TYPES));
         for event in events {
-            let occurred_at = instant(event.occurred_at);
+            let occurred_at = to_system_time(event.occurred_at);
+            let cost_usd = event.cost_usd.to_string();
             let row: [&(dyn ToSql + Sync); 8] = [
                 &event.event_id,
                 &event.organization_id,
@@ -73,17 +74,20 @@ impl Staging {
                 &event.input_tokens,
                 &event.output_tokens,
                 &event.status,
-                &event.cost_usd,
+                &cost_usd,
             ];
             writer.as_mut().write(&row).await?;
         }
         writer.finish().await?;
-        let old = "select count(*) from staged, usage_state where occurred_at < events_from";
-        let refused = transaction.query_one(old, &[]).await?.try_get::<_, i64>(0)?.unsigned_abs();
+        let aside = "select count(*) from staged, usage_state
+                     where occurred_at < events_from or occurred_at > clock_timestamp() + interval '24 hours'";
+        let refused = transaction.query_one(aside, &[]).await?.try_get::<_, i64>(0)?.unsigned_abs();
         // In an order that all loads have, so that two that load the same wait for each other and do not block.
         let insert = "insert into usage_events (event_id, organization_id, model_id, occurred_at, input_tokens,
                                                 output_tokens, status, cost_usd)
-                      select * from staged order by organization_id, event_id
+                      select event_id, organization_id, model_id, occurred_at, input_tokens, output_tokens, status,
+                             cost_usd::numeric
+                      from staged order by organization_id, event_id
                       on conflict do nothing";
         let accepted = transaction.execute(insert, &[]).await?;
         transaction.commit().await?;
@@ -97,7 +101,7 @@ async fn connect(database: &Database) -> Result<Connection, DatabaseError> {
         .batch_execute(
             "create temporary table staged (
                  event_id uuid, organization_id uuid, model_id uuid, occurred_at timestamptz, input_tokens bigint,
-                 output_tokens bigint, status text, cost_usd numeric
+                 output_tokens bigint, status text, cost_usd text
              ) on commit delete rows",
         )
         .await?;

@@ -29,10 +29,13 @@ struct Sums {
     accepted: u64,
     /// Events that were there before.
     duplicates: u64,
-    /// Events from before what is kept; they are in `usage_events_refused`.
+    /// Events from before the kept days, or more than a day ahead; they are in `usage_events_refused`.
     refused: u64,
     /// Lines that are no events.
     rejected: u64,
+    /// Lines whose events are more than a day ahead.
+    #[serde(skip)]
+    aside: u64,
     /// Milliseconds that it took.
     milliseconds: u128,
 }
@@ -46,9 +49,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
         source.format(arguments.format)?;
     }
     let mut load = Load {
-        staging: match arguments.dry_run {
-            true => None,
-            false => Some(Staging::new(Database::from_env("analytics-exports-load")?)),
+        staging: if arguments.dry_run {
+            None
+        } else {
+            Some(Staging::new(Database::from_env("analytics-exports-load")?))
         },
         rejects: Rejects::new(arguments.rejects.clone()),
         progress: Progress::start(sources.iter().map(|source| source.size).sum()),
@@ -69,7 +73,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
     }
     println(&serde_json::to_string(&load.sums)?);
     done.context("the load is not complete; run it again, and what is stored already is passed over")?;
-    Ok(if load.sums.rejected == 0 { ExitCode::SUCCESS } else { ExitCode::from(2) })
+    Ok(if load.sums.rejected + load.sums.aside == 0 { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }
 
 struct Load {
@@ -104,7 +108,7 @@ impl Load {
     }
 
     async fn batch(&mut self, source: &str, batch: Batch) -> Result<()> {
-        for rejected in &batch.rejected {
+        for rejected in batch.rejected.iter().chain(&batch.aside) {
             if let Some(told) = self.rejects.add(source, rejected)? {
                 self.progress.note(&told);
             }
@@ -118,6 +122,7 @@ impl Load {
         }
         self.sums.lines += batch.lines;
         self.sums.rejected += batch.rejected.len() as u64;
+        self.sums.aside += batch.aside.len() as u64;
         self.progress.at(format!("{} lines, {} new events", self.sums.lines, self.sums.accepted));
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Which keys to read. Keys sort by day, as they hold it from the year down: days are bounds on keys.
+//! The keys to read. A key holds its day from the year down, so keys sort by day, and days are bounds on keys.
 
 use jiff::{ToSpan as _, civil::Date};
 
@@ -6,14 +6,14 @@ use jiff::{ToSpan as _, civil::Date};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Keys {
     prefix: String,
-    /// No key up to this one.
+    /// The exclusive lower bound.
     after: String,
-    /// No key from this one on; none if empty.
+    /// The exclusive upper bound; empty for no bound.
     before: String,
 }
 
 impl Keys {
-    /// The keys with `prefix` of the days from `since` to `until`.
+    /// Creates the range of the keys with `prefix` of the days from `since` to `until`, both included.
     pub(crate) fn new(prefix: String, since: Option<Date>, until: Option<Date>) -> Self {
         let day = |date: Date| date.strftime("metrics/%Y/%m/%d").to_string();
         let before = until.and_then(|date| date.checked_add(1.day()).ok()).map(day);
@@ -24,12 +24,12 @@ impl Keys {
         &self.prefix
     }
 
-    /// The key after which to list, when everything up to `done` is done.
+    /// Returns the key after which to list, once everything up to `done` is done.
     pub(crate) fn after<'a>(&'a self, done: &'a str) -> &'a str {
         done.max(&self.after)
     }
 
-    /// Whether this key, and so each that follows, is beyond the last.
+    /// Reports whether this key, and so each that follows, is beyond the range.
     pub(crate) fn is_beyond(&self, key: &str) -> bool {
         !self.before.is_empty() && key >= self.before.as_str()
     }

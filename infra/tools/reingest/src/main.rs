@@ -1,7 +1,8 @@
-//! Reads CI's documents into the database again: all that a prefix or some days hold, in the order of their keys.
+//! Reads CI's documents into the database again: those of a prefix or of some days, in the order of their keys.
 
+mod counts;
 mod keys;
-mod progress;
+mod report;
 mod state;
 mod walk;
 
@@ -18,9 +19,9 @@ use crate::{keys::Keys, state::State, walk::End};
 
 /// Reads CI's documents into the database again
 ///
-/// Lists the metrics bucket and stores the run that the newest version of each document tells of, as the function
-/// does when a document is put. What is stored already stays as it is: it can be run at any time, beside the function, and
-/// again.
+/// Lists the metrics bucket and stores the run that the newest version of each document describes, as the function does
+/// when a document is put. Runs that are stored already stay unchanged, so it can be run at any time, beside the function,
+/// and again.
 #[derive(Debug, Parser)]
 #[command(after_help = EXAMPLES)]
 struct Arguments {
@@ -33,13 +34,13 @@ struct Arguments {
     /// Only documents of this day and earlier, by their keys
     #[arg(long, value_name = "YYYY-MM-DD")]
     until: Option<Date>,
-    /// Only keys after this one, which an interrupted run names
+    /// Only keys after this one; an interrupted run names it
     #[arg(long, default_value = "", hide_default_value = true, value_name = "KEY")]
     after: String,
-    /// Keep in this file how far it is, and go on from there if it exists; removed at the end
+    /// Store the position in this file, and resume from it if it exists; removed at the end
     #[arg(long, value_name = "FILE", conflicts_with = "after")]
     state: Option<PathBuf>,
-    /// How many documents to read at the same time
+    /// The number of documents to read concurrently
     #[arg(long, default_value_t = 32, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
     at_once: u16,
 }
@@ -47,7 +48,7 @@ struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   reingest --prefix metrics/2025/11/                    one month
-  reingest --since 2025-01-01 --state backfill.state    this year; the same line goes on after an interruption
+  reingest --since 2025-01-01 --state backfill.state    this year; the same line resumes after an interruption
 
 Environment:
   DATABASE_URL     postgres://user:password@host:port/database
@@ -72,7 +73,7 @@ async fn main() -> Result<ExitCode> {
     let bucket = MetricsBucket::from_env(&aws_config::load_defaults(BehaviorVersion::latest()).await)?;
     let client = Database::from_env("analytics-exports-reingest")?.connect().await?;
     let end = walk::walk(&keys, &mut state, usize::from(arguments.at_once), &bucket, &client).await;
-    progress::report(&end, &state);
+    report::print(&end, &state);
     Ok(match end {
         End::Finished(_) => ExitCode::SUCCESS,
         End::Interrupted(_) => ExitCode::from(130),

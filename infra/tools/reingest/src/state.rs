@@ -1,10 +1,10 @@
-//! How far it is: the last key up to which everything is done.
+//! The position of a run: the key up to which everything is done.
 
 use std::{fs, io::ErrorKind, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 
-/// The last key that is done, and the file that remembers it.
+/// The last key that is done, and the file that stores it.
 #[derive(Debug)]
 pub(crate) struct State {
     file: Option<PathBuf>,
@@ -12,7 +12,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Reads the file if there is one, else begins after `after`.
+    /// Reads the file if it exists, else starts after `after`.
     pub(crate) fn open(file: Option<PathBuf>, after: String) -> Result<Self> {
         let done = match file.as_ref().map(fs::read_to_string) {
             None => after,
@@ -23,27 +23,27 @@ impl State {
         Ok(Self { file, done })
     }
 
-    /// Whether it is of another range than that of the keys that begin with `prefix`, as that of another command would be.
+    /// Reports whether the key is outside of the keys with `prefix`, as that of another command would be.
     pub(crate) fn is_foreign_to(&self, prefix: &str) -> bool {
         !self.done.is_empty() && !self.done.starts_with(prefix)
     }
 
-    /// The last key that is done; empty at the beginning.
+    /// Returns the last key that is done; empty at the start.
     pub(crate) fn done(&self) -> &str {
         &self.done
     }
 
-    /// The file, if there is one.
+    /// Returns the file, if one was given.
     pub(crate) fn file(&self) -> Option<&PathBuf> {
         self.file.as_ref()
     }
 
-    /// Everything up to this key is done.
+    /// Records that everything up to this key is done.
     pub(crate) fn advance(&mut self, key: String) {
         self.done = key;
     }
 
-    /// Writes the file. It is replaced whole: an interruption leaves the old one or the new one.
+    /// Writes the file. It is replaced as a whole, so an interruption leaves the old one or the new one.
     pub(crate) fn save(&self) -> Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         let new = file.with_added_extension("new");
@@ -52,7 +52,7 @@ impl State {
             .with_context(|| format!("can't write {}", file.display()))
     }
 
-    /// Removes the file: there is nothing to go on with.
+    /// Removes the file: nothing is left to resume.
     pub(crate) fn finish(&self) -> Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         match fs::remove_file(file) {

@@ -1,38 +1,29 @@
-//! The walk through the bucket.
+//! The walk through the keys of the bucket.
 
 use anyhow::{Context as _, Result};
 use ci::{
     Sequencer,
-    telemetry::{MetricsBucket, Outcome, Stored, Tip, ingest},
+    telemetry::{MetricsBucket, ObjectRef, Outcome, ingest},
 };
 use futures_util::{StreamExt as _, stream};
+use jiff::Timestamp;
+use terminal::Progress;
 use tokio_postgres::Client;
 
-use crate::{keys::Keys, progress::Progress, state::State};
+use crate::{counts::Counts, keys::Keys, state::State};
 
-/// What came of the documents so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) new: u64,
-    pub(crate) replaced: u64,
-    pub(crate) unchanged: u64,
-    pub(crate) rejected: u64,
-    /// Not ending in `.json`, or deleted meanwhile.
-    pub(crate) passed_over: u64,
-}
-
-/// How a walk ended.
+/// The end of a walk.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// At the last key.
+    /// Every key was read.
     Finished(Counts),
-    /// By Ctrl-C.
+    /// Ctrl-C was pressed.
     Interrupted(Counts),
-    /// At a document that could not be read or stored now, or a bucket that could not be listed.
+    /// A document could not be read or stored now, or the bucket could not be listed.
     Failed(Counts, anyhow::Error),
 }
 
-/// Ingests what `keys` says from where `state` is, `at_once` documents at a time.
+/// Ingests the documents of `keys` that follow the state's key, `at_once` of them concurrently.
 pub(crate) async fn walk(
     keys: &Keys,
     state: &mut State,
@@ -41,13 +32,16 @@ pub(crate) async fn walk(
     client: &Client,
 ) -> End {
     let mut counts = Counts::default();
-    let mut progress = Progress::start(state.done());
+    let mut progress = Progress::start("");
+    if !state.done().is_empty() {
+        progress.line(&format!("going on after {}", state.done()));
+    }
     let walking = read_pages(keys, state, &mut counts, &mut progress, at_once, bucket, client);
     let ended = tokio::select! {
         ended = walking => Some(ended),
         _ = tokio::signal::ctrl_c() => None,
     };
-    progress.stop();
+    progress.clear();
     let saved = match ended {
         Some(Ok(())) => state.finish(),
         _ => state.save(),
@@ -81,7 +75,8 @@ async fn read_pages(
             .buffered(at_once);
         while let Some((key, outcome)) = ingested.next().await {
             counts.add(outcome?);
-            progress.at(&key, counts);
+            let rate = u128::from(counts.total()) * 1000 / progress.elapsed().as_millis().max(1);
+            progress.at(format!("{} documents, {rate} per second, at {key}", counts.total()));
             state.advance(key);
         }
         if last {
@@ -95,24 +90,7 @@ async fn ingest_one(key: &str, bucket: &MetricsBucket, client: &Client) -> Resul
     if !key.ends_with(".json") {
         return Ok(None);
     }
-    // Listed, not told of by an event: the newest version, and no sequencer.
-    let tip = Tip { key: key.to_owned(), version: None, sequencer: Sequencer::default() };
-    Ok(Some(ingest(tip, bucket, client).await?))
-}
-
-impl Counts {
-    /// All documents.
-    pub(crate) const fn total(&self) -> u64 {
-        self.new + self.replaced + self.unchanged + self.rejected + self.passed_over
-    }
-
-    fn add(&mut self, outcome: Option<Outcome>) {
-        match outcome {
-            Some(Outcome::Run(Stored::New)) => self.new += 1,
-            Some(Outcome::Run(Stored::Replaced)) => self.replaced += 1,
-            Some(Outcome::Run(Stored::Unchanged)) => self.unchanged += 1,
-            Some(Outcome::Rejected { .. }) => self.rejected += 1,
-            Some(Outcome::Gone) | None => self.passed_over += 1,
-        }
-    }
+    // A listing knows no sequencer, and means the newest version.
+    let object = ObjectRef { key: key.to_owned(), version: None, sequencer: Sequencer::default() };
+    Ok(Some(ingest(object, bucket, client, Timestamp::now()).await?))
 }

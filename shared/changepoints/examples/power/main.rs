@@ -1,4 +1,4 @@
-//! How often a change of a known size is found, and how often one is told where there is none. Writes `POWER.md`:
+//! The power of the detector for changes of known size, and its false-alarm rate. Writes `POWER.md`:
 //!
 //! ```text
 //! cargo run -p changepoints --example power > shared/changepoints/POWER.md
@@ -18,7 +18,7 @@
 mod study;
 
 use changepoints::Settings;
-use study::{NEAR, Noise, Outcome, study};
+use study::{MAX_ERROR, Noise, Outcome, study};
 
 /// Length of the series and first run after the change.
 const SHAPES: [(usize, usize); 3] = [(60, 45), (200, 100), (200, 185)];
@@ -29,27 +29,29 @@ fn main() {
     let percent = |part: usize| format!("{:.1}", 100.0 * part as f64 / count as f64);
     let Settings { side, relative, absolute, significance } = Settings::default();
     println!(
-        "What `cargo run -p changepoints --example power` measures, on series whose changes are known: {count} series per \
-         cell, a median of 120 s before the change, at least {side} runs on a side, an effect of at least {:.0} % and \
-         {absolute} s, p ≤ {significance}. The first number is the share of series of which a change was told within \
-         {NEAR} runs of the true place and in its direction; the second, of which one was told farther off.\n",
+        "Measured by `cargo run -p changepoints --example power` on simulated series with known changes: {count} \
+         series per cell, a median of 120 s before the change, at least {side} runs on each side, a change of at \
+         least {:.0} % and {absolute} s, p ≤ {significance}. The first number is the share of series with a reported \
+         change within {MAX_ERROR} runs of the true place and in its direction; the second, the share with reported \
+         changes only elsewhere.\n",
         100.0 * relative
     );
     println!(
-        "A step of 5 % is at the threshold itself, so it is told less than half of the time, as it should be. Noise that \
-         remembers the run before breaks what every permutation test assumes: where runs share a busy machine, expect \
-         false alarms as in the last rows.\n"
+        "A step of 5 % equals the threshold, so fewer than half of these steps are reported. A permutation test \
+         assumes that runs are independent. Where durations are correlated, as on a busy shared machine, the \
+         false-alarm rate is that of the last rows.\n"
     );
     for (length, at) in SHAPES {
         println!("{length} runs, {} of them after the change:\n", length - at);
-        println!("| noise | +5 % | +10 % | +20 % | +50 % | no change: false alarms |");
+        println!("| noise | +5 % | +10 % | +20 % | +50 % | no change: false-alarm rate |");
         println!("|---|---:|---:|---:|---:|---:|");
         for (noise, name) in Noise::ALL {
             let found = STEPS.map(|step| {
                 let Outcome { found, elsewhere } = study(noise, length, at, step, count);
                 format!("{} + {} %", percent(found), percent(elsewhere))
             });
-            let (found, alarms) = (found.join(" | "), percent(study(noise, length, at, 0.0, count).elsewhere));
+            let found = found.join(" | ");
+            let alarms = percent(study(noise, length, at, 0.0, count).elsewhere);
             println!("| {name} | {found} | {alarms} % |");
         }
         if (length, at) != SHAPES[SHAPES.len() - 1] {

@@ -1,35 +1,35 @@
-//! Series of durations as CI makes them, with a known change or none, and what the detector says of them.
+//! Simulated series of CI durations, with a known change or none, and the detector's results on them.
 
 use changepoints::{Settings, changes};
 use rand::{SeedableRng as _, rngs::StdRng};
 use rand_distr::{Distribution as _, LogNormal, StandardUniform, StudentT};
 
-/// By how many runs the place that is found may differ from the true one.
-pub const NEAR: usize = 5;
-/// How long a run takes before the change, in seconds.
+/// The maximum distance, in runs, of a reported change from the true one.
+pub const MAX_ERROR: usize = 5;
+/// The median duration before the change, in seconds.
 const BASE: f64 = 120.0;
 
-/// How the durations of runs scatter when nothing changes.
+/// The noise of durations when nothing changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Noise {
-    /// Log-normal, as quiet as a machine of one's own: σ 0.05.
+    /// Log-normal, as on a dedicated machine: σ 0.05.
     Quiet,
-    /// Log-normal, as usual on shared machines: σ 0.1.
+    /// Log-normal, as on shared machines: σ 0.1.
     Usual,
     /// Log-normal, σ 0.25.
     Loud,
     /// The logarithm has Student's t distribution with 2 degrees of freedom, which has no variance; scale 0.08.
     HeavyTailed,
-    /// As usual, but one run in twenty takes two to five times as long.
+    /// As `Usual`, but one run in twenty takes two to five times as long.
     Outliers,
-    /// As usual, on top of a slow growth of 4 % over the whole series: less than what matters.
+    /// As `Usual`, with a slow growth of 4 % over the whole series: less than the threshold.
     Drift,
-    /// As usual, but half of each deviation is that of the run before: what no permutation test expects.
+    /// As `Usual`, but half of each deviation is that of the previous run, which violates the assumption of the test.
     Correlated,
 }
 
 impl Noise {
-    /// All of them, with their names.
+    /// Every kind of noise, with its name.
     pub const ALL: [(Self, &'static str); 7] = [
         (Self::Quiet, "log-normal, σ 0.05"),
         (Self::Usual, "log-normal, σ 0.10"),
@@ -40,7 +40,7 @@ impl Noise {
         (Self::Correlated, "σ 0.10, correlated 0.5"),
     ];
 
-    /// A series that becomes slower by `step`, a part of one, at index `at`.
+    /// Simulates a series that becomes slower by the share `step` at index `at`.
     pub fn series(self, length: usize, at: usize, step: f64, seed: u64) -> Vec<f64> {
         let mut random = StdRng::seed_from_u64(seed);
         let sigma = match self {
@@ -72,21 +72,21 @@ impl Noise {
     }
 }
 
-/// What was said of many series.
+/// The results on many series.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Outcome {
-    /// The series of which a change near the true place, and in its direction, was told.
+    /// The number of series with a reported change near the true place and in its direction.
     pub found: usize,
-    /// The other series of which a change was told. If there is none, these are false alarms.
+    /// The number of other series with a reported change. For series without a change, these are false alarms.
     pub elsewhere: usize,
 }
 
-/// Tells the changes of `count` series.
+/// Looks for changes in `count` series.
 pub fn study(noise: Noise, length: usize, at: usize, step: f64, count: usize) -> Outcome {
     let mut outcome = Outcome::default();
     for seed in 0..count as u64 {
         let changes = changes(&noise.series(length, at, step, seed), &Settings::default());
-        let near = |index: usize| index.abs_diff(at) <= NEAR;
+        let near = |index: usize| index.abs_diff(at) <= MAX_ERROR;
         let found = step > 0.0 && changes.iter().any(|change| near(change.index) && change.after > change.before);
         outcome.found += usize::from(found);
         outcome.elsewhere += usize::from(!found && !changes.is_empty());

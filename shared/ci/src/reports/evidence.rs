@@ -1,25 +1,28 @@
-//! What a month's runs say about a target.
+//! The evidence for a target in a month.
 
+use std::time::Duration;
+
+use domain::Month;
+use postgres::{LimitedReads, to_system_time};
 use rust_decimal::Decimal;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, types::Type};
 
-use super::{ReportError, count, limit_time};
-use crate::{CiStatus, Measure, Month, Target, Verdict, evidence::Measured};
-use postgres::instant;
+use super::{ReportError, read_count, rows};
+use crate::{CiStatus, Measure, Target, Verdict, sql::Parameters, target::Measured};
 
-/// The most objects that are named for one target.
-pub const MOST_OBJECTS: usize = 4000;
+/// The maximum number of objects that are named for one target.
+pub const MAX_OBJECTS: usize = 4000;
 
-/// What was measured for a target, and what that rests on.
+/// The measurement of a target, and the objects that it rests on.
 #[derive(Debug)]
 pub struct Evidence {
     /// The target.
     pub target: Target,
-    /// What was measured.
+    /// The measurement.
     pub measured: Measured,
-    /// What that means.
+    /// The verdict on it.
     pub verdict: Verdict,
-    /// The objects of the runs it was computed from, by key; the first of them, if there are more than asked for.
+    /// The objects of the runs that were measured, by key; the first of them, if there are more than asked for.
     pub objects: Vec<EvidenceObject>,
 }
 
@@ -32,34 +35,52 @@ pub struct EvidenceObject {
     pub version: Option<String>,
 }
 
-/// Measures a target by the runs that began in a month, UTC. Value and objects, of which at most `most` are named, are of
-/// one snapshot.
+/// Measures a target by the runs that began in a month, UTC. At most `max_objects` objects are named. The measurement
+/// and the objects are of one snapshot.
+///
+/// The server ends each statement after `timeout`.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn evidence(client: &Client, target: Target, month: Month, most: usize) -> Result<Evidence, ReportError> {
-    limit_time(client).await?;
+pub async fn evidence(
+    client: &Client,
+    target: Target,
+    month: Month,
+    max_objects: usize,
+    timeout: Duration,
+) -> Result<Evidence, ReportError> {
     // A share of whole numbers, so that its comparison with the bound is exact as far as numeric divides: 16 digits.
     let value = match target.measure {
         Measure::P95DurationSeconds => "percentile_disc(0.95) within group (order by duration_seconds)",
         Measure::SuccessRate => "count(*) filter (where status = 'success')::numeric / nullif(count(*), 0)",
     };
+    let statuses: Vec<&str> = target.measure.statuses().iter().copied().map(CiStatus::name).collect();
+    let mut parameters = Parameters::default();
+    let service = parameters.text(&target.service);
+    let command = parameters.text(&target.command);
+    let start = parameters.push(Type::TIMESTAMPTZ, to_system_time(month.start()));
+    let end = parameters.push(Type::TIMESTAMPTZ, to_system_time(month.end()));
+    let statuses = parameters.push(Type::TEXT_ARRAY, statuses);
+    let limit = parameters.push(Type::INT8, rows(max_objects));
     let query = format!(
         "with counted as (
              select status, duration_seconds, object_key, object_version from ci_runs
-             where service = $1 and command = $2 and started_at >= $3 and started_at < $4 and status = any($5)),
-         named as (select object_key, object_version from counted order by object_key limit $6)
-         select count(*), {value},
-                (select coalesce(array_agg(object_key order by object_key), '{{}}') from named),
-                (select coalesce(array_agg(object_version order by object_key), '{{}}') from named)
+             where service = {service} and command = {command}
+               and started_at >= {start} and started_at < {end} and status = any({statuses})),
+         named as (select object_key, object_version from counted order by object_key limit {limit})
+         select count(*) as runs, ({value})::text as value,
+                (select coalesce(array_agg(object_key order by object_key), '{{}}') from named) as keys,
+                (select coalesce(array_agg(object_version order by object_key), '{{}}') from named) as versions
          from counted"
     );
-    let (start, end) = (instant(month.start()), instant(month.end()));
-    let statuses: Vec<&str> = target.measure.statuses().iter().copied().map(CiStatus::name).collect();
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let row = client.query_one(&query, &[&target.service, &target.command, &start, &end, &statuses, &most]).await?;
-    let measured = Measured { runs: count(row.try_get(0)?), value: row.try_get::<_, Option<Decimal>>(1)? };
-    let (keys, versions): (Vec<String>, Vec<Option<String>>) = (row.try_get(2)?, row.try_get(3)?);
+    let snapshot = LimitedReads::begin(client, timeout).await?;
+    let row = snapshot.query_typed_one(&query, &parameters.typed()).await?;
+    drop(parameters);
+    let value: Option<&str> = row.try_get("value")?;
+    let value = value.map(Decimal::from_str_exact).transpose().map_err(|_| ReportError::Row("ci_runs"))?;
+    let measured = Measured { runs: read_count(&row, "runs")?, value };
+    let keys: Vec<String> = row.try_get("keys")?;
+    let versions: Vec<Option<String>> = row.try_get("versions")?;
     let objects = keys.into_iter().zip(versions).map(|(key, version)| EvidenceObject { key, version }).collect();
     Ok(Evidence { verdict: target.judge(measured), target, measured, objects })
 }

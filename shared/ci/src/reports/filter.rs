@@ -1,52 +1,82 @@
-//! Which runs a report is about.
-
-use std::time::SystemTime;
+//! The runs that a report covers.
 
 use jiff::Timestamp;
-use tokio_postgres::types::ToSql;
+use postgres::to_system_time;
+use tokio_postgres::types::Type;
 
-use postgres::instant;
+use crate::sql::Parameters;
 
-/// The runs that a report is about. What is left out filters nothing.
+/// The runs that a report covers. `None` filters nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 pub struct Filter {
-    /// Only this service.
+    /// Only this service
     pub service: Option<String>,
-    /// Only this command.
+    /// Only this command
     pub command: Option<String>,
-    /// Only this environment.
+    /// Only this environment
     pub environment: Option<String>,
-    /// Only runs that began then or later.
+    /// Only runs that began at or after this RFC 3339 timestamp, or on or after this UTC day
+    #[cfg_attr(feature = "openapi", param(value_type = Option<String>))]
     pub from: Option<Timestamp>,
-    /// Only runs that began before.
+    /// Only runs that began before this RFC 3339 timestamp, or on or before this UTC day
+    #[cfg_attr(feature = "openapi", param(value_type = Option<String>))]
     pub to: Option<Timestamp>,
 }
 
-/// The condition of a filter's parameters, which are the first five of a query.
-pub(super) const CONDITION: &str = "($1::text is null or service = $1)
-    and ($2::text is null or command = $2)
-    and ($3::text is null or environment = $3)
-    and ($4::timestamptz is null or started_at >= $4)
-    and ($5::timestamptz is null or started_at < $5)";
-
-/// A filter as the driver takes it.
-pub(super) struct Bound<'a> {
-    filter: &'a Filter,
-    from: Option<SystemTime>,
-    to: Option<SystemTime>,
-}
-
 impl Filter {
-    pub(super) fn bind(&self) -> Bound<'_> {
-        Bound { filter: self, from: self.from.map(instant), to: self.to.map(instant) }
+    /// Returns the conditions of the fields that are set, after adding their values to the parameters.
+    pub(super) fn conditions<'a>(&'a self, parameters: &mut Parameters<'a>) -> Conditions {
+        let mut conditions = Conditions::default();
+        let texts = [("service", &self.service), ("command", &self.command), ("environment", &self.environment)];
+        for (column, value) in texts {
+            if let Some(value) = value {
+                conditions.add(format!("{column} = {}", parameters.text(value)));
+            }
+        }
+        for (comparison, value) in [(">=", self.from), ("<", self.to)] {
+            if let Some(value) = value {
+                let value = parameters.push(Type::TIMESTAMPTZ, to_system_time(value));
+                conditions.add(format!("started_at {comparison} {value}"));
+            }
+        }
+        conditions
     }
 }
 
-impl Bound<'_> {
-    /// The parameters of a query: those of [`CONDITION`], then `more`.
-    pub(super) fn with<'b>(&'b self, more: &[&'b (dyn ToSql + Sync)]) -> Vec<&'b (dyn ToSql + Sync)> {
-        let Filter { service, command, environment, .. } = self.filter;
-        let own: [&(dyn ToSql + Sync); 5] = [service, command, environment, &self.from, &self.to];
-        own.into_iter().chain(more.iter().copied()).collect()
+/// Conditions that must all hold.
+#[derive(Debug, Default)]
+pub(super) struct Conditions(Vec<String>);
+
+impl Conditions {
+    pub(super) fn add(&mut self, condition: String) {
+        self.0.push(condition);
+    }
+
+    /// Returns them as one condition.
+    pub(super) fn all(&self) -> String {
+        if self.0.is_empty() { "true".to_owned() } else { self.0.join(" and ") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_fields_that_are_set_are_conditions() {
+        let all = |filter: &Filter| {
+            let mut parameters = Parameters::default();
+            let conditions = filter.conditions(&mut parameters).all();
+            (conditions, parameters.typed().len())
+        };
+        assert_eq!(all(&Filter::default()), ("true".to_owned(), 0));
+        let at = Some(Timestamp::UNIX_EPOCH);
+        let name = || Some("name".to_owned());
+        let filter = Filter { command: name(), to: at, ..Filter::default() };
+        assert_eq!(all(&filter), ("command = $1 and started_at < $2".to_owned(), 2));
+        let filter = Filter { service: name(), command: name(), environment: name(), from: at, to: at };
+        let expected = "service = $1 and command = $2 and environment = $3 and started_at >= $4 and started_at < $5";
+        assert_eq!(all(&filter), (expected.to_owned(), 5));
     }
 }

@@ -1,52 +1,56 @@
-//! The documents that were not taken, newest first.
+//! The list of rejected documents, newest first.
 
-use std::time::SystemTime;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio_postgres::Client;
-
-use super::{ReportError, limit_time, timestamp};
 use platform::cursor::{self, After, InvalidCursor};
-use postgres::instant;
+use postgres::{LimitedReads, to_system_time};
+use tokio_postgres::{Client, types::Type};
+
+use super::{ReportError, filter::Conditions, is_instant, one_more_than, read_time};
+use crate::sql::Parameters;
 
 /// The list's name in its cursors.
 const LIST: &str = "rejections";
 
-/// A document that was not taken.
+/// A rejected document.
 #[derive(Debug)]
 pub struct Rejection {
     id: i64,
-    /// The object that holds it.
+    /// The document's object.
     pub object_key: String,
     /// That object's version, where the bucket keeps versions.
     pub object_version: Option<String>,
-    /// Every mistake in it.
+    /// Every mistake in the document.
     pub reason: String,
-    /// When it was read.
+    /// The time at which it was read.
     pub rejected_at: Timestamp,
 }
 
-/// Some rejections.
+/// A page of rejections.
 #[derive(Debug)]
 pub struct RejectionPage {
     /// The rejections, newest first.
     pub rejections: Vec<Rejection>,
-    /// Where the next page begins, if there is one.
+    /// The cursor of the next page, if there is one.
     pub next: Option<String>,
 }
 
-/// A place in the list: when a document was rejected, in microseconds, and the rejection's number.
+/// A place in the list: the time of a rejection, in microseconds, and its number.
 pub type RejectionCursor = After<(i64, i64)>;
 
 /// Reads a cursor of the list.
 ///
 /// # Errors
-/// When it is none of this list.
+/// When the text is no cursor of this list.
 pub fn rejection_cursor(text: &str) -> Result<RejectionCursor, InvalidCursor> {
-    cursor::decode(text, LIST)
+    let cursor: RejectionCursor = cursor::decode(text, LIST)?;
+    if is_instant(cursor.0.0) { Ok(cursor) } else { Err(InvalidCursor) }
 }
 
-/// A page of at most `limit` rejections, newest first.
+/// Reads a page of at most `limit` rejections, newest first.
+///
+/// The server ends each statement after `timeout`.
 ///
 /// # Errors
 /// When the database fails.
@@ -54,30 +58,35 @@ pub async fn rejections(
     client: &Client,
     limit: usize,
     after: Option<RejectionCursor>,
+    timeout: Duration,
 ) -> Result<RejectionPage, ReportError> {
-    limit_time(client).await?;
-    let query = "select id, object_key, object_version, reason, rejected_at
+    let mut parameters = Parameters::default();
+    let mut conditions = Conditions::default();
+    if let Some(After((micros, id))) = after {
+        let at = Timestamp::from_microsecond(micros).map_err(|_| ReportError::Row("ci_rejections"))?;
+        let at = parameters.push(Type::TIMESTAMPTZ, to_system_time(at));
+        let id = parameters.push(Type::INT8, id);
+        conditions.add(format!("(rejected_at, id) < ({at}, {id})"));
+    }
+    let condition = conditions.all();
+    let rows = parameters.push(Type::INT8, one_more_than(limit));
+    let query = format!(
+        "select id, object_key, object_version, reason, rejected_at
          from ci_rejections
-         where $1::timestamptz is null or (rejected_at, id) < ($1, $2::bigint)
+         where {condition}
          order by rejected_at desc, id desc
-         limit $3";
-    let (at, id) = match after {
-        None => (None, None),
-        Some(After((micros, id))) => {
-            let at = Timestamp::from_microsecond(micros).map_err(|_| ReportError::Row("ci_rejections"))?;
-            (Some(instant(at)), Some(id))
-        }
-    };
-    let ask = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-    let rows = client.query(query, &[&at, &id, &ask]).await?;
+         limit {rows}"
+    );
+    let snapshot = LimitedReads::begin(client, timeout).await?;
+    let rows = snapshot.query_typed(&query, &parameters.typed()).await?;
     let mut rejections = Vec::new();
     for row in rows.iter().take(limit) {
         rejections.push(Rejection {
-            id: row.try_get(0)?,
-            object_key: row.try_get(1)?,
-            object_version: row.try_get(2)?,
-            reason: row.try_get(3)?,
-            rejected_at: timestamp(row.try_get::<_, SystemTime>(4)?)?,
+            id: row.try_get("id")?,
+            object_key: row.try_get("object_key")?,
+            object_version: row.try_get("object_version")?,
+            reason: row.try_get("reason")?,
+            rejected_at: read_time(row, "rejected_at")?,
         });
     }
     let last = rejections.last().filter(|_| rows.len() > limit);

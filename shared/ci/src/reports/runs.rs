@@ -1,23 +1,23 @@
-//! The runs themselves, newest first.
+//! The list of runs, newest first.
 
-use std::time::SystemTime;
+use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
+use platform::cursor::{self, After, InvalidCursor};
+use postgres::{LimitedReads, to_system_time};
 use serde_json::value::RawValue;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{Client, Row, types::Type};
 use uuid::Uuid;
 
-use super::{Filter, ReportError, filter::CONDITION, limit_time, timestamp};
-use crate::{CiStatus, Pseudonyms};
-use platform::cursor::{self, After, InvalidCursor};
-use postgres::instant;
+use super::{Filter, ReportError, is_instant, one_more_than, read_time};
+use crate::{CiStatus, Pseudonyms, sql::Parameters};
 
-/// The most bytes of other fields on a page: an answer of more than 6 MB leaves no function, which sends it as a string of
-/// JSON, in which a quotation mark takes twice its place. A page may so be shorter than its limit.
-const MOST_BYTES: usize = 2 << 20;
+/// The maximum size of the extra fields on a page: a function's answer is limited to 6 MB, and is sent as a string of
+/// JSON, in which a quotation mark takes two bytes. So a page may be shorter than its limit.
+const MAX_EXTRA_BYTES: usize = 2 << 20;
 
-/// A run as it is stored. The names are the document's own.
+/// A stored run. The names are the document's own.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the names are those of `CiRun`")]
 pub struct StoredRun {
@@ -35,32 +35,33 @@ pub struct StoredRun {
     pub collector_version: String,
     /// The document's other fields, as a JSON object, if they were asked for.
     pub extra: Option<Box<RawValue>>,
-    /// The object it was read from.
+    /// The object of the document.
     pub object_key: String,
     /// That object's version, where the bucket keeps versions.
     pub object_version: Option<String>,
-    /// When it was read.
+    /// The time at which the document was read.
     pub ingested_at: Timestamp,
 }
 
-/// Some runs.
+/// A page of runs.
 #[derive(Debug)]
 pub struct RunPage {
     /// The runs, those that began last first.
     pub runs: Vec<StoredRun>,
-    /// Where the next page begins, if there is one.
+    /// The cursor of the next page, if there is one.
     pub next: Option<String>,
 }
 
-/// A place in the list of runs: when a run began, in microseconds, and its number.
+/// A place in the list of runs: the start of a run, in microseconds, and its number.
 pub type RunCursor = After<(i64, i64)>;
 
 /// Reads a cursor of the list of the runs of a filter and a status.
 ///
 /// # Errors
-/// When it is none of this list.
+/// When the text is no cursor of this list.
 pub fn run_cursor(text: &str, filter: &Filter, status: Option<CiStatus>) -> Result<RunCursor, InvalidCursor> {
-    cursor::decode(text, &list(filter, status))
+    let cursor: RunCursor = cursor::decode(text, &list(filter, status))?;
+    if is_instant(cursor.0.0) { Ok(cursor) } else { Err(InvalidCursor) }
 }
 
 /// The list's name in its cursors.
@@ -68,8 +69,11 @@ fn list(filter: &Filter, status: Option<CiStatus>) -> String {
     format!("runs {filter:?} {status:?}")
 }
 
-/// A page of at most `limit` runs, with their `extra` fields or without, those that began last first; runs of one instant
-/// in the order of their arrival, last first. What arrives meanwhile moves nothing: a cursor names a run, not a count.
+/// Reads a page of at most `limit` runs, with or without their `extra` fields, those that began last first; runs of one
+/// instant in the order of their arrival, last first. A cursor names a run and not a count, so runs that arrive
+/// meanwhile shift nothing.
+///
+/// The server ends each statement after `timeout`.
 ///
 /// # Errors
 /// When the database fails.
@@ -80,38 +84,40 @@ pub async fn runs(
     extra: bool,
     limit: usize,
     after: Option<RunCursor>,
+    timeout: Duration,
 ) -> Result<RunPage, ReportError> {
-    limit_time(client).await?;
-    let query = format!(
-        "select id, run_id, service, command, status, started_at, finished_at, duration_seconds::float8, commit_sha,
-                actor, environment, collector_version, case when $10 then extra::text end, object_key, object_version, ingested_at
-         from ci_runs
-         where {CONDITION}
-           and ($6::text is null or status = $6)
-           and ($7::timestamptz is null or (started_at, id) < ($7, $8::bigint))
-         order by started_at desc, id desc
-         limit $9"
-    );
-    let name = status.map(CiStatus::name);
-    let (began, id) = match after {
-        None => (None, None),
+    let mut parameters = Parameters::default();
+    let mut conditions = filter.conditions(&mut parameters);
+    if let Some(status) = status {
+        conditions.add(format!("status = {}", parameters.text(status.name())));
+    }
+    if let Some(After((micros, id))) = after {
         // The database keeps microseconds, so nothing is lost.
-        Some(After((micros, id))) => {
-            let began = Timestamp::from_microsecond(micros).map_err(|_| ReportError::Row("ci_runs"))?;
-            (Some(instant(began)), Some(id))
-        }
-    };
-    let ask = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-    let bound = filter.bind();
+        let started_at = Timestamp::from_microsecond(micros).map_err(|_| ReportError::Row("ci_runs"))?;
+        let started_at = parameters.push(Type::TIMESTAMPTZ, to_system_time(started_at));
+        let id = parameters.push(Type::INT8, id);
+        conditions.add(format!("(started_at, id) < ({started_at}, {id})"));
+    }
+    let condition = conditions.all();
+    let extra = parameters.push(Type::BOOL, extra);
+    let rows = parameters.push(Type::INT8, one_more_than(limit));
+    let query = format!(
+        "select {COLUMNS}, case when {extra} then extra::text end as extra
+         from ci_runs
+         where {condition}
+         order by started_at desc, id desc
+         limit {rows}"
+    );
+    let snapshot = LimitedReads::begin(client, timeout).await?;
     // One by one, so that no more documents than fit are in memory.
-    let rows = client.query_raw(&query, bound.with(&[&name, &began, &id, &ask, &extra])).await?;
-    let mut rows = std::pin::pin!(rows);
+    let mut rows = std::pin::pin!(snapshot.query_typed_raw(&query, parameters.into_typed()).await?);
     let mut runs: Vec<StoredRun> = Vec::new();
-    let (mut bytes, mut more) = (0, false);
+    let mut bytes = 0;
+    let mut more = false;
     while let Some(row) = rows.try_next().await? {
         let run = read(&row)?;
         bytes += run.extra.as_ref().map_or(0, |extra| extra.get().len());
-        more = runs.len() == limit || bytes > MOST_BYTES && !runs.is_empty();
+        more = runs.len() == limit || bytes > MAX_EXTRA_BYTES && !runs.is_empty();
         if more {
             break;
         }
@@ -122,40 +128,43 @@ pub async fn runs(
     Ok(RunPage { runs, next })
 }
 
+/// The columns that [`read`] reads, but `extra`, which not every reader may see.
+const COLUMNS: &str = "id, run_id, service, command, status, started_at, finished_at,
+    duration_seconds::float8 as duration_seconds, commit_sha, actor, environment, collector_version,
+    object_key, object_version, ingested_at";
+
 fn read(row: &Row) -> Result<StoredRun, ReportError> {
-    let at = |index: usize| -> Result<Timestamp, ReportError> { timestamp(row.try_get::<_, SystemTime>(index)?) };
-    let status: &str = row.try_get(4)?;
+    // As text, since a number may be larger than any that this program can hold.
+    let extra: Option<String> = row.try_get("extra")?;
     Ok(StoredRun {
-        id: row.try_get(0)?,
-        run_id: row.try_get(1)?,
-        service: row.try_get(2)?,
-        command: row.try_get(3)?,
-        status: status.parse().map_err(|_| ReportError::Row("ci_runs"))?,
-        started_at: at(5)?,
-        finished_at: at(6)?,
-        duration_seconds: row.try_get(7)?,
-        commit_sha: row.try_get(8)?,
-        actor: row.try_get(9)?,
-        environment: row.try_get(10)?,
-        collector_version: row.try_get(11)?,
-        // As text, since a number may be larger than any that this program can hold.
-        extra: row
-            .try_get::<_, Option<String>>(12)?
-            .map(RawValue::from_string)
-            .transpose()
-            .map_err(|_| ReportError::Row("ci_runs"))?,
-        object_key: row.try_get(13)?,
-        object_version: row.try_get(14)?,
-        ingested_at: at(15)?,
+        id: row.try_get("id")?,
+        run_id: row.try_get("run_id")?,
+        service: row.try_get("service")?,
+        command: row.try_get("command")?,
+        status: row.try_get::<_, &str>("status")?.parse().map_err(|_| ReportError::Row("ci_runs"))?,
+        started_at: read_time(row, "started_at")?,
+        finished_at: read_time(row, "finished_at")?,
+        duration_seconds: row.try_get("duration_seconds")?,
+        commit_sha: row.try_get("commit_sha")?,
+        actor: row.try_get("actor")?,
+        environment: row.try_get("environment")?,
+        collector_version: row.try_get("collector_version")?,
+        extra: extra.map(RawValue::from_string).transpose().map_err(|_| ReportError::Row("ci_runs"))?,
+        object_key: row.try_get("object_key")?,
+        object_version: row.try_get("object_version")?,
+        ingested_at: read_time(row, "ingested_at")?,
     })
 }
 
-/// The pseudonyms of this database.
+/// Reads the key of this database's pseudonyms. Returns the function that makes them.
+///
+/// The server ends each statement after `timeout`.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn pseudonyms(client: &Client) -> Result<impl Fn(&str) -> Uuid + use<>, ReportError> {
-    let row = client.query_one("select key from ci_pseudonym_key", &[]).await?;
-    let pseudonyms = Pseudonyms::new(row.try_get(0)?).map_err(|_| ReportError::Row("ci_pseudonym_key"))?;
+pub async fn pseudonyms(client: &Client, timeout: Duration) -> Result<impl Fn(&str) -> Uuid + use<>, ReportError> {
+    let snapshot = LimitedReads::begin(client, timeout).await?;
+    let row = snapshot.query_typed_one("select key from ci_pseudonym_key", &[]).await?;
+    let pseudonyms = Pseudonyms::new(row.try_get("key")?).map_err(|_| ReportError::Row("ci_pseudonym_key"))?;
     Ok(move |actor: &str| pseudonyms.of(actor))
 }

@@ -1,42 +1,46 @@
-//! The successful runs of whole series, for finding changes in them.
+//! Series with their successful runs, in which changes of duration are looked for.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::time::Duration;
 
-use tokio_postgres::Client;
+use std::collections::BTreeMap;
 
-use super::{Filter, ReportError, count, filter::CONDITION, is_sound, limit_time, timestamp};
-use crate::{Neighbour, Series, SeriesRun};
 use platform::cursor::{self, After, InvalidCursor};
+use tokio_postgres::{Client, types::Type};
 
-/// The most runs of a series that are looked at: the latest ones. Finding changes takes time in proportion to them, and
-/// what changed longer ago is known.
-pub const MOST_RUNS: i64 = 1000;
+use postgres::LimitedReads;
+
+use super::{Filter, ReportError, is_storable, one_more_than, read_count, read_series, read_time, rows};
+use crate::{Neighbour, Series, SeriesRun, sql::Parameters};
+
+/// The maximum number of runs of a series that are read: the latest ones. The time to find changes grows with them, and
+/// changes before them were reported long ago.
+pub const MAX_RUNS: i64 = 1000;
 
 /// A series with its runs.
 #[derive(Debug, Clone)]
 pub struct SeriesRuns {
     /// The series.
     pub series: Series,
-    /// All its runs, however they ended.
+    /// The number of its runs, with any status.
     pub count: u64,
-    /// Its latest successful runs, at most [`MOST_RUNS`], oldest first.
+    /// Its latest successful runs, at most [`MAX_RUNS`], oldest first.
     pub runs: Vec<SeriesRun>,
     /// The same service and command in other environments, whatever the filter.
     pub neighbours: Vec<Neighbour>,
 }
 
-/// Some series.
+/// A page of series.
 #[derive(Debug)]
 pub struct SeriesPage {
-    /// By service, command and environment.
+    /// The series, by service, command and environment.
     pub series: Vec<SeriesRuns>,
-    /// Whether there are more after them.
+    /// True if there are more after them.
     pub more: bool,
     list: String,
 }
 
 impl SeriesPage {
-    /// A cursor to what comes after `series`.
+    /// Returns the cursor of the page that begins after `series`.
     pub fn cursor_after(&self, series: &Series) -> String {
         cursor::encode(series, &self.list)
     }
@@ -48,10 +52,10 @@ pub type SeriesCursor = After<Series>;
 /// Reads a cursor of the list of the series of a filter.
 ///
 /// # Errors
-/// When it is none of this list.
+/// When the text is no cursor of this list.
 pub fn series_cursor(text: &str, filter: &Filter) -> Result<SeriesCursor, InvalidCursor> {
     let cursor: SeriesCursor = cursor::decode(text, &list(filter))?;
-    if is_sound(&cursor.0) { Ok(cursor) } else { Err(InvalidCursor) }
+    if is_storable(&cursor.0) { Ok(cursor) } else { Err(InvalidCursor) }
 }
 
 /// The list's name in its cursors.
@@ -59,7 +63,9 @@ fn list(filter: &Filter) -> String {
     format!("series {filter:?}")
 }
 
-/// At most `limit` series, by service, command and environment.
+/// Reads at most `limit` series, by service, command and environment.
+///
+/// The server ends each statement after `timeout`.
 ///
 /// # Errors
 /// When the database fails.
@@ -68,89 +74,76 @@ pub async fn series(
     filter: &Filter,
     limit: usize,
     after: Option<SeriesCursor>,
+    timeout: Duration,
 ) -> Result<SeriesPage, ReportError> {
-    limit_time(client).await?;
+    let mut parameters = Parameters::default();
+    let mut conditions = filter.conditions(&mut parameters);
+    if let Some(After(Series { service, command, environment })) = after {
+        let service = parameters.text(service);
+        let command = parameters.text(command);
+        let environment = parameters.text(environment);
+        conditions.add(format!("(service, command, environment) > ({service}, {command}, {environment})"));
+    }
+    let condition = conditions.all();
+    let rows = parameters.push(Type::INT8, one_more_than(limit));
     let query = format!(
-        "select service, command, environment, count(*)
+        "select service, command, environment, count(*) as runs
          from ci_runs
-         where {CONDITION}
-           and ($6::text is null or (service, command, environment) > ($6, $7::text, $8::text))
+         where {condition}
          group by service, command, environment
          order by service, command, environment
-         limit $9"
+         limit {rows}"
     );
-    let (service, command, environment) = match after {
-        Some(After(Series { service, command, environment })) => (Some(service), Some(command), Some(environment)),
-        None => (None, None, None),
-    };
-    let ask = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-    let bound = filter.bind();
-    let rows = client.query(&query, &bound.with(&[&service, &command, &environment, &ask])).await?;
+    let snapshot = LimitedReads::begin(client, timeout).await?;
+    let rows = snapshot.query_typed(&query, &parameters.typed()).await?;
     let mut found = Vec::new();
     for row in rows.iter().take(limit) {
-        let series = Series { service: row.try_get(0)?, command: row.try_get(1)?, environment: row.try_get(2)? };
-        found.push((series, count(row.try_get(3)?)));
+        found.push((read_series(row)?, read_count(row, "runs")?));
     }
-    Ok(SeriesPage { series: with_runs(client, filter, found).await?, more: rows.len() > limit, list: list(filter) })
+    let series = with_runs(&snapshot, filter, found).await?;
+    Ok(SeriesPage { series, more: rows.len() > limit, list: list(filter) })
 }
 
-/// The `limit` series with the most runs, and how many series there are in all.
+/// Reads the `limit` series with the most runs, and the number of all series.
+///
+/// The server ends each statement after `timeout`.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn busiest(client: &Client, filter: &Filter, limit: usize) -> Result<(Vec<SeriesRuns>, u64), ReportError> {
-    limit_time(client).await?;
+pub async fn busiest(
+    client: &Client,
+    filter: &Filter,
+    limit: usize,
+    timeout: Duration,
+) -> Result<(Vec<SeriesRuns>, u64), ReportError> {
+    let mut parameters = Parameters::default();
+    let condition = filter.conditions(&mut parameters).all();
+    let limit = parameters.push(Type::INT8, rows(limit));
     let query = format!(
-        "select service, command, environment, count(*) as runs, count(*) over ()
+        "select service, command, environment, count(*) as runs, count(*) over () as all_series
          from ci_runs
-         where {CONDITION}
+         where {condition}
          group by service, command, environment
          order by runs desc, service, command, environment
-         limit $6"
+         limit {limit}"
     );
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = client.query(&query, &filter.bind().with(&[&limit])).await?;
+    let snapshot = LimitedReads::begin(client, timeout).await?;
+    let rows = snapshot.query_typed(&query, &parameters.typed()).await?;
     let mut found = Vec::new();
     for row in &rows {
-        let series = Series { service: row.try_get(0)?, command: row.try_get(1)?, environment: row.try_get(2)? };
-        found.push((series, count(row.try_get(3)?)));
+        found.push((read_series(row)?, read_count(row, "runs")?));
     }
-    let all = rows.first().map_or(Ok(0), |row| row.try_get(4))?;
-    Ok((with_runs(client, filter, found).await?, count(all)))
+    let all = rows.first().map_or(Ok(0), |row| read_count(row, "all_series"))?;
+    Ok((with_runs(&snapshot, filter, found).await?, all))
 }
 
 async fn with_runs(
-    client: &Client,
+    snapshot: &LimitedReads<'_>,
     filter: &Filter,
     found: Vec<(Series, u64)>,
 ) -> Result<Vec<SeriesRuns>, ReportError> {
-    let services: Vec<&str> = found.iter().map(|(series, _)| series.service.as_str()).collect();
-    let commands: Vec<&str> = found.iter().map(|(series, _)| series.command.as_str()).collect();
-    let environments: Vec<&str> = found.iter().map(|(series, _)| series.environment.as_str()).collect();
-    let bound = filter.bind();
-    let query = format!(
-        "select wanted.place, run.started_at, run.duration_seconds, run.run_id, run.commit_sha, run.collector_version
-         from unnest($6::text[], $7::text[], $8::text[]) with ordinality as wanted (s, c, e, place),
-              lateral (select id, started_at, duration_seconds::float8, run_id, commit_sha, collector_version
-                       from ci_runs
-                       where service = wanted.s and command = wanted.c and environment = wanted.e
-                         and status = 'success' and {CONDITION}
-                       order by started_at desc, id desc
-                       limit {MOST_RUNS}) as run
-         order by wanted.place, run.started_at, run.id"
-    );
-    let rows = client.query(&query, &bound.with(&[&services, &commands, &environments])).await?;
-    let mut runs: BTreeMap<i64, Vec<SeriesRun>> = BTreeMap::new();
-    for row in &rows {
-        runs.entry(row.try_get(0)?).or_default().push(SeriesRun {
-            started_at: timestamp(row.try_get::<_, SystemTime>(1)?)?,
-            duration_seconds: row.try_get(2)?,
-            run_id: row.try_get(3)?,
-            commit_sha: row.try_get(4)?,
-            collector_version: row.try_get(5)?,
-        });
-    }
-    let mut neighbours = neighbours(client, &services, &commands).await?;
+    let mut runs = successful_runs(snapshot, filter, &found).await?;
+    let mut neighbours = neighbours(snapshot, &found).await?;
     let with_runs = (1..).zip(found).map(|(place, (series, count))| {
         let all = neighbours.entry((series.service.clone(), series.command.clone())).or_default();
         let neighbours = all.iter().filter(|neighbour| neighbour.environment != series.environment).cloned().collect();
@@ -159,24 +152,66 @@ async fn with_runs(
     Ok(with_runs.collect())
 }
 
-/// By service and command: every environment, with its first and last run.
-async fn neighbours(
-    client: &Client,
-    services: &[&str],
-    commands: &[&str],
-) -> Result<BTreeMap<(String, String), Vec<Neighbour>>, ReportError> {
-    let query = "select service, command, environment, min(started_at), max(started_at)
-         from ci_runs
-         where (service, command) in (select * from unnest($1::text[], $2::text[]))
-         group by service, command, environment
-         order by environment";
-    let mut neighbours: BTreeMap<(String, String), Vec<Neighbour>> = BTreeMap::new();
-    for row in client.query(query, &[&services, &commands]).await? {
-        neighbours.entry((row.try_get(0)?, row.try_get(1)?)).or_default().push(Neighbour {
-            environment: row.try_get(2)?,
-            first: timestamp(row.try_get::<_, SystemTime>(3)?)?,
-            last: timestamp(row.try_get::<_, SystemTime>(4)?)?,
+/// Reads the latest successful runs of series, oldest first, by the series' places in the list, from 1.
+async fn successful_runs(
+    snapshot: &LimitedReads<'_>,
+    filter: &Filter,
+    found: &[(Series, u64)],
+) -> Result<BTreeMap<i64, Vec<SeriesRun>>, ReportError> {
+    let mut parameters = Parameters::default();
+    let condition = filter.conditions(&mut parameters).all();
+    let services = parameters.push(Type::TEXT_ARRAY, names(found, |series| &series.service));
+    let commands = parameters.push(Type::TEXT_ARRAY, names(found, |series| &series.command));
+    let environments = parameters.push(Type::TEXT_ARRAY, names(found, |series| &series.environment));
+    let query = format!(
+        "select wanted.place, run.started_at, run.duration_seconds, run.run_id, run.commit_sha, run.collector_version
+         from unnest({services}, {commands}, {environments}) with ordinality as wanted (s, c, e, place),
+              lateral (select id, started_at, duration_seconds::float8, run_id, commit_sha, collector_version
+                       from ci_runs
+                       where service = wanted.s and command = wanted.c and environment = wanted.e
+                         and status = 'success' and {condition}
+                       order by started_at desc, id desc
+                       limit {MAX_RUNS}) as run
+         order by wanted.place, run.started_at, run.id"
+    );
+    let mut runs: BTreeMap<i64, Vec<SeriesRun>> = BTreeMap::new();
+    for row in snapshot.query_typed(&query, &parameters.typed()).await? {
+        runs.entry(row.try_get("place")?).or_default().push(SeriesRun {
+            started_at: read_time(&row, "started_at")?,
+            duration_seconds: row.try_get("duration_seconds")?,
+            run_id: row.try_get("run_id")?,
+            commit_sha: row.try_get("commit_sha")?,
+            collector_version: row.try_get("collector_version")?,
         });
     }
+    Ok(runs)
+}
+
+/// Reads every environment of the services and commands, with its first and last run.
+async fn neighbours(
+    snapshot: &LimitedReads<'_>,
+    found: &[(Series, u64)],
+) -> Result<BTreeMap<(String, String), Vec<Neighbour>>, ReportError> {
+    let mut parameters = Parameters::default();
+    let services = parameters.push(Type::TEXT_ARRAY, names(found, |series| &series.service));
+    let commands = parameters.push(Type::TEXT_ARRAY, names(found, |series| &series.command));
+    let query = format!(
+        "select service, command, environment, min(started_at) as first, max(started_at) as last
+         from ci_runs
+         where (service, command) in (select * from unnest({services}, {commands}))
+         group by service, command, environment
+         order by environment"
+    );
+    let mut neighbours: BTreeMap<(String, String), Vec<Neighbour>> = BTreeMap::new();
+    for row in snapshot.query_typed(&query, &parameters.typed()).await? {
+        let Series { service, command, environment } = read_series(&row)?;
+        let first = read_time(&row, "first")?;
+        let last = read_time(&row, "last")?;
+        neighbours.entry((service, command)).or_default().push(Neighbour { environment, first, last });
+    }
     Ok(neighbours)
+}
+
+fn names(found: &[(Series, u64)], name: impl Fn(&Series) -> &String) -> Vec<&str> {
+    found.iter().map(|(series, _)| name(series).as_str()).collect()
 }

@@ -1,72 +1,79 @@
-//! CI telemetry: documents in the metrics bucket in, runs in PostgreSQL out.
+//! From documents in the metrics bucket to runs in PostgreSQL.
 //!
-//! [`ingest`] takes one version of one object. It may be called for any version, any number of times, in any order and by
-//! several at once: what the tables hold in the end is the same.
+//! [`ingest`] takes one version of one object. It may be called for any version, any number of times, in any order and
+//! concurrently: the tables end in the same state.
 
 mod bucket;
+pub mod s3;
 mod table;
 
 use jiff::Timestamp;
-use tokio_postgres::Client;
-
-pub use bucket::{Found, LARGEST, MetricsBucket};
-pub use table::{Stored, store_rejection, store_run};
-
-use crate::{CiRun, InvalidDocument, ObjectVersion, Sequencer};
 use platform::StoreError;
 use postgres::DatabaseError;
+use tokio_postgres::Client;
 
-/// What the log says of a new rejection. The template's metric counts the lines that say so.
+pub use bucket::{Found, MetricsBucket};
+pub use table::{Stored, store_rejection, store_run};
+
+use crate::{CiRun, InvalidDocument, ObjectVersion, Sequencer, document::MAX_DOCUMENT_BYTES};
+
+/// The log message of a new rejection. A metric filter in the template counts the lines with it.
 pub const REJECTED: &str = "rejected a document";
 
-/// A version of an object that somebody told of.
+/// A reference to a version of an object, as an event or a listing gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tip {
+pub struct ObjectRef {
     /// The key, decoded.
     pub key: String,
-    /// The version; the newest if unknown.
+    /// The version; `None` for the newest one.
     pub version: Option<String>,
-    /// As the event told it.
+    /// The sequencer of the event.
     pub sequencer: Sequencer,
 }
 
-/// What came of a version.
+/// The result of ingesting a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It tells of a run.
+    /// The document describes a run.
     Run(Stored),
-    /// It is no valid document, which is now recorded, or was `before`.
+    /// The document is invalid, and a rejection of it is recorded.
     Rejected {
-        /// Whether it had been rejected before.
+        /// True if the rejection was recorded before.
         before: bool,
     },
-    /// It is no longer there.
+    /// The version no longer exists.
     Gone,
 }
 
-/// Why a version could not be taken now. It may be another time.
+/// A version could not be ingested now. A later attempt may succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
-    /// The bucket.
+    /// The bucket could not be read.
     #[error(transparent)]
     Object(#[from] StoreError),
-    /// The tables.
-    #[error("could not store what is in object {key:?}")]
+    /// The tables could not be written.
+    #[error("could not store the content of object {key:?}")]
     Database {
-        /// The object.
+        /// The object's key.
         key: String,
-        /// What the database said.
+        /// The error of the database.
         source: DatabaseError,
     },
 }
 
-/// Reads a version and stores the run that it tells of, or why it tells of none.
+/// Reads a version, and stores the run that it describes or the reasons for which it describes none. `now` is the time
+/// of the reading, against which the document's own times are checked.
 ///
 /// # Errors
 /// When the bucket or the database fails. Nothing is stored then.
-pub async fn ingest(tip: Tip, bucket: &MetricsBucket, client: &Client) -> Result<Outcome, IngestError> {
-    let (object, document) = match bucket.read(tip).await? {
-        Found::Document(object, bytes) => (object, CiRun::from_document(&bytes, Timestamp::now())),
+pub async fn ingest(
+    object: ObjectRef,
+    bucket: &MetricsBucket,
+    client: &Client,
+    now: Timestamp,
+) -> Result<Outcome, IngestError> {
+    let (object, document) = match bucket.read(object).await? {
+        Found::Document(object, bytes) => (object, CiRun::from_document(&bytes, now)),
         Found::TooLarge(object, size) => (object, Err(too_large(size))),
         Found::Gone => return Ok(Outcome::Gone),
     };
@@ -74,7 +81,7 @@ pub async fn ingest(tip: Tip, bucket: &MetricsBucket, client: &Client) -> Result
         Ok(run) => match store_run(client, run, &object).await {
             Ok(stored) => Ok(Outcome::Run(stored)),
             Err(error) => match error.refused_value() {
-                Some(why) => reject(client, &object, &not_kept(why)).await,
+                Some(why) => reject(client, &object, &not_storable(why)).await,
                 None => Err(error),
             },
         },
@@ -83,13 +90,13 @@ pub async fn ingest(tip: Tip, bucket: &MetricsBucket, client: &Client) -> Result
     stored.map_err(|source| IngestError::Database { key: object.key, source })
 }
 
-/// What is JSON but nothing that `jsonb` can hold, such as a number with 20,000 decimals. To try again would not help.
-fn not_kept(why: &str) -> InvalidDocument {
+/// The error of valid JSON that `jsonb` cannot hold, such as a number with 20,000 decimals. A retry would not help.
+fn not_storable(why: &str) -> InvalidDocument {
     InvalidDocument::new(format!("the database cannot keep a value of the document: {why}"))
 }
 
 fn too_large(size: u64) -> InvalidDocument {
-    InvalidDocument::new(format!("the document must be at most {LARGEST} bytes long; it has {size}"))
+    InvalidDocument::new(format!("the document must be at most {MAX_DOCUMENT_BYTES} bytes long; it has {size}"))
 }
 
 async fn reject(client: &Client, object: &ObjectVersion, why: &InvalidDocument) -> Result<Outcome, DatabaseError> {

@@ -1,33 +1,40 @@
 //! The tables of runs and rejections. Every change is one statement, safe to repeat.
+//!
+//! The columns of a run, and how each is made from a document, are in [`columns`] alone; the statement is built from
+//! them.
 
+use postgres::{DatabaseError, to_system_time};
+use rust_decimal::Decimal;
 use tokio_postgres::{
     Client,
     error::SqlState,
     types::{ToSql, Type},
 };
 
-use crate::{CiRun, ObjectVersion};
-use postgres::{DatabaseError, instant};
+use crate::{
+    CiRun, ObjectVersion,
+    sql::{Parameters, Value},
+};
 
-/// What storing a run changed.
+/// The effect of storing a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
-    /// A run that was not known.
+    /// The run was not known.
     New,
-    /// An older version's row.
+    /// The row of an older version was replaced.
     Replaced,
-    /// Nothing: this version, or a newer one, was there before.
+    /// Nothing changed: this version, or a newer one, was stored before.
     Unchanged,
 }
 
-/// How often place is made for an object's run. Once is enough; more are for races with other versions of the object,
-/// each of which somebody wins.
-const MOST_REMOVALS: u32 = 8;
+/// The maximum number of other runs of the object that are removed before storing is given up. One is enough; more are
+/// for races with other versions of the object, each of which one writer wins.
+const MAX_REMOVALS: u32 = 8;
 
-/// Stores a run, unless a newer version told of it, or the same object's newer version tells of another run.
+/// Stores a run, unless a newer version describes it, or the same object's newer version describes another run.
 ///
 /// # Errors
-/// When the database fails. What was stored before, or another's newer version, remains.
+/// When the database fails. Rows that were stored before, or by a newer version, remain.
 pub async fn store_run(client: &Client, run: &CiRun, object: &ObjectVersion) -> Result<Stored, DatabaseError> {
     let mut removals = 0;
     loop {
@@ -35,131 +42,165 @@ pub async fn store_run(client: &Client, run: &CiRun, object: &ObjectVersion) -> 
             Ok(stored) => return Ok(stored),
             Err(error) => error,
         };
-        // Another version of this object told of another run.
-        let taken = error.code() == Some(&SqlState::UNIQUE_VIOLATION)
-            && error.as_db_error().and_then(|error| error.constraint()) == Some("ci_runs_object");
-        if !taken || removals == MOST_REMOVALS {
-            return Err(error.into());
+        // Another version of this object described another run.
+        let taken = error.code() == Some(&SqlState::UNIQUE_VIOLATION) && error.constraint() == Some("ci_runs_object");
+        if !taken || removals == MAX_REMOVALS {
+            return Err(error);
         }
-        if make_place(client, run, object).await? {
+        if remove_older_run(client, run, object).await? {
             return Ok(Stored::Unchanged);
         }
         removals += 1;
     }
 }
 
-async fn upsert(client: &Client, run: &CiRun, object: &ObjectVersion) -> Result<Stored, tokio_postgres::Error> {
-    let (started_at, finished_at, time) = (instant(run.started_at), instant(run.finished_at), instant(object.time));
-    let (status, sequencer) = (run.status.name(), object.sequencer.as_str());
-    let parameters: [(&(dyn ToSql + Sync), Type); 17] = [
-        (&run.run_id, Type::TEXT),
-        (&run.service, Type::TEXT),
-        (&run.command, Type::TEXT),
-        (&status, Type::TEXT),
-        (&started_at, Type::TIMESTAMPTZ),
-        (&finished_at, Type::TIMESTAMPTZ),
-        (&run.duration_seconds, Type::NUMERIC),
-        (&run.commit_sha, Type::TEXT),
-        (&run.actor, Type::TEXT),
-        (&run.environment, Type::TEXT),
-        (&run.collector_version, Type::TEXT),
-        (&run.extra, Type::TEXT),
-        (&object.key, Type::TEXT),
-        (&object.version, Type::TEXT),
-        (&object.etag, Type::TEXT),
-        (&time, Type::TIMESTAMPTZ),
-        (&sequencer, Type::TEXT),
-    ];
-    let rows = client.query_typed(UPSERT, &parameters).await?;
-    Ok(match rows.first().map(|row| row.try_get(0)).transpose()? {
+/// The columns that identify a run: those of the constraint `ci_runs_run`.
+const KEY: [&str; 3] = ["service", "run_id", "command"];
+
+/// A column with its value.
+struct Column<'a> {
+    name: &'static str,
+    kind: Type,
+    value: Value<'a>,
+    /// The conversion of the placeholder, if the driver has none.
+    cast: &'static str,
+}
+
+impl<'a> Column<'a> {
+    fn new(name: &'static str, kind: Type, value: impl ToSql + Sync + Send + 'a) -> Self {
+        Self { name, kind, value: Box::new(value), cast: "" }
+    }
+
+    fn text(name: &'static str, value: impl ToSql + Sync + Send + 'a) -> Self {
+        Self::new(name, Type::TEXT, value)
+    }
+
+    /// The driver has no decimals.
+    fn numeric(name: &'static str, value: Decimal) -> Self {
+        Self { cast: "::numeric", ..Self::text(name, value.to_string()) }
+    }
+
+    fn json(name: &'static str, value: &'a str) -> Self {
+        Self { cast: "::jsonb", ..Self::text(name, value) }
+    }
+}
+
+/// Every column of `ci_runs` but those that the table fills itself: `id` and `ingested_at`.
+fn columns<'a>(run: &'a CiRun, object: &'a ObjectVersion) -> Vec<Column<'a>> {
+    vec![
+        Column::text("run_id", &run.run_id),
+        Column::text("service", &run.service),
+        Column::text("command", &run.command),
+        Column::text("status", run.status.name()),
+        Column::new("started_at", Type::TIMESTAMPTZ, to_system_time(run.started_at)),
+        Column::new("finished_at", Type::TIMESTAMPTZ, to_system_time(run.finished_at)),
+        Column::numeric("duration_seconds", run.duration_seconds),
+        Column::text("commit_sha", &run.commit_sha),
+        Column::text("actor", &run.actor),
+        Column::text("environment", &run.environment),
+        Column::text("collector_version", &run.collector_version),
+        Column::json("extra", &run.extra),
+        Column::text("object_key", &object.key),
+        Column::text("object_version", &object.version),
+        Column::text("object_etag", &object.etag),
+        Column::new("object_time", Type::TIMESTAMPTZ, to_system_time(object.time)),
+        Column::text("object_sequencer", object.sequencer.as_str()),
+    ]
+}
+
+/// Inserts a run, or updates its row if this version is newer, as [`ObjectVersion`] defines it.
+///
+/// Two different versions that compare equal were both found by a listing: they are of one second, and the listing
+/// reads the newest one, so the later writer is right. A version that was listed first and whose event arrives later
+/// gets the event's sequencer, which orders it among the versions of its second.
+///
+/// A rejection of the same version, by stricter rules of the past, is removed.
+///
+/// The lock allows one writer per object at a time. With two unique indexes, two writers could otherwise wait for each
+/// other, one for the run and one for the object.
+async fn upsert(client: &Client, run: &CiRun, object: &ObjectVersion) -> Result<Stored, DatabaseError> {
+    let mut parameters = Parameters::default();
+    let key = parameters.text(&object.key);
+    let version = parameters.text(&object.version);
+    let etag = parameters.text(&object.etag);
+    let mut names = Vec::new();
+    let mut values = Vec::new();
+    let mut updates = Vec::new();
+    for Column { name, kind, value, cast } in columns(run, object) {
+        values.push(parameters.push_boxed(kind, value) + cast);
+        names.push(name);
+        if !KEY.contains(&name) {
+            updates.push(format!("{name} = excluded.{name}"));
+        }
+    }
+    let statement = format!(
+        "with accepted as (
+             delete from ci_rejections
+             where object_key = {key} and object_version is not distinct from {version} and object_etag = {etag}
+         )
+         insert into ci_runs as run ({names})
+         select {values} from pg_advisory_xact_lock(hashtextextended({key}, 0))
+         on conflict on constraint ci_runs_run do update set
+             {updates},
+             ingested_at = case when run.object_version = excluded.object_version then run.ingested_at
+                                else excluded.ingested_at end
+         where (run.object_time, run.object_key, run.object_sequencer)
+                 < (excluded.object_time, excluded.object_key, excluded.object_sequencer)
+             or ((run.object_time, run.object_key, run.object_sequencer)
+                     = (excluded.object_time, excluded.object_key, excluded.object_sequencer)
+                 and (run.object_version, run.object_etag)
+                     is distinct from (excluded.object_version, excluded.object_etag))
+         returning xmax = 0 as is_new",
+        names = names.join(", "),
+        values = values.join(", "),
+        updates = updates.join(", "),
+    );
+    let row = client.query_typed_opt(&statement, &parameters.typed()).await?;
+    Ok(match row.map(|row| row.try_get("is_new")).transpose()? {
         Some(true) => Stored::New,
         Some(false) => Stored::Replaced,
         None => Stored::Unchanged,
     })
 }
 
-/// What is newer is said at [`ObjectVersion`]. Two versions that compare equal were both listed, not told of by events:
-/// they are of one second, and who lists reads the newest. A version that was listed first and told of by its event later
-/// gets the sequencer of the event, by which it stands against others of its second.
-///
-/// A version that was rejected once, by stricter rules, is no longer.
-///
-/// One writer per object at a time: with two unique indexes, one that waits for the other's run and the other for its
-/// object would wait for good.
-const UPSERT: &str = "\
-    with accepted as (
-        delete from ci_rejections
-        where object_key = $13 and object_version is not distinct from $14 and object_etag = $15
-    )
-    insert into ci_runs as run (
-        run_id, service, command, status, started_at, finished_at, duration_seconds,
-        commit_sha, actor, environment, collector_version, extra,
-        object_key, object_version, object_etag, object_time, object_sequencer
-    )
-    select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::jsonb, $13, $14, $15, $16, $17
-    from pg_advisory_xact_lock(hashtextextended($13, 0))
-    on conflict on constraint ci_runs_run do update set
-        status = excluded.status, started_at = excluded.started_at, finished_at = excluded.finished_at,
-        duration_seconds = excluded.duration_seconds, commit_sha = excluded.commit_sha, actor = excluded.actor,
-        environment = excluded.environment, collector_version = excluded.collector_version, extra = excluded.extra,
-        object_key = excluded.object_key, object_version = excluded.object_version,
-        object_etag = excluded.object_etag, object_time = excluded.object_time,
-        object_sequencer = excluded.object_sequencer,
-        ingested_at = case when run.object_version = excluded.object_version then run.ingested_at
-                           else excluded.ingested_at end
-    where (run.object_time, run.object_key, run.object_sequencer)
-            < (excluded.object_time, excluded.object_key, excluded.object_sequencer)
-        or ((run.object_time, run.object_key, run.object_sequencer)
-                = (excluded.object_time, excluded.object_key, excluded.object_sequencer)
-            and (run.object_version, run.object_etag)
-                is distinct from (excluded.object_version, excluded.object_etag))
-    returning xmax = 0";
-
-/// Removes the other run that an older version of this object told of. Answers whether a newer version told of one.
-async fn make_place(client: &Client, run: &CiRun, object: &ObjectVersion) -> Result<bool, tokio_postgres::Error> {
-    let (time, sequencer) = (instant(object.time), object.sequencer.as_str());
-    let rows = client
-        .query_typed(
-            "with removed as (
-                 delete from ci_runs
-                 where object_key = $1 and (object_time, object_sequencer) <= ($2, $3)
-                   and (service, run_id, command) <> ($4, $5, $6)
-             )
-             select exists (
-                 select from ci_runs where object_key = $1 and (object_time, object_sequencer) > ($2, $3)
-             )",
-            &[
-                (&object.key, Type::TEXT),
-                (&time, Type::TIMESTAMPTZ),
-                (&sequencer, Type::TEXT),
-                (&run.service, Type::TEXT),
-                (&run.run_id, Type::TEXT),
-                (&run.command, Type::TEXT),
-            ],
-        )
-        .await?;
-    rows.first().map(|row| row.try_get(0)).transpose().map(Option::unwrap_or_default)
+/// Removes the other run that an older version of this object described. Reports whether a newer version described one.
+async fn remove_older_run(client: &Client, run: &CiRun, object: &ObjectVersion) -> Result<bool, DatabaseError> {
+    let mut parameters = Parameters::default();
+    let key = parameters.text(&object.key);
+    let time = parameters.push(Type::TIMESTAMPTZ, to_system_time(object.time));
+    let sequencer = parameters.text(object.sequencer.as_str());
+    let service = parameters.text(&run.service);
+    let run_id = parameters.text(&run.run_id);
+    let command = parameters.text(&run.command);
+    let statement = format!(
+        "with removed as (
+             delete from ci_runs
+             where object_key = {key} and (object_time, object_sequencer) <= ({time}, {sequencer})
+               and (service, run_id, command) <> ({service}, {run_id}, {command})
+         )
+         select exists (
+             select from ci_runs where object_key = {key} and (object_time, object_sequencer) > ({time}, {sequencer})
+         ) as is_newer"
+    );
+    Ok(client.query_typed_one(&statement, &parameters.typed()).await?.try_get("is_newer")?)
 }
 
-/// Records why a version is no document; whether it was not recorded before. A run that an older version of the object
-/// told of stays: its row names that version.
+/// Records why a version is no valid document. Reports whether the rejection is new. A run that an older version of the
+/// object described stays: its row names that version.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn store_rejection(client: &Client, object: &ObjectVersion, reason: &str) -> Result<bool, DatabaseError> {
-    let rows = client
-        .query_typed(
-            "insert into ci_rejections as rejection (object_key, object_version, object_etag, reason)
-             values ($1, $2, $3, $4)
-             on conflict on constraint ci_rejections_object do update set reason = excluded.reason
-             returning xmax = 0",
-            &[
-                (&object.key, Type::TEXT),
-                (&object.version, Type::TEXT),
-                (&object.etag, Type::TEXT),
-                (&reason, Type::TEXT),
-            ],
-        )
-        .await?;
-    Ok(rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
+    let mut parameters = Parameters::default();
+    let key = parameters.text(&object.key);
+    let version = parameters.text(&object.version);
+    let etag = parameters.text(&object.etag);
+    let reason = parameters.text(reason);
+    let statement = format!(
+        "insert into ci_rejections as rejection (object_key, object_version, object_etag, reason)
+         values ({key}, {version}, {etag}, {reason})
+         on conflict on constraint ci_rejections_object do update set reason = excluded.reason
+         returning xmax = 0 as is_new"
+    );
+    Ok(client.query_typed_one(&statement, &parameters.typed()).await?.try_get("is_new")?)
 }

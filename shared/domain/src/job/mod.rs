@@ -230,7 +230,13 @@ mod tests {
     }
 
     fn file() -> ExportFile {
-        ExportFile { checksum: "sha256:00".to_owned(), bytes: 1, row_count: 0, totals: Totals::default() }
+        ExportFile {
+            checksum: "sha256:00".to_owned(),
+            bytes: 1,
+            row_count: 0,
+            totals: Totals::default(),
+            rounding_difference: None,
+        }
     }
 
     fn at(seconds: i64) -> Timestamp {

@@ -1,7 +1,7 @@
 //! The statements.
 //!
-//! `COPY` takes no bound parameters. What varies is written into the text by this module alone, from values that cannot
-//! hold anything else: UUIDs and whole seconds.
+//! `COPY` takes no bound parameters. This module writes the values into the text itself. They are UUIDs and whole seconds,
+//! which cannot hold anything that needs quoting.
 
 use std::fmt::Write as _;
 
@@ -11,34 +11,47 @@ use tokio_postgres::{Client, Column, SimpleQueryMessage, Statement, types::Type}
 
 use super::{RollupError, slices::Slice};
 use copy::CountType;
-use domain::{ExportRequest, Granularity, OrgId, usage::COST_SCALE};
+use domain::{
+    ExportRequest, Granularity, Measures, OrgId,
+    measures::{COUNTS, NAMES},
+};
+use postgres::{DatabaseError, tables};
 
-/// The rows of one export, whatever part of its range they are in.
+/// The statements that read the rows of one export.
 #[derive(Debug)]
 pub(super) struct Query {
     table: &'static str,
     monthly: bool,
-    /// `where` and what follows, but for the range.
+    /// `where` and its conditions, except for the range.
     condition: String,
 }
 
-/// What the columns are, and what of that the statement depends on.
+/// The select list and how each count is encoded.
 #[derive(Debug)]
 pub(super) struct Columns {
     select: String,
-    pub(super) counts: [CountType; 3],
+    pub(super) counts: [CountType; COUNTS],
+    /// Whether no two rows have the same bucket and model.
+    are_rows_unique: bool,
 }
 
-/// From this many rows on a range is cut. Fewer are read sooner than further connections are made.
-const WORTH_CUTTING: u64 = 100_000;
+/// A description of the tables, in the transaction that reads them.
+#[derive(Debug)]
+pub(super) struct Description {
+    pub(super) columns: Columns,
+    pub(super) estimate: Estimate,
+}
 
-/// What the planner thinks of a query.
+/// The rows from which on a range is cut. Fewer are read sooner than further connections are made.
+const MIN_ROWS_TO_CUT: u64 = 100_000;
+
+/// The planner's estimate of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Estimate {
     pub(super) rows: u64,
-    /// Whether more than a small part of it would be the reading of whole tables. Each slice would read them anew.
+    /// Whether the scan of a whole table takes more than a small part of the cost. Each slice would repeat the scan.
     scans_tables: bool,
-    /// Whether rows come from somewhere else, of which two connections would have two snapshots.
+    /// Whether the plan has a foreign scan, whose snapshot connections can't share.
     is_foreign: bool,
 }
 
@@ -49,10 +62,7 @@ impl Query {
             let models: Vec<String> = models.iter().map(ToString::to_string).collect();
             let _ = write!(condition, " and r.model_id = any('{{{}}}'::uuid[])", models.join(","));
         }
-        let table = match request.granularity {
-            Granularity::Hourly => "analytics_hourly_rollups",
-            Granularity::Daily | Granularity::Monthly => "analytics_daily_rollups",
-        };
+        let table = tables::rollups(request.granularity);
         Self { table, monthly: request.granularity == Granularity::Monthly, condition }
     }
 
@@ -60,55 +70,58 @@ impl Query {
         self.table
     }
 
-    /// Whether parts of the range, one after the other, have the rows of the whole.
+    /// Reports whether the parts of a range have the rows of the whole. A month may lie in two parts.
     pub(super) const fn can_be_cut(&self) -> bool {
         !self.monthly
     }
 
-    /// Asks for the columns' types and, at the same time, for the planner's estimate.
-    pub(super) async fn describe(&self, client: &Client, slice: Slice) -> Result<(Columns, Estimate), RollupError> {
-        let columns = format!(
-            "select r.bucket_start, r.model_id, r.request_count, r.tokens_total, r.error_count, r.cost_total from {} r",
-            self.table
-        );
-        let explain = format!("explain (format json) {columns} {}", self.ordered(slice));
-        let (statement, plan) = tokio::try_join!(client.prepare(&columns), client.simple_query(&explain))?;
-        let plan = plan.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0),
-            _ => None,
-        });
-        let estimate = plan.and_then(Estimate::read).ok_or(RollupError::Description)?;
-        Ok((self.columns(&statement)?, estimate))
+    /// Asks for the columns' types, the planner's estimate and the unique indexes, without a wait between the questions.
+    pub(super) async fn describe(&self, client: &Client, slice: Slice) -> Result<Description, RollupError> {
+        let columns =
+            format!("select r.bucket_start, r.model_id, {} from {} r", tables::list(tables::columns()), self.table);
+        let explain = format!("explain (format json) {columns} {}", self.ordered(slice, true));
+        let unique = is_unique(self.table);
+        let answers =
+            tokio::join!(client.prepare(&columns), first_value(client, &explain), first_value(client, &unique));
+        let (statement, plan, unique) = match answers {
+            (Ok(statement), Ok(plan), Ok(unique)) => (statement, plan, unique),
+            (statement, plan, unique) => {
+                let errors = [statement.err().map(DatabaseError::from), plan.err(), unique.err()];
+                return Err(first_cause(errors).map_or(RollupError::Description, RollupError::from));
+            }
+        };
+        let estimate = plan.as_deref().and_then(Estimate::read).ok_or(RollupError::Description)?;
+        Ok(Description { columns: self.columns(&statement, unique.as_deref() == Some("t"))?, estimate })
     }
 
-    /// The statement that sends the rows of a slice.
+    /// Returns the statement that sends the rows of a slice.
     pub(super) fn copy(&self, columns: &Columns, slice: Slice) -> String {
-        format!("copy ({}) to stdout (format binary)", self.select(columns, slice))
-    }
-
-    /// The query of the rows of a slice.
-    pub(super) fn select(&self, columns: &Columns, slice: Slice) -> String {
         let (select, table) = (&columns.select, self.table);
-        let rest = match self.monthly {
-            false => self.ordered(slice),
-            true => format!(
+        let rest = if self.monthly {
+            format!(
                 "{} {} group by month, r.model_id order by month, r.model_id nulls last",
                 self.condition,
                 within(slice)
-            ),
+            )
+        } else {
+            self.ordered(slice, columns.are_rows_unique)
         };
-        format!("select {select} from {table} r {rest}")
+        format!("copy (select {select} from {table} r {rest}) to stdout (format binary)")
     }
 
-    /// In the order of the index and of the file: neither casts, since an index knows nothing of casts.
-    fn ordered(&self, slice: Slice) -> String {
-        format!("{} {} order by r.bucket_start, r.model_id nulls last", self.condition, within(slice))
+    /// Returns the conditions and the order of the file. Neither casts, since an index knows nothing of casts.
+    ///
+    /// The index of our own tables has the order by bucket and model, and is read without a sort. Where several rows may
+    /// have the same bucket and model, the measures order them, so that the same rows always make the same bytes.
+    fn ordered(&self, slice: Slice, are_rows_unique: bool) -> String {
+        let order = format!("{} {} order by r.bucket_start, r.model_id nulls last", self.condition, within(slice));
+        if are_rows_unique { order } else { format!("{order}, {}", tables::list(tables::columns())) }
     }
 
-    /// What the columns are selected as: as they are, where that is a type that the reader knows. A cast costs the server
-    /// more than the rest of the row. Types that hold no exact numbers, or other things than expected, are refused.
-    fn columns(&self, statement: &Statement) -> Result<Columns, RollupError> {
-        let [bucket, model, requests, tokens, errors, cost] = statement.columns() else {
+    /// Makes the select list. Columns of a type that the reader knows are selected as they are: a cast costs the server
+    /// more than the rest of the row. Types that hold no exact numbers are refused.
+    fn columns(&self, statement: &Statement, are_rows_unique: bool) -> Result<Columns, RollupError> {
+        let [bucket, model, request_count, tokens_total, error_count, cost_total] = statement.columns() else {
             return Err(RollupError::Description);
         };
         let bucket = match *bucket.type_() {
@@ -120,33 +133,76 @@ impl Query {
         if *model.type_() != Type::UUID {
             return Err(unknown_type(model));
         }
-        // A month's cost is the sum of the rounded costs of its days, so that the totals of a range are the same at every
-        // granularity, also over tables with more than four decimals.
-        let cost = match *cost.type_() {
-            Type::NUMERIC if has_decimals(cost.type_modifier()) => "r.cost_total",
-            Type::NUMERIC | Type::INT8 | Type::INT4 | Type::INT2 => "round(r.cost_total::numeric, 4)",
-            _ => return Err(unknown_type(cost)),
-        };
-        let count = |column: &Column| match *column.type_() {
-            Type::INT8 => Ok((format!("r.{}", column.name()), CountType::Int8)),
-            Type::INT4 | Type::INT2 => Ok((format!("r.{}::int8", column.name()), CountType::Int8)),
-            Type::NUMERIC => Ok((format!("r.{}", column.name()), CountType::Numeric)),
-            _ => Err(unknown_type(column)),
-        };
-        let [requests, tokens, errors] = [count(requests)?, count(tokens)?, count(errors)?];
+        let measures = Measures { request_count, tokens_total, error_count, cost_total }.try_map(count, cost)?;
+        let counts = measures.clone().into_parts().0.map(|(_, kind)| kind);
+        let values = measures.map(|(value, _)| value, |cost| cost);
         if self.monthly {
             let month = format!("date_trunc('month', {bucket}, 'UTC') as month");
-            let [requests, tokens, errors, cost] = [&requests.0, &tokens.0, &errors.0, cost].map(sum);
-            let select = format!("{month}, r.model_id, {requests}, {tokens}, {errors}, {cost}");
-            return Ok(Columns { select, counts: [CountType::Numeric; 3] });
+            let select = format!("{month}, r.model_id, {}", tables::list(values.map(sum, sum)));
+            return Ok(Columns { select, counts: [CountType::Numeric; COUNTS], are_rows_unique: true });
         }
-        let select = format!("{bucket}, r.model_id, {}, {}, {}, {cost}", requests.0, tokens.0, errors.0);
-        Ok(Columns { select, counts: [requests.1, tokens.1, errors.1] })
+        Ok(Columns { select: format!("{bucket}, r.model_id, {}", tables::list(values)), counts, are_rows_unique })
     }
 }
 
-/// The sum of some values; null if one of them is, which `sum` would pass over.
-fn sum(value: &str) -> String {
+fn count(column: &Column) -> Result<(String, CountType), RollupError> {
+    match *column.type_() {
+        Type::INT8 => Ok((format!("r.{}", column.name()), CountType::Int8)),
+        Type::INT4 | Type::INT2 => Ok((format!("r.{}::int8", column.name()), CountType::Int8)),
+        Type::NUMERIC => Ok((format!("r.{}", column.name()), CountType::Numeric)),
+        _ => Err(unknown_type(column)),
+    }
+}
+
+/// Every digit of a cost is sent: the reader rounds it.
+fn cost(column: &Column) -> Result<String, RollupError> {
+    match *column.type_() {
+        Type::NUMERIC => Ok(format!("r.{}", NAMES.cost_total)),
+        Type::INT8 | Type::INT4 | Type::INT2 => Ok(format!("r.{}::numeric", NAMES.cost_total)),
+        _ => Err(unknown_type(column)),
+    }
+}
+
+/// Returns the first value of a query's answer.
+pub(super) async fn first_value(client: &Client, query: &str) -> Result<Option<String>, DatabaseError> {
+    let answer = client.simple_query(query).await?;
+    Ok(answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    }))
+}
+
+/// Returns the first error that is not the consequence of another, or else the first. A statement of several messages,
+/// such as to prepare, may end as the consequence of one that was sent after it began.
+pub(super) fn first_cause(errors: impl IntoIterator<Item = Option<DatabaseError>>) -> Option<DatabaseError> {
+    let errors = errors.into_iter().flatten();
+    errors.reduce(|first, next| if first.is_consequence() && !next.is_consequence() { next } else { first })
+}
+
+/// Returns the query whether an index allows no two rows of one organization, bucket and model. Its key has some of these
+/// columns and no others, and none of them can be null, unless nulls count as one value.
+///
+/// An index of a table with heirs covers the table alone. `indnullsnotdistinct` is read by way of JSON, since PostgreSQL 14
+/// lacks it.
+fn is_unique(table: &str) -> String {
+    format!(
+        "select exists (
+             select from pg_index i
+             join pg_class c on c.oid = i.indrelid
+             where i.indrelid = to_regclass('{table}') and i.indisunique and i.indisvalid and i.indpred is null
+               and (c.relkind = 'p' or c.relkind = 'r' and not c.relhassubclass)
+               and not exists (
+                   select from unnest(i.indkey::int2[]) with ordinality k (attnum, n)
+                   left join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+                   where k.n <= i.indnkeyatts
+                     and (a.attname is null
+                          or a.attname not in ('organization_id', 'bucket_start', 'model_id')
+                          or not a.attnotnull and to_jsonb(i) ->> 'indnullsnotdistinct' is distinct from 'true')))"
+    )
+}
+
+/// Returns the sum of some values. Null if one of them is null, which `sum` alone would skip.
+fn sum(value: String) -> String {
     format!("case when count({value}) = count(*) then sum({value})::numeric end")
 }
 
@@ -154,8 +210,8 @@ fn unknown_type(column: &Column) -> RollupError {
     RollupError::ColumnType { column: column.name().to_owned(), kind: column.type_().name().to_owned() }
 }
 
-/// Seconds, since text of an instant has its limits in PostgreSQL, such as the year 0. The function is immutable: the
-/// planner knows the bounds, and prunes partitions by them.
+/// Returns the condition of a slice. In seconds, since PostgreSQL can't read every instant as text, such as the year 0.
+/// The function is immutable: the planner knows the bounds, and prunes partitions by them.
 fn within(slice: Slice) -> String {
     let second = Timestamp::as_second;
     format!(
@@ -165,17 +221,10 @@ fn within(slice: Slice) -> String {
     )
 }
 
-/// Whether a numeric of this type modifier has at most the decimals of a file. Without a modifier it may have any.
-const fn has_decimals(modifier: i32) -> bool {
-    // As `make_numeric_typmod` of PostgreSQL packs it: 4 bytes, of which the low 11 bits hold the scale.
-    let scale = (modifier - 4) & 0x7FF;
-    modifier >= 4 && (scale <= COST_SCALE as i32 || scale >= 0x400)
-}
-
 impl Estimate {
-    /// Whether several connections would read the rows sooner than one.
+    /// Reports whether several connections would read the rows sooner than one.
     pub(super) const fn is_worth_cutting(&self) -> bool {
-        self.rows >= WORTH_CUTTING && !self.scans_tables && !self.is_foreign
+        self.rows >= MIN_ROWS_TO_CUT && !self.scans_tables && !self.is_foreign
     }
 
     /// Reads the answer of `explain (format json)`.
@@ -184,7 +233,7 @@ impl Estimate {
         let root = &plan[0]["Plan"];
         let mut leaves = Vec::new();
         find_leaves(root, &mut leaves);
-        // In the planner's own unit. An empty partition among full ones is scanned too, but costs nothing.
+        // An empty partition among full ones is scanned too, but costs nothing.
         let cost = |node: &Value| node["Total Cost"].as_f64().map(|cost| cost as u64);
         let most = cost(root)? / 10;
         let is_scan = |leaf: &&Value| leaf["Node Type"] == "Seq Scan" && cost(leaf).is_none_or(|cost| cost > most);
@@ -194,7 +243,7 @@ impl Estimate {
     }
 }
 
-/// The nodes that have none below them.
+/// Finds the nodes of a plan that have no child.
 fn find_leaves<'a>(node: &'a Value, found: &mut Vec<&'a Value>) {
     match node["Plans"].as_array() {
         Some(nodes) => nodes.iter().for_each(|node| find_leaves(node, found)),
@@ -207,21 +256,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn decimals_are_known_by_the_type_modifier() {
-        let modifier = |precision: i32, scale: i32| ((precision << 16) | (scale & 0x7FF)) + 4;
-        for (modifier, expected) in [
-            (modifier(20, 4), true),
-            (modifier(20, 0), true),
-            (modifier(5, -2), true),
-            (modifier(20, 5), false),
-            (modifier(1000, 1000), false),
-            (-1, false),
-        ] {
-            assert_eq!(has_decimals(modifier), expected, "{modifier}");
-        }
-    }
 
     #[test]
     fn a_plan_says_whether_to_cut() {

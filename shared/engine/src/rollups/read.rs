@@ -1,4 +1,4 @@
-//! Reading slices over several connections, and handing their lines on in order.
+//! Reads slices over several connections, and returns their lines in order.
 //!
 //! ```text
 //!  connection 1: slice 0 ──┐      ┌── slice 2 …          each slice has a queue of its own,
@@ -9,13 +9,9 @@
 //!
 //! Both kinds of queue are bounded. When the consumer is slow, a connection waits with its lines, and with it the
 //! database. The queue of queues is filled in the order of the slices, so the slice that the consumer waits for always has
-//! its place: nothing waits in a circle.
+//! its place, and there is no deadlock.
 
-use std::{
-    pin::pin,
-    sync::{Arc, Mutex as StdMutex, PoisonError},
-    time::Duration,
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
@@ -23,84 +19,75 @@ use tokio::{
     sync::{Mutex, mpsc},
     task::JoinSet,
 };
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::Client;
 
 use super::{
     RollupError,
-    query::{Columns, Estimate, Query},
+    query::{Columns, Description, Query, first_cause, first_value},
     slices::{Slice, Slices},
 };
-use crate::csv::{Chunk, CsvError, CsvWriter};
+use crate::{
+    csv::{CsvError, CsvWriter},
+    pool::{ChunkPool, PooledChunk},
+};
 use copy::{CopyError, Decoder};
 use domain::{ExportRequest, OrgId, TimeRange};
 use platform::log::Causes;
-use postgres::{Connection, Database};
+use postgres::{Connector, Database, DatabaseError, Lease, milliseconds, set_statement_timeout};
 
-/// How many chunks of a slice may wait: 3 MiB, a little more than a slice of average lines.
-const CHUNKS_AHEAD: usize = 12;
+/// Chunks of a slice that may wait: 3 MiB, a little more than a slice of average lines.
+const MAX_CHUNKS_AHEAD: usize = 12;
 
-/// How an export reads.
+/// The settings by which an export reads.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// How many connections a large range is read over, at least one.
+    /// Connections for a large range, at least one.
     pub connections: usize,
-    /// After how long the server ends a statement.
+    /// The time after which the server ends a statement.
     pub limit: Duration,
 }
 
-/// The lines of an export, in order, as of one snapshot.
+/// The lines of an export, in order, as of one snapshot. The first line is the header.
 #[derive(Debug)]
 pub struct Lines {
-    slices: mpsc::Receiver<Incoming>,
-    current: Option<Incoming>,
-    /// Up to where everything was given out.
+    slices: mpsc::Receiver<SliceChunks>,
+    current: Option<SliceChunks>,
+    /// The end of the slices that were given out completely.
     reached: Timestamp,
     end: Timestamp,
-    spare: Spare,
-    /// One of them gives back the connection that is kept between exports. All end when this is dropped.
-    readers: JoinSet<Option<Arc<Connection>>>,
+    /// The task that reads over the database's kept connection, and gives it back when it ends.
+    first: JoinSet<()>,
+    /// The tasks that read over further connections.
+    helpers: JoinSet<()>,
 }
 
-/// A slice that a connection is reading.
+/// The lines of a slice, as a connection reads them.
 #[derive(Debug)]
-struct Incoming {
+struct SliceChunks {
     slice: Slice,
-    chunks: mpsc::Receiver<Part>,
+    chunks: mpsc::Receiver<SliceItem>,
 }
 
-/// What comes of a slice: its lines, then its end or an error. A queue that just ends is that of a task that was lost.
-type Part = Result<Option<Chunk>, RollupError>;
+/// Lines of a slice, then `None` at its end, or an error. A queue that ends without either is that of a lost task.
+type SliceItem = Result<Option<PooledChunk>, RollupError>;
 
-/// Chunks whose memory can be used again.
-#[derive(Debug, Clone, Default)]
-struct Spare(Arc<StdMutex<Vec<Chunk>>>);
-
-impl Spare {
-    fn take(&self) -> Chunk {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
-    }
-
-    fn put(&self, mut chunk: Chunk) {
-        chunk.clear();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(chunk);
-    }
-}
-
-/// What all connections of an export share.
+/// Reads slices; shared by all connections of an export.
 #[derive(Debug)]
-struct Work {
+struct SliceReader {
     org: OrgId,
     query: Query,
     columns: Columns,
-    spare: Spare,
-    desk: Mutex<Desk>,
+    /// The start of the range, whose slice begins with the header.
+    start: Timestamp,
+    pool: ChunkPool,
+    queue: Mutex<SliceQueue>,
 }
 
-/// Where slices are given out.
+/// The slices that are left, and the queue that the consumer reads.
 #[derive(Debug)]
-struct Desk {
+struct SliceQueue {
     slices: Slices,
-    queue: mpsc::Sender<Incoming>,
+    sender: mpsc::Sender<SliceChunks>,
 }
 
 impl Lines {
@@ -114,115 +101,103 @@ impl Lines {
         request: &ExportRequest,
         settings: Settings,
     ) -> Result<Self, RollupError> {
-        let (range, query) = (request.range, Query::new(org, request));
-        let connection = database.take().await?;
-        let mut begin = begin(settings.limit, Some(query.table()));
-        let (columns, estimate) = match look(&connection, &begin, &query, range).await {
-            // A materialized view or a foreign table. It has no partitions.
-            Err(RollupError::Database(error)) if error.is_wrong_object() => {
-                connection.batch_execute("rollback").await?;
-                begin = self::begin(settings.limit, None);
-                look(&connection, &begin, &query, range).await?
-            }
-            seen => seen?,
-        };
+        let range = request.range;
+        let query = Query::new(org, request);
+        let mut connection = database.take().await?;
+        connection.mark_busy();
+        let (begin, Description { columns, estimate }) = begin(&connection, &query, range, settings.limit).await?;
 
-        let cut = settings.connections > 1 && query.can_be_cut() && estimate.is_worth_cutting();
-        let (slices, helpers) = match cut {
-            true => (Slices::many(range, request.granularity, estimate.rows), settings.connections - 1),
-            false => (Slices::one(range), 0),
-        };
-        let (queue, incoming) = mpsc::channel(helpers + 1);
-        let spare = Spare::default();
-        let desk = Mutex::new(Desk { slices, queue });
-        let work = Arc::new(Work { org, query, columns, spare: spare.clone(), desk });
-        let mut readers = JoinSet::new();
-        if helpers > 0 {
-            let snapshot = Arc::new(export_snapshot(&connection).await?);
-            for _ in 0..helpers {
-                let connecting = database.connector();
-                let (work, begin, snapshot) = (work.clone(), begin.clone(), snapshot.clone());
-                readers.spawn(async move {
-                    let helping = async {
-                        let connection = connecting.connect().await?;
-                        connection.batch_execute(&format!("{begin}; set transaction snapshot '{snapshot}'")).await?;
-                        Ok::<_, RollupError>(connection)
-                    };
-                    match helping.await {
-                        Ok(connection) => {
-                            work.read(&connection).await;
-                            connection.close().await;
-                        }
-                        // It came too late: there is nothing left to read, and no snapshot any more.
-                        Err(_) if work.desk.lock().await.queue.is_closed() => {}
-                        // Slower, but no reason to fail.
-                        Err(error) => tracing::warn!(error = %Causes(&error), "the export has a connection less"),
-                    }
-                    None
-                });
+        let is_cut = settings.connections > 1 && query.can_be_cut() && estimate.is_worth_cutting();
+        let helper_count = if is_cut { settings.connections - 1 } else { 0 };
+        let slices = if is_cut { Slices::many(range, request.granularity, estimate.rows) } else { Slices::one(range) };
+        let (sender, receiver) = mpsc::channel(helper_count + 1);
+        let queue = Mutex::new(SliceQueue { slices, sender });
+        let pool = ChunkPool::default();
+        let reader = Arc::new(SliceReader { org, query, columns, start: range.start(), pool, queue });
+        let mut helpers = JoinSet::new();
+        if is_cut {
+            let snapshot = first_value(&connection, "select pg_export_snapshot()").await?;
+            let snapshot = snapshot.ok_or(RollupError::Description)?;
+            let begin = format!("{begin}; set transaction snapshot '{snapshot}'");
+            for _ in 0..helper_count {
+                helpers.spawn(help(reader.clone(), database.connector(), begin.clone()));
             }
         }
-        readers.spawn(async move {
-            let whole = work.read(&connection).await;
-            drop(work);
-            // A transaction that is left open would show the next export this one's snapshot.
-            (whole && connection.batch_execute("commit").await.is_ok()).then_some(connection)
-        });
-        Ok(Self { slices: incoming, current: None, reached: range.start(), end: range.end(), spare, readers })
+        let mut first = JoinSet::new();
+        first.spawn(read_all(reader, connection));
+        Ok(Self { slices: receiver, current: None, reached: range.start(), end: range.end(), first, helpers })
     }
 
-    /// The next lines; `None` at the end of the range.
+    /// Returns the next lines; `None` at the end of the range.
     ///
     /// # Errors
-    /// When a part could not be read. There is no way on after that.
-    pub async fn next(&mut self) -> Result<Option<Chunk>, RollupError> {
+    /// When a part could not be read. The lines must not be used after that.
+    pub async fn next(&mut self) -> Result<Option<PooledChunk>, RollupError> {
         loop {
-            let incoming = match &mut self.current {
-                Some(incoming) => incoming,
+            let current = match &mut self.current {
+                Some(current) => current,
                 None if self.reached == self.end => return Ok(None),
                 None => match self.slices.recv().await {
-                    Some(incoming) if incoming.slice.start == self.reached => self.current.insert(incoming),
+                    Some(next) if next.slice.start == self.reached => self.current.insert(next),
                     // Each slice begins where the one before it ended, and the last one ends the range.
                     _ => return Err(RollupError::Incomplete),
                 },
             };
-            match incoming.chunks.recv().await.ok_or(RollupError::Incomplete)?? {
+            match current.chunks.recv().await.ok_or(RollupError::Incomplete)?? {
                 Some(chunk) => return Ok(Some(chunk)),
                 None => {
-                    self.reached = incoming.slice.end;
+                    self.reached = current.slice.end;
                     self.current = None;
                 }
             }
         }
     }
 
-    /// Takes a chunk back whose lines are no longer needed.
-    pub fn recycle(&self, chunk: Chunk) {
-        self.spare.put(chunk);
-    }
-
-    /// Gives the connection back to `database`, for the next export. The others end by themselves.
-    pub async fn close(mut self, database: &Database) {
-        while let Some(reader) = self.readers.join_next().await {
-            if let Ok(Some(connection)) = reader {
-                database.keep(connection).await;
-                break;
-            }
-        }
-        self.readers.detach_all();
+    /// Waits until the kept connection is back with its database, for the next export. Further connections close on their
+    /// own.
+    pub async fn finish(mut self) {
+        while self.first.join_next().await.is_some() {}
+        self.helpers.detach_all();
     }
 }
 
-impl Work {
-    /// Reads slices until none is left; says whether all of them were read to their ends.
+/// Reads slices over the kept connection.
+async fn read_all(reader: Arc<SliceReader>, mut connection: Lease) {
+    // A transaction that is left open would show the next export this one's snapshot.
+    if reader.read(&connection).await && connection.batch_execute("commit").await.is_ok() {
+        connection.mark_idle();
+    }
+}
+
+/// Reads slices over a further connection, in the snapshot that `begin` names.
+async fn help(reader: Arc<SliceReader>, connector: Connector, begin: String) {
+    let connecting = async {
+        let connection = connector.connect().await?;
+        connection.batch_execute(&begin).await?;
+        Ok::<_, DatabaseError>(connection)
+    };
+    match connecting.await {
+        Ok(connection) => {
+            reader.read(&connection).await;
+            connection.close().await;
+        }
+        // The connection came too late: everything is read, and the snapshot has ended.
+        Err(_) if reader.queue.lock().await.sender.is_closed() => {}
+        // The export only takes longer.
+        Err(error) => tracing::warn!(error = %Causes(&error), "export continues with one connection less"),
+    }
+}
+
+impl SliceReader {
+    /// Reads slices until none is left. Reports whether all of them were read to their ends.
     async fn read(&self, client: &Client) -> bool {
         while let Some((slice, chunks)) = self.next_slice().await {
             match self.read_slice(client, slice, &chunks).await {
                 Ok(Some(rows)) => {
                     let _ = chunks.send(Ok(None)).await;
-                    self.desk.lock().await.slices.learn(slice, rows);
+                    self.queue.lock().await.slices.learn(slice, rows);
                 }
-                // Nobody waits for it any more.
+                // The consumer is gone.
                 Ok(None) => return false,
                 Err(error) => {
                     let _ = chunks.send(Err(error)).await;
@@ -233,39 +208,49 @@ impl Work {
         true
     }
 
-    /// The next slice, with the queue for its lines, which has its place among the others.
-    async fn next_slice(&self) -> Option<(Slice, mpsc::Sender<Part>)> {
-        let mut desk = self.desk.lock().await;
-        let slice = desk.slices.next()?;
-        let (sender, chunks) = mpsc::channel(CHUNKS_AHEAD);
-        // Waits, and lets the others wait, while there are slices enough under way.
-        desk.queue.send(Incoming { slice, chunks }).await.ok()?;
+    /// Takes the next slice, and adds the queue for its lines to those that the consumer reads.
+    async fn next_slice(&self) -> Option<(Slice, mpsc::Sender<SliceItem>)> {
+        let mut queue = self.queue.lock().await;
+        let slice = queue.slices.next()?;
+        let (sender, chunks) = mpsc::channel(MAX_CHUNKS_AHEAD);
+        // Waits with the lock, and lets the others wait, while enough slices are being read.
+        queue.sender.send(SliceChunks { slice, chunks }).await.ok()?;
         Some((slice, sender))
     }
 
-    /// Reads a slice and says how many rows it has; `None` if nobody waits for them any more.
+    /// Reads a slice and returns its number of rows; `None` if the consumer is gone.
     async fn read_slice(
         &self,
         client: &Client,
         slice: Slice,
-        chunks: &mpsc::Sender<Part>,
+        chunks: &mpsc::Sender<SliceItem>,
     ) -> Result<Option<u64>, RollupError> {
-        let mut stream = pin!(client.copy_out(&self.query.copy(&self.columns, slice)).await?);
-        let (mut decoder, mut writer) = (Decoder::new(self.columns.counts), CsvWriter::new(self.org));
-        let (mut chunk, mut rows, mut after) = (self.spare.take(), 0, slice.start);
+        let copy = self.query.copy(&self.columns, slice);
+        let mut stream = pin!(client.copy_out(&copy).await.map_err(DatabaseError::from)?);
+        let mut decoder = Decoder::new(self.columns.counts);
+        let mut writer = CsvWriter::new(self.org);
+        let mut chunk = self.pool.take();
+        if slice.start == self.start {
+            chunk.write_header();
+        }
+        let mut rows = 0;
+        let mut after = slice.start;
         let failed = |after, error| match error {
             LineError::Copy(source) => RollupError::Copy { after, source },
             LineError::Csv(error) => error.into(),
         };
-        while let Some(piece) = stream.try_next().await? {
-            let read = decoder.read(&piece, |row| Ok::<_, LineError>(writer.write(row, &mut chunk)?));
+        while let Some(piece) = stream.try_next().await.map_err(DatabaseError::from)? {
+            // By the chunk itself: its guard would be followed for each row.
+            let lines = &mut *chunk;
+            let read = decoder.read(&piece, |row| Ok::<_, LineError>(writer.write(row, lines)?));
             read.map_err(|error| failed(chunk.last_bucket().max(after), error))?;
             if chunk.is_full() {
-                (rows, after) = (rows + chunk.sums().rows, chunk.last_bucket());
+                rows += chunk.sums().rows;
+                after = chunk.last_bucket();
                 if chunks.send(Ok(Some(chunk))).await.is_err() {
                     return Ok(None);
                 }
-                chunk = self.spare.take();
+                chunk = self.pool.take();
             }
         }
         decoder.finish().map_err(|error| failed(chunk.last_bucket().max(after), error.into()))?;
@@ -274,7 +259,7 @@ impl Work {
     }
 }
 
-/// Why a piece of the stream did not become lines.
+/// Reports why a piece of the stream did not become lines.
 enum LineError {
     Copy(CopyError),
     Csv(CsvError),
@@ -292,43 +277,55 @@ impl From<CsvError> for LineError {
     }
 }
 
-/// One snapshot for all that follows, and what ends it should this process freeze: a transaction that is left open keeps
-/// the database from cleaning up.
+/// Begins the transaction of an export and describes its tables. Returns the statements by which it began, for further
+/// connections.
+async fn begin(
+    client: &Client,
+    query: &Query,
+    range: TimeRange,
+    limit: Duration,
+) -> Result<(String, Description), RollupError> {
+    let begin = begin_statements(limit, Some(query.table()));
+    match describe(client, &begin, query, range).await {
+        // A materialized view or a foreign table cannot be locked. It has no partitions.
+        Err(RollupError::Database(error)) if error.is_wrong_object() => {
+            client.batch_execute("rollback").await.map_err(DatabaseError::from)?;
+            let begin = begin_statements(limit, None);
+            let description = describe(client, &begin, query, range).await?;
+            Ok((begin, description))
+        }
+        description => Ok((begin, description?)),
+    }
+}
+
+/// Returns the statements that begin a transaction of one snapshot. Its time in idleness is limited, since a transaction
+/// that a frozen process leaves open keeps the database from cleaning up.
 ///
-/// The table's partitions are locked before there is a snapshot, as no `select` can do: it takes its snapshot first. Were
-/// rows moved to a new partition in between, the old snapshot would not see them there, and the new partition would stand
-/// in the way to where they were. Each connection locks them all before it has anything to read: one that had to wait
-/// half-way, behind somebody who waits for another, would wait for good.
+/// The table's partitions are locked before the snapshot is taken, which no `select` can do. Rows that are moved to a new
+/// partition after the snapshot would be invisible there, and could not be found at their old place either. Each connection
+/// locks all partitions before it reads: a connection that waits for a lock later, behind a session that waits for another
+/// connection of this export, would wait forever.
 ///
-/// No machine code is made for a statement: that takes longer than a slice, and is made anew for each.
-fn begin(limit: Duration, table: Option<&str>) -> String {
-    let limit = limit.as_millis().clamp(1, i32::MAX.unsigned_abs().into());
+/// JIT is off. Compiling a statement takes longer than a slice, and is repeated for each.
+fn begin_statements(limit: Duration, table: Option<&str>) -> String {
+    let timeout = set_statement_timeout(limit);
+    let idle = milliseconds(limit);
     let lock = table.map(|table| format!("; lock table {table} in access share mode")).unwrap_or_default();
     format!(
-        "begin isolation level repeatable read read only; set local statement_timeout = {limit}; \
-         set local idle_in_transaction_session_timeout = {limit}; set local jit = off{lock}"
+        "begin isolation level repeatable read read only; {timeout}; \
+         set local idle_in_transaction_session_timeout = {idle}; set local jit = off{lock}"
     )
 }
 
-/// Begins, and asks for what has to be known of the tables: one after the other on the wire, without a wait between them.
-async fn look(
-    client: &Client,
-    begin: &str,
-    query: &Query,
-    range: TimeRange,
-) -> Result<(Columns, Estimate), RollupError> {
-    let begun = async { Ok(client.batch_execute(begin).await?) };
-    // Of two errors the first counts: the second only says that there is no transaction.
-    let ((), seen) = tokio::try_join!(biased; begun, query.describe(client, Slice::of(range)))?;
-    Ok(seen)
-}
-
-/// The name of the transaction's snapshot, by which others can see it too.
-async fn export_snapshot(client: &Client) -> Result<String, RollupError> {
-    let answer = client.simple_query("select pg_export_snapshot()").await?;
-    let name = answer.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0),
-        _ => None,
-    });
-    name.map(str::to_owned).ok_or(RollupError::Description)
+/// Begins, and describes the tables, without a wait in between.
+async fn describe(client: &Client, begin: &str, query: &Query, range: TimeRange) -> Result<Description, RollupError> {
+    let (begun, description) = tokio::join!(client.batch_execute(begin), query.describe(client, Slice::of(range)));
+    match (begun.map_err(DatabaseError::from), description) {
+        (Ok(()), description) => description,
+        // Without a transaction, the description fails only as its consequence.
+        (Err(begun), Err(RollupError::Database(described))) => {
+            Err(first_cause([Some(begun), Some(described)]).map_or(RollupError::Description, RollupError::from))
+        }
+        (Err(begun), _) => Err(begun.into()),
+    }
 }

@@ -1,12 +1,12 @@
-//! Cutting a range into slices of about the same number of rows.
+//! Cuts a range into slices of about the same number of rows.
 
 use jiff::Timestamp;
 
 use domain::{Granularity, TimeRange};
 
-/// The rows of a slice: about 3 MB of lines, which is what a connection may read ahead. With more, a connection would
-/// wait for those before it to be consumed; with fewer, for its next statement.
-pub(super) const ROWS: u64 = 24_000;
+/// The rows of a slice: about 3 MB of lines, which a connection may read ahead. With more, a connection would wait for
+/// earlier slices to be consumed; with fewer, for its next statement.
+const ROWS_PER_SLICE: u64 = 24_000;
 
 /// A part of the range: `start ≤ bucket < end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(super) struct Slice {
     pub(super) end: Timestamp,
 }
 
-/// Gives out the slices of a range, one after the other, each as long as those before suggest.
+/// The slices of a range, in order. The rows of earlier slices determine the length of the next.
 #[derive(Debug)]
 pub(super) struct Slices {
     next: Timestamp,
@@ -37,12 +37,12 @@ impl Slice {
 }
 
 impl Slices {
-    /// All of the range in one.
+    /// Makes one slice of the whole range.
     pub(super) fn one(range: TimeRange) -> Self {
         Self { next: range.start(), end: range.end(), bucket: 1, buckets: i64::MAX }
     }
 
-    /// Slices of about [`ROWS`] rows, if the range has about `rows` of them.
+    /// Makes slices of about [`ROWS_PER_SLICE`] rows of a range that has about `rows`.
     pub(super) fn many(range: TimeRange, granularity: Granularity, rows: u64) -> Self {
         let bucket = match granularity {
             Granularity::Hourly => 3600,
@@ -53,21 +53,20 @@ impl Slices {
         slices
     }
 
-    /// The next slice.
+    /// Returns the next slice.
     pub(super) fn next(&mut self) -> Option<Slice> {
         if self.next >= self.end {
             return None;
         }
         let start = self.next;
-        // On a bucket's boundary: a slice between two buckets would be empty.
+        // Slices end on a bucket's boundary: one between two buckets would be empty.
         let first = start.as_second().div_euclid(self.bucket);
         let end = first.saturating_add(self.buckets).saturating_mul(self.bucket);
         self.next = Timestamp::from_second(end).map_or(self.end, |end| end.min(self.end));
         Some(Slice { start, end: self.next })
     }
 
-    /// Learns how many rows a slice had. Usage is not even: a slice is at most twice as long as what was seen to fit, or
-    /// half as long.
+    /// Adjusts the length to the rows that a slice had, at most by a factor of two, since usage is uneven.
     pub(super) fn learn(&mut self, slice: Slice, rows: u64) {
         if self.buckets != i64::MAX {
             let fitting = self.fitting(slice, rows);
@@ -75,10 +74,10 @@ impl Slices {
         }
     }
 
-    /// How many buckets have about [`ROWS`] rows, if `slice` has `rows` of them.
+    /// Returns the number of buckets with about [`ROWS_PER_SLICE`] rows, if `slice` has `rows`.
     fn fitting(&self, slice: Slice, rows: u64) -> i64 {
         let per_bucket = i128::from(rows.max(1)) * i128::from(self.bucket);
-        let buckets = i128::from(slice.seconds()) * i128::from(ROWS) / per_bucket;
+        let buckets = i128::from(slice.seconds()) * i128::from(ROWS_PER_SLICE) / per_bucket;
         i64::try_from(buckets).unwrap_or(i64::MAX - 1).clamp(1, 31 * 24)
     }
 }

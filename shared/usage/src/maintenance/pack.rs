@@ -9,8 +9,9 @@ use tokio_postgres::Client;
 use tracing::info;
 
 use super::{
-    instant, is_busy,
+    is_busy,
     partitions::{self, Partition, Table, midnight},
+    to_system_time,
 };
 use postgres::DatabaseError;
 
@@ -102,7 +103,7 @@ async fn pack_day(
     packed: &mut Packed,
 ) -> Result<u64, DatabaseError> {
     Table::Packed.partition(day).create(client).await?;
-    let start = instant(midnight(day));
+    let start = to_system_time(midnight(day));
     let mut events = 0;
     loop {
         if Instant::now() > end {

@@ -6,7 +6,11 @@ use jiff::{SignedDuration, Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
 use tokio_postgres::Client;
 use tracing::warn;
 
-use super::{instant, is_busy};
+use super::{
+    is_busy,
+    rollup::{Access, DAILY, HOURLY, Rollup},
+    to_system_time,
+};
 use postgres::DatabaseError;
 
 /// How far ahead partitions are made: if the retention does not run for so long, what comes goes to the default
@@ -30,9 +34,19 @@ impl Table {
         match self {
             Self::Events => "usage_events",
             Self::Packed => "usage_events_packed",
-            Self::Hourly => "analytics_hourly_rollups",
-            Self::Daily => "analytics_daily_rollups",
+            Self::Hourly => HOURLY.table,
+            Self::Daily => DAILY.table,
         }
+    }
+
+    /// Returns what maintenance may do with the table. The tables of events are ours.
+    pub(super) async fn access(self, client: &Client) -> Result<Access, DatabaseError> {
+        let rollup: Rollup = match self {
+            Self::Events | Self::Packed => return Ok(Access::Managed),
+            Self::Hourly => HOURLY,
+            Self::Daily => DAILY,
+        };
+        rollup.access(client).await
     }
 
     /// Digits of the date in the name of a partition: of a day, or of a month.
@@ -91,7 +105,7 @@ impl Partition {
 
     /// Makes it if it is not there; returns how many rows had come to the default partition before it.
     pub(super) async fn create(&self, client: &Client) -> Result<Option<u64>, tokio_postgres::Error> {
-        let (start, end) = (instant(self.start()), instant(self.end()));
+        let (start, end) = (to_system_time(self.start()), to_system_time(self.end()));
         let row = client
             .query_one("select usage_create_partition($1, $2, $3, $4)", &[&self.table.name(), &self.name, &start, &end])
             .await?;
@@ -123,7 +137,7 @@ pub(super) async fn make_ahead(
     made.make(client, Table::Events, days).await?;
     let last_month = today.first_of_month().saturating_add(MONTHS_AHEAD.months());
     for table in Table::ROLLUPS {
-        if is_ours(client, table).await? {
+        if table.access(client).await? == Access::Managed {
             let months = months_from.series(1.month()).take_while(|month| *month <= last_month);
             made.make(client, table, months).await?;
         }
@@ -157,13 +171,6 @@ impl Made {
     }
 }
 
-/// Whether a table is one of ours, which have a default partition, and not a platform's own.
-pub(super) async fn is_ours(client: &Client, table: Table) -> Result<bool, DatabaseError> {
-    let fallback = format!("{}_default", table.name());
-    let row = client.query_one("select to_regclass($1) is not null", &[&fallback]).await?;
-    Ok(row.try_get(0)?)
-}
-
 /// The partitions of a table that end no later than `end`, oldest first.
 pub(super) async fn older_than(client: &Client, table: Table, end: Timestamp) -> Result<Vec<Partition>, DatabaseError> {
     let children = "select child.relname::text
@@ -183,7 +190,7 @@ pub(super) async fn first_day_astray(
     to: Timestamp,
 ) -> Result<Option<Date>, DatabaseError> {
     let first = "select min(occurred_at) from usage_events_default where occurred_at >= $1 and occurred_at < $2";
-    let row = client.query_one(first, &[&instant(from), &instant(to)]).await?;
+    let row = client.query_one(first, &[&to_system_time(from), &to_system_time(to)]).await?;
     let first: Option<SystemTime> = row.try_get(0)?;
     Ok(first.and_then(|first| Timestamp::try_from(first).ok()).map(day_of))
 }

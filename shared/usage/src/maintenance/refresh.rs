@@ -1,45 +1,50 @@
-//! Rollups from raw events: every hour that received some is computed anew, whole, and the days above from their hours.
+//! Rollups from raw events: every hour that received some is computed again, whole, and the days above from their hours.
 //!
 //! Which hours those are is in `usage_dirty_hours`, in rows that the writers' own transactions added. A batch takes some
 //! of these rows, writes their rollups, and commits both together: an hour is dirty until its rollups are right, and what
 //! a transaction that is still open has written makes its hour dirty when it commits.
 //!
-//! Nothing is asked of the rollup tables but their columns, as for an export.
+//! A run computes what was due when it began, each hour of an organization once, in turns of organizations. An hour that
+//! cannot be computed fails alone.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::Date};
 use serde::Serialize;
 use tokio::time::Instant;
-use tokio_postgres::{Client, Transaction};
-use tracing::{error, info, warn};
+use tokio_postgres::Client;
+use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::instant;
-use platform::log::Causes;
+use super::{
+    batch::{self, Done, Source},
+    failure::{self, Failure},
+    queue::{self, Due, Picture},
+    rollup, slices, trouble, watermark,
+};
+use crate::at::At;
 use postgres::DatabaseError;
 
-/// The advisory lock that lets one batch run at a time, and no drop during it. Any number does, as long as nothing else
-/// takes it.
-pub(super) const LOCK: i64 = 0x0072_6566_7265_7368;
-
-/// The most hours of organizations in one batch, all of one day: few enough that a batch takes a second, and many enough
-/// that the days above them are not computed once for each of their hours.
-const LARGEST_BATCH: i64 = 2048;
+/// The most hours in one batch: few enough that a batch takes a second, and many enough that the days above them are not
+/// computed once for each of their hours.
+const MAX_BATCH: usize = 2048;
 /// The first batch: hours of very many events show before much is spent on them.
-const FIRST_BATCH: i64 = 64;
+const FIRST_BATCH: usize = 64;
+/// A batch that took longer than this is followed by a smaller one.
+const BATCH_TIME: Duration = Duration::from_secs(2);
 /// The part of the time that one statement may take; what takes longer is tried in smaller batches.
 const STATEMENT_PART: u32 = 8;
-
-/// Says again what the buckets say, as a constant: so that the planner looks at one partition.
-const OF_THE_DAY: &str =
-    "rollups.bucket_start >= $1::timestamptz and rollups.bucket_start < $1::timestamptz + interval '1 day'";
+/// The failures of one organization in a run; its other hours wait for the next one.
+const MAX_FAILURES: u32 = 8;
 
 /// What a refresh did.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RefreshReport {
-    /// Transactions.
+    /// Transactions that wrote rollups.
     pub batches: u64,
     /// Hours of organizations that were computed.
     pub hours: u64,
@@ -47,296 +52,180 @@ pub struct RefreshReport {
     pub days: u64,
     /// Rollups that were written; those that were right already are not.
     pub rollups_written: u64,
-    /// Hours and days left as they are, since their rollups count more requests than there are raw events.
+    /// Hours and days left as they are, since their rollups count more than the raw events or were made elsewhere.
     pub kept: u64,
-    /// Hours left out, since their rollups are dropped.
+    /// Hours left out, since their rollups or raw events are dropped.
     pub too_old: u64,
-    /// Hours that could not be computed. They are tried again by the next refresh.
+    /// Hours left out, since they are before their organization's cut-over.
+    pub before_cut_over: u64,
+    /// Hours that could not be computed. They are tried again in growing intervals.
     pub failed: u64,
+    /// Hours left to the next refresh, since another session was in between or their organization failed too often.
+    pub postponed: u64,
+    /// The seconds that the oldest event still waits, now that the run is over.
+    pub oldest_wait_seconds: u64,
+    /// Whether the rollup tables take no rows. Then nothing was done.
+    pub read_only: bool,
     /// Whether the time was up before all was done. The next refresh goes on.
     pub unfinished: bool,
 }
 
-/// One of the rollup tables, with how long its buckets are.
-#[derive(Debug, Clone, Copy)]
-struct Rollup {
-    table: &'static str,
-    bucket: &'static str,
+/// A refresh that is under way.
+struct Run {
+    now: Timestamp,
+    end: Instant,
+    report: RefreshReport,
+    failures: HashMap<Uuid, u32>,
+    /// Organizations that failed too often.
+    skipped: HashSet<Uuid>,
+    /// Hours that one statement cannot sum in time.
+    large: std::collections::VecDeque<Due>,
 }
 
-const HOURLY: Rollup = Rollup { table: "analytics_hourly_rollups", bucket: "hour" };
-const DAILY: Rollup = Rollup { table: "analytics_daily_rollups", bucket: "day" };
-
-/// Refreshes until nothing is dirty or `time` is up. `now` is what the freshness states.
+/// Computes what is due, or as much as `time` allows. `now` is what the freshness states.
 ///
 /// # Errors
 /// When the database fails. What was done until then stays done.
 pub async fn refresh(client: &mut Client, now: Timestamp, time: Duration) -> Result<RefreshReport, DatabaseError> {
-    let end = Instant::now() + time;
-    prepare(client, time).await?;
-    let mut report = RefreshReport::default();
-    // Hours that cannot be computed are passed over, and found by making the batch smaller.
-    let mut size = FIRST_BATCH;
-    loop {
-        if Instant::now() > end {
-            report.unfinished = true;
-            break;
-        }
-        match batch(client, now, size, report.failed).await {
-            Ok(None) => break,
-            Ok(Some(done)) => {
-                report.add(&done);
-                size = LARGEST_BATCH.min(size * 2);
-            }
-            Err(failure) if failure.can_pass() && !failure.is_timeout() => return Err(failure),
-            Err(failure) if size > 1 => {
-                warn!(error = %Causes(&failure), size, "could not refresh a batch; trying a smaller one");
-                size /= 2;
-            }
-            Err(failure) => {
-                let hour = failing(client, report.failed).await?;
-                error!(error = %Causes(&failure), ?hour, "could not refresh an hour of an organization");
-                report.failed += 1;
-            }
-        }
-    }
-    if !report.unfinished && report.failed == 0 {
-        let refreshed = "update usage_state set refreshed_at = greatest(refreshed_at, $1)";
-        client.execute(refreshed, &[&instant(now)]).await?;
-    }
-    info!(?report, "refreshed");
-    Ok(report)
-}
-
-/// Sets the session up: whoever calls may be gone in the middle, and must not block others for long.
-async fn prepare(client: &Client, time: Duration) -> Result<(), DatabaseError> {
+    let mut run = Run {
+        now,
+        end: Instant::now() + time,
+        report: RefreshReport::default(),
+        failures: HashMap::new(),
+        skipped: HashSet::new(),
+        large: std::collections::VecDeque::new(),
+    };
     let limit = (time / STATEMENT_PART).as_millis().max(10_000);
-    client
-        .batch_execute(&format!(
-            "set timezone = 'UTC';
-             set statement_timeout = {limit};
-             set idle_in_transaction_session_timeout = '60s';
-             set client_min_messages = warning;
-             create temporary table if not exists refresh_buckets (organization_id uuid, bucket timestamptz)
-                 on commit delete rows;
-             create temporary table if not exists refresh_rows (
-                 organization_id uuid, bucket timestamptz, model_id uuid, request_count numeric, tokens_total numeric,
-                 error_count numeric, cost_total numeric, last_event_at timestamptz
-             ) on commit delete rows"
-        ))
-        .await?;
-    Ok(())
-}
-
-/// Computes up to `size` hours of one day, passing over the first `skip`. None if nothing is dirty.
-async fn batch(
-    client: &mut Client,
-    now: Timestamp,
-    size: i64,
-    skip: u64,
-) -> Result<Option<RefreshReport>, DatabaseError> {
-    let transaction = client.transaction().await?;
-    transaction.execute("select pg_advisory_xact_lock($1)", &[&LOCK]).await?;
-    let Some(day) = dirty_day(&transaction, skip).await? else { return Ok(None) };
-    let taken = take(&transaction, day, size, skip).await?;
-    let mut report = RefreshReport { batches: 1, too_old: leave_out(&transaction).await?, ..Default::default() };
-    read_events(&transaction, day).await?;
-    report.kept = keep(&transaction, HOURLY, day).await?;
-    report.hours = taken - report.too_old - report.kept;
-    report.rollups_written = write(&transaction, HOURLY, day).await?;
-    mark_fresh(&transaction, now).await?;
-    report.days = read_hours(&transaction, day).await?;
-    let kept = keep(&transaction, DAILY, day).await?;
-    report.days -= kept;
-    report.kept += kept;
-    report.rollups_written += write(&transaction, DAILY, day).await?;
-    transaction.commit().await?;
-    Ok(Some(report))
-}
-
-/// The day of the latest hour that is dirty: what is read most comes first.
-///
-/// One day at a time, since it is in one partition of each table, and there are hundreds.
-async fn dirty_day(transaction: &Transaction<'_>, skip: u64) -> Result<Option<SystemTime>, DatabaseError> {
-    let day = "select date_trunc('day', hour, 'UTC') from usage_dirty_hours
-               group by hour, organization_id order by hour desc, organization_id desc limit 1 offset $1";
-    let row = transaction.query_opt(day, &[&offset(skip)]).await?;
-    Ok(row.map(|row| row.try_get(0)).transpose()?)
-}
-
-/// Takes hours of the day from the queue, with all their marks.
-async fn take(transaction: &Transaction<'_>, day: SystemTime, size: i64, skip: u64) -> Result<u64, DatabaseError> {
-    let take = "with due as (
-                    select hour, organization_id from usage_dirty_hours
-                    group by 1, 2 order by 1 desc, 2 desc limit $2 offset $3
-                ),
-                taken as (
-                    delete from usage_dirty_hours dirty using due
-                    where due.hour >= $1 and due.hour < $1 + interval '1 day'
-                      and dirty.organization_id = due.organization_id and dirty.hour = due.hour
-                    returning dirty.organization_id, dirty.hour
-                )
-                insert into refresh_buckets select distinct organization_id, hour from taken";
-    let taken = transaction.execute(take, &[&day, &size, &offset(skip)]).await?;
-    transaction.batch_execute("analyze refresh_buckets").await?;
-    Ok(taken)
-}
-
-/// Leaves out the hours whose rollups or raw events are dropped.
-async fn leave_out(transaction: &Transaction<'_>) -> Result<u64, DatabaseError> {
-    let leave_out = "delete from refresh_buckets using usage_state
-                     where bucket < greatest(events_from, rollups_from)";
-    Ok(transaction.execute(leave_out, &[]).await?)
-}
-
-/// Sums the raw events of the hours, compressed or not, in one snapshot.
-async fn read_events(transaction: &Transaction<'_>, day: SystemTime) -> Result<(), DatabaseError> {
-    let read = "insert into refresh_rows
-                select buckets.organization_id, buckets.bucket, events.model_id,
-                       count(*), sum(events.input_tokens) + sum(events.output_tokens),
-                       count(*) filter (where events.status <> 'success'), sum(events.cost_usd), max(events.occurred_at)
-                from refresh_buckets buckets
-                cross join lateral (
-                    select model_id, occurred_at, input_tokens, output_tokens, status, cost_usd
-                    from usage_events
-                    where organization_id = buckets.organization_id
-                      and occurred_at >= buckets.bucket and occurred_at < buckets.bucket + interval '1 hour'
-                      and occurred_at >= $1 and occurred_at < $1 + interval '1 day'
-                    union all
-                    select model_id, occurred_at, input_tokens, output_tokens, status, cost_usd
-                    from usage_events_unpacked
-                    where organization_id = buckets.organization_id
-                      and occurred_at >= buckets.bucket and occurred_at < buckets.bucket + interval '1 hour'
-                      and first_at < buckets.bucket + interval '1 hour' and last_at >= buckets.bucket
-                      and day = $1
-                ) events
-                group by 1, 2, 3";
-    transaction.execute(read, &[&day]).await?;
-    Ok(transaction.batch_execute("analyze refresh_rows").await?)
-}
-
-/// Goes from the hours to their days, and sums the hourly rollups of these.
-async fn read_hours(transaction: &Transaction<'_>, day: SystemTime) -> Result<u64, DatabaseError> {
-    let organizations = "with hours as (delete from refresh_buckets returning organization_id)
-                         insert into refresh_buckets select distinct organization_id, $1::timestamptz from hours";
-    let days = transaction.execute(organizations, &[&day]).await?;
-    transaction.batch_execute("analyze refresh_buckets; delete from refresh_rows").await?;
-    let read = "insert into refresh_rows
-                select days.organization_id, days.bucket, hours.model_id,
-                       sum(hours.request_count), sum(hours.tokens_total), sum(hours.error_count), sum(hours.cost_total)
-                from refresh_buckets days
-                join analytics_hourly_rollups hours using (organization_id)
-                where hours.bucket_start >= $1::timestamptz and hours.bucket_start < $1::timestamptz + interval '1 day'
-                group by 1, 2, 3";
-    transaction.execute(read, &[&day]).await?;
-    transaction.batch_execute("analyze refresh_rows").await?;
-    Ok(days)
-}
-
-/// Keeps the buckets whose rollups count more requests than what they would be computed from: some of that is gone, or
-/// was never here. Events are only ever added, so that this is so of no bucket that a refresh wrote.
-async fn keep(transaction: &Transaction<'_>, rollup: Rollup, day: SystemTime) -> Result<u64, DatabaseError> {
-    let Rollup { table, bucket } = rollup;
-    let keep = format!(
-        "with there as (
-             select organization_id, bucket, sum(rollups.request_count) as requests
-             from refresh_buckets
-             join {table} rollups using (organization_id)
-             where rollups.bucket_start = bucket and {OF_THE_DAY}
-             group by 1, 2
-         ),
-         computed as (
-             select organization_id, bucket, sum(request_count) as requests from refresh_rows group by 1, 2
-         ),
-         kept as (
-             select organization_id, bucket
-             from there left join computed using (organization_id, bucket)
-             where there.requests > coalesce(computed.requests, 0)
-         ),
-         rows as (
-             delete from refresh_rows using kept
-             where refresh_rows.organization_id = kept.organization_id and refresh_rows.bucket = kept.bucket
-         )
-         delete from refresh_buckets using kept
-         where refresh_buckets.organization_id = kept.organization_id and refresh_buckets.bucket = kept.bucket
-         returning refresh_buckets.organization_id, refresh_buckets.bucket"
-    );
-    let kept = transaction.query(&keep, &[&day]).await?;
-    for row in &kept {
-        let (org_id, start): (Uuid, SystemTime) = (row.try_get(0)?, row.try_get(1)?);
-        let start = Timestamp::try_from(start).unwrap_or_default();
-        warn!(%org_id, %start, "kept the rollups of this {bucket}: they count more requests than there are raw events");
+    client.batch_execute(&format!("set statement_timeout = {limit}")).await?;
+    batch::prepare(client).await?;
+    if rollup::take_writes(client, now).await? {
+        watermark::know_days(client).await?;
+        watermark::record(client).await?;
+        let picture = queue::picture(client, now).await?;
+        run.compute(client, picture).await?;
+        run.close(client).await?;
+    } else {
+        run.report.read_only = true;
     }
-    Ok(kept.len() as u64)
+    run.report.oldest_wait_seconds = queue::oldest_wait(client, now).await?;
+    run.report.log();
+    Ok(run.report)
 }
 
-/// Makes the rollups of the buckets what was computed. What is so already is not touched.
-///
-/// A table that is not ours may have no unique index, so this is no upsert.
-async fn write(transaction: &Transaction<'_>, rollup: Rollup, day: SystemTime) -> Result<u64, DatabaseError> {
-    let table = rollup.table;
-    let delete = format!(
-        "delete from {table} rollups using refresh_buckets buckets
-         where rollups.organization_id = buckets.organization_id and rollups.bucket_start = buckets.bucket
-           and {OF_THE_DAY}
-           and not exists (
-               select from refresh_rows computed
-               where computed.organization_id = buckets.organization_id
-                 and computed.bucket = buckets.bucket
-                 and computed.model_id is not distinct from rollups.model_id
-                 and computed.request_count = rollups.request_count
-                 and computed.tokens_total = rollups.tokens_total
-                 and computed.error_count = rollups.error_count
-                 and computed.cost_total = rollups.cost_total
-           )"
-    );
-    transaction.execute(&delete, &[&day]).await?;
-    let insert = format!(
-        "insert into {table}
-             (bucket_start, organization_id, model_id, request_count, tokens_total, error_count, cost_total)
-         select bucket, organization_id, model_id, request_count, tokens_total, error_count, cost_total
-         from refresh_rows computed
-         where not exists (
-             select from {table} rollups
-             where rollups.organization_id = computed.organization_id
-               and rollups.bucket_start = computed.bucket
-               and rollups.model_id is not distinct from computed.model_id
-               and {OF_THE_DAY}
-         )"
-    );
-    Ok(transaction.execute(&insert, &[&day]).await?)
-}
+impl Run {
+    async fn compute(&mut self, client: &mut Client, mut picture: Picture) -> Result<(), DatabaseError> {
+        self.large = picture.take_large();
+        self.report.unfinished = picture.is_cut;
+        let mut size = FIRST_BATCH;
+        while !self.is_over()
+            && let Some(days) = picture.next(size, &self.skipped)
+        {
+            let start = Instant::now();
+            for (day, hours) in days {
+                self.day(client, day, hours).await?;
+            }
+            size = if start.elapsed() > BATCH_TIME { (size / 2).max(1) } else { (size * 2).min(MAX_BATCH) };
+        }
+        // After all others: their steps take as long as they are given.
+        let large = std::mem::take(&mut self.large);
+        let turns = slices::in_turns(client, large, self.now, self.end).await?;
+        self.report.unfinished |= turns.is_unfinished;
+        turns.done.iter().for_each(|done| self.report.add(done));
+        for (due, error) in turns.failed {
+            self.failed(client, &due, &error).await?;
+        }
+        Ok(())
+    }
 
-/// States how far the organizations of the hours are now.
-async fn mark_fresh(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), DatabaseError> {
-    let mark = "insert into usage_refreshed as there (organization_id, last_event_at, last_refresh_at)
-                select organization_id, max(last_event_at), $1 from refresh_rows group by 1
-                on conflict (organization_id) do update
-                set last_event_at = greatest(there.last_event_at, excluded.last_event_at),
-                    last_refresh_at = greatest(there.last_refresh_at, excluded.last_refresh_at)";
-    transaction.execute(mark, &[&instant(now)]).await?;
-    Ok(())
-}
+    /// Computes hours of one day, in halves where all of them together fail.
+    async fn day(&mut self, client: &mut Client, day: Date, hours: Vec<Due>) -> Result<(), DatabaseError> {
+        let mut parts = vec![hours];
+        while let Some(mut part) = parts.pop() {
+            part.retain(|due| !self.skipped.contains(&due.organization_id));
+            if part.is_empty() || self.is_over() {
+                continue;
+            }
+            let error = match batch::compute(client, self.now, day, &part, Source::Events).await {
+                Ok(done) => {
+                    done.iter().for_each(|done| self.report.add(done));
+                    continue;
+                }
+                Err(error) => error,
+            };
+            match (Failure::of(&error), part.as_slice()) {
+                (Failure::Lost, _) => return Err(error),
+                (Failure::Contended, _) => {
+                    let (_, reason) = failure::reason(&error);
+                    warn!(hours = part.len(), reason, "hours left to the next refresh");
+                    self.report.postponed += part.len() as u64;
+                }
+                (Failure::TimedOut, [due]) => self.large.push_back(due.clone()),
+                (Failure::OfAnHour, [due]) => self.failed(client, due, &error).await?,
+                (Failure::TimedOut | Failure::OfAnHour, _) => {
+                    let rest = part.split_off(part.len() / 2);
+                    parts.extend([rest, part]);
+                }
+            }
+        }
+        Ok(())
+    }
 
-/// The hour that a batch of one takes, for the log.
-async fn failing(client: &Client, skip: u64) -> Result<Option<(Uuid, String)>, DatabaseError> {
-    let hour = "select organization_id, hour::text from usage_dirty_hours
-                group by hour, organization_id order by hour desc, organization_id desc limit 1 offset $1";
-    let row = client.query_opt(hour, &[&offset(skip)]).await?;
-    Ok(row.map(|row| (row.get(0), row.get(1))))
-}
+    async fn failed(&mut self, client: &Client, due: &Due, error: &DatabaseError) -> Result<(), DatabaseError> {
+        trouble::record_failure(client, due, error, self.now).await?;
+        self.report.failed += 1;
+        let failures = self.failures.entry(due.organization_id).or_default();
+        *failures += 1;
+        if *failures == MAX_FAILURES {
+            warn!(org_id = %due.organization_id, failures, "other hours of the organization left to the next refresh");
+            self.skipped.insert(due.organization_id);
+        }
+        Ok(())
+    }
 
-fn offset(skip: u64) -> i64 {
-    i64::try_from(skip).unwrap_or(i64::MAX)
+    /// Reports whether the time is up.
+    fn is_over(&mut self) -> bool {
+        let is_over = Instant::now() > self.end;
+        self.report.unfinished |= is_over;
+        is_over
+    }
+
+    /// States that all organizations are up to date, where nothing was left.
+    async fn close(&mut self, client: &Client) -> Result<(), DatabaseError> {
+        let report = &self.report;
+        if !report.unfinished && report.failed == 0 && report.postponed == 0 && self.skipped.is_empty() {
+            let refreshed = "update usage_state set refreshed_at = greatest(refreshed_at, $1)";
+            client.execute(refreshed, &[&At(self.now)]).await?;
+        }
+        Ok(())
+    }
 }
 
 impl RefreshReport {
-    fn add(&mut self, batch: &Self) {
-        self.batches += batch.batches;
-        self.hours += batch.hours;
-        self.days += batch.days;
-        self.rollups_written += batch.rollups_written;
-        self.kept += batch.kept;
-        self.too_old += batch.too_old;
+    fn add(&mut self, done: &Done) {
+        self.batches += 1;
+        self.hours += done.hours;
+        self.days += done.days;
+        self.rollups_written += done.rollups_written;
+        self.kept += done.kept;
+        self.too_old += done.too_old;
+        self.before_cut_over += done.before_cut_over;
+    }
+
+    fn log(&self) {
+        info!(
+            batches = self.batches,
+            hours = self.hours,
+            days = self.days,
+            rollups_written = self.rollups_written,
+            kept = self.kept,
+            too_old = self.too_old,
+            before_cut_over = self.before_cut_over,
+            failed = self.failed,
+            postponed = self.postponed,
+            oldest_wait_seconds = self.oldest_wait_seconds,
+            read_only = self.read_only,
+            unfinished = self.unfinished,
+            "rollups refreshed"
+        );
     }
 }

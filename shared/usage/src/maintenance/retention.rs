@@ -1,8 +1,11 @@
-//! What becomes of old usage: raw events are compressed, then dropped; rollups are dropped; partitions are made ahead.
+//! The end of old usage: raw events are compressed, then dropped; rollups are dropped; partitions are made ahead.
 //!
-//! Nothing is dropped that something younger still needs: raw events go when no hour of theirs waits to be computed, and
-//! an hourly and a daily rollup of one month go together. What is gone is on record in `usage_state` before it is gone,
-//! and from then on events of that time are refused, and buckets of that time are left alone.
+//! Nothing is dropped that something younger still needs: raw events wait one night for the hours that are to be computed
+//! from them, and an hourly and a daily rollup of one month go together. What is gone is on record in `usage_state` before
+//! it is gone, and from then on events of that time are refused, and buckets of that time are left alone.
+//!
+//! No organization holds up the others: the refresh has a part of the time, an hour that cannot be computed is recorded as
+//! abandoned after a night, and a rollup table that takes no deletes is reported while the rest goes on.
 
 use std::time::Duration;
 
@@ -10,14 +13,18 @@ use jiff::{Timestamp, civil::Date};
 use serde::Serialize;
 use tokio::time::Instant;
 use tokio_postgres::{Client, Transaction};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{
-    instant, is_busy,
+    audit, batch,
+    failure::{self, Failure},
+    is_busy, notice,
     pack::{self, Packed},
     partitions::{self, Partition, Table, days_before, midnight, months_before},
     refresh::{self, RefreshReport},
+    rollup::Access,
 };
+use crate::at::At;
 use postgres::DatabaseError;
 
 /// The advisory lock that lets one retention run at a time. Any number does, as long as nothing else takes it.
@@ -32,7 +39,7 @@ const LOCK_TIMEOUT: &str = "2s";
 const EVENTS_FROM: &str = "events_from";
 const ROLLUPS_FROM: &str = "rollups_from";
 
-/// How long what is kept.
+/// Retention periods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Periods {
     /// Days after which raw events are compressed.
@@ -45,6 +52,11 @@ pub struct Periods {
     /// Months after which rollups are dropped, by whole months.
     pub rollups_kept_months: u32,
 }
+
+/// The part of the time that the refresh has which comes first.
+const REFRESH_PART: u32 = 4;
+/// The time for the comparison of raw events with rollups.
+const AUDIT_TIME: Duration = Duration::from_secs(60);
 
 /// What the retention did.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
@@ -74,12 +86,22 @@ pub struct RetentionReport {
     pub rows_deleted: u64,
     /// Ids of events that were forgotten.
     pub keys_forgotten: u64,
-    /// Events that came after their day was dropped, since the last retention but one.
+    /// Events that were kept aside since the last retention but one: of a dropped day, or of the future.
     pub events_refused: u64,
+    /// Hours whose raw events were dropped before they could be computed.
+    pub hours_abandoned: u64,
+    /// Days of organizations whose raw events were compared with their rollups.
+    pub days_audited: u64,
+    /// Of these, the days that differed. The next refresh computes them again.
+    pub days_repaired: u64,
+    /// Days of the sample that could not be compared.
+    pub days_not_audited: u64,
     /// Drops left to the next night, since somebody was using the table, or an hour was still to be computed.
     pub postponed: u64,
     /// Whether the time was up before all was done. The next retention goes on.
     pub unfinished: bool,
+    /// Nights in a row on which something was left to the next one.
+    pub unfinished_nights: u64,
 }
 
 /// Does all that is due at `now`, or as much as `time` allows.
@@ -103,7 +125,7 @@ pub async fn retention(
     let unlocked = client.execute("select pg_advisory_unlock($1)", &[&LOCK]).await;
     done?;
     unlocked?;
-    info!(?report, "retention done");
+    report.log();
     Ok(report)
 }
 
@@ -115,7 +137,8 @@ async fn all(
     report: &mut RetentionReport,
 ) -> Result<(), DatabaseError> {
     // First, so that no raw event is needed any more that is dropped below.
-    report.refresh = refresh::refresh(client, now, end.saturating_duration_since(Instant::now())).await?;
+    let left = end.saturating_duration_since(Instant::now());
+    report.refresh = refresh::refresh(client, now, left / REFRESH_PART).await?;
     // From now on: what waits for a table keeps all others from it who come later.
     client.batch_execute(&format!("set lock_timeout = '{LOCK_TIMEOUT}'; set statement_timeout = 0")).await?;
     let packed_before = days_before(now, periods.events_plain_days);
@@ -127,24 +150,33 @@ async fn all(
     let mut packed = Packed::default();
     pack::pack_default(client, events_from, packed_before, end, &mut packed).await?;
     let made = partitions::make_ahead(client, now, packed_before, rollups_from).await?;
-    (report.partitions_made, report.rows_moved) = (made.partitions, made.moved);
+    report.partitions_made = made.partitions;
+    report.rows_moved = made.moved;
     report.postponed += made.postponed;
-    drop_events(client, events_from, end, report).await?;
-    drop_rollups(client, rollups_from, end, report).await?;
+    drop_events(client, now, events_from, end, report).await?;
+    drop_rollups(client, now, rollups_from, end, report).await?;
 
     pack::pack_partitions(client, packed_before, end, &mut packed).await?;
-    (report.days_packed, report.events_packed) = (packed.days, packed.events);
-    (report.bytes_before, report.bytes_after) = (packed.bytes_before, packed.bytes_after);
+    report.days_packed = packed.days;
+    report.events_packed = packed.events;
+    report.bytes_before = packed.bytes_before;
+    report.bytes_after = packed.bytes_after;
     report.postponed += packed.busy;
     report.unfinished |= packed.unfinished;
 
     forget_keys(client, days_before(now, periods.keys_kept_days), end, report).await?;
-    review_refused(client, now, events_from, end, report).await
+    review_refused(client, now, events_from, end, report).await?;
+    let audit = audit::audit(client, now, end.min(Instant::now() + AUDIT_TIME)).await?;
+    report.days_audited = audit.days;
+    report.days_repaired = audit.repaired;
+    report.days_not_audited = audit.skipped;
+    count_nights(client, now, report).await
 }
 
 /// Drops the raw events of all days before `from`.
 async fn drop_events(
     client: &mut Client,
+    now: Timestamp,
     from: Date,
     end: Instant,
     report: &mut RetentionReport,
@@ -152,39 +184,39 @@ async fn drop_events(
     let mut old = partitions::older_than(client, Table::Events, midnight(from)).await?;
     old.extend(partitions::older_than(client, Table::Packed, midnight(from)).await?);
     old.sort_by_key(|partition| partition.first);
-    for some in old.chunks(DROPS) {
-        // The last step moves the limit on to `from` itself.
-        let Some(limit) = some.last().map(Partition::end) else { continue };
-        match drop_partitions(client, some, EVENTS_FROM, limit).await? {
-            true => report.event_partitions_dropped += some.len() as u64,
-            false => {
+    // The last step moves the limit on to `from` itself.
+    let steps = old.chunks(DROPS).map(Some).chain([None]);
+    for some in steps {
+        let partitions = some.unwrap_or_default();
+        let limit = partitions.last().map_or(midnight(from), Partition::end);
+        match drop_partitions(client, partitions, EVENTS_FROM, limit, now).await? {
+            Dropped::All { abandoned } => {
+                report.event_partitions_dropped += partitions.len() as u64;
+                report.hours_abandoned += abandoned;
+            }
+            Dropped::Later => {
                 report.postponed += 1;
                 return Ok(());
             }
         }
     }
-    match drop_partitions(client, &[], EVENTS_FROM, midnight(from)).await? {
-        true => {
-            let old = "occurred_at < $1";
-            delete(client, "usage_events_default", old, midnight(from), end, report).await
-        }
-        false => {
-            report.postponed += 1;
-            Ok(())
-        }
-    }
+    client.execute("update usage_state set drop_waits_since = null", &[]).await?;
+    delete(client, "usage_events_default", "occurred_at < $1", midnight(from), end, report).await?;
+    delete_steps(client, "usage_slices", "hour < $1", midnight(from), end, &mut report.unfinished).await?;
+    Ok(())
 }
 
 /// Drops the rollups of all months before `from`.
 async fn drop_rollups(
     client: &mut Client,
+    now: Timestamp,
     from: Date,
     end: Instant,
     report: &mut RetentionReport,
 ) -> Result<(), DatabaseError> {
     let mut old = Vec::new();
     for table in Table::ROLLUPS {
-        if partitions::is_ours(client, table).await? {
+        if table.access(client).await? == Access::Managed {
             old.extend(partitions::older_than(client, table, midnight(from)).await?);
         }
     }
@@ -192,47 +224,111 @@ async fn drop_rollups(
     // A month's hours and days in one transaction.
     for month in old.chunk_by(|one, next| one.first == next.first) {
         let Some(limit) = month.last().map(Partition::end) else { continue };
-        match drop_partitions(client, month, ROLLUPS_FROM, limit).await? {
-            true => report.rollup_partitions_dropped += month.len() as u64,
-            false => {
+        match drop_partitions(client, month, ROLLUPS_FROM, limit, now).await? {
+            Dropped::All { .. } => report.rollup_partitions_dropped += month.len() as u64,
+            Dropped::Later => {
                 report.postponed += 1;
                 return Ok(());
             }
         }
     }
-    drop_partitions(client, &[], ROLLUPS_FROM, midnight(from)).await?;
+    drop_partitions(client, &[], ROLLUPS_FROM, midnight(from), now).await?;
     for table in Table::ROLLUPS {
-        let name = match partitions::is_ours(client, table).await? {
-            true => format!("{}_default", table.name()),
-            // A platform's own.
-            false => table.name().to_owned(),
-        };
-        delete(client, &name, "bucket_start < $1::timestamptz", midnight(from), end, report).await?;
+        let subject = format!("retention of {}", table.name());
+        let deleted = delete_rollups(client, table, midnight(from), end, report).await;
+        match deleted {
+            Ok(None) => notice::clear(client, &subject).await?,
+            Ok(Some(sentence)) => notice::raise(client, &subject, sentence, now).await?,
+            Err(error) if Failure::of(&error) == Failure::Lost => return Err(error),
+            // A platform's own table, in a form that nobody foresaw.
+            Err(error) => notice::raise(client, &subject, &failure::reason(&error).1, now).await?,
+        }
+    }
+    // The books of these buckets.
+    for (table, old) in [("usage_troubles", "bucket_start < $1"), ("usage_days", "day < $1")] {
+        delete_steps(client, table, old, midnight(from), end, &mut report.unfinished).await?;
     }
     Ok(())
 }
 
-/// Moves a limit of `usage_state` on to `limit`, and drops the partitions before it. False if that has to wait.
+/// Deletes the rollups before `limit` that are in no partition to drop. Returns why they stay, where they do.
+async fn delete_rollups(
+    client: &Client,
+    table: Table,
+    limit: Timestamp,
+    end: Instant,
+    report: &mut RetentionReport,
+) -> Result<Option<&'static str>, DatabaseError> {
+    const OLD: &str = "bucket_start < $1::timestamptz";
+    match table.access(client).await? {
+        Access::Managed => {
+            delete(client, &format!("{}_default", table.name()), OLD, limit, end, report).await?;
+        }
+        // A platform's own.
+        Access::Table => delete(client, table.name(), OLD, limit, end, report).await?,
+        Access::Writable => delete_by_day(client, table.name(), limit, end, report).await?,
+        Access::ReadOnly => return Ok(Some("the table takes no deletes: old rollups stay")),
+        Access::Missing => return Ok(Some("there is no such table")),
+    }
+    Ok(None)
+}
+
+/// Deletes the rows of a view or a foreign table before `limit`, a day at a time.
+async fn delete_by_day(
+    client: &Client,
+    table: &str,
+    limit: Timestamp,
+    end: Instant,
+    report: &mut RetentionReport,
+) -> Result<(), DatabaseError> {
+    let delete = format!(
+        "delete from {table}
+         where bucket_start < $1::timestamptz
+           and bucket_start < (select min(bucket_start)::timestamptz + interval '24 hours' from {table})"
+    );
+    loop {
+        if Instant::now() > end {
+            report.unfinished = true;
+            return Ok(());
+        }
+        match client.execute(&delete, &[&At(limit)]).await? {
+            0 => return Ok(()),
+            some => report.rows_deleted += some,
+        }
+    }
+}
+
+/// What became of a drop.
+enum Dropped {
+    /// Everything is dropped, also the raw events of hours that could not be computed.
+    All { abandoned: u64 },
+    /// It has to wait for the next night.
+    Later,
+}
+
+/// Moves a limit of `usage_state` on to `limit`, and drops the partitions before it.
 async fn drop_partitions(
     client: &mut Client,
     old: &[Partition],
     column: &str,
     limit: Timestamp,
-) -> Result<bool, DatabaseError> {
+    now: Timestamp,
+) -> Result<Dropped, DatabaseError> {
     let transaction = client.transaction().await?;
-    match drop_in(&transaction, old, column, limit).await {
-        Ok(true) => transaction.commit().await?,
-        Ok(false) => {
+    let dropped = match drop_in(&transaction, old, column, limit, now).await {
+        Ok(Dropped::Later) => {
             warn!(%limit, "hours are still to be computed; their raw events stay until the next night");
-            return Ok(false);
+            Dropped::Later
         }
+        Ok(all) => all,
         Err(error) if is_busy(&error) => {
             warn!(%limit, "a table is in use; what is older stays until the next night");
-            return Ok(false);
+            return Ok(Dropped::Later);
         }
         Err(error) => return Err(error.into()),
-    }
-    Ok(true)
+    };
+    transaction.commit().await?;
+    Ok(dropped)
 }
 
 async fn drop_in(
@@ -240,31 +336,69 @@ async fn drop_in(
     old: &[Partition],
     column: &str,
     limit: Timestamp,
-) -> Result<bool, tokio_postgres::Error> {
+    now: Timestamp,
+) -> Result<Dropped, tokio_postgres::Error> {
     lock(transaction, old, column).await?;
-    if column == EVENTS_FROM {
-        // No writer is at work now: what makes an hour dirty is all to be seen.
-        let needed = "select exists (
-                          select from usage_dirty_hours, usage_state where hour < $1 and hour >= rollups_from
-                      )";
-        if transaction.query_one(needed, &[&instant(limit)]).await?.try_get(0)? {
-            return Ok(false);
+    let mut abandoned = 0;
+    // No writer is at work now: what makes an hour dirty is all to be seen.
+    if column == EVENTS_FROM && needed(transaction, limit).await? {
+        if !has_waited(transaction, now).await? {
+            return Ok(Dropped::Later);
         }
+        abandoned = abandon(transaction, limit, now).await?;
     }
     let state = format!("update usage_state set {column} = greatest({column}, $1)");
-    transaction.execute(&state, &[&instant(limit)]).await?;
+    transaction.execute(&state, &[&At(limit)]).await?;
     for partition in old {
-        info!(partition = partition.name, "dropping");
+        info!(partition = partition.name, "dropping partition");
         transaction.batch_execute(&format!("drop table {}", partition.name)).await?;
     }
-    Ok(true)
+    Ok(Dropped::All { abandoned })
+}
+
+/// Reports whether raw events before `limit` are to be computed.
+async fn needed(transaction: &Transaction<'_>, limit: Timestamp) -> Result<bool, tokio_postgres::Error> {
+    let needed = "select exists (
+                      select from usage_dirty_hours, usage_state where hour < $1 and hour >= rollups_from
+                  )";
+    transaction.query_one(needed, &[&At(limit)]).await?.try_get(0)
+}
+
+/// Reports whether a drop waited for a night, and notes that it waits.
+async fn has_waited(transaction: &Transaction<'_>, now: Timestamp) -> Result<bool, tokio_postgres::Error> {
+    // A night is somewhat less than a day: one run begins sooner than another.
+    let waits = "update usage_state set drop_waits_since = coalesce(drop_waits_since, $1)
+                 returning drop_waits_since <= $1::timestamptz - interval '20 hours'";
+    transaction.query_one(waits, &[&At(now)]).await?.try_get(0)
+}
+
+/// Gives up the hours before `limit` that are still to be computed: they keep everyone's raw events no longer.
+async fn abandon(
+    transaction: &Transaction<'_>,
+    limit: Timestamp,
+    now: Timestamp,
+) -> Result<u64, tokio_postgres::Error> {
+    let abandon =
+        "with given_up as (delete from usage_dirty_hours where hour < $1 returning organization_id, hour, events)
+                   insert into usage_troubles as there
+                       (organization_id, bucket, bucket_start, kind, reason, events, first_at, last_at)
+                   select organization_id, 'hour', hour, 'abandoned',
+                          'the raw events were dropped before the hour could be computed', sum(events), $2, $2
+                   from given_up
+                   group by 1, 3
+                   on conflict (organization_id, bucket, bucket_start) do update
+                   set kind = excluded.kind, reason = excluded.reason || '; ' || there.reason, events = excluded.events,
+                       last_at = excluded.last_at, next_try_at = null";
+    let hours = transaction.execute(abandon, &[&At(limit), &At(now)]).await?;
+    error!(hours, %limit, "raw events dropped before their hours could be computed; usage_troubles lists them");
+    Ok(hours)
 }
 
 /// Keeps out refreshes, and of a limit of raw events the writers.
 async fn lock(transaction: &Transaction<'_>, old: &[Partition], column: &str) -> Result<(), tokio_postgres::Error> {
-    // Who waits for a batch to end is in nobody's way.
+    // Nobody waits behind this lock, so that the end of a batch may take as long as it does.
     transaction.batch_execute("set local lock_timeout = '60s'").await?;
-    transaction.execute("select pg_advisory_xact_lock($1)", &[&refresh::LOCK]).await?;
+    transaction.execute("select pg_advisory_xact_lock($1)", &[&batch::LOCK]).await?;
     transaction.batch_execute(&format!("set local lock_timeout = '{LOCK_TIMEOUT}'")).await?;
     if column == EVENTS_FROM {
         // To drop a partition locks its parent. Parents before partitions, as those who use them do.
@@ -307,7 +441,7 @@ async fn delete_steps(
             *unfinished = true;
             return Ok(deleted);
         }
-        match client.execute(&delete, &[&instant(limit)]).await? {
+        match client.execute(&delete, &[&At(limit)]).await? {
             0 => return Ok(deleted),
             some => deleted += some,
         }
@@ -323,7 +457,7 @@ async fn forget_keys(
 ) -> Result<(), DatabaseError> {
     let limit = midnight(from);
     // On record first: from then on an event so old is looked for among those of its day.
-    client.execute("update usage_state set keys_from = greatest(keys_from, $1)", &[&instant(limit)]).await?;
+    client.execute("update usage_state set keys_from = greatest(keys_from, $1)", &[&At(limit)]).await?;
     let old = "received_on < ($1::timestamptz at time zone 'UTC')::date";
     report.keys_forgotten = delete_steps(client, "usage_event_keys", old, limit, end, &mut report.unfinished).await?;
     Ok(())
@@ -337,15 +471,53 @@ async fn review_refused(
     end: Instant,
     report: &mut RetentionReport,
 ) -> Result<(), DatabaseError> {
-    let lately = instant(midnight(days_before(now, 1)));
+    let lately = At(midnight(days_before(now, 1)));
     let refused =
         client.query_one("select count(*) from usage_events_refused where refused_at >= $1", &[&lately]).await?;
     report.events_refused = refused.try_get::<_, i64>(0)?.unsigned_abs();
     if report.events_refused > 0 {
-        warn!(
-            events = report.events_refused,
-            "events came after their day was dropped; they are in usage_events_refused"
-        );
+        warn!(events = report.events_refused, "events kept aside in usage_events_refused, with the reasons");
     }
     delete(client, "usage_events_refused", "refused_at < $1", midnight(events_from), end, report).await
+}
+
+/// Counts the nights in a row on which something was left to the next one.
+async fn count_nights(client: &Client, now: Timestamp, report: &mut RetentionReport) -> Result<(), DatabaseError> {
+    let count = "update usage_state
+                 set unfinished_nights = case
+                         when not $1 then 0
+                         when unfinished_on = ($2::timestamptz at time zone 'UTC')::date then unfinished_nights
+                         else unfinished_nights + 1 end,
+                     unfinished_on = case when $1 then ($2::timestamptz at time zone 'UTC')::date end
+                 returning unfinished_nights";
+    let is_left = report.unfinished || report.postponed > 0;
+    let nights: i32 = client.query_one(count, &[&is_left, &At(now)]).await?.try_get(0)?;
+    report.unfinished_nights = u64::from(nights.unsigned_abs());
+    Ok(())
+}
+
+impl RetentionReport {
+    fn log(&self) {
+        info!(
+            partitions_made = self.partitions_made,
+            rows_moved = self.rows_moved,
+            days_packed = self.days_packed,
+            events_packed = self.events_packed,
+            bytes_before = self.bytes_before,
+            bytes_after = self.bytes_after,
+            event_partitions_dropped = self.event_partitions_dropped,
+            rollup_partitions_dropped = self.rollup_partitions_dropped,
+            rows_deleted = self.rows_deleted,
+            keys_forgotten = self.keys_forgotten,
+            events_refused = self.events_refused,
+            hours_abandoned = self.hours_abandoned,
+            days_audited = self.days_audited,
+            days_repaired = self.days_repaired,
+            days_not_audited = self.days_not_audited,
+            postponed = self.postponed,
+            unfinished = self.unfinished,
+            unfinished_nights = self.unfinished_nights,
+            "old usage compressed and dropped"
+        );
+    }
 }

@@ -1,0 +1,143 @@
+//! The way of each request: from the event through the routes to the reply, within the request's deadline.
+
+use std::time::{Duration, SystemTime};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderValue, Method, header},
+    response::{IntoResponse as _, Response},
+};
+use domain::Origin;
+use platform::Deadline;
+use tokio::time::timeout_at;
+use tower::ServiceExt as _;
+
+use crate::{
+    gateway::{Event, Reply},
+    problem::{self, Problem},
+};
+
+/// Maximum time of a request: the function's timeout in the template, a second less than API Gateway waits. Some
+/// runtimes state no usable deadline.
+const MAX_TIME: Duration = Duration::from_secs(15);
+
+/// Time that is kept for writing the answer when the work takes too long.
+const RESERVE: Duration = Duration::from_secs(1);
+
+/// Returns the deadline of a request whose invocation ends at `stated`. Everything that a request waits for spends from
+/// this one budget.
+pub(crate) fn deadline(stated: SystemTime) -> Deadline {
+    let left = Deadline::new(stated, Duration::ZERO).left().min(MAX_TIME);
+    Deadline::after(left, RESERVE)
+}
+
+/// Answers an event before its deadline: a request that takes longer gets a problem.
+pub(crate) async fn handle(
+    router: Router,
+    event: Event,
+    request_id: String,
+    deadline: Deadline,
+) -> Result<Reply, axum::Error> {
+    let source_ip = event.source_ip().map(str::to_owned);
+    let origin = Origin { request_id: request_id.clone(), source_ip };
+    let mut instance = "/".to_owned();
+    let mut is_head = false;
+    let answer = async {
+        let mut request = event.into_request()?;
+        request.uri().path().clone_into(&mut instance);
+        is_head = request.method() == Method::HEAD;
+        request.extensions_mut().insert(origin);
+        request.extensions_mut().insert(deadline);
+        let Ok(response) = router.oneshot(request).await;
+        Ok(response)
+    };
+    let answer: Result<Response, Problem> =
+        timeout_at(deadline.work_until(), answer).await.unwrap_or_else(|elapsed| Err(Problem::too_slow(elapsed)));
+    let mut response = answer.into_response();
+    problem::render(&mut response, &instance, &request_id);
+    let headers = response.headers_mut();
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if is_head {
+        *response.body_mut() = Body::empty();
+    }
+    Reply::read(response).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Instant};
+
+    use axum::routing::get;
+    use postgres::Database;
+    use serde_json::{Value, json};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn event(method: &str, path: &str) -> Event {
+        let event = json!({"rawPath": path, "requestContext": {"http": {"method": method}}});
+        serde_json::from_value(event).unwrap()
+    }
+
+    async fn answer(router: Router, event: Event, time: Duration) -> Reply {
+        handle(router, event, "r-1".to_owned(), Deadline::after(time, RESERVE)).await.unwrap()
+    }
+
+    #[test]
+    fn a_request_ends_before_its_invocation_and_the_gateway_do() {
+        let left = |stated| deadline(stated).left();
+        let now = SystemTime::now();
+        assert!(left(now + Duration::from_secs(10)) <= Duration::from_secs(9));
+        for unusable in [SystemTime::UNIX_EPOCH, now + Duration::from_secs(900)] {
+            assert!(left(unusable) > Duration::from_secs(13) && left(unusable) <= MAX_TIME - RESERVE);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_database_that_never_answers_is_a_problem_in_time() {
+        // The kernel accepts, and nobody answers.
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("postgres://nobody@{}/nothing", listener.local_addr().unwrap());
+        let database = Arc::new(Database::new(url.parse().unwrap(), "test").unwrap());
+        let ask = async move || -> Result<(), Problem> {
+            database.client().await?;
+            Ok(())
+        };
+        let router = Router::new().route("/usage", get(ask));
+        let time = Duration::from_secs(2);
+        let start = Instant::now();
+        let reply = answer(router, event("GET", "/usage"), time).await;
+        assert!(start.elapsed() < time, "{:?}", start.elapsed());
+        assert_eq!(reply.status_code, 503);
+        assert_eq!(reply.headers["content-type"], "application/problem+json");
+        assert_eq!(reply.headers["retry-after"], "5");
+        let problem: Value = serde_json::from_str(&reply.body).unwrap();
+        assert_eq!(problem["type"], "https://api.ai-aas.local/problems/took-too-long");
+        assert_eq!((&problem["instance"], &problem["requestId"]), (&json!("/usage"), &json!("r-1")));
+    }
+
+    #[tokio::test]
+    async fn an_event_that_is_no_request_is_a_problem() {
+        for event in [event("GET /", "/usage"), event("GET", "usage")] {
+            let reply = answer(Router::new(), event, MAX_TIME).await;
+            assert_eq!(reply.status_code, 400, "{}", reply.body);
+            let problem: Value = serde_json::from_str(&reply.body).unwrap();
+            assert_eq!(problem["type"], "https://api.ai-aas.local/problems/invalid-request");
+        }
+    }
+
+    #[tokio::test]
+    async fn head_answers_as_get_without_a_body() {
+        let missing = async || Problem::new(problem::Kind::NoSuchJob, "Check the job id.");
+        let router = Router::new().route("/there", get(async || "text")).route("/missing", get(missing));
+        for path in ["/there", "/missing"] {
+            let get = answer(router.clone(), event("GET", path), MAX_TIME).await;
+            let head = answer(router.clone(), event("HEAD", path), MAX_TIME).await;
+            assert!(!get.body.is_empty());
+            assert_eq!(head.body, "", "{path}");
+            assert_eq!((head.status_code, head.headers), (get.status_code, get.headers), "{path}");
+        }
+    }
+}

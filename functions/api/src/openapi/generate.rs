@@ -1,0 +1,144 @@
+//! The generation of the document from the code.
+
+use serde::Serialize as _;
+use serde_json::{
+    Value, json,
+    ser::{PrettyFormatter, Serializer},
+};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+
+use super::DOCUMENT;
+use crate::{BASE, ci, exports, openapi, status, usage};
+
+/// Problems that every route with a token has in common.
+const SHARED_PROBLEMS: [(&str, &str); 4] = [
+    ("400", "The request has mistakes; `errors` has all of them"),
+    ("401", "The token is missing or invalid"),
+    ("403", "The token lacks the permission or the organization"),
+    ("503", "A part of the service does not answer in time; send the request again after `Retry-After`"),
+];
+
+/// The parts of the document that belong to no route.
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(
+        title = "Analytics exports",
+        description = "Exact CSV exports of usage and cost, for reconciliation. Times are RFC 3339 in UTC; costs are \
+                       in dollars with four decimals. Errors are problem details by RFC 9457.",
+        license(name = "MIT", identifier = "MIT"),
+    ),
+    tags(
+        (name = "exports", description = "Create exports, follow them and download their files."),
+        (name = "usage", description = "The source of exports, for comparison."),
+        (name = "ci", description = "CI telemetry: runs, trends, changes of durations, and evidence. Medians and \
+                                     percentiles are by nearest rank, so each is the duration of one of the runs. \
+                                     Requires `analytics:ci:read` or `platform-admin`."),
+        (name = "status", description = "The health of the service."),
+    ),
+    modifiers(&BearerToken),
+)]
+struct Description;
+
+/// The routes, in the document's order.
+#[derive(Debug, OpenApi)]
+#[openapi(paths(
+    exports::create::create,
+    exports::list::list,
+    exports::show::show,
+    exports::download::download,
+    exports::audit::audit,
+    exports::reconciliation::reconcile,
+    usage::show,
+    ci::runs::runs,
+    ci::rejections::rejections,
+    ci::trends::trends,
+    ci::regressions::regressions,
+    ci::evidence::evidence,
+    ci::report::report,
+    status::healthz,
+    status::readyz,
+    openapi::serve,
+))]
+struct Routes;
+
+struct BearerToken;
+
+impl Modify for BearerToken {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
+
+/// Generates the document of all routes.
+fn generate() -> Value {
+    let mut document = json!(Description::openapi().nest(BASE, Routes::openapi()));
+    for path in document["paths"].as_object_mut().unwrap().values_mut() {
+        let operations = path.as_object_mut().unwrap().values_mut();
+        for operation in operations.filter(|operation| operation["security"].is_array()) {
+            for (status, description) in SHARED_PROBLEMS {
+                operation["responses"][status] = json!({
+                    "description": description,
+                    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+                });
+            }
+        }
+    }
+    remove_null(&mut document);
+    document
+}
+
+/// Removes the type `null` from all schemas: absent values are left out, in requests and in answers.
+fn remove_null(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(remove_null),
+        Value::Object(fields) => {
+            if let Some(Value::Array(types)) = fields.get_mut("type") {
+                types.retain(|name| name != "null");
+                if let [only] = types.as_mut_slice() {
+                    let only = only.take();
+                    fields.insert("type".to_owned(), only);
+                }
+            }
+            if let Some(Value::Array(choices)) = fields.get_mut("oneOf") {
+                choices.retain(|choice| *choice != json!({"type": "null"}));
+                if let [Value::Object(only)] = choices.as_mut_slice() {
+                    let only = std::mem::take(only);
+                    fields.remove("oneOf");
+                    fields.extend(only);
+                }
+            }
+            fields.values_mut().for_each(remove_null);
+        }
+        _ => {}
+    }
+}
+
+/// Writes the document with a line per field, for those who compare two versions, and without indentation, since the
+/// file is a part of the function.
+fn text(document: &Value) -> String {
+    let mut text = Vec::new();
+    let mut serializer = Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b""));
+    document.serialize(&mut serializer).unwrap();
+    String::from_utf8(text).unwrap() + "\n"
+}
+
+#[test]
+fn the_file_is_what_the_code_describes() {
+    let generated = text(&generate());
+    if std::env::var_os("UPDATE_OPENAPI").is_some() {
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json"), &generated).unwrap();
+    } else {
+        assert_eq!(generated, DOCUMENT, "UPDATE_OPENAPI=1 cargo test -p api openapi renews functions/api/openapi.json");
+    }
+}
+
+#[tokio::test]
+async fn the_file_is_what_is_served() {
+    let body = axum::body::to_bytes(openapi::serve().await.into_body(), usize::MAX).await.unwrap();
+    assert_eq!(body, DOCUMENT);
+}

@@ -1,0 +1,99 @@
+//! The problems that the errors of other crates become.
+
+use auth::{AuthError, Forbidden};
+use ci::reports::ReportError;
+use jobs::{CreateError, JobsError};
+use platform::StoreError;
+use postgres::DatabaseError;
+use usage::UsageError;
+
+use super::{Kind, Problem};
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Unavailable(error) => Self::unavailable(error),
+            // One text for all of them: the sender of a bad token learns nothing from it.
+            error => Self::new(Kind::InvalidToken, "Get a new token from the issuer and send it as a bearer token.")
+                .because(error),
+        }
+    }
+}
+
+impl From<Forbidden> for Problem {
+    fn from(Forbidden(permission): Forbidden) -> Self {
+        let detail = if permission.is_of_platform() {
+            format!(
+                "This needs the permission {permission}, which the role admin does not include. \
+                 Ask an administrator of the platform for it."
+            )
+        } else {
+            format!(
+                "This needs the permission {permission} in this organization. \
+                 Ask an administrator of the organization for it."
+            )
+        };
+        Self::new(Kind::Forbidden, detail)
+    }
+}
+
+impl From<CreateError> for Problem {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::KeyReused => Self::new(
+                Kind::IdempotencyKeyReused,
+                "Use a new key for a new request; for 24 hours a key belongs to the request it was first sent with.",
+            ),
+            CreateError::TooManyOpen => Self::new(
+                Kind::TooManyOpenJobs,
+                "Wait until some of the organization's exports are finished, then send the request again.",
+            ),
+            CreateError::Jobs(error) => error.into(),
+        }
+    }
+}
+
+impl From<JobsError> for Problem {
+    fn from(error: JobsError) -> Self {
+        match error {
+            JobsError::Table { .. } | JobsError::Contended { .. } => Self::unavailable(error),
+            error => Self::internal(error),
+        }
+    }
+}
+
+impl From<DatabaseError> for Problem {
+    fn from(error: DatabaseError) -> Self {
+        if error.is_timeout() {
+            Self::too_slow(error)
+        } else if error.is_transient() {
+            Self::unavailable(error)
+        } else {
+            Self::internal(error)
+        }
+    }
+}
+
+impl From<UsageError> for Problem {
+    fn from(error: UsageError) -> Self {
+        match error {
+            UsageError::Database(error) => error.into(),
+            UsageError::Inexact { .. } | UsageError::Troubles(_) => Self::inexact(error),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::unavailable(error)
+    }
+}
+
+impl From<ReportError> for Problem {
+    fn from(error: ReportError) -> Self {
+        match error {
+            ReportError::Database(error) => error.into(),
+            ReportError::Row(_) => Self::internal(error),
+        }
+    }
+}

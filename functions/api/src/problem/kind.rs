@@ -1,0 +1,64 @@
+//! The kinds of problem.
+
+use axum::http::StatusCode;
+
+/// The kinds of problem. Clients may rely on the `type` of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    InvalidRequest,
+    InvalidToken,
+    MissingToken,
+    Forbidden,
+    NoSuchRoute,
+    NoSuchJob,
+    ExportNotReady,
+    ExportFailed,
+    ExportExpired,
+    MethodNotAllowed,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    IdempotencyKeyReused,
+    TooManyOpenJobs,
+    SeriesTooLong,
+    FileTooLarge,
+    TookTooLong,
+    Internal,
+    Unavailable,
+}
+
+impl Kind {
+    /// Returns the last part of the type, the status and the title.
+    pub(super) const fn parts(self) -> (&'static str, StatusCode, &'static str) {
+        match self {
+            Self::InvalidRequest => ("invalid-request", StatusCode::BAD_REQUEST, "The request is not valid"),
+            Self::InvalidToken => ("invalid-token", StatusCode::UNAUTHORIZED, "The token is not valid"),
+            Self::MissingToken => ("missing-token", StatusCode::UNAUTHORIZED, "A token is needed"),
+            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "The token does not allow this"),
+            Self::NoSuchRoute => ("no-such-route", StatusCode::NOT_FOUND, "There is no such route"),
+            Self::NoSuchJob => ("no-such-job", StatusCode::NOT_FOUND, "There is no such export job"),
+            Self::ExportNotReady => ("export-not-ready", StatusCode::NOT_FOUND, "The export is not ready yet"),
+            Self::ExportFailed => ("export-failed", StatusCode::NOT_FOUND, "The export failed"),
+            Self::ExportExpired => ("export-expired", StatusCode::NOT_FOUND, "The export's file has expired"),
+            Self::MethodNotAllowed => {
+                ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "The method is not allowed here")
+            }
+            Self::BodyTooLarge => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
+            Self::UnsupportedMediaType => {
+                ("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The content type is not supported")
+            }
+            Self::IdempotencyKeyReused => {
+                ("idempotency-key-reused", StatusCode::CONFLICT, "The idempotency key was used for another request")
+            }
+            Self::TooManyOpenJobs => {
+                ("too-many-open-jobs", StatusCode::TOO_MANY_REQUESTS, "Too many exports are unfinished")
+            }
+            Self::SeriesTooLong => ("series-too-long", StatusCode::BAD_REQUEST, "The answer would be too long"),
+            Self::FileTooLarge => ("file-too-large", StatusCode::CONFLICT, "The file is too large to verify"),
+            Self::TookTooLong => ("took-too-long", StatusCode::SERVICE_UNAVAILABLE, "The answer took too long"),
+            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side"),
+            Self::Unavailable => {
+                ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "A part of the service does not answer")
+            }
+        }
+    }
+}

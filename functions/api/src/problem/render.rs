@@ -1,0 +1,105 @@
+//! Problems as JSON.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderValue, header},
+    response::Response,
+};
+use domain::request::FieldError;
+use platform::log::Causes;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{Kind, Problem, RETRY_AFTER_SECONDS};
+
+/// The beginning of every problem's `type`.
+const TYPE_BASE: &str = "https://api.ai-aas.local/problems/";
+
+/// Seconds after which an organization with too many unfinished jobs may ask again: about as long as a short job takes.
+const JOB_RETRY_AFTER_SECONDS: u32 = 30;
+
+/// A problem as JSON.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Problem)]
+pub(crate) struct ProblemBody {
+    /// The kind of problem: a URI that does not change.
+    #[serde(rename = "type")]
+    #[schema(example = "https://api.ai-aas.local/problems/invalid-request")]
+    kind: String,
+    /// The kind in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// Instructions for the caller.
+    detail: String,
+    /// The path of the request.
+    instance: String,
+    /// The request's id in the service's log.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    request_id: String,
+    /// Every mistake in the request, if it is invalid.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldErrorBody>,
+}
+
+/// One mistake in a request.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FieldError)]
+struct FieldErrorBody {
+    /// A JSON pointer into the body, or `/path/…`, `/query/…` or `/header/…` for a parameter.
+    pointer: String,
+    /// Instructions for the caller.
+    detail: String,
+}
+
+/// Writes and logs the problem of a response, if it has one. Problems do not know the request that they answer.
+pub(crate) fn render(response: &mut Response, instance: &str, request_id: &str) {
+    let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() else { return };
+    let (slug, status, title) = problem.kind.parts();
+    log(&problem, slug, request_id);
+    let body = ProblemBody {
+        kind: format!("{TYPE_BASE}{slug}"),
+        title,
+        status: status.as_u16(),
+        detail: problem.detail.clone(),
+        instance: instance.to_owned(),
+        request_id: request_id.to_owned(),
+        errors: problem.errors.iter().map(FieldErrorBody::from).collect(),
+    };
+    match serde_json::to_vec(&body) {
+        Ok(body) => *response.body_mut() = Body::from(body),
+        Err(error) => tracing::error!(request_id, error = %Causes(&error), "problem left without a body"),
+    }
+    set_headers(problem.kind, response.headers_mut());
+}
+
+fn log(problem: &Problem, slug: &str, request_id: &str) {
+    let Some(cause) = &problem.cause else { return };
+    let cause = Causes(cause.as_ref());
+    if problem.kind.parts().1.is_server_error() {
+        tracing::error!(problem = slug, request_id, error = %cause, "request failed");
+    } else {
+        tracing::info!(problem = slug, request_id, error = %cause, "request refused");
+    }
+}
+
+fn set_headers(kind: Kind, headers: &mut HeaderMap) {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    let (name, value) = match kind {
+        Kind::MissingToken => (header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+        Kind::InvalidToken => (header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\"")),
+        Kind::Unavailable | Kind::TookTooLong => (header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS)),
+        Kind::TooManyOpenJobs => (header::RETRY_AFTER, HeaderValue::from(JOB_RETRY_AFTER_SECONDS)),
+        _ => return,
+    };
+    headers.insert(name, value);
+}
+
+impl From<&FieldError> for FieldErrorBody {
+    fn from(error: &FieldError) -> Self {
+        Self { pointer: error.pointer.clone(), detail: error.detail.clone() }
+    }
+}

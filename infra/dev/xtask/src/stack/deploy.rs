@@ -1,0 +1,145 @@
+//! `template.yaml`, deployed to the emulator by `infra/dev/local/deploy.py`.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::{binaries::Binaries, checkout::Checkout, command::Spec, private_file, run_folder::RunFolder};
+
+use super::{
+    emulator::Emulator,
+    issuer::{AUDIENCE, Issuer},
+};
+
+/// Name of the stack.
+pub(crate) const STACK: &str = "analytics-exports";
+/// Name of the bucket of the CSV files.
+const BUCKET: &str = "analytics-exports";
+/// Name of the bucket of CI's documents.
+const METRICS_BUCKET: &str = "ai-aas-build-metrics";
+
+/// The variable that deploy.py adds to a function whose invocations are forwarded.
+const PROXY: &str = "MINISTACK_LAMBDA_PROXY_URL";
+
+/// The settings in which one stack differs from others.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    /// Parameters of the template.
+    pub(crate) parameters: BTreeMap<&'static str, &'static str>,
+    /// Variables of functions, by the name of the binary, changed after the deploy.
+    pub(crate) changes: BTreeMap<&'static str, BTreeMap<&'static str, String>>,
+}
+
+/// A deployed stack, as CloudFormation and Lambda describe it.
+#[derive(Debug)]
+pub(crate) struct Deployed {
+    answer: Value,
+}
+
+impl Deployed {
+    /// An output of the template.
+    pub(crate) fn output(&self, name: &str) -> Result<String> {
+        text(&self.answer["outputs"][name]).with_context(|| format!("template.yaml has no output {name}"))
+    }
+
+    /// The names of the functions, each by that of its binary.
+    pub(crate) fn functions(&self) -> impl Iterator<Item = (&str, String)> {
+        let functions = self.answer["functions"].as_object().into_iter().flatten();
+        functions.filter_map(|(binary, name)| Some((binary.as_str(), text(name)?)))
+    }
+
+    /// The variables of all functions together: for one that is started by hand, or by `cargo lambda watch`.
+    ///
+    /// Without the key that signs downloads. It may not write, and the worker would use it too; the administrator's
+    /// credentials sign as well.
+    pub(crate) fn variables(&self) -> BTreeMap<String, String> {
+        let functions = self.answer["variables"].as_object().into_iter().flatten();
+        let variables = functions.filter_map(|(_, variables)| variables.as_object()).flatten();
+        variables
+            .filter(|(name, _)| !matches!(name.as_str(), "EXPORTS_ACCESS_KEY_ID" | "EXPORTS_SECRET_ACCESS_KEY"))
+            .filter(|(name, _)| *name != PROXY)
+            .filter_map(|(name, value)| Some((name.clone(), text(value)?)))
+            .collect()
+    }
+
+    /// The id of the HTTP API, which is the first label of its address.
+    pub(crate) fn api_id(&self) -> Result<String> {
+        let url = self.output("ApiUrl")?;
+        let id = url.split("//").nth(1).and_then(|host| host.split('.').next());
+        id.map(str::to_owned).with_context(|| format!("{url} is no address of an API"))
+    }
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+/// Runs the Python programs of `infra/dev/local`, as administrator of the emulator.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deployer<'a> {
+    pub(crate) checkout: &'a Checkout,
+    pub(crate) run: &'a RunFolder,
+    pub(crate) emulator: &'a Emulator,
+}
+
+impl Deployer<'_> {
+    /// Deploys the template; `invoke` is the address that serves all invocations in place of the binaries.
+    pub(crate) fn deploy(
+        self,
+        issuer: &Issuer,
+        database_url: &str,
+        binaries: &Binaries,
+        invoke: Option<&str>,
+        settings: &Settings,
+    ) -> Result<Deployed> {
+        let mut request = json!({
+            "template": self.checkout.template(),
+            "stack": STACK,
+            "parameters": {
+                "DatabaseUrl": database_url,
+                "Issuer": issuer.url(),
+                "Audience": AUDIENCE,
+                "JwksUrl": issuer.keys_url(),
+                "ExportsBucketName": BUCKET,
+                "MetricsBucketName": METRICS_BUCKET,
+                "Architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" },
+                "WorkerTimeout": "300",
+                "QueueVisibilityTimeout": "1800",
+                // Not in the emulator: a stack that outlives its run, TLS, and access keys from templates.
+                "DeletionProtection": "false",
+                "RequireTls": "false",
+                "CreateDownloadKey": "false",
+            },
+            "binaries": binaries,
+            "invoke": invoke,
+            "changes": settings.changes,
+        });
+        for (name, value) in &settings.parameters {
+            request["parameters"][name] = json!(value);
+        }
+        let path = self.run.path("deploy.json");
+        private_file::write(&path, &request.to_string())?;
+        let spec = self.python("deploy.py").arg(path);
+        let answer = spec.read(&self.run.log("deploy")).context("can't deploy template.yaml")?;
+        let answer = serde_json::from_str(&answer).context("deploy.py gave no answer")?;
+        Ok(Deployed { answer })
+    }
+
+    /// Saves the functions' logs beside the others.
+    pub(crate) fn save_function_logs(self) -> Result<()> {
+        let text = self.python("logs.py").read(&self.run.log("logs"))?;
+        Ok(std::fs::write(self.run.log("functions"), text)?)
+    }
+
+    /// Puts the objects of a file into the metrics bucket.
+    pub(crate) fn put_objects(self, file: &Path) -> Result<()> {
+        let spec = self.python("put.py").env("METRICS_BUCKET", METRICS_BUCKET).arg(file);
+        spec.read(&self.run.log("put")).context("can't put the objects").map(drop)
+    }
+
+    fn python(self, program: &str) -> Spec {
+        let python = self.run.tool(self.checkout.tool("python")).envs(self.emulator.environment());
+        python.arg(self.checkout.infra(program))
+    }
+}

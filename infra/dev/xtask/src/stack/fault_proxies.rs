@@ -1,0 +1,60 @@
+//! The settings of a stack for the fault suite: its functions reach each service through a port of their own, where the
+//! suite's proxies listen, and its times are short.
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use super::{deploy::Settings, emulator::Emulator, issuer::Issuer, postgres::Postgres};
+
+/// The template's times, in seconds, short enough to wait for.
+const PARAMETERS: [(&str, &str); 4] =
+    [("WorkerTimeout", "12"), ("QueueVisibilityTimeout", "72"), ("RetryDelay", "1"), ("ResendAfter", "10")];
+
+/// The functions with the variables that hold the address of a service, each with the service's name. Of S3 only the
+/// worker's requests can be disturbed: the API's own name for it is in the links that it gives out.
+const WAYS: [(&str, &str, &str); 11] = [
+    ("api", "dynamodb", "AWS_ENDPOINT_URL_DYNAMODB"),
+    ("api", "sqs", "AWS_ENDPOINT_URL_SQS"),
+    ("api", "jwks", "JWKS_URL"),
+    ("worker", "dynamodb", "AWS_ENDPOINT_URL_DYNAMODB"),
+    ("worker", "sqs", "AWS_ENDPOINT_URL_SQS"),
+    ("worker", "s3", "AWS_ENDPOINT_URL_S3"),
+    ("worker", "postgres", "DATABASE_URL"),
+    ("sweep", "dynamodb", "AWS_ENDPOINT_URL_DYNAMODB"),
+    ("sweep", "sqs", "AWS_ENDPOINT_URL_SQS"),
+    ("telemetry", "s3", "AWS_ENDPOINT_URL_S3"),
+    ("telemetry", "postgres", "DATABASE_URL"),
+];
+
+/// The ports below those that systems give to outgoing connections: nobody takes one by chance before the suite does.
+const PORTS: std::ops::Range<u16> = 20_000..30_000;
+
+/// The settings of the functions, and the list of proxies that the suite reads from `FAULT_PROXIES`.
+pub(crate) fn settings(emulator: &Emulator, postgres: &Postgres, issuer: &Issuer) -> Result<(Settings, String)> {
+    let mut settings = Settings::default();
+    settings.parameters.extend(PARAMETERS);
+    let mut proxies = Vec::new();
+    let mut ports = free_ports()?;
+    for (function, service, variable) in WAYS {
+        let listen = ports.next().context("no free port")?;
+        let url = match service {
+            "postgres" => postgres.url(),
+            "jwks" => issuer.keys_url(),
+            _ => emulator.url(),
+        };
+        let target = url.rsplit('@').next().unwrap_or_default().trim_start_matches("http://");
+        let target = target.split('/').next().unwrap_or_default();
+        let (name, own) = (format!("{function}.{service}"), format!("127.0.0.1:{listen}"));
+        settings.changes.entry(function).or_default().insert(variable, url.replace(target, &own));
+        proxies.push(json!({"name": name, "listen": own, "target": target}));
+    }
+    Ok((settings, json!(proxies).to_string()))
+}
+
+fn free_ports() -> Result<impl Iterator<Item = u16>> {
+    let mut start = [0; 2];
+    getrandom::fill(&mut start)?;
+    let start = usize::from(u16::from_le_bytes(start)) % PORTS.len();
+    let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    Ok(PORTS.cycle().skip(start).take(PORTS.len()).filter(free))
+}

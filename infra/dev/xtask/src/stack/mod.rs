@@ -1,0 +1,251 @@
+//! One whole stack: PostgreSQL, the AWS emulator, the deployed template, the token issuer and the API's address.
+
+mod custom_domain;
+pub(crate) mod deploy;
+pub(crate) mod emulator;
+mod fault_proxies;
+pub(crate) mod issuer;
+mod postgres;
+mod watch;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::{
+    binaries,
+    checkout::Checkout,
+    client,
+    command::{Output, Spec},
+    process::{interrupted, pause, wait_for},
+    run_folder::RunFolder,
+    venv,
+};
+use custom_domain::CustomDomain;
+use deploy::{Deployed, Deployer};
+use emulator::Emulator;
+use issuer::{Issuer, Key};
+use postgres::Postgres;
+use watch::Watch;
+
+/// The use of a stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// To use it.
+    Plain,
+    /// To edit the functions while it runs.
+    Watched,
+    /// To disturb it: whoever uses it has to listen at the ports through which the functions reach the services.
+    Disturbed,
+}
+
+/// A running stack. It stops when this is dropped: the parts in this order, the data last.
+#[derive(Debug)]
+pub(crate) struct Stack {
+    watch: Option<Watch>,
+    emulator: Emulator,
+    postgres: Postgres,
+    variables: Vec<(String, String)>,
+    issuer: Issuer,
+    key: Key,
+    domain: CustomDomain,
+    checkout: Checkout,
+    run: RunFolder,
+}
+
+impl Stack {
+    /// Installs, builds, starts and deploys everything. `name` is the run's folder's.
+    pub(crate) fn start(checkout: Checkout, name: &str, kind: Kind) -> Result<Self> {
+        venv::ensure(&checkout)?;
+        let run = RunFolder::start(&checkout, name)?;
+        match Parts::start(&checkout, &run, kind) {
+            Ok(parts) => Ok(parts.into_stack(checkout, run)),
+            Err(error) if interrupted() => Err(error),
+            Err(error) => Err(match run.keep_logs() {
+                Some(logs) => {
+                    error.context(format!("the stack did not start; its logs are in {}", checkout.short(logs)))
+                }
+                None => error,
+            }),
+        }
+    }
+
+    /// The environment of programs that use the stack.
+    pub(crate) fn variables(&self) -> &[(String, String)] {
+        &self.variables
+    }
+
+    /// The part of the API's address before `/analytics/v1`.
+    pub(crate) fn api_url(&self) -> String {
+        self.domain.url()
+    }
+
+    pub(crate) fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    pub(crate) fn postgres(&self) -> &Postgres {
+        &self.postgres
+    }
+
+    pub(crate) fn emulator(&self) -> &Emulator {
+        &self.emulator
+    }
+
+    pub(crate) fn checkout(&self) -> &Checkout {
+        &self.checkout
+    }
+
+    /// The folder of this run.
+    pub(crate) fn run(&self) -> &RunFolder {
+        &self.run
+    }
+
+    /// An error if a part of the stack has ended.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        self.postgres.check(&self.run)?;
+        self.emulator.check()?;
+        self.watch.as_mut().map_or(Ok(()), Watch::check)
+    }
+
+    /// Runs a program to its end and returns whether it succeeded. A PostgreSQL that ends meanwhile is restarted, as by a
+    /// service manager.
+    pub(crate) fn attend(&mut self, spec: Spec) -> Result<bool> {
+        let mut child = spec.spawn(&Output::Inherit)?;
+        loop {
+            if let Some(status) = child.ended()? {
+                return Ok(status.success());
+            }
+            self.emulator.check()?;
+            if self.postgres.ended()? {
+                pause(Duration::from_secs(1))?;
+                self.postgres.restart()?;
+            }
+            pause(Duration::from_millis(50))?;
+        }
+    }
+
+    /// The deployer of this stack.
+    pub(crate) fn deployer(&self) -> Deployer<'_> {
+        Deployer { checkout: &self.checkout, run: &self.run, emulator: &self.emulator }
+    }
+
+    /// Keeps the logs, with those of the functions, and prints where they are.
+    pub(crate) fn keep_logs(&self) {
+        if interrupted() {
+            return;
+        }
+        if let Err(error) = self.deployer().save_function_logs() {
+            terminal::note(&format!("can't save the functions' logs: {error:#}"));
+        }
+        if let Some(logs) = self.run.keep_logs() {
+            terminal::note(&format!("the logs are in {}", self.checkout.short(logs)));
+        }
+    }
+}
+
+/// The parts while they start.
+#[derive(Debug)]
+struct Parts {
+    watch: Option<Watch>,
+    emulator: Emulator,
+    postgres: Postgres,
+    issuer: Issuer,
+    key: Key,
+    domain: CustomDomain,
+    variables: Vec<(String, String)>,
+}
+
+impl Parts {
+    fn start(checkout: &Checkout, run: &RunFolder, kind: Kind) -> Result<Self> {
+        let key = Key::of(checkout)?;
+        let issuer = Issuer::start(&key)?;
+        // These two take a second to start: meanwhile Cargo looks whether there is anything to build.
+        let emulator = Emulator::start(checkout, run, issuer::secret()?)?;
+        let setup = postgres::set_up(checkout, run, issuer::secret()?)?;
+        let domain = CustomDomain::start()?;
+        let binaries = binaries::build(checkout)?;
+        let postgres = terminal::step("Starting PostgreSQL", |_| {
+            let postgres = setup.start()?;
+            let detail = format!("127.0.0.1:{}", postgres.port());
+            Ok((postgres, detail))
+        })?;
+        let emulator = terminal::step("Starting the AWS emulator", |_| {
+            let emulator = emulator.ready(checkout, run)?;
+            let detail = format!("127.0.0.1:{}", emulator.port());
+            Ok((emulator, detail))
+        })?;
+        let port = (kind == Kind::Watched).then(postgres::free_port).transpose()?;
+        let (settings, proxies) = match kind {
+            Kind::Disturbed => fault_proxies::settings(&emulator, &postgres, &issuer)?,
+            Kind::Plain | Kind::Watched => Default::default(),
+        };
+        let deployed = terminal::step("Deploying template.yaml", |_| {
+            let deployer = Deployer { checkout, run, emulator: &emulator };
+            let invoke = port.map(Watch::address);
+            let deployed = deployer.deploy(&issuer, &postgres.url(), &binaries, invoke.as_deref(), &settings)?;
+            Ok((deployed, String::new()))
+        })?;
+        let watch = port.map(|port| Watch::start(checkout, run, &emulator, &deployed, port)).transpose()?;
+        domain.route_to(emulator.port(), &deployed.api_id()?);
+        let mut variables = variables(checkout, &domain, &emulator, &postgres, &deployed)?;
+        variables.push(("FAULT_PROXIES".to_owned(), proxies));
+        let mut parts = Self { watch, emulator, postgres, issuer, key, domain, variables };
+        // A disturbed stack answers once its user listens.
+        if kind != Kind::Disturbed {
+            terminal::step("Waiting for the API", |_| parts.wait().map(|()| ((), parts.domain.url())))?;
+        }
+        Ok(parts)
+    }
+
+    /// Waits until the API says that it reaches everything it needs.
+    fn wait(&mut self) -> Result<()> {
+        let url = format!("{}/analytics/v1/status/readyz", self.domain.url());
+        let agent = client::agent();
+        let mut last = String::new();
+        let ready = wait_for("the API", Duration::from_secs(90), || {
+            self.emulator.check()?;
+            self.watch.as_mut().map_or(Ok(()), Watch::check)?;
+            let Ok(mut response) = agent.get(&url).call() else { return Ok(false) };
+            last = format!("{} {}", response.status(), response.body_mut().read_to_string().unwrap_or_default());
+            Ok(response.status() == 200)
+        });
+        ready.with_context(|| format!("{url} answers {last}"))
+    }
+
+    fn into_stack(self, checkout: Checkout, run: RunFolder) -> Stack {
+        let Self { watch, emulator, postgres, issuer, key, domain, variables } = self;
+        Stack { watch, emulator, postgres, variables, issuer, key, domain, checkout, run }
+    }
+}
+
+/// The variable that holds the name of a deployed function, by that of its binary.
+pub(crate) fn function_variable(binary: &str) -> String {
+    format!("{}_FUNCTION", binary.to_uppercase())
+}
+
+/// The variables of the functions, and those that only tests and people need.
+fn variables(
+    checkout: &Checkout,
+    domain: &CustomDomain,
+    emulator: &Emulator,
+    postgres: &Postgres,
+    deployed: &Deployed,
+) -> Result<Vec<(String, String)>> {
+    let more = [
+        ("API_URL", domain.url()),
+        ("EXPORTS_DLQ_URL", deployed.output("ExportsDlqUrl")?),
+        ("TELEMETRY_QUEUE_URL", deployed.output("TelemetryQueueUrl")?),
+        ("TELEMETRY_DLQ_URL", deployed.output("TelemetryDlqUrl")?),
+        ("POSTGRES_DATA", postgres.data().display().to_string()),
+        ("ISSUER_KEY_FILE", checkout.issuer_key().display().to_string()),
+        ("PSQL", postgres.client().display().to_string()),
+    ];
+    let more = more.map(|(name, value)| (name.to_owned(), value));
+    let functions = deployed.functions().map(|(binary, name)| (function_variable(binary), name));
+    Ok(more.into_iter().chain(functions).chain(deployed.variables()).chain(emulator.environment()).collect())
+}

@@ -1,0 +1,78 @@
+//! `cargo xtask test`: every check and test, one after the other, with their times at the end.
+//!
+//! A new suite is a variant of [`Suite`], its arm in [`Suite::run`] and its module.
+
+mod faults;
+mod rust;
+mod session;
+mod template;
+mod tests;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+use crate::{checkout::Checkout, process};
+use session::Session;
+
+/// Which checks to run; all of them unless told otherwise.
+#[derive(Debug, Args)]
+pub(crate) struct Tests {
+    /// Run only this suite; may be repeated
+    #[arg(long = "suite", value_name = "SUITE")]
+    suites: Vec<Suite>,
+    /// Arguments for `cargo test`, such as a filter of names
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+/// One group of checks. They run in this order, most of it that in which they are cheap to fix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Suite {
+    /// cargo fmt --check
+    Fmt,
+    /// cargo clippy, warnings are errors
+    Clippy,
+    /// cargo doc, warnings are errors
+    Doc,
+    /// sam validate --lint, cfn-lint, and the size of the packaged template
+    Template,
+    /// cargo deny: bans, licenses and sources of all dependencies. Advisories need the network, which CI has
+    Deny,
+    /// cargo test, unit and integration, on a running stack; with Chromium also the screenshots of the report
+    Tests,
+    /// behaviour of the stack when its parts fail, on a stack of its own
+    Faults,
+}
+
+impl Suite {
+    fn run(self, session: &mut Session<'_>) -> Result<()> {
+        match self {
+            Self::Fmt => rust::fmt(session),
+            Self::Clippy => rust::clippy(session),
+            Self::Doc => rust::doc(session),
+            Self::Template => template::run(session),
+            Self::Deny => rust::deny(session),
+            Self::Tests => tests::run(session),
+            Self::Faults => faults::run(session),
+        }
+    }
+}
+
+/// Runs the chosen suites; the exit status is 0 if all passed.
+pub(crate) fn run(tests: &Tests) -> Result<ExitCode> {
+    let mut session = Session::start(Checkout::find()?, &tests.arguments)?;
+    for suite in Suite::value_variants() {
+        if !tests.suites.is_empty() && !tests.suites.contains(suite) {
+            continue;
+        }
+        let ended = suite.run(&mut session);
+        process::check()?;
+        if let Err(error) = ended {
+            let name = suite.to_possible_value().map(|name| name.get_name().to_owned()).unwrap_or_default();
+            session.error(name, &error);
+        }
+    }
+    Ok(if session.end() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

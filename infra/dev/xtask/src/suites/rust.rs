@@ -1,0 +1,30 @@
+//! The checks of the Rust code that run none of it.
+
+use anyhow::Result;
+
+use super::session::Session;
+use crate::command::Spec;
+
+pub(super) fn fmt(session: &mut Session<'_>) -> Result<()> {
+    let fmt = session.cargo().args(["fmt", "--all", "--check"]);
+    session.program("cargo fmt", fmt)
+}
+
+pub(super) fn clippy(session: &mut Session<'_>) -> Result<()> {
+    let all = session.cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+    session.program("cargo clippy", all)?;
+    // Not among all targets, since `cargo test` must not run it.
+    let faults = session.cargo().args(["clippy", "--workspace", "--test", "faults", "--", "-D", "warnings"]);
+    session.program("clippy faults", faults)
+}
+
+pub(super) fn doc(session: &mut Session<'_>) -> Result<()> {
+    let doc = session.cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
+    session.program("cargo doc", doc)
+}
+
+/// Checks all but advisories, whose database is on GitHub and not on a registry.
+pub(super) fn deny(session: &mut Session<'_>) -> Result<()> {
+    let deny = Spec::new(session.tool("cargo-deny")?).folder(session.checkout().root());
+    session.program("cargo deny", deny.args(["check", "bans", "licenses", "sources"]))
+}

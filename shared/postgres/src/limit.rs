@@ -1,0 +1,62 @@
+//! Statement timeouts that end with their request.
+
+use std::{
+    ops::Deref,
+    pin::pin,
+    task::{Context, Waker},
+    time::Duration,
+};
+
+use tokio_postgres::Client;
+
+use crate::DatabaseError;
+
+/// A read-only transaction of one snapshot on a shared connection, in which the server ends each statement after a limit.
+/// Dropping it ends the transaction, and with it the limit.
+#[derive(Debug)]
+pub struct LimitedReads<'a> {
+    client: &'a Client,
+}
+
+impl<'a> LimitedReads<'a> {
+    /// Begins the transaction. The client must be outside of any.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn begin(client: &'a Client, limit: Duration) -> Result<Self, DatabaseError> {
+        // Made first: a caller that stops waiting for the answer must leave no transaction behind.
+        let limited = Self { client };
+        client
+            .batch_execute(&format!(
+                "begin isolation level repeatable read read only; {}",
+                set_statement_timeout(limit)
+            ))
+            .await?;
+        Ok(limited)
+    }
+}
+
+impl Deref for LimitedReads<'_> {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        self.client
+    }
+}
+
+impl Drop for LimitedReads<'_> {
+    fn drop(&mut self) {
+        // The first poll sends the statement; nothing waits for its answer. Later statements of the connection follow it.
+        let _ = pin!(self.client.batch_execute("rollback")).poll(&mut Context::from_waker(Waker::noop()));
+    }
+}
+
+/// Returns the statement that limits the statements of the current transaction.
+pub fn set_statement_timeout(limit: Duration) -> String {
+    format!("set local statement_timeout = {}", milliseconds(limit))
+}
+
+/// Returns a limit as PostgreSQL takes it, where 0 would be none.
+pub fn milliseconds(limit: Duration) -> u128 {
+    limit.as_millis().clamp(1, i32::MAX.unsigned_abs().into())
+}

@@ -1,0 +1,219 @@
+//! Whether the rollups of a range are whole: up to when all events are in, which hours wait, which failed, and why.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use tokio_postgres::Client;
+
+use crate::{Source, UsageError, at::At};
+use domain::{Granularity, OrgId, TimeRange};
+use postgres::DatabaseError;
+
+/// How far the rollups of a range can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// The range is not over: it reaches into the bucket that is running, or into the future.
+    Open,
+    /// The range is over, but events that were received may be missing.
+    Provisional,
+    /// All events that were received before the watermark are in, and the watermark is after the range. Late events may
+    /// still come: see [`changed_since`].
+    Final,
+    /// The rollups are the platform's own: no raw event says what they should be.
+    Unknown,
+}
+
+/// A bucket whose rollups are not what its raw events say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// Whether the bucket is a day; else it is an hour.
+    pub is_day: bool,
+    /// The first instant of the bucket.
+    pub bucket_start: Timestamp,
+    /// The kind.
+    pub kind: TroubleKind,
+    /// A sentence for operators, without values of rows.
+    pub reason: String,
+    /// How often it was found so.
+    pub attempts: u32,
+    /// The raw events that are in no rollup, where they are counted.
+    pub events: Option<u64>,
+}
+
+/// The kinds of trouble.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TroubleKind {
+    /// The events could not be summed, or the rollup table refuses the sums. It is tried again.
+    Failed,
+    /// The rollups were made elsewhere, differ from the raw events, and are kept.
+    Adopted,
+    /// The rollups count more requests than there are raw events, and are kept.
+    FewerEvents,
+    /// Events came for a bucket before the organization's cut-over.
+    BeforeCutOver,
+    /// The raw events were dropped before they could be summed.
+    Abandoned,
+}
+
+impl TroubleKind {
+    /// Returns the name, as the table has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Adopted => "adopted",
+            Self::FewerEvents => "fewer_events",
+            Self::BeforeCutOver => "before_cut_over",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// What is known of a range's rollups, of one snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completeness {
+    /// The verdict.
+    pub state: State,
+    /// All events of the range that were received before are in the rollups. `None` before the first refresh.
+    pub watermark: Option<Timestamp>,
+    /// Hours of the range with events that are not in the rollups yet.
+    pub waiting: Vec<Timestamp>,
+    /// When the oldest of these events was received.
+    pub oldest_wait: Option<Timestamp>,
+    /// Buckets of the range whose rollups are not what their raw events say.
+    pub troubles: Vec<Trouble>,
+    /// Events of the range that came after their day was dropped.
+    pub refused_dropped: u64,
+    /// Events that claimed to be of the range when it was more than a day ahead.
+    pub refused_future: u64,
+    /// Whether all of the range, or all of the organization's usage, was counted elsewhere.
+    pub own_pipeline: bool,
+    /// Whether the range reaches into the bucket that is running, or into the future.
+    pub reaches_into_running_bucket: bool,
+    /// Since when the organization's raw events are complete, where that is set.
+    pub complete_from: Option<Timestamp>,
+    /// When a rollup of the range last changed: what [`changed_since`] takes, to the microsecond.
+    pub changed_at: Option<Timestamp>,
+}
+
+/// Returns what is known of whether the rollups of a range are whole, by the buckets of a granularity.
+///
+/// One statement: inside of a transaction with a snapshot, such as an export's, it is of that snapshot. `now` says whether
+/// the range is over.
+///
+/// # Errors
+/// When the database does not answer, or has a trouble of a kind that this version does not know.
+pub async fn completeness(
+    client: &Client,
+    org: OrgId,
+    range: TimeRange,
+    granularity: Granularity,
+    now: Timestamp,
+) -> Result<Completeness, UsageError> {
+    let (lower, upper) = buckets(range, granularity);
+    let query = "select watermark, complete_from, is_rolled_up, waiting, oldest_wait, troubles::text, refused_dropped,
+                        refused_future, changed_at
+                 from usage_completeness($1, $2, $3)";
+    let row = client.query_one(query, &[&org.uuid(), &At(lower), &At(upper)]).await?;
+    let instant = |index: usize| row.try_get::<_, Option<At>>(index).map(|at| at.map(|At(at)| at));
+    let watermark = instant(0)?;
+    let complete_from = instant(1)?;
+    let waiting: Vec<At> = row.try_get(3)?;
+    let troubles = read_troubles(row.try_get(5)?)?;
+    let is_rolled_up: bool = row.try_get(2)?;
+    let own_pipeline =
+        (!is_rolled_up && waiting.is_empty()) || complete_from.is_some_and(|complete_from| upper <= complete_from);
+    let reaches_into_running_bucket = upper > now;
+    let is_in = watermark.is_some_and(|watermark| watermark >= upper) && waiting.is_empty() && troubles.is_empty();
+    let state = if own_pipeline && troubles.is_empty() {
+        State::Unknown
+    } else if reaches_into_running_bucket {
+        State::Open
+    } else if is_in {
+        State::Final
+    } else {
+        State::Provisional
+    };
+    Ok(Completeness {
+        state,
+        watermark,
+        waiting: waiting.into_iter().map(|At(hour)| hour).collect(),
+        oldest_wait: instant(4)?,
+        troubles,
+        refused_dropped: row.try_get::<_, i64>(6)?.unsigned_abs(),
+        refused_future: row.try_get::<_, i64>(7)?.unsigned_abs(),
+        own_pipeline,
+        reaches_into_running_bucket,
+        complete_from,
+        changed_at: instant(8)?,
+    })
+}
+
+/// Reports whether a rollup of a range changed after `at`, a [`Completeness::changed_at`]; `None` is before all changes.
+///
+/// It looks at one row per day of the range and at no event. Refreshes write one after the other, so that a change that an
+/// earlier snapshot did not have is later than all changes that it had.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn changed_since(
+    client: &Client,
+    org: OrgId,
+    range: TimeRange,
+    granularity: Granularity,
+    at: Option<Timestamp>,
+) -> Result<bool, DatabaseError> {
+    let (lower, upper) = buckets(range, granularity);
+    let query = "select exists (
+                     select from usage_days
+                     where organization_id = $1 and day >= date_trunc('day', $2::timestamptz, 'UTC') and day < $3
+                       and changed_at > coalesce($4::timestamptz, '-infinity')
+                 )";
+    let row = client.query_one(query, &[&org.uuid(), &At(lower), &At(upper), &at.map(At)]).await?;
+    Ok(row.try_get(0)?)
+}
+
+/// The first instant of the first bucket, and the first instant after the last: a bucket belongs to a range by its start.
+pub(crate) fn buckets(range: TimeRange, granularity: Granularity) -> (Timestamp, Timestamp) {
+    let Source { seconds, .. } = Source::of(granularity);
+    let bucket_from = |at: Timestamp| {
+        let past = at.as_second().rem_euclid(seconds);
+        let ahead = if past == 0 { 0 } else { seconds - past };
+        at.checked_add(SignedDuration::from_secs(ahead)).unwrap_or(at)
+    };
+    (bucket_from(range.start()), bucket_from(range.end()))
+}
+
+/// A trouble as the database function states it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stated {
+    bucket: Bucket,
+    bucket_start: i64,
+    kind: TroubleKind,
+    reason: String,
+    attempts: u32,
+    events: Option<u64>,
+}
+
+#[derive(PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Bucket {
+    Hour,
+    Day,
+}
+
+fn read_troubles(json: &str) -> Result<Vec<Trouble>, UsageError> {
+    let stated: Vec<Stated> = serde_json::from_str(json)?;
+    let trouble = |stated: Stated| {
+        Ok(Trouble {
+            is_day: stated.bucket == Bucket::Day,
+            bucket_start: Timestamp::from_second(stated.bucket_start)
+                .map_err(|_| UsageError::Inexact { column: "bucket_start" })?,
+            kind: stated.kind,
+            reason: stated.reason,
+            attempts: stated.attempts,
+            events: stated.events,
+        })
+    };
+    stated.into_iter().map(trouble).collect()
+}

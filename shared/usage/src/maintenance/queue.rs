@@ -1,0 +1,128 @@
+//! The picture of the queue that a refresh takes when it begins: it computes each hour of an organization once, and what
+//! comes in meanwhile is for the next run.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+
+use jiff::{Timestamp, civil::Date};
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use super::partitions::day_of;
+use crate::at::At;
+use postgres::DatabaseError;
+
+/// The most hours of organizations in one run: about 20 MB, and more than a run has time for.
+const MAX_DUE: i64 = 200_000;
+/// An hour to which so many events came is summed in slices, half a second each.
+const LARGE_HOUR_EVENTS: i64 = 2_000_000;
+
+/// An hour of an organization that is to be computed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Due {
+    pub(super) organization_id: Uuid,
+    pub(super) hour: Timestamp,
+    /// The number of events that came since it was last computed.
+    pub(super) events: i64,
+    pub(super) is_large: bool,
+}
+
+/// The hours that were due when the run began, in the order in which they are computed.
+#[derive(Debug, Default)]
+pub(super) struct Picture {
+    due: VecDeque<Due>,
+    /// There were more than a run can hold.
+    pub(super) is_cut: bool,
+}
+
+/// Takes the picture: the oldest wait first, in turns of organizations, so that none waits for all of another's hours.
+/// Hours that failed are left out until they are tried again.
+pub(super) async fn picture(client: &Client, now: Timestamp) -> Result<Picture, DatabaseError> {
+    let due = "select organization_id, hour, events,
+                      events >= $3 or exists (
+                          select from usage_slices slices
+                          where slices.organization_id = waiting.organization_id and slices.hour = waiting.hour
+                      )
+               from (
+                   select organization_id, hour, min(received_at) as since, sum(events)::bigint as events,
+                          row_number() over (partition by organization_id order by min(received_at), hour) as turn
+                   from usage_dirty_hours
+                   where not exists (
+                       select from usage_troubles failed
+                       where failed.organization_id = usage_dirty_hours.organization_id
+                         and failed.bucket = 'hour' and failed.bucket_start = usage_dirty_hours.hour
+                         and failed.next_try_at > $1
+                   )
+                   group by organization_id, hour
+               ) waiting
+               order by turn, since, organization_id
+               limit $2";
+    let rows = client.query(due, &[&At(now), &MAX_DUE, &LARGE_HOUR_EVENTS]).await?;
+    let mut picture = Picture { is_cut: rows.len() as i64 == MAX_DUE, ..Picture::default() };
+    for row in rows {
+        picture.due.push_back(Due {
+            organization_id: row.try_get(0)?,
+            hour: row.try_get::<_, At>(1)?.0,
+            events: row.try_get(2)?,
+            is_large: row.try_get(3)?,
+        });
+    }
+    Ok(picture)
+}
+
+impl Picture {
+    /// Takes the hours that are summed in slices.
+    pub(super) fn take_large(&mut self) -> VecDeque<Due> {
+        let (large, others) = std::mem::take(&mut self.due).into_iter().partition(|due| due.is_large);
+        self.due = others;
+        large
+    }
+
+    /// Takes up to `size` hours but for those of `skipped` organizations, by day: a day is in one partition of each table,
+    /// and there are hundreds. None when nothing is left.
+    pub(super) fn next(&mut self, size: usize, skipped: &HashSet<Uuid>) -> Option<BTreeMap<Date, Vec<Due>>> {
+        let mut days: BTreeMap<Date, Vec<Due>> = BTreeMap::new();
+        let mut taken = 0;
+        while taken < size {
+            let Some(due) = self.due.pop_front() else { break };
+            if !skipped.contains(&due.organization_id) {
+                days.entry(day_of(due.hour)).or_default().push(due);
+                taken += 1;
+            }
+        }
+        (taken > 0).then_some(days)
+    }
+}
+
+/// Returns the seconds that the oldest event waits that is in no rollup; 0 if none does.
+pub(super) async fn oldest_wait(client: &Client, now: Timestamp) -> Result<u64, DatabaseError> {
+    let oldest = "select coalesce(extract(epoch from $1 - min(received_at)), 0)::bigint from usage_dirty_hours";
+    let seconds: i64 = client.query_one(oldest, &[&At(now)]).await?.try_get(0)?;
+    Ok(u64::try_from(seconds).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn due(org: u128, hour: &str, is_large: bool) -> Due {
+        Due { organization_id: Uuid::from_u128(org), hour: hour.parse().unwrap(), events: 1, is_large }
+    }
+
+    #[test]
+    fn hours_come_in_their_order_and_by_day() {
+        let all = [
+            due(1, "2026-03-02T10:00:00Z", false),
+            due(2, "2026-03-01T23:00:00Z", false),
+            due(3, "2026-03-02T11:00:00Z", true),
+            due(1, "2026-03-02T11:00:00Z", false),
+            due(4, "2026-03-02T11:00:00Z", false),
+        ];
+        let mut picture = Picture { due: all.to_vec().into(), is_cut: false };
+        assert_eq!(picture.take_large(), [all[2].clone()]);
+        let first = picture.next(2, &HashSet::new()).unwrap();
+        assert_eq!(first.into_values().collect::<Vec<_>>(), [[all[1].clone()], [all[0].clone()]]);
+        let rest = picture.next(100, &HashSet::from([Uuid::from_u128(1)])).unwrap();
+        assert_eq!(rest.into_values().collect::<Vec<_>>(), [[all[4].clone()]]);
+        assert_eq!(picture.next(100, &HashSet::new()), None);
+    }
+}
