@@ -12,8 +12,8 @@ use tests::{
 };
 use uuid::Uuid;
 
-/// The time limit of a message's delivery. While both workers are busy, a message that the emulator receives returns only
-/// after its visibility timeout of 72 s.
+/// The time limit of a message's delivery. While both workers are busy, a message that the emulator receives returns
+/// only after its visibility timeout of 72 s.
 pub(crate) const TURN: Duration = Duration::from_secs(160);
 
 /// The report of a sweep.
@@ -35,8 +35,8 @@ pub(crate) async fn sweep() -> Report {
     serde_json::from_value(insist(&variable("SWEEP_FUNCTION"), &json!({})).await).expect("the sweep reports")
 }
 
-/// Delivers a message to the worker without the queue, with this receive count and time of sending. Returns the number of
-/// messages that the worker returned.
+/// Delivers a message to the worker without the queue, with this receive count and time of sending. Returns the number
+/// of messages that the worker returned.
 pub(crate) async fn deliver_by_hand(body: &str, receives: u32, sent: Timestamp) -> usize {
     let record = json!({
         "messageId": Uuid::new_v4(), "receiptHandle": Uuid::new_v4(), "body": body, "eventSource": "aws:sqs",

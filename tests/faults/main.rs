@@ -1,6 +1,6 @@
 //! Faults of the stack's parts. Each case causes one from outside: it kills a process, stops a server, or disturbs the
-//! traffic between a function and a service. The same check follows all cases: every job has ended, with its whole file or
-//! with a reason, and nothing is left over.
+//! traffic between a function and a service. The same check follows all cases: every job has ended, with its whole file
+//! or with a reason, and nothing is left over.
 //!
 //! `cargo xtask test --suite faults` runs it; names of cases after `--` choose among them.
 

@@ -1,5 +1,5 @@
-//! A proxy between the worker and PostgreSQL. A rule applies to the answer to a request that has the rule's words, such as
-//! an organization's id.
+//! A proxy between the worker and PostgreSQL. A rule applies to the answer to a request that has the rule's words, such
+//! as an organization's id.
 
 use std::{
     fs,

@@ -92,8 +92,8 @@ impl Rule {
         found
     }
 
-    /// Hands a request to the test and waits for its release. Returns the channel for the status of the answer; `None` if the
-    /// test loses the request.
+    /// Hands a request to the test and waits for its release. Returns the channel for the status of the answer; `None`
+    /// if the test loses the request.
     pub(crate) async fn hold(&self, peer: SocketAddr, own: SocketAddr) -> Option<oneshot::Sender<u16>> {
         let (go, told) = oneshot::channel();
         let _ = self.held.send(Held { peer, own, go });

@@ -217,8 +217,8 @@ pub(crate) fn message(org: Uuid, job: Uuid) -> String {
 }
 
 impl Found {
-    /// Checks the number of succeeded jobs, that none failed, and the maximum number of attempts. Large files may take more
-    /// attempts on a busy machine.
+    /// Checks the number of succeeded jobs, that none failed, and the maximum number of attempts. Large files may take
+    /// more attempts on a busy machine.
     #[track_caller]
     pub(crate) fn expect(self, succeeded: u32, attempts: impl RangeBounds<u64>) -> Self {
         assert_eq!((self.succeeded, self.failed, self.expired), (succeeded, 0, 0));

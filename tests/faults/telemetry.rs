@@ -21,8 +21,8 @@ pub(crate) const CASES: &[Case] = &[
     case!(telemetry_is_refused_for_a_while, "the bucket refuses a document for two attempts"),
 ];
 
-/// Sets a visibility timeout of a second and this number of receives on the queue of notifications, since the template's
-/// values are too long for a test.
+/// Sets a visibility timeout of a second and this number of receives on the queue of notifications, since the
+/// template's values are too long for a test.
 async fn hurry(stack: &Stack) {
     let queue = &stack.notifications;
     let letters = queue.attributes(&queue.dead_letters_url).await;

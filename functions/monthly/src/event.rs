@@ -9,8 +9,8 @@ use serde_json::Value;
 pub(crate) struct Order {
     /// The month to export.
     pub(crate) month: Month,
-    /// Whether a person requested it. The schedule's request is done once; a person may repeat it for organizations whose
-    /// usage arrived late.
+    /// Whether a person requested it. The schedule's request is done once; a person may repeat it for organizations
+    /// whose usage arrived late.
     pub(crate) by_hand: bool,
 }
 
@@ -25,8 +25,8 @@ pub(crate) enum BadEvent {
     NotOver(Month),
 }
 
-/// Reads `{"month": "2024-01"}`, or the event of a schedule's rule, which requests the month before the event's time. An
-/// empty event requests the month before `now`.
+/// Reads `{"month": "2024-01"}`, or the event of a schedule's rule, which requests the month before the event's time.
+/// An empty event requests the month before `now`.
 pub(crate) fn read(event: &Value, now: Timestamp) -> Result<Order, BadEvent> {
     let fields = event.as_object().ok_or(BadEvent::Unknown)?;
     let text = |name: &str| fields.get(name).and_then(Value::as_str).ok_or(BadEvent::Unknown);
@@ -58,7 +58,10 @@ mod tests {
 
     #[test]
     fn the_schedule_means_the_month_before_its_time() {
-        let event = |time: &str| json!({"version": "0", "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, "time": time});
+        let event = |time: &str| {
+            let kind = "Scheduled Event";
+            json!({"version": "0", "source": "aws.events", "detail-type": kind, "detail": {}, "time": time})
+        };
         assert_eq!(order(event("2024-03-01T03:00:00Z")), Ok(("2024-02".to_owned(), false)));
         let sample = serde_json::from_str(include_str!("../../../events/monthly-schedule.json")).unwrap();
         assert_eq!(order(sample), Ok(("2024-01".to_owned(), false)));

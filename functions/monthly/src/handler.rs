@@ -1,9 +1,9 @@
-//! One invocation: continues the month's run, page by page of organizations, until all are processed or the time limit is
-//! reached.
+//! One invocation: continues the month's run, page by page of organizations, until all are processed or the time limit
+//! is reached.
 //!
-//! No export is created twice: the key of an organization's export of a month never expires, but a later run may replace a
-//! failed export. The run's record has its progress; after a crash the next invocation continues after the last recorded
-//! page.
+//! No export is created twice: the key of an organization's export of a month never expires, but a later run may
+//! replace a failed export. The run's record has its progress; after a crash the next invocation continues after the
+//! last recorded page.
 
 use std::{cell::Cell, time::Duration};
 
@@ -25,8 +25,8 @@ use crate::{context::Context, event::Order};
 /// Number of organizations between two records of the run. After a crash the next invocation repeats at most one page.
 const PAGE: u32 = 200;
 
-/// Maximum number of exports created at the same time. A create is one transaction of three writes, and all new jobs share
-/// one partition of the index of due jobs, which throttles more of them.
+/// Maximum number of exports created at the same time. A create is one transaction of three writes, and all new jobs
+/// share one partition of the index of due jobs, which throttles more of them.
 const MAX_CONCURRENT_CREATES: usize = 8;
 
 /// Interval between the arrivals of two exports on the queue. Ten thousand at once would delay everybody else's; two
@@ -39,7 +39,7 @@ const LEASE: SignedDuration = SignedDuration::from_mins(2);
 /// The reason why a run is not complete.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RunError {
-    #[error("could not find out who has usage")]
+    #[error("could not list the organizations with usage")]
     Database(#[from] DatabaseError),
     #[error(transparent)]
     Jobs(#[from] JobsError),
@@ -49,9 +49,9 @@ pub(crate) enum RunError {
     NoRange(Month),
     #[error("no export of a whole page could be created; the run stops there: {0}")]
     NothingWorks(String),
-    #[error("not done yet; invoke again to go on: {0}")]
+    #[error("not finished yet; invoke again to continue: {0}")]
     Unfinished(String),
-    #[error("some exports could not be created; invoke again to try them again: {0}")]
+    #[error("some exports could not be created; invoke again to retry them: {0}")]
     SomeFailed(String),
 }
 
@@ -176,8 +176,8 @@ async fn create(
     let origin = Origin { request_id: request_id.to_owned(), source_ip: None };
     let record = AuditRecord { at: now, action: Action::Create, subject: subject.clone(), org, job: Some(id), origin };
     let submission = Submission { id, org, request, subject, at: now };
-    // The sweep sends what is due after its next run. SQS allows longer delays, but counts them in the age of the oldest
-    // message, which has an alarm.
+    // The sweep sends what is due after its next run. SQS allows longer delays, but counts them in the age of the
+    // oldest message, which has an alarm.
     let is_deferred = delay > context.sweep_interval;
     let new = if is_deferred {
         NewJob::deferred(submission, visible_at, context.retention)

@@ -1,4 +1,5 @@
-//! The monthly exports: runs on the 1st and creates a daily export of the previous month for every organization with usage.
+//! The monthly exports: runs on the 1st and creates a daily export of the previous month for every organization with
+//! usage.
 
 mod context;
 mod event;

@@ -1,5 +1,5 @@
-//! One sweep over the jobs that are due. Two sweeps may run at the same time: every transition requires the version that was
-//! read, so only one of them makes it.
+//! One sweep over the jobs that are due. Two sweeps may run at the same time: every transition requires the version
+//! that was read, so only one of them makes it.
 
 use std::time::Duration;
 

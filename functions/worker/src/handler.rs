@@ -30,7 +30,8 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 enum Outcome {
     /// The queue deletes the message.
     Done,
-    /// The message becomes visible again after this delay or, if its receives are used up, goes to the dead-letter queue.
+    /// The message becomes visible again after this delay or, if its receives are used up, goes to the dead-letter
+    /// queue.
     Return(Duration),
 }
 
@@ -100,8 +101,8 @@ async fn claim(
         ClaimError::Refused(ClaimRefused::Held { until }) => {
             info!(%until, "export job held by another invocation");
             if delivery.receives >= context.max_receives {
-                // A dead letter would mean a failed job. This job is running, and if its worker is lost, the sweep sends
-                // another message.
+                // A dead letter would mean a failed job. This job is running, and if its worker is lost, the sweep
+                // sends another message.
                 return Err(Outcome::Done);
             }
             Outcome::Return(until.duration_since(now).unsigned_abs() + Duration::from_secs(1))
@@ -161,8 +162,9 @@ async fn end(
         Ok(file) => (claimed.complete(file, now, context.retention), Outcome::Done),
         Err(error) => {
             let failure = error.failure();
-            warn!(error = %Causes(&error), code = failure.code(), receives = delivery.receives, "export attempt failed");
-            give_up(claimed, failure, delivery.receives >= context.max_receives, delay, context)
+            let receives = delivery.receives;
+            warn!(error = %Causes(&error), code = failure.code(), receives, "export attempt failed");
+            give_up(claimed, failure, receives >= context.max_receives, delay, context)
         }
     };
     match context.jobs.finish(transition).await {

@@ -6,8 +6,9 @@ use std::time::Duration;
 const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
 
 /// Returns the delay before a message that was received `receives` times is received again: `first` after the first
-/// receive, and three times as long after each further one. A random part of up to a half is subtracted, so that messages
-/// that failed together don't return together. (The crate `backon` repeats a call in the process; here the queue does it.)
+/// receive, and three times as long after each further one. A random part of up to a half is subtracted, so that
+/// messages that failed together don't return together. (The crate `backon` repeats a call in the process; here the
+/// queue does it.)
 pub(crate) fn delay(first: Duration, receives: u32) -> Duration {
     let whole = first.saturating_mul(3_u32.saturating_pow(receives.saturating_sub(1))).min(MAX_DELAY);
     let half = whole / 2;

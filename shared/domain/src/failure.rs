@@ -46,16 +46,16 @@ impl Failure {
     const fn sentence(self) -> &'static str {
         match self {
             Self::UsageUnavailable => {
-                "The usage database could not be reached, after several attempts. Create a new export in a few minutes, \
-                 with a new Idempotency-Key; if it fails again, contact platform engineering and name this job."
+                "The usage database could not be reached, after several attempts. Create a new export in a few \
+                 minutes, with a new Idempotency-Key; if it fails again, contact platform engineering and name this job."
             }
             Self::UsageUnreadable => {
                 "The usage data could not be read the way it is set up. Trying again will not help: contact platform \
                  engineering and name this job."
             }
             Self::UsageInvalid => {
-                "The usage data of this range holds a value that cannot be stated exactly in the file. Contact platform \
-                 engineering and name this job, so that the data is corrected."
+                "The usage data of this range holds a value that cannot be stated exactly in the file. Contact \
+                 platform engineering and name this job, so that the data is corrected."
             }
             Self::StorageUnavailable => {
                 "The file could not be stored, after several attempts. Create a new export in a few minutes, with a \

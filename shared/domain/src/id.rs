@@ -10,8 +10,8 @@ use uuid::Uuid;
 #[error("is not a UUID; write it as 123e4567-e89b-12d3-a456-426614174000")]
 pub struct InvalidId;
 
-/// Parses the hyphenated form alone. The `uuid` crate also accepts braces, URNs and bare digits, but clients cannot compare
-/// a value that has several spellings.
+/// Parses the hyphenated form alone. The `uuid` crate also accepts braces, URNs and bare digits, but clients cannot
+/// compare a value that has several spellings.
 pub(crate) fn parse_hyphenated(text: &str) -> Result<Uuid, InvalidId> {
     if text.len() != uuid::fmt::Hyphenated::LENGTH {
         return Err(InvalidId);

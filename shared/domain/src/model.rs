@@ -1,14 +1,15 @@
 //! An exhaustive search through the life of one job.
 //!
-//! Every change of the job is a [`Transition`], written under the condition that the jobs table uses: the stored job has
-//! the expected [`Version`](super::Version). So the search covers exactly what can be written. The model around it has a
-//! queue that delivers at least once and counts receives, at most two workers, which may fail, crash or continue long
-//! after their lease, the sweep, senders of messages, a redrive, and an object store with the conditional write of the
+//! Every change of the job is a [`Transition`], written under the condition that the jobs table uses: the stored job
+//! has the expected [`Version`](super::Version). So the search covers exactly what can be written. The model around it
+//! has a queue that delivers at least once and counts receives, at most two workers, which may fail, crash or continue
+//! long after their lease, the sweep, senders of messages, a redrive, and an object store with the conditional write of
+//! the
 //! `objects` crate. Reading a job, writing it and sending its message are separate steps, and all other steps are tried
 //! between them.
 //!
-//! Only differences of times matter, so each state is shifted to the present moment 0, and all past times are equal. That
-//! makes the number of states finite; the bounds on faults, claims and messages keep it small.
+//! Only differences of times matter, so each state is shifted to the present moment 0, and all past times are equal.
+//! That makes the number of states finite; the bounds on faults, claims and messages keep it small.
 //!
 //! A message is assumed to be sent within a second of the write before it. A slower one may arrive after the job has
 //! failed by an earlier message, and then counts as a redrive: the job gets another attempt, which may still succeed.
@@ -318,7 +319,8 @@ impl World {
 
     /// Merges states that differ only in what no longer matters.
     fn settle(&mut self) {
-        // All past times are equal, but for one second after a failure, which separates messages sent before and after it.
+        // All past times are equal, but for one second after a failure, which separates messages sent before and after
+        // it.
         self.change_times(|at| at.max(NOW - 1));
         for message in self.messages() {
             message.visible_at = message.visible_at.max(NOW);

@@ -50,7 +50,8 @@ impl Month {
         self.first.last_of_month().tomorrow().map_or(Timestamp::MAX, start_of_day)
     }
 
-    /// Returns the range from its start to its end; `None` for the last month of the calendar, whose end does not exist.
+    /// Returns the range from its start to its end; `None` for the last month of the calendar, whose end does not
+    /// exist.
     pub fn range(self) -> Option<TimeRange> {
         self.first.last_of_month().tomorrow().ok()?;
         TimeRange::new(self.start(), self.end()).ok()

@@ -28,8 +28,8 @@ impl Subject {
         self.issuer == SYSTEM
     }
 
-    /// Returns the UUID that represents the subject in answers: the subject itself if it is a UUID, else a UUIDv5 of the
-    /// issuer and the subject, in the namespace of URLs.
+    /// Returns the UUID that represents the subject in answers: the subject itself if it is a UUID, else a UUIDv5 of
+    /// the issuer and the subject, in the namespace of URLs.
     pub fn id(&self) -> Uuid {
         parse_hyphenated(&self.name).unwrap_or_else(|_| {
             // The length separates (issuer, subject) pairs whose joined texts are equal.

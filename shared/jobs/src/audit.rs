@@ -18,8 +18,8 @@ struct AuditItem {
     record: AuditRecord,
 }
 
-/// Returns the partition of an organization's records. It is separate from that of the jobs, since an item collection with
-/// a local index has a size limit.
+/// Returns the partition of an organization's records. It is separate from that of the jobs, since an item collection
+/// with a local index has a size limit.
 pub(super) fn partition(org: OrgId) -> String {
     format!("AUDIT#{org}")
 }

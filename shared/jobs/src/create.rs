@@ -81,8 +81,8 @@ impl Key<'_> {
 }
 
 impl JobsTable {
-    /// Stores a new job with the record of its creation, unless `key` has a job already or the organization has `cap` open
-    /// jobs. The cap does not apply to a job that does not count against it; see [`Job::is_open`].
+    /// Stores a new job with the record of its creation, unless `key` has a job already or the organization has `cap`
+    /// open jobs. The cap does not apply to a job that does not count against it; see [`Job::is_open`].
     ///
     /// # Errors
     /// When the key was used for another request, the cap is reached, or DynamoDB did not confirm it.

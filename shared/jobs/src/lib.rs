@@ -1,5 +1,5 @@
-//! The jobs table in DynamoDB, with the idempotency keys, counters and audit records of jobs; the exports queue in SQS; and
-//! the sending of a job's message from the one to the other.
+//! The jobs table in DynamoDB, with the idempotency keys, counters and audit records of jobs; the exports queue in SQS;
+//! and the sending of a job's message from the one to the other.
 //!
 //! | item | `pk` | `sk` |
 //! |---|---|---|
@@ -10,12 +10,12 @@
 //! | audit record | `AUDIT#<org>` | `JOB#<job>#<uuid>` or `ORG#<uuid>` |
 //! | run of the scheduled exports | `MONTHLY#<month>` | `RUN#<uuid>` |
 //!
-//! The local index `by-status` orders an organization's jobs by status and id; a local index can be read consistently. The
-//! index `due` has the jobs that the sweep has to look at, ordered by the time at which it has to.
+//! The local index `by-status` orders an organization's jobs by status and id; a local index can be read consistently.
+//! The index `due` has the jobs that the sweep has to look at, ordered by the time at which it has to.
 //!
-//! [`JobsTable::create`] alone creates jobs, and [`JobsTable::apply`] alone changes their states. A change is one database
-//! transaction with the condition that the stored job still has the version that was read. [`domain::job`] has the states
-//! and the transitions between them.
+//! [`JobsTable::create`] alone creates jobs, and [`JobsTable::apply`] alone changes their states. A change is one
+//! database transaction with the condition that the stored job still has the version that was read. [`domain::job`] has
+//! the states and the transitions between them.
 
 mod audit;
 mod create;
@@ -164,7 +164,8 @@ impl JobsTable {
         self.apply(transition, None).await?.ok_or(FinishError::LostClaim)
     }
 
-    /// Stores the progress of a claimed job, unless the claim no longer holds. The job's state and version stay the same.
+    /// Stores the progress of a claimed job, unless the claim no longer holds. The job's state and version stay the
+    /// same.
     ///
     /// # Errors
     /// As [`finish`](Self::finish).
@@ -192,7 +193,8 @@ impl JobsTable {
         }
     }
 
-    /// Applies a transition, with `record` in the same database transaction, and returns the job in its new state. Returns
+    /// Applies a transition, with `record` in the same database transaction, and returns the job in its new state.
+    /// Returns
     /// `None`, and writes nothing, if the stored job no longer has the version that the transition expects.
     ///
     /// # Errors
@@ -230,7 +232,8 @@ impl JobsTable {
         Ok(answer.item)
     }
 
-    /// Returns the write of a job, on the condition that the stored job has the version `expected`, or is missing if that is
+    /// Returns the write of a job, on the condition that the stored job has the version `expected`, or is missing if
+    /// that is
     /// `None`.
     fn put_job(&self, expected: Option<Version>, next: &Job) -> Result<TransactWriteItem, JobsError> {
         let put = Put::builder().table_name(&self.name).set_item(Some(JobItem::write(next)?));
@@ -249,7 +252,8 @@ impl JobsTable {
         })
     }
 
-    /// Returns the change of an organization's number of open jobs, on the condition that it stays within `cap`, if given;
+    /// Returns the change of an organization's number of open jobs, on the condition that it stays within `cap`, if
+    /// given;
     /// `None` if the number does not change.
     fn count_open(&self, org: OrgId, change: i8, cap: Option<u32>) -> Result<Option<TransactWriteItem>, JobsError> {
         if change == 0 {

@@ -41,7 +41,8 @@ pub enum List {
     Audit(OrgId, JobId),
 }
 
-/// A position in a list: after the entry with this id. Since it names an entry and not a count, new entries don't move it.
+/// A position in a list: after the entry with this id. Since it names an entry and not a count, new entries don't move
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor(Uuid);
 

@@ -15,8 +15,8 @@ const MAX_DELAY_SECONDS: u16 = 900;
 /// Maximum visibility timeout in SQS, in seconds.
 const MAX_VISIBILITY_SECONDS: u16 = 43_200;
 
-/// A message on the exports queue. It has ids only, so that it cannot become stale, and one tag for kind and version, so
-/// that an older worker refuses newer messages.
+/// A message on the exports queue. It has ids only, so that it cannot become stale, and one tag for kind and version,
+/// so that an older worker refuses newer messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Message {
@@ -60,8 +60,8 @@ impl ExportQueue {
         Ok(Self { client: Client::new(sdk), url: config::required("EXPORTS_QUEUE_URL")? })
     }
 
-    /// Puts a message on the queue, to be received after `delay`, in whole seconds up to 15 minutes. The organization is
-    /// the message's group: SQS delivers the groups in turns, so that one with many jobs does not starve another.
+    /// Puts a message on the queue, to be received after `delay`, in whole seconds up to 15 minutes. The organization
+    /// is the message's group: SQS delivers the groups in turns, so that one with many jobs does not starve another.
     ///
     /// # Errors
     /// When SQS did not confirm it. The message may have been queued all the same.
@@ -116,7 +116,10 @@ mod tests {
 
     #[test]
     fn a_message_is_tagged_with_its_kind_and_version() {
-        let text = r#"{"type":"export.v1","orgId":"123e4567-e89b-12d3-a456-426614174000","jobId":"550e8400-e29b-41d4-a716-446655440000"}"#;
+        let text = concat!(
+            r#"{"type":"export.v1","orgId":"123e4567-e89b-12d3-a456-426614174000","#,
+            r#""jobId":"550e8400-e29b-41d4-a716-446655440000"}"#
+        );
         let message: Message = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&message).unwrap(), text);
         assert!(serde_json::from_str::<Message>(&text.replace("v1", "v2")).is_err());

@@ -29,12 +29,8 @@ impl JobsTable {
     pub async fn write_run(&self, run: &mut MonthlyRun) -> Result<bool, JobsError> {
         let before = run.version;
         run.version += 1;
-        let item = RunItem {
-            pk: partition(run.month),
-            sk: format!("RUN#{}", run.id),
-            version: run.version,
-            run: run.clone(),
-        };
+        let item =
+            RunItem { pk: partition(run.month), sk: format!("RUN#{}", run.id), version: run.version, run: run.clone() };
         let put = Put::builder()
             .table_name(&self.name)
             .set_item(Some(item::write(item)?))

@@ -12,11 +12,11 @@ use aws_sdk_dynamodb::{
 
 use super::{JobsError, JobsTable};
 
-/// Maximum number of attempts at a transaction that conflicts with others. The delays add up to at most 10.2 s, within the
-/// API's timeout.
+/// Maximum number of attempts at a transaction that conflicts with others. The delays add up to at most 10.2 s, within
+/// the API's timeout.
 const MAX_ATTEMPTS: u32 = 9;
-/// Maximum delay after the first attempt; doubles with each further one. The actual delay is random between zero and the
-/// maximum, which spreads contending transactions. (The jitter of the crate `backon` only lengthens a delay.)
+/// Maximum delay after the first attempt; doubles with each further one. The actual delay is random between zero and
+/// the maximum, which spreads contending transactions. (The jitter of the crate `backon` only lengthens a delay.)
 const FIRST_MAX_DELAY: Duration = Duration::from_millis(20);
 
 /// The reason why nothing was written.
@@ -31,8 +31,8 @@ pub(super) enum Refused {
 impl JobsTable {
     /// Writes all of `items`, or none of them if a condition does not hold.
     ///
-    /// One item is written in a transaction too. The transaction's token lets the SDK repeat a write whose answer was lost;
-    /// a repeated conditional write would be refused because of its own first attempt.
+    /// One item is written in a transaction too. The transaction's token lets the SDK repeat a write whose answer was
+    /// lost; a repeated conditional write would be refused because of its own first attempt.
     pub(super) async fn write(&self, items: Vec<TransactWriteItem>, action: &'static str) -> Result<(), Refused> {
         for attempt in 0..MAX_ATTEMPTS {
             let error = match self.client.transact_write_items().set_transact_items(Some(items.clone())).send().await {

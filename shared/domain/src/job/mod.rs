@@ -10,9 +10,9 @@
 //! ```
 //!
 //! No other transition exists. Each is a method that returns a [`Transition`]: the new state, and the version that the
-//! stored job must still have. The jobs table writes a transition in one conditional write and has no other way to change
-//! a state. A claimed job has a type of its own, [`ClaimedJob`], so that finishing a job without a claim does not compile.
-//! [`Job::sweep`] makes the transitions of a job that no invocation works on.
+//! stored job must still have. The jobs table writes a transition in one conditional write and has no other way to
+//! change a state. A claimed job has a type of its own, [`ClaimedJob`], so that finishing a job without a claim does
+//! not compile. [`Job::sweep`] makes the transitions of a job that no invocation works on.
 
 mod new_job;
 mod transition;
@@ -161,7 +161,8 @@ impl Job {
         Version { status: self.state().name(), fence: self.fence(), due_at: self.due_at() }
     }
 
-    /// Returns the status at `now`. A file past its expiry counts as expired, even if the sweep has not recorded it yet.
+    /// Returns the status at `now`. A file past its expiry counts as expired, even if the sweep has not recorded it
+    /// yet.
     pub fn status(&self, now: Timestamp) -> Status {
         match self.state() {
             State::Succeeded { expires_at, .. } if *expires_at <= now => Status::Expired,
@@ -177,7 +178,8 @@ impl Job {
         }
     }
 
-    /// Reports whether the job counts against its organization's cap of unfinished jobs. Jobs of the service itself do not.
+    /// Reports whether the job counts against its organization's cap of unfinished jobs. Jobs of the service itself do
+    /// not.
     pub fn is_open(&self) -> bool {
         self.state().name().is_unfinished() && !self.subject().is_system()
     }

@@ -156,8 +156,8 @@ impl Job {
     /// Claims the job: `pending → running`, or `running → running` once the lease has expired. The claim gets the next
     /// fencing token.
     ///
-    /// A job whose attempts are used up can be claimed only by a redrive. A redrive is recognized by its time: it puts the
-    /// message on the queue again after the job failed, and nothing else sends a message for a failed job.
+    /// A job whose attempts are used up can be claimed only by a redrive. A redrive is recognized by its time: it puts
+    /// the message on the queue again after the job failed, and nothing else sends a message for a failed job.
     ///
     /// # Errors
     /// When another lease still holds, or the job has ended.
@@ -166,7 +166,8 @@ impl Job {
             State::Pending { .. } => {}
             State::Running { lease_until, .. } if lease_until <= claim.now => {}
             State::Running { lease_until, .. } => return Err(ClaimRefused::Held { until: lease_until }),
-            // `completed_at` is rounded down to the second: a message sent within that second may be older than the failure.
+            // `completed_at` is rounded down to the second: a message sent within that second may be older than the
+            // failure.
             State::Failed { completed_at, exhausted: true, .. }
                 if claim.sent_at.duration_since(completed_at) >= SignedDuration::from_secs(1) => {}
             State::Succeeded { .. } | State::Failed { .. } | State::Expired { .. } => {
@@ -178,8 +179,8 @@ impl Job {
         Ok(Transition { expected: self.version(), next: ClaimedJob(next) })
     }
 
-    /// Marks a pending job's message as not sent, so that the sweep sends it at `send_at`. Returns `None` for a job that is
-    /// not pending.
+    /// Marks a pending job's message as not sent, so that the sweep sends it at `send_at`. Returns `None` for a job
+    /// that is not pending.
     pub fn mark_unsent(&self, send_at: Timestamp) -> Option<Transition> {
         let is_pending = matches!(self.state(), State::Pending { .. });
         is_pending.then(|| self.transition(State::Pending { sent: false, resend_at: send_at }))
