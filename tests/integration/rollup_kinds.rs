@@ -159,10 +159,10 @@ async fn every_kind_of_table_goes_through_every_task() {
                 &[]
             } else {
                 &[
-                    "refresh of analytics_daily_rollups: the table takes no rows: raw events are in no rollup",
-                    "refresh of analytics_hourly_rollups: the table takes no rows: raw events are in no rollup",
-                    "retention of analytics_daily_rollups: the table takes no deletes: old rollups stay",
-                    "retention of analytics_hourly_rollups: the table takes no deletes: old rollups stay",
+                    "refresh of analytics_daily_rollups: the table accepts no rows: raw events are in no rollup",
+                    "refresh of analytics_hourly_rollups: the table accepts no rows: raw events are in no rollup",
+                    "retention of analytics_daily_rollups: the table accepts no deletes: old rollups stay",
+                    "retention of analytics_hourly_rollups: the table accepts no deletes: old rollups stay",
                 ]
             };
             assert_eq!(notices(&client).await, expected, "{name}");

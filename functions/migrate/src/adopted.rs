@@ -1,4 +1,4 @@
-//! Rollup tables that a platform had before: which of them no export can read, and what maintenance cannot do with others.
+//! Checks of rollup tables that a platform already had: for exports, which read them, and for maintenance.
 
 use tokio_postgres::Client;
 
@@ -16,7 +16,7 @@ const COLUMNS: [(&str, &[&str]); 7] = [
     ("cost_total", COUNTS),
 ];
 
-/// Returns why a rollup table cannot be read, as a sentence. A table that is not there yet will be ours.
+/// Returns the reason why a rollup table cannot be read, as a sentence. A table that does not exist yet will be ours.
 pub(crate) async fn unreadable(client: &Client) -> Result<Option<String>, tokio_postgres::Error> {
     let columns = "select attname::text, typname::text from pg_attribute join pg_type on pg_type.oid = atttypid
                    where attrelid = to_regclass($1) and attnum > 0 and not attisdropped";
@@ -43,7 +43,7 @@ pub(crate) async fn unreadable(client: &Client) -> Result<Option<String>, tokio_
     Ok(None)
 }
 
-/// Returns what maintenance cannot do with rollup tables, as sentences.
+/// Returns the limits of maintenance on rollup tables, as sentences.
 pub(crate) async fn limits(client: &Client) -> Result<Vec<String>, tokio_postgres::Error> {
     // 8 is an insert and 16 a delete, as `pg_relation_is_updatable` counts them; triggers are included.
     let writes =
@@ -62,20 +62,20 @@ pub(crate) async fn limits(client: &Client) -> Result<Vec<String>, tokio_postgre
         let kind: &str = row.try_get(0)?;
         if !row.try_get::<_, bool>(1)? {
             limits.push(format!(
-                "{table} is a {kind} that takes no rows: raw events come into no rollup, and old rollups are not deleted"
+                "{table} is a {kind} that accepts no rows: raw events are in no rollup, and old rollups are not deleted"
             ));
         }
         if let Some(columns) = row.try_get::<_, Option<String>>(2)? {
             limits.push(format!(
-                "{table} demands values of columns that rollups do not have: {columns}. Raw events come into no rollup"
+                "{table} demands values of columns that rollups do not have: {columns}. Raw events are in no rollup"
             ));
         }
     }
     Ok(limits)
 }
 
-/// Reports whether a rollup table that is the platform's own would be taken for one of ours by the second migration, in a
-/// database that has the migrations up to `version`.
+/// Reports whether the second migration would mistake a platform's own rollup table for one of ours, in a database that
+/// has the migrations up to `version`.
 pub(crate) async fn look_like_ours(client: &Client, version: i32) -> Result<bool, tokio_postgres::Error> {
     // Before the first migration no table is ours; after it, ours have a key in which two missing models are the same.
     let looks = "select to_regclass($1 || '_default') is not null and to_regclass($1) is not null

@@ -1,7 +1,7 @@
-//! What CloudFormation asks of a resource that is a function, and the answer it waits for.
+//! CloudFormation's requests to a custom resource, and the answers to them.
 //!
-//! It waits at an address of its own, whatever the function returns: a request that stays unanswered holds the whole
-//! deploy up until its timeout.
+//! CloudFormation expects the answer at a URL, whatever the function returns. A request without an answer blocks the
+//! whole deploy until its timeout.
 
 use std::time::Duration;
 
@@ -14,13 +14,14 @@ use tracing::warn;
 
 pub(crate) use aws_lambda_events::cloudformation::CloudFormationCustomResourceResponseStatus as Status;
 
-/// The resource's name in CloudFormation's books. It never changes: another one would mean another resource.
+/// The physical id of the resource. It never changes, since another id would mean another resource.
 const PHYSICAL_ID: &str = "migrations";
 
-/// The longest reason, in bytes. The whole answer may have 4 KiB.
-const LONGEST_REASON: usize = 2000;
+/// Maximum length of a reason, in bytes. The whole answer is limited to 4 KiB.
+const MAX_REASON: usize = 2000;
 
-const TRIES: u32 = 5;
+/// Maximum number of attempts to answer.
+const MAX_ATTEMPTS: u32 = 5;
 
 /// A request that waits for an answer.
 #[derive(Debug)]
@@ -30,13 +31,13 @@ pub(crate) struct Request {
     answer: CloudFormationCustomResourceResponse,
 }
 
-/// Why a request was not answered.
+/// The reason why a request was not answered.
 #[derive(Debug, thiserror::Error)]
 #[error("could not answer CloudFormation")]
 pub(crate) struct Unanswered(#[from] reqwest::Error);
 
 impl Request {
-    /// The request, if the event is one.
+    /// Reads a request; `None` if the event is not from CloudFormation.
     pub(crate) fn read(event: Value) -> Result<Option<Self>, serde_json::Error> {
         use CloudFormationCustomResourceRequest::{Create, Delete, Update};
         if event.get("ResponseURL").is_none() {
@@ -60,12 +61,12 @@ impl Request {
         Ok(Some(Self { is_delete, url, answer }))
     }
 
-    /// Whether the resource is to go.
+    /// Reports whether the resource is to be deleted.
     pub(crate) const fn is_delete(&self) -> bool {
         self.is_delete
     }
 
-    /// Answers, again and again if need be.
+    /// Sends the answer, and retries if it is not accepted.
     pub(crate) async fn answer(
         mut self,
         status: CloudFormationCustomResourceResponseStatus,
@@ -73,23 +74,23 @@ impl Request {
         data: impl IntoIterator<Item = (String, String)>,
     ) -> Result<(), Unanswered> {
         self.answer.status = status;
-        self.answer.reason = Some(reason[..reason.floor_char_boundary(LONGEST_REASON)].to_owned());
+        self.answer.reason = Some(reason[..reason.floor_char_boundary(MAX_REASON)].to_owned());
         self.answer.data = data.into_iter().collect();
         let body = serde_json::json!(self.answer).to_string();
         platform::tls::install_crypto();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build()?;
         let mut tries = 0;
         loop {
-            // Without a content type: the address is signed for a request that has none.
+            // Without a content type, since the URL is signed for a request that has none.
             let sent = client.put(&self.url).body(body.clone()).send().await;
             let Err(error) = sent.and_then(reqwest::Response::error_for_status) else { return Ok(()) };
-            // The address is a secret of its own.
+            // The URL is a secret.
             let error = error.without_url();
             tries += 1;
-            if tries == TRIES {
+            if tries == MAX_ATTEMPTS {
                 return Err(error.into());
             }
-            warn!(%error, "CloudFormation did not take the answer; trying again");
+            warn!(%error, "answer to CloudFormation not accepted, trying again");
             tokio::time::sleep(Duration::from_secs(tries.into())).await;
         }
     }

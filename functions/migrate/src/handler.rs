@@ -1,4 +1,4 @@
-//! One invocation: by CloudFormation, which waits for an answer at an address, or by a person, who waits for the result.
+//! One invocation: by CloudFormation, which expects the answer at a URL, or by a person, who waits for the result.
 
 use lambda_runtime::Error;
 use migrate::{MigrateError, Migrated, migrate};
@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 
 use crate::cloudformation::{Request, Status};
 
-/// Why an invocation did not migrate.
+/// The reason why an invocation did not migrate.
 #[derive(Debug, thiserror::Error)]
 enum RunError {
     #[error(transparent)]
@@ -19,18 +19,18 @@ enum RunError {
     Connect(#[from] DatabaseError),
     #[error(transparent)]
     Migrate(#[from] MigrateError),
-    #[error("the time ran out")]
+    #[error("the migration reached its time limit")]
     OutOfTime,
-    #[error("the migration broke off; see the log")]
+    #[error("the migration ended unexpectedly; see the log")]
     Broken(#[from] tokio::task::JoinError),
 }
 
-/// Migrates, and answers whoever asked. Any event that is none of CloudFormation's asks for the same.
+/// Migrates and answers. An event that is not from CloudFormation requests a migration too, whatever it contains.
 pub(crate) async fn handle(event: Value, deadline: Deadline) -> Result<Value, Error> {
     let Some(request) = Request::read(event)? else { return Ok(json!(run(deadline).await?)) };
     if request.is_delete() {
-        // The data outlives the stack.
-        request.answer(Status::Success, "nothing is undone", Vec::new()).await?;
+        // The database outlives the stack.
+        request.answer(Status::Success, "migrations are not undone", Vec::new()).await?;
         return Ok(Value::Null);
     }
     answer(request, run(deadline).await).await
@@ -43,7 +43,7 @@ async fn answer(request: Request, done: Result<Migrated, RunError>) -> Result<Va
             request.answer(Status::Success, "migrated", data.map(|(name, value)| (name.to_owned(), value))).await?;
             Ok(json!(migrated))
         }
-        // Answered is answered: an error here would make Lambda run it again for nobody.
+        // CloudFormation has its answer. An error here would only make Lambda retry the invocation.
         Err(error) => {
             request.answer(Status::Failed, &Causes(&error).to_string(), Vec::new()).await?;
             Ok(Value::Null)
@@ -62,7 +62,7 @@ async fn run(deadline: Deadline) -> Result<Migrated, RunError> {
         };
         timeout_at(until, work).await.map_err(|_| RunError::OutOfTime)?
     };
-    // In a task of its own, a panic is an error like others.
+    // In a separate task, so that a panic becomes an error.
     let done = tokio::spawn(work).await.unwrap_or_else(|error| Err(error.into()));
     match &done {
         Ok(migrated) => {
@@ -113,6 +113,6 @@ mod tests {
         );
         let reason = body["Reason"].as_str().unwrap();
         assert!(reason.starts_with("environment variable DATABASE_URL is not é"), "{reason}");
-        assert!(body.to_string().len() < 4096, "CloudFormation takes no more");
+        assert!(body.to_string().len() < 4096, "CloudFormation accepts no more");
     }
 }

@@ -1,8 +1,8 @@
-//! The migrations in `infra/migrations`, and how they are applied to a database that is in use.
+//! Applies the migrations in `infra/migrations` to a database that is in use.
 //!
-//! Forward only: each is applied once, in the order of its number, in a transaction of its own. One run at a time does
-//! so, by an advisory lock. A statement that has to wait for a lock on a table gives up after a moment, since everybody
-//! else who wants the table would wait behind it; the migration is then tried again.
+//! Forward only: each is applied once, in the order of its number, in its own transaction. An advisory lock lets one
+//! run at a time do so. A statement that waits for a lock on a table gives up after a few seconds, since all later
+//! statements on the table wait behind it; the migration is then retried.
 
 mod adopted;
 
@@ -18,14 +18,14 @@ mod embedded {
     refinery::embed_migrations!("../../infra/migrations");
 }
 
-/// The advisory lock that lets one migration run at a time. Any number does, as long as nothing else takes it.
+/// The advisory lock that lets one migration run at a time. The number is arbitrary, but unique.
 const LOCK: i64 = 0x006d_6967_7261_7465;
 
-/// How long a statement may wait for a table, and everybody else behind it.
+/// Maximum wait of a statement for a table, and of all others behind it.
 const LOCK_TIMEOUT: &str = "3s";
 
-/// How long the tables are left alone before a migration is tried again.
-const PAUSE: Duration = Duration::from_secs(5);
+/// Delay before a migration is retried after a table was in use.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// The report of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -36,34 +36,34 @@ pub struct Migrated {
     /// The number of the last migration that the database has.
     pub version: i32,
     /// The number of the last migration that this program knows. Less than `version` after a deploy was rolled back:
-    /// the database is then left as it is, since every migration leaves it fit for the version before.
+    /// the database then stays as it is, since every migration keeps it compatible with the previous version.
     pub known: i32,
-    /// What maintenance cannot do with rollup tables that are the platform's own, as sentences.
+    /// The limits of maintenance on the platform's own rollup tables, as sentences.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<String>,
 }
 
-/// Why the database was not migrated.
+/// The reason why the database was not migrated.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// The database failed, or cannot be reached.
     #[error("could not read the schema")]
     Database(#[from] DatabaseError),
     /// Another run did not end in time.
-    #[error("another migration is under way and did not end in time; deploy again when it is through")]
+    #[error("another migration is running and did not end in time; deploy again when it has ended")]
     Busy,
     /// A rollup table of the platform's own has a form that no export can read.
     #[error("{0}")]
     Unreadable(String),
-    /// A table was in use all the time.
-    #[error("a table was in use whenever a migration needed it for itself; deploy again when no long export runs")]
+    /// A table was in use in every attempt.
+    #[error("a migration could not lock a table that was in use; deploy again when no long export runs")]
     Locked(#[source] MigrationError),
-    /// A migration failed; those before it stay applied, it was undone.
-    #[error("a migration failed and was undone")]
+    /// A migration failed and was rolled back. Those before it remain applied.
+    #[error("a migration failed and was rolled back")]
     Failed(#[source] MigrationError),
 }
 
-/// Reports why a migration failed. An error of the server is kept without the rows that it quotes.
+/// The reason why a migration failed. An error of the server is kept without the rows that it quotes.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
     /// The database failed.
@@ -104,16 +104,16 @@ impl MigrationError {
     }
 }
 
-/// The number of the last migration that this program knows.
+/// Returns the number of the last migration that this program knows.
 pub fn known() -> i32 {
     embedded::migrations::runner().get_migrations().iter().map(refinery::Migration::version).max().unwrap_or_default()
 }
 
-/// Applies the migrations that the database does not have. Does nothing new after `until`. The connection is of no other
-/// use afterwards: it keeps the lock, and settings of its own.
+/// Applies the migrations that the database lacks, and starts none after `until`. The connection must not be used for
+/// anything else afterwards, since it keeps the lock and its settings.
 ///
 /// # Errors
-/// See [`MigrateError`]. What was applied stays; another run goes on from there.
+/// See [`MigrateError`]. Applied migrations remain, and another run continues after them.
 pub async fn migrate(client: &mut Client, until: Instant) -> Result<Migrated, MigrateError> {
     take_turn(client, until).await?;
     let left = until.saturating_duration_since(Instant::now()).as_millis().max(1);
@@ -122,7 +122,7 @@ pub async fn migrate(client: &mut Client, until: Instant) -> Result<Migrated, Mi
         return Err(MigrateError::Unreadable(sentence));
     }
     let mut applied = Vec::new();
-    // A database that is ahead has everything that is needed here, by migrations that are not known here.
+    // A newer database has everything that this version needs.
     if version(client).await? <= known() {
         while let Err(error) = apply(client, &mut applied).await {
             let error = match error {
@@ -132,17 +132,17 @@ pub async fn migrate(client: &mut Client, until: Instant) -> Result<Migrated, Mi
             if !error.is_locked() {
                 return Err(MigrateError::Failed(error));
             }
-            if Instant::now() + PAUSE > until {
+            if Instant::now() + RETRY_DELAY > until {
                 return Err(MigrateError::Locked(error));
             }
-            sleep(PAUSE).await;
+            sleep(RETRY_DELAY).await;
         }
     }
     let limits = adopted::limits(client).await?;
     Ok(Migrated { applied, version: version(client).await?, known: known(), limits })
 }
 
-/// Waits for the advisory lock. Not in a statement that waits: the wait has to end with the time.
+/// Waits for the advisory lock. It polls, so that the wait can end at `until`.
 async fn take_turn(client: &Client, until: Instant) -> Result<(), MigrateError> {
     while !client.query_one("select pg_try_advisory_lock($1)", &[&LOCK]).await?.get::<_, bool>(0) {
         if Instant::now() > until {
@@ -155,8 +155,8 @@ async fn take_turn(client: &Client, until: Instant) -> Result<(), MigrateError> 
 
 async fn apply(client: &mut Client, applied: &mut Vec<String>) -> Result<(), ApplyError> {
     if adopted::look_like_ours(client, version(client).await?).await? {
-        // The second migration knows our tables by a name that a platform's own may have. Its work on tables that are
-        // ours is done by the seventh, which looks closer.
+        // The second migration recognizes our tables by a name that a platform's own may have. The seventh does its
+        // work on our tables, and checks more than the name.
         run(client, Target::Version(1), applied).await?;
         run(client, Target::FakeVersion(2), applied).await?;
     }
@@ -173,7 +173,7 @@ async fn run(client: &mut Client, target: Target, applied: &mut Vec<String>) -> 
     Ok(report.map(|_| ()).map_err(MigrationError::from)?)
 }
 
-/// The reasons for which migrations are not applied.
+/// The reason why migrations were not applied.
 #[derive(Debug, thiserror::Error)]
 enum ApplyError {
     #[error(transparent)]
@@ -188,7 +188,7 @@ impl From<tokio_postgres::Error> for ApplyError {
     }
 }
 
-/// The number of the last migration that the database has; 0 if it has none.
+/// Returns the number of the last migration that the database has; 0 if it has none.
 async fn version(client: &Client) -> Result<i32, DatabaseError> {
     let history: bool =
         client.query_one("select to_regclass('refinery_schema_history') is not null", &[]).await?.get(0);

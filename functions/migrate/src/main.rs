@@ -1,4 +1,4 @@
-//! Migrates the database: as a step of every deploy, or when somebody asks for it.
+//! Migrates the database, as a step of every deploy or on request.
 
 mod cloudformation;
 mod handler;
@@ -8,13 +8,13 @@ use std::time::Duration;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use platform::Deadline;
 
-/// Left at the end of an invocation to answer.
+/// Time reserved at the end of an invocation to answer.
 const RESERVE: Duration = Duration::from_secs(30);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     platform::log::init();
-    // The environment is read by each invocation: what is wrong with it has to reach whoever waits for an answer.
+    // Each invocation reads the environment, so that its answer can report a mistake there.
     run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
         let deadline = Deadline::new(event.context.deadline(), RESERVE);
         handler::handle(event.payload, deadline).await

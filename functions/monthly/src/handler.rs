@@ -43,7 +43,7 @@ pub(crate) enum RunError {
     Database(#[from] DatabaseError),
     #[error(transparent)]
     Jobs(#[from] JobsError),
-    #[error("another invocation works on {month} until {until}; ask again then")]
+    #[error("another invocation works on {month} until {until}; invoke again then")]
     Held { month: Month, until: Timestamp },
     #[error("{0} is too far away to be exported")]
     NoRange(Month),

@@ -11,7 +11,7 @@ use context::Context;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use platform::Deadline;
 
-/// Left at the end of an invocation to finish the page of organizations that is under way.
+/// Time reserved at the end of an invocation to finish the current page of organizations.
 const RESERVE: Duration = Duration::from_secs(120);
 
 #[tokio::main(flavor = "current_thread")]

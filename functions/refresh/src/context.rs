@@ -1,9 +1,9 @@
-//! What the refresh needs from its environment.
+//! The environment of the refresh.
 
 use platform::config::ConfigError;
 use postgres::Database;
 
-/// The refresh's settings, made once per process.
+/// The refresh's settings, created once per process.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) database: Database,

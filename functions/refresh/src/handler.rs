@@ -1,4 +1,4 @@
-//! One refresh.
+//! One invocation of the refresh.
 
 use jiff::Timestamp;
 use platform::Deadline;
@@ -7,19 +7,19 @@ use usage::maintenance::refresh::{RefreshReport, refresh};
 
 use crate::context::Context;
 
-/// The reasons for which raw events are not in the rollups.
+/// The reason why raw events are not in the rollups.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HandlerError {
     #[error("could not refresh the rollups")]
     Database(#[from] DatabaseError),
-    /// An error, so that an alarm sounds: without one, an hour that is never computed would be seen by nobody.
-    #[error("{0} hours could not be computed; usage_troubles lists them, and they are tried again")]
+    /// An error, since an alarm watches errors: without one, nobody would notice an hour that is never computed.
+    #[error("{0} hours could not be computed; usage_troubles lists them, and they are retried")]
     HoursFailed(u64),
-    #[error("raw events wait, and a rollup table takes no rows; usage_notices says which")]
+    #[error("raw events wait, and a rollup table accepts no rows; usage_notices names it")]
     ReadOnly,
 }
 
-/// Refreshes the rollups, on a connection of its own, with which its settings end.
+/// Refreshes the rollups, on a new connection, since the refresh changes the settings of its session.
 pub(crate) async fn handle(deadline: Deadline, context: &Context) -> Result<RefreshReport, HandlerError> {
     let mut client = context.database.connect().await?;
     let report = refresh(&mut client, Timestamp::now(), deadline.left()).await?;

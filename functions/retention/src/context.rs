@@ -1,10 +1,10 @@
-//! What the retention needs from its environment.
+//! The environment of the retention.
 
 use platform::config::{self, ConfigError};
 use postgres::Database;
 use usage::maintenance::retention::Periods;
 
-/// The retention's settings, made once per process.
+/// The retention's settings, created once per process.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) database: Database,

@@ -1,4 +1,4 @@
-//! One run of the retention.
+//! One invocation of the retention.
 
 use jiff::Timestamp;
 use platform::Deadline;
@@ -7,21 +7,21 @@ use usage::maintenance::retention::{RetentionReport, retention};
 
 use crate::context::Context;
 
-/// From this night on it is an error that something is left to the next one.
+/// Number of successive nights with unfinished work from which on it is an error.
 const MAX_UNFINISHED_NIGHTS: u64 = 2;
 
-/// The reasons for which old usage is not compressed and dropped.
+/// The reason why old usage is not compressed or dropped.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HandlerError {
     #[error("could not compress and drop old usage")]
     Database(#[from] DatabaseError),
-    #[error("old usage was left to the next night on {0} nights in a row; the log says which tables were in use")]
+    #[error("old usage was left to the next night on {0} successive nights; the log names the tables in use")]
     Unfinished(u64),
     #[error("raw events of {0} hours were dropped before they could be computed; usage_troubles lists them")]
     Abandoned(u64),
 }
 
-/// Does what is due, on a connection of its own, with which its settings and locks end.
+/// Runs the retention, on a new connection, since the retention changes the settings and takes locks of its session.
 pub(crate) async fn handle(deadline: Deadline, context: &Context) -> Result<RetentionReport, HandlerError> {
     let mut client = context.database.connect().await?;
     let report = retention(&mut client, Timestamp::now(), &context.periods, deadline.left()).await?;

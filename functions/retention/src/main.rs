@@ -1,4 +1,4 @@
-//! The retention: runs every night, compresses and drops what is old, and makes partitions ahead.
+//! The retention: runs every night, compresses and drops old usage, and creates partitions in advance.
 
 mod context;
 mod handler;
@@ -9,7 +9,7 @@ use context::Context;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use platform::Deadline;
 
-/// Left at the end of an invocation to finish the step that is under way.
+/// Time reserved at the end of an invocation to finish the current step.
 const RESERVE: Duration = Duration::from_secs(60);
 
 #[tokio::main(flavor = "current_thread")]
@@ -17,7 +17,7 @@ async fn main() -> Result<(), Error> {
     platform::log::init();
     let context = Context::from_env()?;
     run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
-        // The event is not read: a rule and a person ask for the same.
+        // The event is ignored: a rule and a person request the same.
         let deadline = Deadline::new(event.context.deadline(), RESERVE);
         Ok::<_, Error>(handler::handle(deadline, &context).await?)
     }))

@@ -30,7 +30,7 @@ pub(crate) struct Report {
     passed_over: u32,
     /// Jobs whose processing failed; they are still due.
     errors: u32,
-    /// Whether the time limit was reached before all due jobs were processed.
+    /// `true` if the time limit was reached before all due jobs were processed.
     unfinished: bool,
 }
 

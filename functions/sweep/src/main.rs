@@ -9,7 +9,7 @@ use context::Context;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use platform::Deadline;
 
-/// Left at the end of an invocation to finish the job that is under way.
+/// Time reserved at the end of an invocation to finish the current job.
 const RESERVE: Duration = Duration::from_secs(20);
 
 #[tokio::main(flavor = "current_thread")]

@@ -13,7 +13,7 @@ use context::Context;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use platform::Deadline;
 
-/// Left at the end of an invocation to abort an upload, write the job's state and return the message.
+/// Time reserved at the end of an invocation to abort an upload, write the job's state and return the message.
 const RESERVE: Duration = Duration::from_secs(10);
 
 #[tokio::main(flavor = "current_thread")]

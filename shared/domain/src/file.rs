@@ -15,8 +15,8 @@ pub struct ExportFile {
     pub row_count: u64,
     /// The column sums.
     pub totals: Totals,
-    /// The exact sum of the costs minus that of the lines, whose costs are rounded to four decimals. `None` where only the
-    /// bytes are known, which don't hold it.
+    /// The exact sum of the costs minus that of the lines, whose costs are rounded to four decimals. `None` where only
+    /// the bytes are known, which don't hold it.
     pub rounding_difference: Option<Decimal>,
 }
 

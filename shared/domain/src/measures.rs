@@ -8,8 +8,8 @@
 //!    each literal that lacks the field.
 //! 3. Read the field in `copy::binary`: `FIELDS`, and the row.
 //! 4. Write the field in `engine::csv`: `HEADER` and `CsvWriter::write`; read it again in `engine::recount`.
-//! 5. Keep it with a job's file (`jobs::item`; items that were written before lack it), show it in the API's `TotalsView`,
-//!    and renew `openapi.json`.
+//! 5. Keep it with a job's file (`jobs::item`; items that were written before lack it), show it in the API's
+//!    `TotalsView`, and renew `openapi.json`.
 //! 6. Follow the tests, which spell the columns themselves on purpose.
 //!
 //! The header of the CSV changes with it, and with the header the checksum of every file that is made again.
@@ -46,7 +46,7 @@ pub const NAMES: Measures<&str> = Measures {
 /// The control totals of a file: the sum of each column. The cost has at most [`COST_SCALE`] decimals.
 pub type Totals = Measures<i128, Decimal>;
 
-/// Reports that a sum left the range that can be kept exactly: 38 digits for counts, 28 for costs.
+/// A sum beyond the range that can be kept exactly: 38 digits for counts, 28 for costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the sum of column {column} is too large to be kept exactly")]
 pub struct TotalOverflow {

@@ -74,7 +74,7 @@ enum Seen {
 struct World {
     job: Seen,
     queue: Vec<Message>,
-    /// Whether a dead letter exists.
+    /// `true` if a dead letter exists.
     dead: bool,
     workers: Vec<Worker>,
     /// The sweep, between reading the job and writing it.
@@ -83,7 +83,7 @@ struct World {
     sending: Option<Seen>,
     /// The fencing token of the attempt whose file has the final key.
     object: Option<u64>,
-    /// Whether an exhausted job was redriven.
+    /// `true` if an exhausted job was redriven.
     redriven: bool,
     /// The number of failures, crashes and duplicates still to come.
     faults_left: u32,

@@ -19,7 +19,7 @@ pub struct Tolerance {
     millionths: u128,
 }
 
-/// Reports text that is no tolerance.
+/// Text that is not a tolerance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be a number of percent from 0 to 100, with at most 6 decimals, such as 0.5")]
 pub struct InvalidTolerance;
@@ -62,7 +62,8 @@ pub struct Difference {
 impl Difference {
     /// Compares `sum` with `base`, both counted in the same unit.
     pub const fn new(sum: i128, base: i128) -> Self {
-        let (mut amount, mut size) = (sum.abs_diff(base), base.unsigned_abs());
+        let mut amount = sum.abs_diff(base);
+        let mut size = base.unsigned_abs();
         while amount > u128::MAX / FACTOR || size > u128::MAX / FACTOR {
             amount /= 10;
             size /= 10;
@@ -70,8 +71,8 @@ impl Difference {
         Self { is_negative: sum < base, amount, base: size }
     }
 
-    /// Returns the difference in percent of the base's size: positive when the sum is more. `None` when the base is zero
-    /// and the sum is not: there is no percentage of zero.
+    /// Returns the difference in percent of the base's size: positive when the sum is more. `None` when the base is
+    /// zero and the sum is not: there is no percentage of zero.
     pub fn percent(self) -> Option<Percent> {
         if self.amount == 0 {
             return Some(Percent { is_negative: false, millionths: 0 });
@@ -112,8 +113,8 @@ fn write_millionths(f: &mut fmt::Formatter<'_>, is_negative: bool, millionths: u
     }
 }
 
-/// Returns the sums in the order of the CSV's columns, with their names, as whole numbers: the cost in ten-thousandths of
-/// a dollar.
+/// Returns the sums in the order of the CSV's columns, with their names, as whole numbers: the cost in ten-thousandths
+/// of a dollar.
 pub fn columns(totals: &Totals) -> [(&'static str, i128); COUNTS + 1] {
     let units = totals.map(|count| count, ten_thousandths);
     NAMES.zip(units).into_array()
@@ -129,7 +130,8 @@ pub fn column_text(column: &str, value: i128) -> String {
     if column != NAMES.cost_total {
         return value.to_string();
     }
-    let (whole, decimals) = (value.unsigned_abs() / 10_000, value.unsigned_abs() % 10_000);
+    let whole = value.unsigned_abs() / 10_000;
+    let decimals = value.unsigned_abs() % 10_000;
     format!("{}{whole}.{decimals:04}", if value < 0 { "-" } else { "" })
 }
 

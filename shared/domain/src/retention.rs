@@ -1,6 +1,6 @@
 //! Retention periods, as far as exports state or obey them.
 
-/// How long rollups and files are kept. The deployment sets both.
+/// The periods for which rollups and files are kept. The deployment sets both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// Calendar months for which rollups are kept. A range that begins earlier gets a warning.

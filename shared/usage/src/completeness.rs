@@ -1,4 +1,4 @@
-//! Whether the rollups of a range are whole: up to when all events are in, which hours wait, which failed, and why.
+//! The completeness of a range's rollups: the watermark, the waiting hours, and the failed ones with their reasons.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
@@ -8,7 +8,7 @@ use crate::{Source, UsageError, at::At};
 use domain::{Granularity, OrgId, TimeRange};
 use postgres::DatabaseError;
 
-/// How far the rollups of a range can be trusted.
+/// The degree to which the rollups of a range can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// The range is not over: it reaches into the bucket that is running, or into the future.
@@ -16,7 +16,7 @@ pub enum State {
     /// The range is over, but events that were received may be missing.
     Provisional,
     /// All events that were received before the watermark are in, and the watermark is after the range. Late events may
-    /// still come: see [`changed_since`].
+    /// still arrive: see [`changed_since`].
     Final,
     /// The rollups are the platform's own: no raw event says what they should be.
     Unknown,
@@ -25,7 +25,7 @@ pub enum State {
 /// A bucket whose rollups are not what its raw events say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
-    /// Whether the bucket is a day; else it is an hour.
+    /// `true` for a day, `false` for an hour.
     pub is_day: bool,
     /// The first instant of the bucket.
     pub bucket_start: Timestamp,
@@ -33,7 +33,7 @@ pub struct Trouble {
     pub kind: TroubleKind,
     /// A sentence for operators, without values of rows.
     pub reason: String,
-    /// How often it was found so.
+    /// The number of times it was found so.
     pub attempts: u32,
     /// The raw events that are in no rollup, where they are counted.
     pub events: Option<u64>,
@@ -43,13 +43,13 @@ pub struct Trouble {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TroubleKind {
-    /// The events could not be summed, or the rollup table refuses the sums. It is tried again.
+    /// The events could not be summed, or the rollup table refuses the sums. It is retried.
     Failed,
     /// The rollups were made elsewhere, differ from the raw events, and are kept.
     Adopted,
     /// The rollups count more requests than there are raw events, and are kept.
     FewerEvents,
-    /// Events came for a bucket before the organization's cut-over.
+    /// Events arrived for a bucket before the organization's cut-over.
     BeforeCutOver,
     /// The raw events were dropped before they could be summed.
     Abandoned,
@@ -68,40 +68,40 @@ impl TroubleKind {
     }
 }
 
-/// What is known of a range's rollups, of one snapshot.
+/// The completeness of a range's rollups, read in one snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completeness {
-    /// The verdict.
+    /// The state that follows from the other fields.
     pub state: State,
     /// All events of the range that were received before are in the rollups. `None` before the first refresh.
     pub watermark: Option<Timestamp>,
     /// Hours of the range with events that are not in the rollups yet.
     pub waiting: Vec<Timestamp>,
-    /// When the oldest of these events was received.
+    /// The time at which the oldest of these events was received.
     pub oldest_wait: Option<Timestamp>,
     /// Buckets of the range whose rollups are not what their raw events say.
     pub troubles: Vec<Trouble>,
-    /// Events of the range that came after their day was dropped.
+    /// Events of the range that arrived after their day was dropped.
     pub refused_dropped: u64,
-    /// Events that claimed to be of the range when it was more than a day ahead.
+    /// Events of the range that arrived more than a day before their own time.
     pub refused_future: u64,
-    /// Whether all of the range, or all of the organization's usage, was counted elsewhere.
+    /// `true` if all of the range, or all of the organization's usage, was counted elsewhere.
     pub own_pipeline: bool,
-    /// Whether the range reaches into the bucket that is running, or into the future.
+    /// `true` if the range reaches into the bucket that is running, or into the future.
     pub reaches_into_running_bucket: bool,
-    /// Since when the organization's raw events are complete, where that is set.
+    /// The organization's cut-over, from which its raw events are complete, if one is set.
     pub complete_from: Option<Timestamp>,
-    /// When a rollup of the range last changed: what [`changed_since`] takes, to the microsecond.
+    /// The time of the last change of a rollup of the range, to the microsecond, as [`changed_since`] expects it.
     pub changed_at: Option<Timestamp>,
 }
 
-/// Returns what is known of whether the rollups of a range are whole, by the buckets of a granularity.
+/// Returns the completeness of a range's rollups, by the buckets of a granularity.
 ///
-/// One statement: inside of a transaction with a snapshot, such as an export's, it is of that snapshot. `now` says whether
-/// the range is over.
+/// It is one statement, so inside a transaction with a snapshot, such as an export's, it reads that snapshot. `now`
+/// decides whether the range is over.
 ///
 /// # Errors
-/// When the database does not answer, or has a trouble of a kind that this version does not know.
+/// When the database does not answer, or holds a trouble of a kind that this version does not know.
 pub async fn completeness(
     client: &Client,
     org: OrgId,
@@ -148,10 +148,11 @@ pub async fn completeness(
     })
 }
 
-/// Reports whether a rollup of a range changed after `at`, a [`Completeness::changed_at`]; `None` is before all changes.
+/// Reports whether a rollup of a range changed after `at`, a [`Completeness::changed_at`]; `None` is before all
+/// changes.
 ///
-/// It looks at one row per day of the range and at no event. Refreshes write one after the other, so that a change that an
-/// earlier snapshot did not have is later than all changes that it had.
+/// It reads one row per day of the range and no events. Refreshes write one after the other, so a change that an
+/// earlier snapshot lacks is later than all changes in it.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -172,7 +173,8 @@ pub async fn changed_since(
     Ok(row.try_get(0)?)
 }
 
-/// The first instant of the first bucket, and the first instant after the last: a bucket belongs to a range by its start.
+/// Returns the first instant of the first bucket, and the first instant after the last. A bucket belongs to the range
+/// that contains its start.
 pub(crate) fn buckets(range: TimeRange, granularity: Granularity) -> (Timestamp, Timestamp) {
     let Source { seconds, .. } = Source::of(granularity);
     let bucket_from = |at: Timestamp| {
@@ -183,7 +185,7 @@ pub(crate) fn buckets(range: TimeRange, granularity: Granularity) -> (Timestamp,
     (bucket_from(range.start()), bucket_from(range.end()))
 }
 
-/// A trouble as the database function states it.
+/// A trouble as the database function returns it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Stated {

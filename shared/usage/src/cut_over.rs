@@ -7,21 +7,21 @@ use crate::at::At;
 use domain::OrgId;
 use postgres::DatabaseError;
 
-/// Why a cut-over was not set.
+/// The reason why a cut-over was not set.
 #[derive(Debug, thiserror::Error)]
 pub enum CutOverError {
-    /// The database, or the way to it.
+    /// The database failed, or could not be reached.
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    /// It would change what is computed already, or is no first instant of a day. The sentence says which.
+    /// It would change computed buckets, or is not the first instant of a day. The sentence says which.
     #[error("{0}")]
     Refused(String),
 }
 
-/// Sets the instant, the first of a day in UTC, before which no bucket of an organization is computed from raw events.
-/// Returns whether that changed anything: to set it again is no error.
+/// Sets an organization's cut-over: the first instant of a day in UTC, before which no bucket is computed from raw
+/// events. Returns `false` if it was already set to that instant, which is not an error.
 ///
-/// With `force` it is set also where that changes computed buckets; see `usage_set_complete_from`.
+/// With `force`, it is set even if that changes computed buckets; see `usage_set_complete_from`.
 ///
 /// # Errors
 /// See [`CutOverError`].
@@ -36,7 +36,7 @@ pub async fn set_complete_from(
     row.try_get(0).map_err(|error| CutOverError::Database(error.into()))
 }
 
-/// The sentences are the function's own: they quote no row.
+/// Returns the database function's own sentence for a refusal. It quotes no row.
 fn refused(error: tokio_postgres::Error) -> CutOverError {
     let refusals = [SqlState::INVALID_PARAMETER_VALUE, SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE];
     match error.as_db_error() {

@@ -1,4 +1,4 @@
-//! How much of what happened the rollups know.
+//! The freshness of rollups: their lag behind the raw events.
 
 use std::time::SystemTime;
 
@@ -8,18 +8,18 @@ use tokio_postgres::Client;
 use domain::OrgId;
 use postgres::DatabaseError;
 
-/// How fresh an organization's rollups are. Nothing is known of an organization without raw events.
+/// The freshness of an organization's rollups. An organization without raw events has no times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Freshness {
-    /// When the last event occurred that is in the rollups.
+    /// The time of the last event that is in the rollups.
     pub last_event_at: Option<Timestamp>,
-    /// When the rollups were last brought up to date.
+    /// The time at which the rollups were last brought up to date.
     pub last_refresh_at: Option<Timestamp>,
-    /// How long the oldest event that is not in them has waited, in seconds; 0 if all are.
+    /// The time for which the oldest event that is not in the rollups has waited, in seconds; 0 if all are in.
     pub lag_seconds: i64,
 }
 
-/// The freshness of an organization's rollups.
+/// Returns the freshness of an organization's rollups.
 ///
 /// # Errors
 /// When the database does not answer.

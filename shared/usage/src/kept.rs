@@ -1,4 +1,4 @@
-//! How far back the rollups go.
+//! The age limit of rollups.
 
 use tokio_postgres::Client;
 
@@ -6,7 +6,7 @@ use super::to_system_time;
 use domain::TimeRange;
 use postgres::DatabaseError;
 
-/// Whether no rollup of the range was dropped for its age.
+/// Reports whether no rollup of the range was dropped because of its age.
 ///
 /// # Errors
 /// When the database does not answer.

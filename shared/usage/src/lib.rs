@@ -1,7 +1,7 @@
-//! Answers about the usage in PostgreSQL beside the file of an export: who has any, its buckets, its sums by the rollups
-//! and by the raw events, how fresh and how complete it is, and how far back it goes.
+//! Reads the usage in PostgreSQL, apart from the files of exports: the organizations with usage, buckets, sums by the
+//! rollups and by the raw events, freshness, completeness and age limit. [`maintenance`] keeps the tables.
 //!
-//! As for an export, nothing is asked of the rollup tables but their columns, of whatever types.
+//! As for an export, the rollup tables need only have the columns, of any numeric and time types.
 
 mod at;
 mod completeness;
@@ -33,10 +33,10 @@ pub use self::{
 use domain::{ExportRequest, Granularity, Measures, Totals, measures::NAMES};
 use postgres::{DatabaseError, to_system_time};
 
-/// The reasons for which usage cannot be stated.
+/// The reason why usage cannot be stated.
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
-    /// The database, or the way to it.
+    /// The database failed, or could not be reached.
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// A sum that cannot be stated, such as that of a cost of `NaN`.
@@ -75,7 +75,8 @@ fn models(request: &ExportRequest) -> Option<Vec<Uuid>> {
     request.models.as_ref().map(|models| models.iter().map(|model| model.uuid()).collect())
 }
 
-/// Reads the measures of a row, from its column `first` on. They are text: sums may be longer than any type of the driver.
+/// Reads the measures of a row, from its column `first` on. They are text, since sums may exceed every type of the
+/// driver.
 fn read(row: &Row, first: usize) -> Result<Totals, UsageError> {
     let indexes =
         Measures { request_count: first, tokens_total: first + 1, error_count: first + 2, cost_total: first + 3 };

@@ -1,4 +1,4 @@
-//! Who has usage in a range.
+//! The organizations with usage in a range.
 
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -7,8 +7,8 @@ use super::to_system_time;
 use domain::{OrgId, TimeRange};
 use postgres::DatabaseError;
 
-/// With an index that begins with the organization, as ours does, the server reads a page and no more; without one, as a
-/// platform's own table may be, it reads the table once per page.
+/// Reads one page. With an index that begins with the organization, as ours does, the server reads only that page;
+/// without one, as in a platform's own table, it reads the whole table for each page.
 const QUERY: &str = "
     select distinct r.organization_id
     from analytics_daily_rollups r
@@ -17,8 +17,8 @@ const QUERY: &str = "
     order by 1
     limit $4";
 
-/// The organizations that have daily rollups in the range, in the order of their ids: those after `after`, and no more
-/// than `limit`.
+/// Returns at most `limit` organizations that have daily rollups in the range, in the order of their ids, beginning
+/// after `after`.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -28,7 +28,8 @@ pub async fn organizations(
     after: Option<OrgId>,
     limit: u32,
 ) -> Result<Vec<OrgId>, DatabaseError> {
-    let (start, end) = (to_system_time(range.start()), to_system_time(range.end()));
+    let start = to_system_time(range.start());
+    let end = to_system_time(range.end());
     let after = after.map(OrgId::uuid);
     let rows = client.query(QUERY, &[&start, &end, &after, &i64::from(limit)]).await?;
     rows.iter().map(|row| Ok(row.try_get::<_, Uuid>(0)?.into())).collect()

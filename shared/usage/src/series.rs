@@ -1,4 +1,4 @@
-//! The buckets of an export's range, for an answer that is read at once.
+//! The buckets of an export's range, for an answer that fits into memory.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,18 +10,19 @@ use super::{UsageError, models, read};
 use domain::{ExportRequest, Granularity, ModelId, OrgId, Totals};
 use postgres::{LimitedReads, tables, to_system_time};
 
-/// What one model used in one bucket: what a line of an export's file says.
+/// The usage of one model in one bucket: the content of one line of an export's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UsageEntry {
     /// The first instant of the bucket.
     pub bucket_start: Timestamp,
-    /// The model, or `None` where the usage is of no particular one.
+    /// The model; `None` for usage without a model.
     pub model_id: Option<ModelId>,
     /// The measures.
     pub sums: Totals,
 }
 
-/// The first `most` entries of a range, in the order of an export's lines. The server gives up after `limit`.
+/// Returns the first `most` entries of a range, in the order of an export's lines. The server cancels the query after
+/// `limit`.
 ///
 /// # Errors
 /// When the database does not answer, or a value cannot be stated.
@@ -52,7 +53,8 @@ pub async fn series(
         tables::list(tables::as_text(values)),
         tables::rollups(request.granularity)
     );
-    let (start, end) = (to_system_time(request.range.start()), to_system_time(request.range.end()));
+    let start = to_system_time(request.range.start());
+    let end = to_system_time(request.range.end());
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let parameters: [&(dyn ToSql + Sync); 5] = [&org.uuid(), &start, &end, &models(request), &most];
     let rows = client.query(&query, &parameters).await?;

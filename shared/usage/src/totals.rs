@@ -14,11 +14,11 @@ use postgres::{LimitedReads, tables};
 pub struct Sums {
     /// The sums of the lines of a file, each with its cost rounded to 4 decimals, half to even.
     pub lines: Totals,
-    /// The sum of the costs as they are. What it differs from the lines' is the rounding difference.
+    /// The sum of the unrounded costs. Its difference from that of the lines is the rounding difference.
     pub exact_cost: Decimal,
 }
 
-/// Returns the sums that an export of this request would have now. The server gives up after `limit`.
+/// Returns the sums that an export of this request would have now. The server cancels the query after `limit`.
 ///
 /// # Errors
 /// When the database does not answer, or a sum cannot be stated.
@@ -33,7 +33,8 @@ pub async fn rollup_sums(
     let range = "r.organization_id = $1
                  and r.bucket_start >= $2::timestamptz and r.bucket_start < $3::timestamptz
                  and ($4::uuid[] is null or r.model_id = any($4))";
-    // A line of a month is a sum of days; any other is a row, also where an adopted table has two of one bucket and model.
+    // A monthly line is a sum of days. Any other line is one row, even if an adopted table has two rows of one bucket
+    // and model.
     let lines = match request.granularity {
         Granularity::Hourly | Granularity::Daily => format!(
             "select r.request_count as requests, r.tokens_total as tokens, r.error_count as errors,
@@ -48,16 +49,17 @@ pub async fn rollup_sums(
         ),
     };
     let query = format!("select {} from ({lines}) lines", sums_of_lines());
-    let (start, end) = (At(request.range.start()), At(request.range.end()));
+    let start = At(request.range.start());
+    let end = At(request.range.end());
     let parameters: [&(dyn ToSql + Sync); 4] = [&org.uuid(), &start, &end, &models(request)];
     read_sums(&client.query_one(&query, &parameters).await?)
 }
 
-/// Returns the sums of the raw events that belong to the buckets of this request; `None` unless they are kept for all of
-/// it. The server gives up after `limit`.
+/// Returns the sums of the raw events in the buckets of this request; `None` unless the raw events of all of them are
+/// kept. The server cancels the query after `limit`.
 ///
-/// They are not kept for all of it when some were dropped, or when the rollups begin before them: then those were made
-/// elsewhere.
+/// They are not all kept if some were dropped, or if the rollups begin before the raw events: such rollups were
+/// computed elsewhere.
 ///
 /// # Errors
 /// As [`rollup_sums`].
@@ -76,7 +78,8 @@ pub async fn raw_sums(
                 and coalesce(date_trunc('{unit}', min(lines.first_at), 'UTC') <= min(rollup.first_at),
                              min(lines.first_at) is not null)
                 and not exists (
-                    select from usage_cut_overs cut where cut.organization_id = $1 and cut.complete_from > $2::timestamptz
+                    select from usage_cut_overs cut where cut.organization_id = $1
+                      and cut.complete_from > $2::timestamptz
                 )
          from usage_state state
          cross join (select min(r.bucket_start)::timestamptz as first_at
@@ -113,7 +116,7 @@ pub async fn rollup_totals(
     Ok(rollup_sums(client, org, request, limit).await?.lines)
 }
 
-/// Returns the sums of the lines that the raw events make; see [`raw_sums`].
+/// Returns the sums of the lines that follow from the raw events; see [`raw_sums`].
 ///
 /// # Errors
 /// As [`rollup_sums`].
@@ -126,7 +129,7 @@ pub async fn raw_totals(
     Ok(raw_sums(client, org, request, limit).await?.map(|sums| sums.lines))
 }
 
-/// The select list of the sums of `lines`, as text.
+/// Returns the select list of the sums of `lines`, as text.
 fn sums_of_lines() -> String {
     format!(
         "coalesce(sum(lines.requests), 0)::text, coalesce(sum(lines.tokens), 0)::text,

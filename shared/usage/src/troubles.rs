@@ -23,22 +23,22 @@ pub struct ListedTrouble {
     pub reason: String,
     /// The server's code, where an error was the cause.
     pub sqlstate: Option<String>,
-    /// How often it was found so.
+    /// The number of times it was found so.
     pub attempts: i32,
     /// The raw events that are in no rollup, where they are counted.
     pub events: Option<i64>,
-    /// When it was first found.
+    /// The time at which it was first found.
     pub first_at: Timestamp,
-    /// When it was last found.
+    /// The time at which it was last found.
     pub last_at: Timestamp,
-    /// When it is tried again, if ever.
+    /// The time of the next attempt, if there is one.
     pub next_try_at: Option<Timestamp>,
 }
 
 /// The place in the list after which a page begins.
 pub type TroublePlace = (Timestamp, OrgId, String, Timestamp);
 
-/// Returns troubles in the order in which they appeared, of one organization or of all.
+/// Returns at most `limit` troubles of one organization or of all, oldest first.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -48,12 +48,13 @@ pub async fn troubles(
     after: Option<&TroublePlace>,
     limit: u32,
 ) -> Result<Vec<ListedTrouble>, DatabaseError> {
-    let query = "select organization_id, bucket, bucket_start, kind, reason, sqlstate, attempts, events, first_at, last_at,
-                        next_try_at
+    let query = "select organization_id, bucket, bucket_start, kind, reason, sqlstate, attempts, events, first_at,
+                        last_at, next_try_at
                  from usage_troubles
                  where ($1::uuid is null or organization_id = $1)
                    and ($2::timestamptz is null
-                        or (first_at, organization_id, bucket, bucket_start) > ($2, $3::uuid, $4::text, $5::timestamptz))
+                        or (first_at, organization_id, bucket, bucket_start)
+                           > ($2, $3::uuid, $4::text, $5::timestamptz))
                  order by first_at, organization_id, bucket, bucket_start
                  limit $6";
     let first_at = after.map(|place| At(place.0));

@@ -64,7 +64,7 @@ pub struct JobParts {
 pub enum State {
     /// Waits for a worker.
     Pending {
-        /// Whether the job's message was put on the queue.
+        /// `true` once the job's message was put on the queue.
         sent: bool,
         /// The time at which a sent message counts as lost, or an unsent one is to be sent.
         resend_at: Timestamp,
@@ -91,7 +91,7 @@ pub enum State {
         completed_at: Timestamp,
         /// The reason.
         failure: Failure,
-        /// Whether only the attempts were used up. A redrive of the dead letter may then run the job again.
+        /// `true` if only the attempts were used up. A redrive of the dead letter may then run the job again.
         exhausted: bool,
     },
     /// The file has expired.

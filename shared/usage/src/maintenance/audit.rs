@@ -1,6 +1,6 @@
-//! The nightly comparison of raw events with rollups, on a sample of days that are over.
+//! The nightly comparison of raw events with rollups, on a sample of past days.
 //!
-//! It shares nothing with the refresh but the tables. A day that differs is marked, and the next refresh computes it.
+//! It shares only the tables with the refresh. A day that differs is marked, and the next refresh recomputes it.
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -15,20 +15,20 @@ use super::{
 use crate::at::At;
 use postgres::DatabaseError;
 
-/// The days of a sample, and the organizations of each.
+/// The number of days in a sample, and of organizations in each.
 const SAMPLE_DAYS: i64 = 4;
 const SAMPLE_ORGANIZATIONS: i64 = 20;
-/// The time for a comparison; a day that takes longer is left out.
+/// Time limit of a comparison; a day that takes longer is skipped.
 const STATEMENT_TIMEOUT: &str = "20s";
 
-/// What the audit found.
+/// The result of an audit.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Audit {
     /// Days of organizations that were compared.
     pub(super) days: u64,
-    /// Of these, those that differed.
+    /// Compared days that differed.
     pub(super) repaired: u64,
-    /// Days that could not be compared, such as for want of time.
+    /// Days that could not be compared, for example for lack of time.
     pub(super) skipped: u64,
 }
 
@@ -45,7 +45,7 @@ pub(super) async fn audit(client: &Client, now: Timestamp, end: Instant) -> Resu
             Ok(hours) => {
                 audit.days += 1;
                 audit.repaired += 1;
-                error!(org_id = %organization, %day, hours, "rollups differed from raw events; computing them again");
+                error!(org_id = %organization, %day, hours, "rollups differed from raw events, to be recomputed");
             }
             Err(error) if Failure::of(&error) == Failure::Lost => return Err(error),
             Err(error) => {
@@ -59,8 +59,8 @@ pub(super) async fn audit(client: &Client, now: Timestamp, end: Instant) -> Resu
     Ok(audit)
 }
 
-/// Returns organizations and days that are over, of which all raw events are kept and none waits, and of which no trouble
-/// is known. Days of which no rollup is known are among them: their marks may be lost.
+/// Returns past days of organizations without known trouble whose raw events are all kept and none of them waiting.
+/// Days without known rollups are included, since their marks may have been lost.
 async fn sample(client: &Client, now: Timestamp) -> Result<Vec<(Uuid, Timestamp)>, DatabaseError> {
     let sample = "with days as (
                       select day from (select day from usage_days union select day from usage_events_packed) known
@@ -96,10 +96,10 @@ async fn sample(client: &Client, now: Timestamp) -> Result<Vec<(Uuid, Timestamp)
     rows.iter().map(day).collect()
 }
 
-/// Compares the raw events of a day with its hourly rollups and these with its daily ones, and marks the hours that
-/// differ. Returns how many those are.
+/// Compares the raw events of a day with its hourly rollups, and these with its daily ones. Marks the hours that differ
+/// and returns their number.
 ///
-/// In one statement, and so in one snapshot. Hours that a refresh never computed and that have no raw events were made
+/// One statement reads one snapshot. Hours that no refresh computed and that have no raw events were computed
 /// elsewhere.
 async fn compare(client: &Client, organization: Uuid, day: Timestamp) -> Result<u64, DatabaseError> {
     let compare = "with raw as (

@@ -1,7 +1,7 @@
-//! One transaction of the refresh: takes the marks of some hours of a day, sums their raw events, and writes the rollups of
-//! these hours and of the day above them.
+//! One transaction of the refresh: takes the marks of some hours of a day, sums their raw events, and writes the
+//! rollups of these hours and of their day.
 //!
-//! Nothing is asked of the rollup tables but their columns, as by an export.
+//! As for an export, the rollup tables need only have the columns.
 
 use jiff::{Timestamp, civil::Date};
 use tokio_postgres::{Client, Transaction};
@@ -17,28 +17,28 @@ use super::{
 use crate::at::At;
 use postgres::DatabaseError;
 
-/// The advisory lock that lets one batch run at a time, and no drop and no new partition during it. The migrations have
-/// the same number.
+/// The advisory lock under which one batch runs at a time, without a concurrent drop or a new partition. The migrations
+/// contain the same number.
 pub(super) const LOCK: i64 = 0x0072_6566_7265_7368;
 
-/// States again what the buckets say, as a constant: so that the planner looks at one partition.
+/// Repeats the day of the buckets as a constant, so that the planner reads one partition.
 const OF_THE_DAY: &str =
     "rollups.bucket_start >= $1::timestamptz and rollups.bucket_start < $1::timestamptz + interval '1 day'";
 
-/// Bit of `usage_days.computed` of an hour.
+/// The bit of an hour in `usage_days.computed`.
 const HOUR_BIT: &str = "(1 << extract(hour from bucket at time zone 'UTC')::integer)";
-/// Bit of the day itself.
+/// The bit of the day itself.
 const DAY_BIT: &str = "(1 << 24)";
 
 /// The source of an hour's sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     Events,
-    /// Sums of slices; there is one hour in the batch.
+    /// Sums of slices. The batch has only one hour.
     Slices,
 }
 
-/// What a batch did.
+/// The counts of a batch.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Done {
     pub(super) hours: u64,
@@ -49,7 +49,7 @@ pub(super) struct Done {
     pub(super) before_cut_over: u64,
 }
 
-/// Creates the tables that batches work in, and settings for callers that may be gone in the middle.
+/// Creates the temporary tables of the batches, and ends the transaction of a caller that disappears.
 pub(super) async fn prepare(client: &Client) -> Result<(), DatabaseError> {
     let tables = "set timezone = 'UTC';
          set idle_in_transaction_session_timeout = '60s';
@@ -67,7 +67,7 @@ pub(super) async fn prepare(client: &Client) -> Result<(), DatabaseError> {
     Ok(client.batch_execute(tables).await?)
 }
 
-/// Computes hours of one day. None if slices of the hour have to be read again first; then nothing is changed.
+/// Computes hours of one day. Returns `None`, and changes nothing, if slices of the hour have to be read again first.
 pub(super) async fn compute(
     client: &mut Client,
     now: Timestamp,
@@ -108,7 +108,7 @@ pub(super) async fn compute(
     Ok(Some(done))
 }
 
-/// Takes the hours from the queue, with all their marks. One that another refresh took meanwhile is not there.
+/// Takes the hours from the queue, with all their marks. Hours that another refresh has taken meanwhile are missing.
 async fn take(transaction: &Transaction<'_>, hours: &[Due]) -> Result<u64, DatabaseError> {
     let take = "with due as (select * from unnest($1::uuid[], $2::timestamptz[]) as due (organization_id, hour)),
                 taken as (
@@ -128,14 +128,14 @@ async fn take(transaction: &Transaction<'_>, hours: &[Due]) -> Result<u64, Datab
     Ok(taken)
 }
 
-/// Leaves out the hours whose rollups or raw events are dropped.
+/// Removes the hours whose rollups or raw events are dropped.
 async fn leave_out(transaction: &Transaction<'_>) -> Result<u64, DatabaseError> {
     let leave_out = "delete from refresh_buckets using usage_state
                      where bucket < greatest(events_from, rollups_from)";
     Ok(transaction.execute(leave_out, &[]).await?)
 }
 
-/// Leaves out the hours before an organization's cut-over, and records how many events came for them.
+/// Removes the hours before an organization's cut-over, and records the number of their events.
 async fn set_aside(transaction: &Transaction<'_>, day: At, now: Timestamp) -> Result<u64, DatabaseError> {
     let set_aside = "with early as (
                          delete from refresh_buckets using usage_cut_overs cut
@@ -185,7 +185,7 @@ async fn read_events(transaction: &Transaction<'_>, day: At) -> Result<(), Datab
     Ok(())
 }
 
-/// Goes from the hours to their days, and sums the hourly rollups of these.
+/// Replaces the hours by their days, and sums the hourly rollups of these days.
 async fn read_hours(transaction: &Transaction<'_>, day: At) -> Result<u64, DatabaseError> {
     let organizations = "with hours as (delete from refresh_buckets returning organization_id)
                          insert into refresh_buckets select distinct organization_id, $1::timestamptz from hours";
@@ -203,8 +203,8 @@ async fn read_hours(transaction: &Transaction<'_>, day: At) -> Result<u64, Datab
     Ok(days)
 }
 
-/// Whether no refresh computed the bucket and no cut-over says that raw events are complete there: then the rollups that
-/// are there were made elsewhere.
+/// Returns the condition under which a bucket's rollups were computed elsewhere: no refresh computed them, and no
+/// cut-over states that the raw events are complete there.
 fn made_elsewhere(bit: &str) -> String {
     format!(
         "not exists (
@@ -217,8 +217,8 @@ fn made_elsewhere(bit: &str) -> String {
     )
 }
 
-/// Events are only ever added, so that no hour that a refresh wrote counts more requests than there are events. One that
-/// was made elsewhere is replaced only by the same sums.
+/// Returns the reason to keep an hour, as SQL. Events are only ever added, so an hour that a refresh wrote never counts
+/// more requests than there are events. An hour that was computed elsewhere is replaced only by the same sums.
 fn hourly_verdict() -> String {
     format!(
         "case when there.requests > coalesce(computed.requests, 0) then 'fewer_events'
@@ -229,8 +229,8 @@ fn hourly_verdict() -> String {
     )
 }
 
-/// A day that was made elsewhere is replaced only where its hours that were made elsewhere are all there: then their sum is
-/// the day's.
+/// Returns the reason to keep a day, as SQL. A day that was computed elsewhere is replaced only if all of its hours
+/// that were computed elsewhere exist: then their sum is that of the day.
 fn daily_verdict() -> String {
     format!(
         "case when there.requests > coalesce(computed.requests, 0) then 'fewer_events'
@@ -252,7 +252,7 @@ fn daily_verdict() -> String {
     )
 }
 
-/// Keeps the buckets against which there is a verdict: takes them out of what is written.
+/// Excludes the buckets with a reason to keep them from the write, and returns them.
 async fn keep(
     transaction: &Transaction<'_>,
     rollup: Rollup,
@@ -294,9 +294,9 @@ async fn keep(
     Ok(kept)
 }
 
-/// Makes the rollups of the buckets what was computed. What is so already is not touched.
+/// Replaces the rollups of the buckets by the computed ones, and leaves equal rows untouched.
 ///
-/// A table that is not ours may have no unique index, so this is no upsert.
+/// A platform's own table may lack a unique index, so this is not an upsert.
 async fn write(transaction: &Transaction<'_>, rollup: Rollup, day: At) -> Result<u64, DatabaseError> {
     let table = rollup.table;
     let delete = format!(
@@ -341,7 +341,7 @@ async fn write(transaction: &Transaction<'_>, rollup: Rollup, day: At) -> Result
     Ok(written.unsigned_abs())
 }
 
-/// States how far the organizations of the hours are now.
+/// Records the freshness of the organizations of the hours.
 async fn mark_fresh(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), DatabaseError> {
     let mark = "insert into usage_refreshed as there (organization_id, last_event_at, last_refresh_at)
                 select organization_id, max(last_event_at), $1 from refresh_rows group by 1
@@ -352,7 +352,7 @@ async fn mark_fresh(transaction: &Transaction<'_>, now: Timestamp) -> Result<(),
     Ok(())
 }
 
-/// Notes which hours are computed from raw events.
+/// Records the hours that are computed from raw events.
 async fn note_hours(transaction: &Transaction<'_>, day: At) -> Result<(), DatabaseError> {
     let note = format!(
         "insert into usage_days as there (organization_id, day, computed, changed_at)
@@ -363,8 +363,8 @@ async fn note_hours(transaction: &Transaction<'_>, day: At) -> Result<(), Databa
     Ok(())
 }
 
-/// Notes which days are, and when they changed: as the last statement, since the order of these times is that of the
-/// batches.
+/// Records the days that are computed, and the times at which they changed. It is the last statement, so that the order
+/// of these times is that of the batches.
 async fn note_days(transaction: &Transaction<'_>, day: At) -> Result<(), DatabaseError> {
     let note = format!(
         "update usage_days

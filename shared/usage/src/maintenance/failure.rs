@@ -1,17 +1,17 @@
-//! The reasons for which a batch of the refresh fails, and what follows from each.
+//! The kinds of errors of a batch of the refresh.
 
 use postgres::DatabaseError;
 
-/// What follows from an error.
+/// The kind of an error, which decides how the run continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// The connection is gone: nothing more can be done in this run.
+    /// The connection is lost, which ends the run.
     Lost,
-    /// Another session was in between: the next run tries it again.
+    /// Another session conflicted: the next run retries.
     Contended,
-    /// The statement took too long: fewer hours, or a part of one, take less.
+    /// The statement took too long: fewer hours, or a part of one, take less time.
     TimedOut,
-    /// Some hour is the cause: the others do not share it.
+    /// One of the hours is the cause: the others can be computed.
     OfAnHour,
 }
 
@@ -40,11 +40,11 @@ pub(super) fn reason(error: &DatabaseError) -> (Option<String>, String) {
         "23502" => "a column that must not be null has no value",
         "23503" => "a foreign key is violated",
         "23505" => "a unique key is violated",
-        "23514" => "a check constraint is violated, or no partition takes the row",
+        "23514" => "a check constraint is violated, or no partition accepts the row",
         "23P01" => "an exclusion constraint is violated",
         "22003" => "a sum is out of the range of its column",
-        "42501" => "a right is missing",
-        "55000" => "the table takes no writes",
+        "42501" => "a privilege is missing",
+        "55000" => "the table accepts no writes",
         "57014" => "the events could not be summed in time",
         "P0001" => "a trigger raised an error",
         _ if code.starts_with("22") => "a value does not fit",

@@ -1,8 +1,8 @@
-//! Keeps the tables of usage true and small: [`refresh`] makes rollups of raw events, [`retention`] compresses and drops
-//! what is old.
+//! Keeps the tables of usage correct and small: [`refresh`] computes rollups from raw events, [`retention`] compresses
+//! and drops old usage.
 //!
-//! Each takes the time as an argument and reads no clock but to know when to stop. Each may be run twice at once, be
-//! ended anywhere and be run again: every transaction leaves the tables right.
+//! Each gets the present time as an argument and reads a clock only to stop in time. Each may run twice at once, be
+//! interrupted anywhere and run again: every transaction leaves the tables consistent.
 
 mod audit;
 mod batch;

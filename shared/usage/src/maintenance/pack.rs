@@ -1,7 +1,7 @@
 //! Compression of raw events: whole days are moved into packed rows, a step at a time.
 //!
-//! A step is one statement, so that each event is in one place for whoever reads `usage_events_all`. Nobody waits for it:
-//! an event that comes in meanwhile is left where it is, for the next step or the next night.
+//! A step is one statement, so that readers of `usage_events_all` see each event in exactly one place. A step blocks no
+//! writer: an event that arrives meanwhile stays where it is, for the next step or the next night.
 
 use jiff::civil::Date;
 use tokio::time::Instant;
@@ -15,10 +15,10 @@ use super::{
 };
 use postgres::DatabaseError;
 
-/// The events of one step: about half a second's work.
+/// The number of events in one step: about half a second of work.
 const STEP: i32 = 50_000;
 
-/// What was compressed.
+/// The counts of a compression.
 #[derive(Debug, Default)]
 pub(super) struct Packed {
     pub(super) days: u64,
@@ -27,7 +27,7 @@ pub(super) struct Packed {
     pub(super) bytes_before: u64,
     /// The space of the same events after.
     pub(super) bytes_after: u64,
-    /// Partitions that are empty, but in use for so long that they could not be dropped.
+    /// Empty partitions that could not be dropped, since they were in use for too long.
     pub(super) busy: u64,
     pub(super) unfinished: bool,
 }
@@ -56,26 +56,27 @@ async fn pack_partition(
     packed: &mut Packed,
 ) -> Result<(), DatabaseError> {
     let target = Table::Packed.partition(partition.first);
-    let (before, already) = (size(client, &partition.name).await?, size(client, &target.name).await?);
+    let before = size(client, &partition.name).await?;
+    let already = size(client, &target.name).await?;
     let events = pack_day(client, &partition.name, partition.first, end, packed).await?;
     if packed.unfinished {
         return Ok(());
     }
-    // Once is enough to wait in a night.
+    // One wait for a lock per night is enough.
     if packed.busy > 0 || !drop_empty(client, partition).await? {
         packed.busy += 1;
     }
     if events > 0 {
         let after = size(client, &target.name).await?.saturating_sub(already);
-        info!(day = %partition.first, events, before, after, "packed");
+        info!(day = %partition.first, events, before, after, "raw events of a day compressed");
         packed.bytes_before += before;
         packed.bytes_after += after;
     }
     Ok(())
 }
 
-/// Packs what is in the default partition of days before `before`, from `from` on: late events, and those of days that
-/// never had a partition.
+/// Packs the events of days from `from` to before `before` in the default partition: late events, and those of days
+/// that never had a partition.
 pub(super) async fn pack_default(
     client: &Client,
     from: Date,
@@ -94,7 +95,7 @@ pub(super) async fn pack_default(
     Ok(())
 }
 
-/// Packs a day's events from `source`; returns how many.
+/// Packs a day's events from `source` and returns their number.
 async fn pack_day(
     client: &Client,
     source: &str,
@@ -122,11 +123,12 @@ async fn pack_day(
     Ok(events)
 }
 
-/// Drops a partition of events if nothing came to it since it was packed. What comes later goes to the default one.
+/// Drops a partition of events and returns `true`, unless events arrived in it since it was packed. Later events go to
+/// the default partition.
 async fn drop_empty(client: &mut Client, partition: &Partition) -> Result<bool, DatabaseError> {
     let Partition { table, name, .. } = partition;
     let transaction = client.transaction().await?;
-    // The parent before the partition, as writers do.
+    // The parent first, as writers lock them.
     match transaction.batch_execute(&format!("lock table only {} in access exclusive mode", table.name())).await {
         Err(error) if is_busy(&error) => return Ok(false),
         other => other?,
@@ -140,7 +142,7 @@ async fn drop_empty(client: &mut Client, partition: &Partition) -> Result<bool, 
     Ok(empty)
 }
 
-/// The bytes of a table with its indexes and its compressed values; 0 if it is not there.
+/// Returns the size of a table in bytes, with its indexes and compressed values; 0 if it does not exist.
 async fn size(client: &Client, table: &str) -> Result<u64, DatabaseError> {
     let size = "select coalesce(pg_total_relation_size(to_regclass($1)), 0)";
     let row = client.query_one(size, &[&table]).await?;

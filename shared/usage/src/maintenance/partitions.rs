@@ -1,4 +1,4 @@
-//! The partitions of the tables of usage: which there are, and those to come.
+//! The partitions of the tables of usage: existing ones, and those created in advance.
 
 use std::time::SystemTime;
 
@@ -13,10 +13,10 @@ use super::{
 };
 use postgres::DatabaseError;
 
-/// How far ahead partitions are made: if the retention does not run for so long, what comes goes to the default
-/// partitions, and is moved by the next that runs.
-const DAYS_AHEAD: i64 = 7;
-const MONTHS_AHEAD: i32 = 3;
+/// The time for which partitions are created in advance. If the retention does not run for longer, new rows go to the
+/// default partitions, and the next run moves them.
+const DAYS_IN_ADVANCE: i64 = 7;
+const MONTHS_IN_ADVANCE: i32 = 3;
 
 /// A table with a partition per day or month of UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Table {
         rollup.access(client).await
     }
 
-    /// Digits of the date in the name of a partition: of a day, or of a month.
+    /// Returns the number of digits of the date in a partition's name: 8 for a day, 6 for a month.
     const fn digits(self) -> usize {
         match self {
             Self::Events | Self::Packed => 8,
@@ -57,9 +57,11 @@ impl Table {
         }
     }
 
-    /// The partition whose first day this is.
+    /// Returns the partition that begins on the day `first`.
     pub(super) fn partition(self, first: Date) -> Partition {
-        let (year, month, day) = (first.year(), first.month(), first.day());
+        let year = first.year();
+        let month = first.month();
+        let day = first.day();
         let name = match self.digits() {
             8 => format!("{}_{year:04}{month:02}{day:02}", self.name()),
             _ => format!("{}_{year:04}{month:02}", self.name()),
@@ -67,7 +69,7 @@ impl Table {
         Partition { table: self, name, first }
     }
 
-    /// The partition of that name, if it is one of a day or month.
+    /// Returns the partition of that name, if it is one of a day or month.
     fn parse(self, name: &str) -> Option<Partition> {
         let digits = name.strip_prefix(self.name())?.strip_prefix('_')?;
         let all = digits.len() == self.digits() && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -89,12 +91,12 @@ pub(super) struct Partition {
 }
 
 impl Partition {
-    /// Its first instant.
+    /// Returns its first instant.
     pub(super) fn start(&self) -> Timestamp {
         midnight(self.first)
     }
 
-    /// The first instant after it.
+    /// Returns the first instant after it.
     pub(super) fn end(&self) -> Timestamp {
         let next = match self.table.digits() {
             8 => self.first.tomorrow().unwrap_or(Date::MAX),
@@ -103,9 +105,11 @@ impl Partition {
         midnight(next)
     }
 
-    /// Makes it if it is not there; returns how many rows had come to the default partition before it.
+    /// Creates it if it does not exist, and returns the number of rows that were moved to it from the default
+    /// partition.
     pub(super) async fn create(&self, client: &Client) -> Result<Option<u64>, tokio_postgres::Error> {
-        let (start, end) = (to_system_time(self.start()), to_system_time(self.end()));
+        let start = to_system_time(self.start());
+        let end = to_system_time(self.end());
         let row = client
             .query_one("select usage_create_partition($1, $2, $3, $4)", &[&self.table.name(), &self.name, &start, &end])
             .await?;
@@ -113,17 +117,17 @@ impl Partition {
     }
 }
 
-/// What was made ahead.
+/// The counts of the creation of partitions.
 #[derive(Debug, Default)]
 pub(super) struct Made {
     pub(super) partitions: u64,
-    /// Rows that had come to the default partitions before.
+    /// Rows that were moved from the default partitions.
     pub(super) moved: u64,
-    /// Tables that were in use for so long that their partitions have to wait.
+    /// Tables whose partitions have to wait, since they were in use for too long.
     pub(super) postponed: u64,
 }
 
-/// Makes the partitions from `days_from` and `months_from` on that are missing, until some time ahead of `now`.
+/// Creates the missing partitions, from `days_from` and `months_from` to some time after `now`.
 pub(super) async fn make_ahead(
     client: &Client,
     now: Timestamp,
@@ -131,11 +135,11 @@ pub(super) async fn make_ahead(
     months_from: Date,
 ) -> Result<Made, DatabaseError> {
     let today = day_of(now);
-    let last_day = today.saturating_add(DAYS_AHEAD.days());
+    let last_day = today.saturating_add(DAYS_IN_ADVANCE.days());
     let days = days_from.series(1.day()).take_while(|day| *day <= last_day);
     let mut made = Made::default();
     made.make(client, Table::Events, days).await?;
-    let last_month = today.first_of_month().saturating_add(MONTHS_AHEAD.months());
+    let last_month = today.first_of_month().saturating_add(MONTHS_IN_ADVANCE.months());
     for table in Table::ROLLUPS {
         if table.access(client).await? == Access::Managed {
             let months = months_from.series(1.month()).take_while(|month| *month <= last_month);
@@ -160,7 +164,7 @@ impl Made {
                 }
                 Ok(None) => {}
                 Err(error) if is_busy(&error) => {
-                    warn!(table = table.name(), %first, "the table is in use; its partitions wait for the next night");
+                    warn!(table = table.name(), %first, "table in use, its partitions are left to the next night");
                     self.postponed += 1;
                     break;
                 }
@@ -171,7 +175,7 @@ impl Made {
     }
 }
 
-/// The partitions of a table that end no later than `end`, oldest first.
+/// Returns the partitions of a table that end no later than `end`, oldest first.
 pub(super) async fn older_than(client: &Client, table: Table, end: Timestamp) -> Result<Vec<Partition>, DatabaseError> {
     let children = "select child.relname::text
                     from pg_inherits join pg_class child on child.oid = inhrelid
@@ -183,7 +187,7 @@ pub(super) async fn older_than(client: &Client, table: Table, end: Timestamp) ->
     Ok(partitions)
 }
 
-/// The day of the first row in a default partition from `from` on and before `to`.
+/// Returns the day of the first event in the default partition from `from` to before `to`.
 pub(super) async fn first_day_astray(
     client: &Client,
     from: Timestamp,
@@ -195,12 +199,12 @@ pub(super) async fn first_day_astray(
     Ok(first.and_then(|first| Timestamp::try_from(first).ok()).map(day_of))
 }
 
-/// The day in UTC.
+/// Returns the day in UTC.
 pub(super) fn day_of(at: Timestamp) -> Date {
     TimeZone::UTC.to_datetime(at).date()
 }
 
-/// The first instant of a day in UTC.
+/// Returns the first instant of a day in UTC.
 pub(super) fn midnight(day: Date) -> Timestamp {
     TimeZone::UTC.to_timestamp(day.to_datetime(jiff::civil::Time::midnight())).unwrap_or(Timestamp::MAX)
 }
@@ -209,12 +213,12 @@ fn next_month(first: Date) -> Date {
     first.saturating_add(1.month())
 }
 
-/// The last day that began at least `days` before `now`: what ended before that day is older.
+/// Returns the last day that began at least `days` before `now`.
 pub(super) fn days_before(now: Timestamp, days: u32) -> Date {
     day_of(now.saturating_sub(SignedDuration::from_hours(i64::from(days) * 24)).unwrap_or(Timestamp::MIN))
 }
 
-/// The first day of the month of `months` before `now`.
+/// Returns the first day of the month `months` before `now`.
 pub(super) fn months_before(now: Timestamp, months: u32) -> Date {
     day_of(now).saturating_sub(i64::from(months).months()).first_of_month()
 }

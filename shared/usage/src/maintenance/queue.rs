@@ -1,5 +1,5 @@
-//! The picture of the queue that a refresh takes when it begins: it computes each hour of an organization once, and what
-//! comes in meanwhile is for the next run.
+//! The picture of the queue that a refresh takes at its start: it computes each hour of an organization once, and
+//! leaves later events to the next run.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
@@ -11,17 +11,17 @@ use super::partitions::day_of;
 use crate::at::At;
 use postgres::DatabaseError;
 
-/// The most hours of organizations in one run: about 20 MB, and more than a run has time for.
+/// Maximum number of hours in one run: about 20 MB, and more than a run has time for.
 const MAX_DUE: i64 = 200_000;
-/// An hour to which so many events came is summed in slices, half a second each.
+/// The number of new events from which an hour is summed in slices of half a second.
 const LARGE_HOUR_EVENTS: i64 = 2_000_000;
 
-/// An hour of an organization that is to be computed.
+/// An hour of an organization that has to be computed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Due {
     pub(super) organization_id: Uuid,
     pub(super) hour: Timestamp,
-    /// The number of events that came since it was last computed.
+    /// The number of events that arrived since it was last computed.
     pub(super) events: i64,
     pub(super) is_large: bool,
 }
@@ -30,12 +30,12 @@ pub(super) struct Due {
 #[derive(Debug, Default)]
 pub(super) struct Picture {
     due: VecDeque<Due>,
-    /// There were more than a run can hold.
+    /// `true` if there were more than [`MAX_DUE`].
     pub(super) is_cut: bool,
 }
 
-/// Takes the picture: the oldest wait first, in turns of organizations, so that none waits for all of another's hours.
-/// Hours that failed are left out until they are tried again.
+/// Takes the picture: the longest wait first, one hour of each organization in turn, so that none waits for all hours
+/// of another. Hours that failed are left out until their next attempt is due.
 pub(super) async fn picture(client: &Client, now: Timestamp) -> Result<Picture, DatabaseError> {
     let due = "select organization_id, hour, events,
                       events >= $3 or exists (
@@ -70,15 +70,15 @@ pub(super) async fn picture(client: &Client, now: Timestamp) -> Result<Picture, 
 }
 
 impl Picture {
-    /// Takes the hours that are summed in slices.
+    /// Removes and returns the hours that are summed in slices.
     pub(super) fn take_large(&mut self) -> VecDeque<Due> {
         let (large, others) = std::mem::take(&mut self.due).into_iter().partition(|due| due.is_large);
         self.due = others;
         large
     }
 
-    /// Takes up to `size` hours but for those of `skipped` organizations, by day: a day is in one partition of each table,
-    /// and there are hundreds. None when nothing is left.
+    /// Removes and returns up to `size` hours by day, without those of `skipped` organizations; `None` if none is left.
+    /// A day lies in one of hundreds of partitions of each table.
     pub(super) fn next(&mut self, size: usize, skipped: &HashSet<Uuid>) -> Option<BTreeMap<Date, Vec<Due>>> {
         let mut days: BTreeMap<Date, Vec<Due>> = BTreeMap::new();
         let mut taken = 0;
@@ -93,7 +93,7 @@ impl Picture {
     }
 }
 
-/// Returns the seconds that the oldest event waits that is in no rollup; 0 if none does.
+/// Returns the seconds for which the oldest event that is in no rollup has waited; 0 if there is none.
 pub(super) async fn oldest_wait(client: &Client, now: Timestamp) -> Result<u64, DatabaseError> {
     let oldest = "select coalesce(extract(epoch from $1 - min(received_at)), 0)::bigint from usage_dirty_hours";
     let seconds: i64 = client.query_one(oldest, &[&At(now)]).await?.try_get(0)?;

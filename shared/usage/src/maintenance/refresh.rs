@@ -1,11 +1,11 @@
-//! Rollups from raw events: every hour that received some is computed again, whole, and the days above from their hours.
+//! Rollups from raw events: every hour that received events is recomputed as a whole, and each day from its hours.
 //!
-//! Which hours those are is in `usage_dirty_hours`, in rows that the writers' own transactions added. A batch takes some
-//! of these rows, writes their rollups, and commits both together: an hour is dirty until its rollups are right, and what
-//! a transaction that is still open has written makes its hour dirty when it commits.
+//! The table `usage_dirty_hours` lists these hours, in rows that the writers' own transactions added. A batch takes
+//! some of the rows, writes their rollups, and commits both together, so an hour stays dirty until its rollups are
+//! correct. The events of a transaction that is still open make their hour dirty when it commits.
 //!
-//! A run computes what was due when it began, each hour of an organization once, in turns of organizations. An hour that
-//! cannot be computed fails alone.
+//! A run computes the hours that were due when it began, each once, with the organizations in turn. An hour that cannot
+//! be computed does not affect the others.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -28,19 +28,19 @@ use super::{
 use crate::at::At;
 use postgres::DatabaseError;
 
-/// The most hours in one batch: few enough that a batch takes a second, and many enough that the days above them are not
-/// computed once for each of their hours.
+/// Maximum number of hours in one batch: few enough for a batch to take a second, and enough that a day is not computed
+/// once for each of its hours.
 const MAX_BATCH: usize = 2048;
-/// The first batch: hours of very many events show before much is spent on them.
+/// Number of hours in the first batch. It is small, so that slow hours are noticed early.
 const FIRST_BATCH: usize = 64;
-/// A batch that took longer than this is followed by a smaller one.
+/// Target time of a batch. A slower one is followed by a smaller one.
 const BATCH_TIME: Duration = Duration::from_secs(2);
-/// The part of the time that one statement may take; what takes longer is tried in smaller batches.
+/// The part of the run's time that one statement may take. A batch that needs more is retried in smaller ones.
 const STATEMENT_PART: u32 = 8;
-/// The failures of one organization in a run; its other hours wait for the next one.
+/// Maximum number of failed hours of one organization in a run. Its other hours then wait for the next run.
 const MAX_FAILURES: u32 = 8;
 
-/// What a refresh did.
+/// The counts of a refresh.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RefreshReport {
@@ -50,27 +50,28 @@ pub struct RefreshReport {
     pub hours: u64,
     /// Days of organizations that were computed.
     pub days: u64,
-    /// Rollups that were written; those that were right already are not.
+    /// Rollups that were written, without those that were already correct.
     pub rollups_written: u64,
-    /// Hours and days left as they are, since their rollups count more than the raw events or were made elsewhere.
+    /// Hours and days left as they are, since their rollups count more than the raw events or were computed
+    /// elsewhere.
     pub kept: u64,
-    /// Hours left out, since their rollups or raw events are dropped.
+    /// Hours skipped, since their rollups or raw events are dropped.
     pub too_old: u64,
-    /// Hours left out, since they are before their organization's cut-over.
+    /// Hours skipped, since they are before their organization's cut-over.
     pub before_cut_over: u64,
-    /// Hours that could not be computed. They are tried again in growing intervals.
+    /// Hours that could not be computed. They are retried at growing intervals.
     pub failed: u64,
-    /// Hours left to the next refresh, since another session was in between or their organization failed too often.
+    /// Hours left to the next refresh, since another session conflicted or their organization failed too often.
     pub postponed: u64,
-    /// The seconds that the oldest event still waits, now that the run is over.
+    /// The seconds for which the oldest event has waited at the end of the run.
     pub oldest_wait_seconds: u64,
-    /// Whether the rollup tables take no rows. Then nothing was done.
+    /// `true` if a rollup table accepts no rows. Then nothing was done.
     pub read_only: bool,
-    /// Whether the time was up before all was done. The next refresh goes on.
+    /// `true` if the time limit was reached first. The next refresh continues.
     pub unfinished: bool,
 }
 
-/// A refresh that is under way.
+/// A refresh in progress.
 struct Run {
     now: Timestamp,
     end: Instant,
@@ -82,10 +83,10 @@ struct Run {
     large: std::collections::VecDeque<Due>,
 }
 
-/// Computes what is due, or as much as `time` allows. `now` is what the freshness states.
+/// Computes the hours that are due, or as many as `time` allows. `now` is recorded as the time of the refresh.
 ///
 /// # Errors
-/// When the database fails. What was done until then stays done.
+/// When the database fails. Committed batches remain.
 pub async fn refresh(client: &mut Client, now: Timestamp, time: Duration) -> Result<RefreshReport, DatabaseError> {
     let mut run = Run {
         now,
@@ -126,7 +127,7 @@ impl Run {
             }
             size = if start.elapsed() > BATCH_TIME { (size / 2).max(1) } else { (size * 2).min(MAX_BATCH) };
         }
-        // After all others: their steps take as long as they are given.
+        // Last, since their steps use all the time that is left.
         let large = std::mem::take(&mut self.large);
         let turns = slices::in_turns(client, large, self.now, self.end).await?;
         self.report.unfinished |= turns.is_unfinished;
@@ -137,7 +138,7 @@ impl Run {
         Ok(())
     }
 
-    /// Computes hours of one day, in halves where all of them together fail.
+    /// Computes hours of one day, and splits them in halves if they fail together.
     async fn day(&mut self, client: &mut Client, day: Date, hours: Vec<Due>) -> Result<(), DatabaseError> {
         let mut parts = vec![hours];
         while let Some(mut part) = parts.pop() {
@@ -182,14 +183,14 @@ impl Run {
         Ok(())
     }
 
-    /// Reports whether the time is up.
+    /// Reports whether the time limit is reached, and records it.
     fn is_over(&mut self) -> bool {
         let is_over = Instant::now() > self.end;
         self.report.unfinished |= is_over;
         is_over
     }
 
-    /// States that all organizations are up to date, where nothing was left.
+    /// Records that all organizations are up to date if no hour was left.
     async fn close(&mut self, client: &Client) -> Result<(), DatabaseError> {
         let report = &self.report;
         if !report.unfinished && report.failed == 0 && report.postponed == 0 && self.skipped.is_empty() {

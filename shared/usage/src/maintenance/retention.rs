@@ -1,11 +1,12 @@
-//! The end of old usage: raw events are compressed, then dropped; rollups are dropped; partitions are made ahead.
+//! Retention of usage: raw events are compressed, later dropped; rollups are dropped; partitions are created in
+//! advance.
 //!
-//! Nothing is dropped that something younger still needs: raw events wait one night for the hours that are to be computed
-//! from them, and an hourly and a daily rollup of one month go together. What is gone is on record in `usage_state` before
-//! it is gone, and from then on events of that time are refused, and buckets of that time are left alone.
+//! No data is dropped that is still needed: raw events wait one night for the hours that have to be computed from them,
+//! and the hourly and daily rollups of a month are dropped together. The transaction of a drop also moves a limit in
+//! `usage_state`, from which on older events are refused and older buckets are not computed.
 //!
-//! No organization holds up the others: the refresh has a part of the time, an hour that cannot be computed is recorded as
-//! abandoned after a night, and a rollup table that takes no deletes is reported while the rest goes on.
+//! No organization delays the others: the refresh gets a part of the time, an hour that cannot be computed is recorded
+//! as abandoned after a night, and a rollup table that accepts no deletes is reported while the rest continues.
 
 use std::time::Duration;
 
@@ -27,15 +28,15 @@ use super::{
 use crate::at::At;
 use postgres::DatabaseError;
 
-/// The advisory lock that lets one retention run at a time. Any number does, as long as nothing else takes it.
+/// The advisory lock that lets one retention run at a time. The number is arbitrary, but unique.
 const LOCK: i64 = 0x0072_6574_656e_7469;
-/// The rows of one delete, and the partitions of one drop: each is over soon, and holds few locks.
+/// The number of rows in one delete, and of partitions in one drop. Both are small to be fast and hold few locks.
 const STEP: i64 = 20_000;
 const DROPS: usize = 16;
-/// How long to wait for those who use a table.
+/// Maximum wait for a table that is in use.
 const LOCK_TIMEOUT: &str = "2s";
 
-/// The limits in `usage_state`.
+/// The columns of `usage_state` with the limits of drops.
 const EVENTS_FROM: &str = "events_from";
 const ROLLUPS_FROM: &str = "rollups_from";
 
@@ -46,31 +47,31 @@ pub struct Periods {
     pub events_plain_days: u32,
     /// Days after which raw events are dropped.
     pub events_kept_days: u32,
-    /// Days for which the id of an event is remembered, whatever the event's time. Later the same event is known by its
-    /// organization, id and day.
+    /// Days for which the id of an event is remembered, whatever the event's time. After that, a duplicate is
+    /// recognized by its organization, id and day.
     pub keys_kept_days: u32,
-    /// Months after which rollups are dropped, by whole months.
+    /// Calendar months after which rollups are dropped.
     pub rollups_kept_months: u32,
 }
 
-/// The part of the time that the refresh has which comes first.
+/// The part of the time that the preceding refresh gets.
 const REFRESH_PART: u32 = 4;
-/// The time for the comparison of raw events with rollups.
-const AUDIT_TIME: Duration = Duration::from_secs(60);
+/// Time limit of the comparison of raw events with rollups.
+const AUDIT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What the retention did.
+/// The counts of a retention.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RetentionReport {
-    /// Another retention was running; this one did nothing.
+    /// `true` if another retention was running. Then nothing was done.
     pub already_running: bool,
-    /// The refresh that came first.
+    /// The preceding refresh.
     pub refresh: RefreshReport,
-    /// Partitions that were made ahead.
+    /// Partitions that were created in advance.
     pub partitions_made: u64,
-    /// Rows that had come to the default partitions before.
+    /// Rows that were moved to them from the default partitions.
     pub rows_moved: u64,
-    /// Days of raw events that were compressed, and how many events; a late event packs its day once more.
+    /// Days of raw events that were compressed. A day with late events is compressed again.
     pub days_packed: u64,
     /// Raw events that were compressed.
     pub events_packed: u64,
@@ -82,32 +83,32 @@ pub struct RetentionReport {
     pub event_partitions_dropped: u64,
     /// Partitions of rollups that were dropped.
     pub rollup_partitions_dropped: u64,
-    /// Rows that were deleted where there is no partition to drop.
+    /// Rows that were deleted because they were in no partition that could be dropped.
     pub rows_deleted: u64,
     /// Ids of events that were forgotten.
     pub keys_forgotten: u64,
-    /// Events that were kept aside since the last retention but one: of a dropped day, or of the future.
+    /// Events that were refused since yesterday began: of a dropped day, or of the future.
     pub events_refused: u64,
     /// Hours whose raw events were dropped before they could be computed.
     pub hours_abandoned: u64,
     /// Days of organizations whose raw events were compared with their rollups.
     pub days_audited: u64,
-    /// Of these, the days that differed. The next refresh computes them again.
+    /// Compared days that differed. The next refresh recomputes them.
     pub days_repaired: u64,
     /// Days of the sample that could not be compared.
     pub days_not_audited: u64,
-    /// Drops left to the next night, since somebody was using the table, or an hour was still to be computed.
+    /// Steps left to the next night, since a table was in use or an hour was not computed yet.
     pub postponed: u64,
-    /// Whether the time was up before all was done. The next retention goes on.
+    /// `true` if the time limit was reached first. The next retention continues.
     pub unfinished: bool,
-    /// Nights in a row on which something was left to the next one.
+    /// The number of successive nights on which work was left to the next one.
     pub unfinished_nights: u64,
 }
 
-/// Does all that is due at `now`, or as much as `time` allows.
+/// Does everything that is due at `now`, or as much as `time` allows.
 ///
 /// # Errors
-/// When the database fails. What was done until then stays done.
+/// When the database fails. Committed steps remain.
 pub async fn retention(
     client: &mut Client,
     now: Timestamp,
@@ -136,17 +137,17 @@ async fn all(
     end: Instant,
     report: &mut RetentionReport,
 ) -> Result<(), DatabaseError> {
-    // First, so that no raw event is needed any more that is dropped below.
+    // First, so that the raw events that are dropped below are no longer needed.
     let left = end.saturating_duration_since(Instant::now());
     report.refresh = refresh::refresh(client, now, left / REFRESH_PART).await?;
-    // From now on: what waits for a table keeps all others from it who come later.
+    // Only now: a statement that waits for a table blocks all later ones on it.
     client.batch_execute(&format!("set lock_timeout = '{LOCK_TIMEOUT}'; set statement_timeout = 0")).await?;
     let packed_before = days_before(now, periods.events_plain_days);
     let events_from = days_before(now, periods.events_kept_days);
     let rollups_from = months_before(now, periods.rollups_kept_months);
 
-    // Before partitions are made: each time the server looks through all of the default one, and keeps everybody out
-    // meanwhile. After a load of old events that is many seconds.
+    // Before partitions are created, since for each new one the server scans the default partition under an exclusive
+    // lock. After a load of old events, a scan takes many seconds.
     let mut packed = Packed::default();
     pack::pack_default(client, events_from, packed_before, end, &mut packed).await?;
     let made = partitions::make_ahead(client, now, packed_before, rollups_from).await?;
@@ -166,7 +167,7 @@ async fn all(
 
     forget_keys(client, days_before(now, periods.keys_kept_days), end, report).await?;
     review_refused(client, now, events_from, end, report).await?;
-    let audit = audit::audit(client, now, end.min(Instant::now() + AUDIT_TIME)).await?;
+    let audit = audit::audit(client, now, end.min(Instant::now() + AUDIT_TIMEOUT)).await?;
     report.days_audited = audit.days;
     report.days_repaired = audit.repaired;
     report.days_not_audited = audit.skipped;
@@ -184,7 +185,7 @@ async fn drop_events(
     let mut old = partitions::older_than(client, Table::Events, midnight(from)).await?;
     old.extend(partitions::older_than(client, Table::Packed, midnight(from)).await?);
     old.sort_by_key(|partition| partition.first);
-    // The last step moves the limit on to `from` itself.
+    // The last step moves the limit to `from` itself.
     let steps = old.chunks(DROPS).map(Some).chain([None]);
     for some in steps {
         let partitions = some.unwrap_or_default();
@@ -240,18 +241,18 @@ async fn drop_rollups(
             Ok(None) => notice::clear(client, &subject).await?,
             Ok(Some(sentence)) => notice::raise(client, &subject, sentence, now).await?,
             Err(error) if Failure::of(&error) == Failure::Lost => return Err(error),
-            // A platform's own table, in a form that nobody foresaw.
+            // A platform's own table may have any form.
             Err(error) => notice::raise(client, &subject, &failure::reason(&error).1, now).await?,
         }
     }
-    // The books of these buckets.
+    // The records about these buckets.
     for (table, old) in [("usage_troubles", "bucket_start < $1"), ("usage_days", "day < $1")] {
         delete_steps(client, table, old, midnight(from), end, &mut report.unfinished).await?;
     }
     Ok(())
 }
 
-/// Deletes the rollups before `limit` that are in no partition to drop. Returns why they stay, where they do.
+/// Deletes the rollups before `limit` that are in no dropped partition. Returns the reason if they cannot be deleted.
 async fn delete_rollups(
     client: &Client,
     table: Table,
@@ -264,10 +265,10 @@ async fn delete_rollups(
         Access::Managed => {
             delete(client, &format!("{}_default", table.name()), OLD, limit, end, report).await?;
         }
-        // A platform's own.
+        // A platform's own table.
         Access::Table => delete(client, table.name(), OLD, limit, end, report).await?,
         Access::Writable => delete_by_day(client, table.name(), limit, end, report).await?,
-        Access::ReadOnly => return Ok(Some("the table takes no deletes: old rollups stay")),
+        Access::ReadOnly => return Ok(Some("the table accepts no deletes: old rollups stay")),
         Access::Missing => return Ok(Some("there is no such table")),
     }
     Ok(None)
@@ -298,15 +299,15 @@ async fn delete_by_day(
     }
 }
 
-/// What became of a drop.
+/// The outcome of a drop.
 enum Dropped {
-    /// Everything is dropped, also the raw events of hours that could not be computed.
+    /// Everything is dropped, including the raw events of `abandoned` hours that could not be computed.
     All { abandoned: u64 },
     /// It has to wait for the next night.
     Later,
 }
 
-/// Moves a limit of `usage_state` on to `limit`, and drops the partitions before it.
+/// Moves a limit of `usage_state` to `limit`, and drops the partitions before it.
 async fn drop_partitions(
     client: &mut Client,
     old: &[Partition],
@@ -317,12 +318,12 @@ async fn drop_partitions(
     let transaction = client.transaction().await?;
     let dropped = match drop_in(&transaction, old, column, limit, now).await {
         Ok(Dropped::Later) => {
-            warn!(%limit, "hours are still to be computed; their raw events stay until the next night");
+            warn!(%limit, "hours not computed yet, their raw events are kept until the next night");
             Dropped::Later
         }
         Ok(all) => all,
         Err(error) if is_busy(&error) => {
-            warn!(%limit, "a table is in use; what is older stays until the next night");
+            warn!(%limit, "table in use, older partitions are kept until the next night");
             return Ok(Dropped::Later);
         }
         Err(error) => return Err(error.into()),
@@ -340,7 +341,7 @@ async fn drop_in(
 ) -> Result<Dropped, tokio_postgres::Error> {
     lock(transaction, old, column).await?;
     let mut abandoned = 0;
-    // No writer is at work now: what makes an hour dirty is all to be seen.
+    // The lock excludes writers, so all marks of dirty hours are visible.
     if column == EVENTS_FROM && needed(transaction, limit).await? {
         if !has_waited(transaction, now).await? {
             return Ok(Dropped::Later);
@@ -356,7 +357,7 @@ async fn drop_in(
     Ok(Dropped::All { abandoned })
 }
 
-/// Reports whether raw events before `limit` are to be computed.
+/// Reports whether hours before `limit` still have to be computed.
 async fn needed(transaction: &Transaction<'_>, limit: Timestamp) -> Result<bool, tokio_postgres::Error> {
     let needed = "select exists (
                       select from usage_dirty_hours, usage_state where hour < $1 and hour >= rollups_from
@@ -364,15 +365,15 @@ async fn needed(transaction: &Transaction<'_>, limit: Timestamp) -> Result<bool,
     transaction.query_one(needed, &[&At(limit)]).await?.try_get(0)
 }
 
-/// Reports whether a drop waited for a night, and notes that it waits.
+/// Reports whether the drop has waited for a night, and records that it waits.
 async fn has_waited(transaction: &Transaction<'_>, now: Timestamp) -> Result<bool, tokio_postgres::Error> {
-    // A night is somewhat less than a day: one run begins sooner than another.
+    // 20 hours, since runs do not start at exactly the same time each night.
     let waits = "update usage_state set drop_waits_since = coalesce(drop_waits_since, $1)
                  returning drop_waits_since <= $1::timestamptz - interval '20 hours'";
     transaction.query_one(waits, &[&At(now)]).await?.try_get(0)
 }
 
-/// Gives up the hours before `limit` that are still to be computed: they keep everyone's raw events no longer.
+/// Abandons the hours before `limit` that are not computed yet, so that they no longer delay the drop.
 async fn abandon(
     transaction: &Transaction<'_>,
     limit: Timestamp,
@@ -394,14 +395,14 @@ async fn abandon(
     Ok(hours)
 }
 
-/// Keeps out refreshes, and of a limit of raw events the writers.
+/// Excludes refreshes, and for the limit of raw events also writers.
 async fn lock(transaction: &Transaction<'_>, old: &[Partition], column: &str) -> Result<(), tokio_postgres::Error> {
-    // Nobody waits behind this lock, so that the end of a batch may take as long as it does.
+    // Nothing waits behind this lock, so a long timeout is safe: a batch can end first.
     transaction.batch_execute("set local lock_timeout = '60s'").await?;
     transaction.execute("select pg_advisory_xact_lock($1)", &[&batch::LOCK]).await?;
     transaction.batch_execute(&format!("set local lock_timeout = '{LOCK_TIMEOUT}'")).await?;
     if column == EVENTS_FROM {
-        // To drop a partition locks its parent. Parents before partitions, as those who use them do.
+        // A drop locks the parent too. Parents are locked first, as readers and writers do.
         let drops = |table| old.iter().any(|partition| partition.table == table);
         let mode = if drops(Table::Events) { "access exclusive" } else { "share row exclusive" };
         transaction.batch_execute(&format!("lock table only usage_events in {mode} mode")).await?;
@@ -409,7 +410,7 @@ async fn lock(transaction: &Transaction<'_>, old: &[Partition], column: &str) ->
     Ok(())
 }
 
-/// Deletes the rows of which `condition` holds, a step at a time.
+/// Deletes the rows for which `condition` holds, a step at a time.
 async fn delete(
     client: &Client,
     table: &str,
@@ -430,7 +431,7 @@ async fn delete_steps(
     end: Instant,
     unfinished: &mut bool,
 ) -> Result<u64, DatabaseError> {
-    // The condition twice: in a platform's own table, which may have partitions, a ctid may be that of several rows.
+    // The condition is repeated, since in a platform's partitioned table one ctid may belong to several rows.
     let delete = format!(
         "delete from {table} where ctid = any (array(select ctid from {table} where {condition} limit {STEP}))
              and {condition}"
@@ -448,7 +449,7 @@ async fn delete_steps(
     }
 }
 
-/// Forgets the keys of events from before `from`.
+/// Deletes the ids of events that were received before `from`.
 async fn forget_keys(
     client: &Client,
     from: Date,
@@ -456,14 +457,14 @@ async fn forget_keys(
     report: &mut RetentionReport,
 ) -> Result<(), DatabaseError> {
     let limit = midnight(from);
-    // On record first: from then on an event so old is looked for among those of its day.
+    // Recorded first: from then on, such an old event is searched among the events of its day.
     client.execute("update usage_state set keys_from = greatest(keys_from, $1)", &[&At(limit)]).await?;
     let old = "received_on < ($1::timestamptz at time zone 'UTC')::date";
     report.keys_forgotten = delete_steps(client, "usage_event_keys", old, limit, end, &mut report.unfinished).await?;
     Ok(())
 }
 
-/// Counts the events that were refused lately, and deletes those that were refused as long ago as events are kept.
+/// Counts the events that were refused recently, and deletes those that were refused before `events_from`.
 async fn review_refused(
     client: &Client,
     now: Timestamp,
@@ -476,12 +477,12 @@ async fn review_refused(
         client.query_one("select count(*) from usage_events_refused where refused_at >= $1", &[&lately]).await?;
     report.events_refused = refused.try_get::<_, i64>(0)?.unsigned_abs();
     if report.events_refused > 0 {
-        warn!(events = report.events_refused, "events kept aside in usage_events_refused, with the reasons");
+        warn!(events = report.events_refused, "events refused, usage_events_refused has the reasons");
     }
     delete(client, "usage_events_refused", "refused_at < $1", midnight(events_from), end, report).await
 }
 
-/// Counts the nights in a row on which something was left to the next one.
+/// Counts the successive nights on which work was left to the next one.
 async fn count_nights(client: &Client, now: Timestamp, report: &mut RetentionReport) -> Result<(), DatabaseError> {
     let count = "update usage_state
                  set unfinished_nights = case

@@ -1,4 +1,4 @@
-//! The rollup tables: which there are, what kind of relation each is, and whose.
+//! The rollup tables: the kind of relation and the owner of each.
 
 use jiff::Timestamp;
 use tokio_postgres::Client;
@@ -17,14 +17,14 @@ pub(super) const HOURLY: Rollup = Rollup { table: "analytics_hourly_rollups", bu
 pub(super) const DAILY: Rollup = Rollup { table: "analytics_daily_rollups", bucket: "day" };
 pub(super) const ROLLUPS: [Rollup; 2] = [HOURLY, DAILY];
 
-/// What maintenance may do with a rollup table.
+/// The access of maintenance to a rollup table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
-    /// Ours: partitions are made and dropped.
+    /// Ours: partitions are created and dropped.
     Managed,
     /// A platform's own table: rows are written and deleted.
     Table,
-    /// A platform's own view or foreign table that takes writes.
+    /// A platform's own view or foreign table that accepts writes.
     Writable,
     /// Rows can only be read.
     ReadOnly,
@@ -33,7 +33,7 @@ pub(super) enum Access {
 }
 
 impl Rollup {
-    /// Returns what may be done with the table by this session's role.
+    /// Returns the access of this session's role to the table.
     pub(super) async fn access(self, client: &Client) -> Result<Access, DatabaseError> {
         // 8 is an insert and 16 a delete, as `pg_relation_is_updatable` counts them; triggers are included.
         let access = "select usage_manages($1), relkind in ('r', 'p'),
@@ -56,13 +56,13 @@ impl Rollup {
     }
 }
 
-/// Reports whether both rollup tables take rows, and raises a notice for the one that does not.
+/// Reports whether both rollup tables accept rows, and raises a notice for each that does not.
 pub(super) async fn take_writes(client: &Client, now: Timestamp) -> Result<bool, DatabaseError> {
     let mut both = true;
     for rollup in ROLLUPS {
         let subject = format!("refresh of {}", rollup.table);
         let sentence = match rollup.access(client).await? {
-            Access::ReadOnly => "the table takes no rows: raw events are in no rollup",
+            Access::ReadOnly => "the table accepts no rows: raw events are in no rollup",
             Access::Missing => "there is no such table: raw events are in no rollup",
             Access::Managed | Access::Table | Access::Writable => {
                 notice::clear(client, &subject).await?;

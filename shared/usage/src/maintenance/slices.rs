@@ -1,8 +1,8 @@
-//! Hours of very many events: summed in slices of time, each in a transaction of its own, so that the work of a run that
-//! ends early is there for the next.
+//! Hours of very many events: summed in slices of time, each in its own transaction, so that the next run can continue
+//! the work of one that ends early.
 //!
-//! A slice remembers the snapshot that it was read from. A mark of later events names their transaction and their times:
-//! only the slices of those times, whose snapshots did not have the transaction, are read again.
+//! A slice records the snapshot from which it was read. A mark of later events names their transaction and times, so
+//! only slices of those times whose snapshots lack the transaction are read again.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -19,21 +19,21 @@ use super::{
 use crate::at::At;
 use postgres::DatabaseError;
 
-/// The events of a slice: a second's work.
+/// The number of events in a slice: a second of work.
 const SLICE_EVENTS: i64 = 250_000;
-/// The slices of an hour whose events are not counted, and the most that an hour begins with.
+/// The number of slices of an hour whose events are not counted, and the maximum number at the start of an hour.
 const DEFAULT_SLICES: i64 = 16;
 const MAX_SLICES: i64 = 720;
 const HOUR_MICROSECONDS: i64 = 3_600_000_000;
 
-/// A slice that is to be read.
+/// A slice that has to be read.
 #[derive(Debug, Clone, Copy)]
 struct Slice {
     lower: Timestamp,
     upper: Timestamp,
 }
 
-/// What a step came to.
+/// The outcome of a step.
 #[derive(Debug)]
 pub(super) enum Step {
     /// The hour is computed.
@@ -42,7 +42,7 @@ pub(super) enum Step {
     More,
 }
 
-/// Does the next step for an hour: reads a slice, or, when all are read, computes the rollups.
+/// Does the next step for an hour: reads a slice or, once all are read, computes the rollups.
 pub(super) async fn step(client: &mut Client, due: &Due, now: Timestamp, end: Instant) -> Result<Step, DatabaseError> {
     plan(client, due).await?;
     let Some(slice) = next(client, due).await? else {
@@ -55,7 +55,7 @@ pub(super) async fn step(client: &mut Client, due: &Due, now: Timestamp, end: In
     }
 }
 
-/// Begins an hour that has no slices yet.
+/// Creates the slices of an hour that has none yet.
 async fn plan(client: &Client, due: &Due) -> Result<(), DatabaseError> {
     let count = if due.events == 0 { DEFAULT_SLICES } else { (due.events / SLICE_EVENTS + 1).min(MAX_SLICES) };
     let bounds: Vec<At> = (0..=count)
@@ -71,7 +71,7 @@ async fn plan(client: &Client, due: &Due) -> Result<(), DatabaseError> {
     Ok(())
 }
 
-/// Forgets the slices to which events came, and returns the first that is to be read.
+/// Marks the slices with new events as unread, and returns the first unread one.
 async fn next(client: &Client, due: &Due) -> Result<Option<Slice>, DatabaseError> {
     let forget = format!(
         "update usage_slices slices set seen = null
@@ -90,25 +90,27 @@ async fn next(client: &Client, due: &Due) -> Result<Option<Slice>, DatabaseError
     Ok(row.map(slice).transpose()?)
 }
 
-/// Whether a slice was read from a snapshot without the events of a mark. A transaction number that this server did not
-/// give out yet is of another one, from which the database was restored: its events are there.
+/// The condition that a slice was read from a snapshot without the events of a mark. A transaction number that this
+/// server has not assigned yet belongs to another server, from which the database was restored: its events are visible.
 const UNSEEN: &str = "slices.seen is not null
      and coalesce(marks.first_at, marks.hour) < slices.upper
      and coalesce(marks.last_at, marks.hour + interval '1 hour') >= slices.lower
      and marks.writer < pg_snapshot_xmax(pg_current_snapshot())
      and not pg_visible_in_snapshot(marks.writer, slices.seen)";
 
-/// Sums the events of a slice and notes the snapshot, in one statement.
+/// Sums the events of a slice and records the snapshot, in one statement.
 async fn read(client: &mut Client, due: &Due, slice: Slice, end: Instant) -> Result<(), DatabaseError> {
     let transaction = client.transaction().await?;
     transaction.execute("select pg_advisory_xact_lock($1)", &[&LOCK]).await?;
     if slice.upper.duration_since(slice.lower) <= SignedDuration::from_micros(1) {
-        // It cannot be cut: it may have half of what is left.
+        // It cannot be cut, so it gets half of the time that is left.
         let limit = (end.saturating_duration_since(Instant::now()) / 2).max(Duration::from_secs(1)).as_millis();
         transaction.batch_execute(&format!("set local statement_timeout = {limit}")).await?;
     }
     let forget = "delete from usage_slice_sums where organization_id = $1 and hour = $2 and lower = $3";
-    let (hour, lower, upper) = (At(due.hour), At(slice.lower), At(slice.upper));
+    let hour = At(due.hour);
+    let lower = At(slice.lower);
+    let upper = At(slice.upper);
     transaction.execute(forget, &[&due.organization_id, &hour, &lower]).await?;
     let read = "with slice as (
                     update usage_slices set seen = pg_current_snapshot()
@@ -125,7 +127,7 @@ async fn read(client: &mut Client, due: &Due, slice: Slice, end: Instant) -> Res
     Ok(())
 }
 
-/// Cuts a slice in two. False if it is a microsecond long.
+/// Cuts a slice in two. Returns `false` if it is a microsecond long.
 async fn cut(client: &mut Client, due: &Due, slice: Slice) -> Result<bool, DatabaseError> {
     let half = slice.upper.duration_since(slice.lower) / 2;
     if half < SignedDuration::from_micros(1) {
@@ -137,12 +139,15 @@ async fn cut(client: &mut Client, due: &Due, slice: Slice) -> Result<bool, Datab
                )
                insert into usage_slices (organization_id, hour, lower, upper) values ($1, $2, $4, $5)
                on conflict do nothing";
-    let (hour, lower, upper) = (At(due.hour), At(slice.lower), At(slice.upper));
+    let hour = At(due.hour);
+    let lower = At(slice.lower);
+    let upper = At(slice.upper);
     client.execute(cut, &[&due.organization_id, &hour, &lower, &middle, &upper]).await?;
     Ok(true)
 }
 
-/// Sums the slices of the hour in the batch. False if some are not read, or were read before events that its marks name.
+/// Sums the slices of the hour in the batch. Returns `false` if one is unread, or was read before events that the
+/// hour's marks name.
 pub(super) async fn read_sums(transaction: &Transaction<'_>) -> Result<bool, DatabaseError> {
     let is_whole = format!(
         "select not exists (
@@ -156,11 +161,13 @@ pub(super) async fn read_sums(transaction: &Transaction<'_>) -> Result<bool, Dat
                 and not exists (
                     select from usage_slices slices
                     join refresh_buckets
-                      on slices.organization_id = refresh_buckets.organization_id and slices.hour = refresh_buckets.bucket
+                      on slices.organization_id = refresh_buckets.organization_id
+                     and slices.hour = refresh_buckets.bucket
                     where slices.seen is null
                        or exists (
                            select from refresh_marks marks
-                           where marks.organization_id = slices.organization_id and marks.hour = slices.hour and {UNSEEN}
+                           where marks.organization_id = slices.organization_id and marks.hour = slices.hour
+                             and {UNSEEN}
                        )
                 )"
     );
@@ -178,7 +185,8 @@ pub(super) async fn read_sums(transaction: &Transaction<'_>) -> Result<bool, Dat
     Ok(true)
 }
 
-/// Does steps for hours in turns, until all are computed or the time is up. An hour that fails is given up for this run.
+/// Does steps for the hours in turn, until all are computed or the time limit is reached. An hour that fails is left to
+/// a later run.
 pub(super) async fn in_turns(
     client: &mut Client,
     mut large: VecDeque<Due>,
@@ -201,7 +209,7 @@ pub(super) async fn in_turns(
     Ok(turns)
 }
 
-/// What came of the large hours of a run.
+/// The outcome of the large hours of a run.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     pub(super) done: Vec<Done>,

@@ -9,8 +9,7 @@ use super::{failure, queue::Due, rollup::Rollup};
 use crate::at::At;
 use postgres::DatabaseError;
 
-/// Records that an hour could not be computed. It is tried again after 5 minutes, and after twice as long each time, up to
-/// a day.
+/// Records that an hour could not be computed. It is retried after 5 minutes; the delay doubles each time, up to a day.
 pub(super) async fn record_failure(
     client: &Client,
     due: &Due,
@@ -29,7 +28,7 @@ pub(super) async fn record_failure(
                   returning attempts";
     let row = client.query_one(record, &[&due.organization_id, &At(due.hour), &reason, &sqlstate, &At(now)]).await?;
     let attempts: i32 = row.try_get(0)?;
-    error!(org_id = %due.organization_id, hour = %due.hour, reason, attempts, "hour of an organization not computed");
+    error!(org_id = %due.organization_id, hour = %due.hour, reason, attempts, "hour not computed");
     Ok(())
 }
 
@@ -67,7 +66,7 @@ pub(super) async fn record_kept(
     Ok(())
 }
 
-/// Removes the troubles of the buckets that are computed now.
+/// Removes the troubles of the buckets that are now computed.
 pub(super) async fn clear(transaction: &Transaction<'_>, rollup: Rollup) -> Result<(), DatabaseError> {
     let clear = "delete from usage_troubles using refresh_buckets computed
                  where usage_troubles.organization_id = computed.organization_id

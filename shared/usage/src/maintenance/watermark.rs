@@ -1,19 +1,19 @@
-//! Points in time up to which all events are known, and the days that were computed before there were books.
+//! Points in time up to which all events are known, and the days that were computed before `usage_days` existed.
 
 use tokio_postgres::Client;
 
 use super::batch::LOCK;
 use postgres::DatabaseError;
 
-/// Records this moment with the number of the next transaction. When all transactions before it have ended, every event
-/// received before the moment is to be seen.
+/// Records the present time with the number of the next transaction. Once all transactions before that one have ended,
+/// every event that was received before that time is visible.
 ///
-/// An event is stamped before its transaction has a number, by less than the second that is taken off.
+/// An event gets its time up to a second before its transaction gets a number, so a second is subtracted.
 pub(super) async fn record(client: &Client) -> Result<(), DatabaseError> {
     let record = "insert into usage_watermarks
                   select clock_timestamp() - interval '1 second', pg_snapshot_xmax(pg_current_snapshot())";
     client.execute(record, &[]).await?;
-    // The latest that is settled is all that readers look at.
+    // Readers only use the latest watermark whose transactions have all ended.
     let forget = "delete from usage_watermarks
                   where at < (select max(at) from usage_watermarks
                               where next_writer <= pg_snapshot_xmin(pg_current_snapshot()))";
@@ -21,8 +21,8 @@ pub(super) async fn record(client: &Client) -> Result<(), DatabaseError> {
     Ok(())
 }
 
-/// Notes, in the first run, the days that were computed before `usage_days` was there: those of organizations that were
-/// refreshed that have both rollups and raw events.
+/// Records, in the first run, the days that were computed before `usage_days` existed: days with both rollups and raw
+/// events, of organizations that were refreshed.
 pub(super) async fn know_days(client: &mut Client) -> Result<(), DatabaseError> {
     let known: bool = client.query_one("select days_are_known from usage_state", &[]).await?.try_get(0)?;
     if known {
@@ -30,7 +30,7 @@ pub(super) async fn know_days(client: &mut Client) -> Result<(), DatabaseError> 
     }
     let transaction = client.transaction().await?;
     transaction.execute("select pg_advisory_xact_lock($1)", &[&LOCK]).await?;
-    // All of them, once: hours of a large platform.
+    // Once only. On a large platform it may take hours.
     transaction.batch_execute("set local statement_timeout = 0").await?;
     let know = "insert into usage_days (organization_id, day, computed, changed_at)
                 select organization_id, day, (1 << 25) - 1, last_refresh_at
