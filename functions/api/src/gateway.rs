@@ -68,7 +68,7 @@ impl Event {
     /// Converts the event into a request.
     ///
     /// # Errors
-    /// A problem with status 400 when a part of the event cannot stand in an HTTP request.
+    /// A problem with status 400 when a part of the event is not valid in an HTTP request.
     pub(crate) fn into_request(self) -> Result<Request, Problem> {
         let mut request = Request::new(body(self.body.unwrap_or_default(), self.is_base64_encoded)?);
         *request.uri_mut() = uri(&self.raw_path.unwrap_or_default(), &self.raw_query_string.unwrap_or_default())?;

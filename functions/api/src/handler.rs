@@ -1,4 +1,4 @@
-//! The way of each request: from the event through the routes to the reply, within the request's deadline.
+//! Handles each request, from the event through the routes to the reply, within the request's deadline.
 
 use std::time::{Duration, SystemTime};
 
@@ -25,8 +25,8 @@ const MAX_TIME: Duration = Duration::from_secs(15);
 /// Time that is kept for writing the answer when the work takes too long.
 const RESERVE: Duration = Duration::from_secs(1);
 
-/// Returns the deadline of a request whose invocation ends at `stated`. Everything that a request waits for spends from
-/// this one budget.
+/// Returns the deadline of a request whose invocation ends at `stated`. All waits of a request share this one
+/// deadline.
 pub(crate) fn deadline(stated: SystemTime) -> Deadline {
     let left = Deadline::new(stated, Duration::ZERO).left().min(MAX_TIME);
     Deadline::after(left, RESERVE)
@@ -97,7 +97,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_database_that_never_answers_is_a_problem_in_time() {
-        // The kernel accepts, and nobody answers.
+        // The kernel accepts the connection, but no process answers.
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("postgres://nobody@{}/nothing", listener.local_addr().unwrap());
         let database = Arc::new(Database::new(url.parse().unwrap(), "test").unwrap());

@@ -20,7 +20,7 @@ use crate::{
 #[error("the request has no {0}")]
 struct MissingPart(&'static str);
 
-/// A verified caller at a route of an organization. The organization comes out only through
+/// A verified caller at a route of an organization. The organization is available only through
 /// [`require`](Self::require), so no handler can forget to ask for a permission.
 #[derive(Debug)]
 pub(crate) struct OrgScope {

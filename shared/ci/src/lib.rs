@@ -6,8 +6,8 @@
 //! | from the bucket to the tables | [`telemetry`] | `telemetry` |
 //! | from the tables to reports | [`reports`] | `reports` |
 //!
-//! Without features the crate depends on neither AWS nor a database. No part reads a clock or creates a random id: both are
-//! arguments.
+//! Without features the crate depends on neither AWS nor a database. No part reads a clock or creates a random id: both
+//! are arguments.
 //!
 //! Medians and other percentiles of durations are by nearest rank everywhere: the smallest duration that at least that
 //! share of the runs did not exceed. So each is the duration of one of the runs.

@@ -2,7 +2,9 @@
 
 /// Returns the maximum number of digits that writing out the numbers of a well-formed text adds to it.
 pub(super) fn digits_of_exponents(text: &str) -> usize {
-    let (mut digits, mut quoted, mut rest) = (0_usize, false, text.as_bytes().iter());
+    let mut digits = 0_usize;
+    let mut quoted = false;
+    let mut rest = text.as_bytes().iter();
     while let Some(byte) = rest.next() {
         match byte {
             b'"' => quoted = !quoted,

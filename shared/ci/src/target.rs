@@ -143,7 +143,7 @@ impl Verdict {
     }
 }
 
-/// Reads a number exactly as it is written, without a detour through binary floating point.
+/// Reads a number exactly as it is written, without conversion to binary floating point.
 fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
     let number = serde_json::Number::deserialize(deserializer)?;
     number.to_string().parse().map_err(D::Error::custom)

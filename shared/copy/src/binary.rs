@@ -7,13 +7,13 @@ use super::numeric::{self, Cost, NumericError, TEN_THOUSAND};
 const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 /// The flags that change the format of what follows.
 const CRITICAL_FLAGS: u32 = 0xFFFF_0000;
-/// Stands in place of a row's number of fields.
+/// The end of the stream, in place of a row's number of fields.
 const TRAILER: i16 = -1;
 /// The bucket, the model and the measures.
 const FIELDS: i16 = 2 + COUNTS as i16 + 1;
-/// Bounds the bytes of a numeric: sixteen digits can be kept, and a few more may be zeros.
+/// The maximum size of a numeric in bytes: sixteen digits can be kept, and a few more may be zeros.
 const MAX_NUMERIC_LENGTH: usize = 8 + 2 * 20;
-/// Bounds the header's extension, which no version of the format uses yet.
+/// The maximum size in bytes of the header's extension, which no version of the format uses yet.
 const MAX_EXTENSION_LENGTH: usize = 1 << 10;
 
 /// The type in which a count is sent.
@@ -36,7 +36,7 @@ pub struct Row<'a> {
     pub measures: Measures<i128, Cost>,
 }
 
-/// Reports why a stream could not be read.
+/// The reason that a stream cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CopyError {
     /// The stream is not in the format.
@@ -47,12 +47,12 @@ pub enum CopyError {
     Value {
         /// The column.
         column: &'static str,
-        /// What is wrong with the value.
+        /// The problem with the value.
         problem: ValueError,
     },
 }
 
-/// Reports how a stream breaks the format.
+/// A violation of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
     /// Another signature.
@@ -73,14 +73,14 @@ pub enum FormatError {
         length: i32,
     },
     /// Bytes after the trailer.
-    #[error("the stream goes on after its end")]
+    #[error("the stream continues after its trailer")]
     Trailing,
     /// No trailer.
-    #[error("the stream ends before its end")]
+    #[error("the stream ends without its trailer")]
     Truncated,
 }
 
-/// Reports what is wrong with a value.
+/// The problem with a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
     /// Null in a column that needs a value.
@@ -94,7 +94,7 @@ pub enum ValueError {
     Numeric(#[from] NumericError),
 }
 
-/// Reports why there is no row now.
+/// The reason that there is no row now.
 enum Stop {
     /// The row's end has not arrived yet.
     Incomplete,
@@ -124,7 +124,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Makes a reader of rows whose counts are sent as these types.
+    /// Creates a reader of rows whose counts are sent as these types.
     pub const fn new(counts: [CountType; COUNTS]) -> Self {
         Self { counts, state: State::Header, rest: Vec::new() }
     }

@@ -1,7 +1,7 @@
 //! Usage rows as `COPY … TO STDOUT (FORMAT binary)` sends them. Pure: it does no I/O.
 //!
-//! Every length, type and value is checked before it is used. Whatever differs from the format's documentation, or has no
-//! exact value, is an error that names the place; never a panic, never a wrong digit.
+//! Every length, type and value is checked before it is used. Whatever differs from the format's documentation, or has
+//! no exact value, is an error that names the place; never a panic, never a wrong digit.
 
 mod binary;
 #[cfg(feature = "naive")]

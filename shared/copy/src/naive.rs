@@ -11,7 +11,7 @@ pub struct Row {
     pub counts: [String; 3],
     /// The cost with four decimals, rounded half to even.
     pub cost_total: String,
-    /// What rounding left out, in units of 10⁻²⁸.
+    /// The part that rounding left out, in units of 10⁻²⁸.
     pub remainder: String,
 }
 
@@ -92,7 +92,8 @@ fn numeric(bytes: &[u8]) -> Option<Numeric> {
     let after = "0".repeat(point.saturating_sub(digits.len()));
     let digits = format!("{digits}{after}");
     let (whole, decimals) = digits.split_at(point);
-    let (whole, decimals) = (whole.trim_start_matches('0'), decimals.trim_end_matches('0'));
+    let whole = whole.trim_start_matches('0');
+    let decimals = decimals.trim_end_matches('0');
     let minus = match sign {
         0 => "",
         0x4000 if whole.is_empty() && decimals.is_empty() => "",
@@ -103,7 +104,7 @@ fn numeric(bytes: &[u8]) -> Option<Numeric> {
     Some(Numeric { minus, whole: whole.to_owned(), decimals: decimals.to_owned() })
 }
 
-/// The number with four decimals, and what that leaves out of it. `None` if it has more than 28 decimals.
+/// Returns the number with four decimals, and the part that they leave out. `None` if it has more than 28 decimals.
 fn rounded(Numeric { minus, whole, decimals }: Numeric) -> Option<(String, String)> {
     let decimals = format!("{decimals:0<28}");
     if decimals.len() > 28 {

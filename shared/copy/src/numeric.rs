@@ -1,4 +1,5 @@
-//! PostgreSQL's `numeric` in its binary form: base-10000 digits, of which exactly one holds the four decimals of a file.
+//! PostgreSQL's `numeric` in its binary form: base-10000 digits, of which exactly one holds the four decimals of a
+//! file.
 
 /// The number of ten-thousandths in one.
 pub const TEN_THOUSAND: i128 = 10_000;
@@ -17,7 +18,7 @@ const NAN: u16 = 0xC000;
 const INFINITY: u16 = 0xD000;
 const NEGATIVE_INFINITY: u16 = 0xF000;
 
-/// A cost as a line of a file states it, and what the line leaves out. Both together are the exact cost.
+/// A cost as a line of a file states it, and the part that the line leaves out. Both together are the exact cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cost {
     /// The cost in ten-thousandths of a dollar, rounded half to even.
@@ -37,7 +38,7 @@ impl Cost {
     }
 }
 
-/// Reports why a numeric has no exact value here.
+/// The reason that a numeric has no exact value here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NumericError {
     /// `NaN`.

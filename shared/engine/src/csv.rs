@@ -17,10 +17,10 @@ pub const HEADER: &[u8] = b"bucket_start,organization_id,model_id,request_count,
 /// The size at which a [`Chunk`] is full. A chunk of this size stays in a core's cache until it is hashed and uploaded.
 pub const CHUNK_SIZE: usize = 256 << 10;
 
-/// Bounds a line: an instant of 33 bytes, two UUIDs of 36, four numbers of at most 41, a decimal point, and seven
-/// separators.
+/// The maximum length of a line: an instant of 33 bytes, two UUIDs of 36, four numbers of at most 41, a decimal point,
+/// and seven separators.
 const MAX_LINE_LENGTH: usize = 320;
-/// Bounds an instant, a UUID and their two commas.
+/// The maximum length of an instant, a UUID and their two commas.
 const MAX_PREFIX_LENGTH: usize = 80;
 
 /// Headroom: a chunk may receive one more driver buffer (8 KiB in, about 12 KiB out) after it is full.
@@ -29,7 +29,7 @@ const HEADROOM: usize = 16 << 10;
 /// The first instant of PostgreSQL's clock, in microseconds since 1970.
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 
-/// Reports why a row could not be written.
+/// The reason that a row cannot be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CsvError {
     /// A column's sum cannot be kept exactly.
@@ -50,7 +50,7 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// Adds others to these.
+    /// Adds other sums to these.
     ///
     /// # Errors
     /// When a sum leaves its 127 bits.
@@ -99,13 +99,13 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// Makes an empty chunk.
+    /// Creates an empty chunk.
     #[expect(clippy::new_without_default, reason = "a chunk takes much memory: it is made by name")]
     pub fn new() -> Self {
         Self { buffer: vec![0; CHUNK_SIZE + HEADROOM], ..Self::without_memory() }
     }
 
-    /// Makes a chunk that takes the place of one that is moved.
+    /// Creates a chunk without memory, to replace one that is moved.
     pub(crate) fn without_memory() -> Self {
         Self { buffer: Vec::new(), length: 0, sums: Sums::default(), last_bucket: Timestamp::MIN }
     }
@@ -171,7 +171,7 @@ pub struct CsvWriter {
 }
 
 impl CsvWriter {
-    /// Makes a writer of the rows of `organization`.
+    /// Creates a writer of the rows of `organization`.
     pub fn new(organization: OrgId) -> Self {
         let organization = organization.to_string();
         Self { organization, bucket: None, prefix: [0; MAX_PREFIX_LENGTH], prefix_length: 0 }
@@ -206,14 +206,14 @@ impl CsvWriter {
         Ok(())
     }
 
-    /// Makes the prefix of a bucket's lines.
+    /// Writes the prefix of a bucket's lines.
     #[cold]
     fn begin(&mut self, bucket_start: i64) -> Result<Timestamp, CsvError> {
         let since_1970 = bucket_start.checked_add(POSTGRES_EPOCH);
         let bucket = since_1970.and_then(|instant| Timestamp::from_microsecond(instant).ok());
         let bucket = bucket.ok_or(CsvError::Instant(bucket_start))?;
         let mut rest = &mut self.prefix[..];
-        // A longer prefix than the longest there is would be a bucket that cannot be written.
+        // A prefix that does not fit has a bucket that cannot be written.
         write!(rest, "{bucket},{},", self.organization).map_err(|_| CsvError::Instant(bucket_start))?;
         self.prefix_length = MAX_PREFIX_LENGTH - rest.len();
         self.bucket = Some((bucket_start, bucket));

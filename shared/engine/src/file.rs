@@ -11,7 +11,7 @@ use crate::{
 use domain::{ExportFile, ExportRequest, OrgId, Progress, TimeRange, measures::TotalOverflow};
 use postgres::Database;
 
-/// Reports why usage could not be made into a file.
+/// The reason that a file cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// Usage could not be read.

@@ -11,7 +11,7 @@ use domain::{ExportFile, Measures, ModelId, Totals, measures::COST_SCALE};
 /// The first line. Not the writer's own constant: the check is against the documentation.
 const HEADER: &str = "bucket_start,organization_id,model_id,request_count,tokens_total,error_count,cost_total";
 
-/// Bounds a line; the longest of an export has about 300 bytes.
+/// The maximum length of a line; the longest of an export has about 300 bytes.
 const MAX_LINE_LENGTH: usize = 1024;
 
 /// Reads a file's bytes in pieces of any size, and holds at most one line of them.
@@ -25,7 +25,7 @@ pub struct Recount {
     has_header: bool,
 }
 
-/// Reports bytes that are not an export's file.
+/// Bytes that are not an export's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} is not a line of an export's file")]
 pub struct NotAnExport {

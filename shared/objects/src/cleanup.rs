@@ -41,8 +41,8 @@ impl Upload {
         Ok(())
     }
 
-    /// Reports whether an upload is of an attempt before this one. This one may have lost its lease by now, and must not
-    /// touch the uploads of the attempt that took over.
+    /// Reports whether an upload is of an attempt before this one. This one may have lost its lease by now, and must
+    /// not touch the uploads of the attempt that took over.
     fn is_earlier(&self, key: &str, upload: &MultipartUpload) -> bool {
         match self.object.staging_fence(key) {
             Some(fence) => fence < self.fence,

@@ -25,8 +25,8 @@ impl ExportObject {
         format!("analytics/exports/{}/{}.csv", self.org, self.job)
     }
 
-    /// Returns the key under which one attempt uploads a large file before it is published. Each attempt has its own, by its
-    /// fencing token.
+    /// Returns the key under which one attempt uploads a large file before it is published. Each attempt has its own,
+    /// by its fencing token.
     pub(super) fn staging_key(&self, fence: u64) -> String {
         format!("{}{fence}.csv", self.staging_prefix())
     }
@@ -53,11 +53,12 @@ impl ExportObject {
         .into()
     }
 
-    /// Returns the header with the file's name for downloads. Its instants are in the basic form of ISO 8601, since some
-    /// systems allow no colon in a name.
+    /// Returns the header with the file's name for downloads. Its instants are in the basic form of ISO 8601, since
+    /// some systems allow no colon in a name.
     pub(super) fn disposition(&self, request: &ExportRequest) -> String {
         let instant = |at: jiff::Timestamp| at.strftime("%Y%m%dT%H%M%SZ").to_string();
-        let (start, end) = (instant(request.range.start()), instant(request.range.end()));
+        let start = instant(request.range.start());
+        let end = instant(request.range.end());
         format!("attachment; filename=\"usage-{}-{start}-{end}-{}.csv\"", self.org, request.granularity)
     }
 }

@@ -1,7 +1,7 @@
 //! The last step of an upload: the one write to the final key.
 //!
-//! The write is conditional. It replaces nothing but the object of an attempt with a lower fencing token: an attempt that
-//! lost its lease cannot replace the object of the attempt that took over, however late it writes.
+//! The write is conditional. It replaces nothing but the object of an attempt with a lower fencing token: an attempt
+//! that lost its lease cannot replace the object of the attempt that took over, however late it writes.
 
 use std::cmp::Ordering;
 
@@ -19,8 +19,8 @@ use platform::StoreError;
 /// The bytes that the store copies in one request. S3 allows 5 GiB; a smaller copy is repeated sooner.
 const COPY_PART_SIZE: u64 = 1 << 30;
 
-/// Bounds the conditional writes. After a refusal the object is read and the write repeated; another attempt may write in
-/// between, but rarely.
+/// The maximum number of conditional writes. After a refusal the object is read and the write repeated; another attempt
+/// may write in between, but rarely.
 const MAX_WRITE_ATTEMPTS: usize = 4;
 
 /// A multipart upload in progress. It has no id once it is completed.

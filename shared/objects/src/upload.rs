@@ -1,8 +1,9 @@
 //! Writes an export's object, completely or not at all.
 //!
 //! A small file is one `PutObject`. A large one is uploaded in parts while it is made, under a staging key; when it is
-//! complete, the store copies it to its final key. An object's metadata is fixed when its upload begins, but the checksum is
-//! known only when it ends, so the copy carries it. Nothing is at the final key before the file is complete.
+//! complete, the store copies it to its final key. An object's metadata is fixed when its upload begins, but the
+//! checksum is known only when it ends, so the copy carries it. Nothing is at the final key before the file is
+//! complete.
 
 use std::mem;
 
@@ -18,8 +19,8 @@ use platform::{StoreError, log::Causes};
 /// The size of every part but the last. S3 allows at least 5 MiB and at most 10,000 parts: files of up to 78 GiB.
 const PART_SIZE: usize = 8 << 20;
 
-/// Parts that are sent while the next is filled. With their size they bound the worker's memory; with fewer, the file would
-/// wait for the answer to each.
+/// Parts that are sent while the next is filled. With their size they bound the worker's memory; with fewer, the file
+/// would wait for the answer to each.
 const MAX_PARTS_IN_FLIGHT: usize = 3;
 
 /// An upload in progress. It must be ended by [`finish`](Self::finish) or [`abort`](Self::abort).
@@ -41,7 +42,7 @@ pub struct Upload {
     buffer: Vec<u8>,
 }
 
-/// Reports why a file was not stored.
+/// The reason that a file was not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
     /// The store failed.
@@ -76,8 +77,8 @@ impl ExportStore {
 }
 
 impl Upload {
-    /// Adds bytes to the end of the file. Sends a part once more bytes than its size are there; waits while too many are in
-    /// flight.
+    /// Adds bytes to the end of the file. Sends a part once more bytes than its size are there; waits while too many
+    /// are in flight.
     ///
     /// # Errors
     /// When the store refuses a part. The upload must then be aborted.
@@ -124,7 +125,7 @@ impl Upload {
             let request = self.store.client.abort_multipart_upload().bucket(&self.store.bucket).key(&key);
             if let Err(error) = request.upload_id(id).send().await {
                 let error = StoreError::new("abort the upload of", &key, error);
-                tracing::warn!(error = %Causes(&error), "an upload was left in the store");
+                tracing::warn!(error = %Causes(&error), "upload left in the store");
             }
         }
         if staged {
@@ -192,7 +193,7 @@ impl Upload {
     async fn remove_staging(&mut self) {
         let key = self.object.staging_key(self.fence);
         if let Err(error) = self.delete(&key).await {
-            tracing::warn!(error = %Causes(&error), "a staged file was left in the store");
+            tracing::warn!(error = %Causes(&error), "staged file left in the store");
         }
     }
 }

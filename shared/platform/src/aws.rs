@@ -1,7 +1,7 @@
 //! The configuration of the AWS SDK, read from the environment alone.
 //!
-//! The SDK's own loader also supports profiles, roles and metadata services, which Lambda functions don't have. Without it
-//! each binary is smaller by a tenth.
+//! The SDK's own loader also supports profiles, roles and metadata services, which Lambda functions don't have. Without
+//! it each binary is smaller by a tenth.
 
 use std::env;
 

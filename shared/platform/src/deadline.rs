@@ -19,8 +19,8 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// Creates the deadline of an invocation that ends at `stated`. The work ends earlier by `reserve`, which leaves time to
-    /// record its outcome, or by a fifth of the remaining time if that is less.
+    /// Creates the deadline of an invocation that ends at `stated`. The work ends earlier by `reserve`, which leaves
+    /// time to record its outcome, or by a fifth of the remaining time if that is less.
     pub fn new(stated: SystemTime, reserve: Duration) -> Self {
         let left = match stated.duration_since(SystemTime::now()) {
             Ok(left) => left.min(MAX_TIMEOUT),

@@ -1,8 +1,8 @@
 //! The JSON format of the log: one flat object per event.
 //!
-//! Lambda filters lines by `level` and takes their time from `timestamp`. It treats lines without a `timestamp` in RFC 3339
-//! as `INFO`, whatever their level, so both are at the top level. The fields of the event and of its spans are beside
-//! them, so that queries and metric filters name each field directly, such as `$.job_id`.
+//! Lambda filters lines by `level` and takes their time from `timestamp`. It treats lines without a `timestamp` in RFC
+//! 3339 as `INFO`, whatever their level, so both are at the top level. The fields of the event and of its spans are
+//! beside them, so that queries and metric filters name each field directly, such as `$.job_id`.
 
 use std::fmt;
 
@@ -17,8 +17,8 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// Formats events as JSON. An event's field takes precedence over its spans' fields of the same name, and an inner span's
-/// over an outer's.
+/// Formats events as JSON. An event's field takes precedence over its spans' fields of the same name, and an inner
+/// span's over an outer's.
 #[derive(Debug)]
 pub(crate) struct JsonLine;
 

@@ -1,5 +1,5 @@
-//! The runtime environment of the functions: configuration, log, deadlines, TLS, AWS configuration, pagination cursors, and
-//! the error of an object store.
+//! The runtime environment of the functions: configuration, log, deadlines, TLS, AWS configuration, pagination cursors,
+//! and the error of an object store.
 //!
 //! Feature `aws` adds module `aws`, feature `tls` adds module `tls`: functions that need only PostgreSQL compile no AWS
 //! crate.

@@ -7,8 +7,8 @@ use tracing_subscriber::fmt::format::JsonFields;
 
 use crate::json_log::JsonLine;
 
-/// Starts logging to stdout, by the function's `LoggingConfig`: Lambda sets `AWS_LAMBDA_LOG_LEVEL`, by default `INFO`, and
-/// `AWS_LAMBDA_LOG_FORMAT`, `JSON` or text.
+/// Starts logging to stdout, by the function's `LoggingConfig`: Lambda sets `AWS_LAMBDA_LOG_LEVEL`, by default `INFO`,
+/// and `AWS_LAMBDA_LOG_FORMAT`, `JSON` or text.
 ///
 /// The log of the Lambda runtime's own crate would add an engine for regular expressions to each binary.
 pub fn init() {

@@ -13,8 +13,8 @@ static SYSTEM_ROOTS: LazyLock<RootCertStore> = LazyLock::new(|| {
     roots
 });
 
-/// Returns a client configuration that trusts the system's root certificates and `more`. Uses the crypto provider of the
-/// process.
+/// Returns a client configuration that trusts the system's root certificates and `more`. Uses the crypto provider of
+/// the process.
 pub fn client_config(more: &[CertificateDer<'static>]) -> ClientConfig {
     install_crypto();
     let mut roots = SYSTEM_ROOTS.clone();

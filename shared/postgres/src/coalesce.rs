@@ -1,8 +1,8 @@
 //! A stream that joins the rows of a `COPY`.
 //!
-//! PostgreSQL sends each row as a message of its own, and the driver spends more time on a message than the reader on its
-//! row. Here consecutive messages `CopyData` become one, as large as the reader has room for. The protocol allows it: the
-//! boundaries of such messages have no meaning.
+//! PostgreSQL sends each row as a message of its own, and the driver spends more time on a message than the reader on
+//! its row. Here consecutive messages `CopyData` become one, as large as the reader has room for. The protocol allows
+//! it: the boundaries of such messages have no meaning.
 
 use std::{
     io,
@@ -95,7 +95,8 @@ impl<S> Coalesce<S> {
     /// Returns the size and the number of the complete `CopyData` messages at the start that fit into `room`.
     fn joined(&self, room: usize) -> io::Result<(usize, usize)> {
         let mut rest = &self.buffer[self.start..self.end];
-        let (mut joined, mut count) = (0, 0);
+        let mut joined = 0;
+        let mut count = 0;
         while rest.first() == Some(&COPY_DATA)
             && let Some(size) = Self::size(rest)?
             && size <= rest.len()
@@ -264,7 +265,7 @@ mod tests {
     }
 
     proptest! {
-        /// However the bytes come and go, the messages stay, and the rows in them.
+        /// However the bytes are cut, the messages and their rows stay the same.
         #[test]
         fn messages_stay_what_they_are(
             messages in prop::collection::vec((prop::sample::select(vec![COPY_DATA, COPY_DATA, b'N', b'C']), 0usize..300), 0..60),

@@ -32,14 +32,14 @@ use crate::{
     coalesce::{Coalesce, CoalesceTls, Switch},
 };
 
-/// Bounds making a connection, and the answer of a kept one.
+/// The time in which a connection must be made, or a kept one must answer.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The idle time after which a peer is probed, and the time in which it has to acknowledge what is sent.
 const PEER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The time between probes of a silent peer. The system's default is more than a minute: a worker that waits for rows of
-/// a lost server would notice after a third of its time.
+/// The time between probes of a silent peer. The system's default is more than a minute: a worker that waits for rows
+/// of a lost server would notice after a third of its time.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Makes connections to one database. Cheap to clone, for tasks that outlive a borrow of the database.
@@ -58,7 +58,8 @@ pub struct Connection {
     driver: Driver,
 }
 
-/// The task that reads and writes for a client. Without the abort it would read a dropped client's answers to their end.
+/// The task that reads and writes for a client. Without the abort it would read a dropped client's answers to their
+/// end.
 #[derive(Debug)]
 struct Driver(JoinHandle<()>);
 

@@ -6,7 +6,7 @@ use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::connection::CONNECT_TIMEOUT;
 
-/// Reports what went wrong with the database.
+/// A failure of the database.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// No connection came up in time, or a kept one did not answer.
@@ -25,8 +25,8 @@ pub enum DatabaseError {
 
 /// An error that PostgreSQL reported.
 ///
-/// The detail is left out: it quotes rows and keys, which may be personal data and must not reach a log. The server's own
-/// log has it.
+/// The detail is left out: it quotes rows and keys, which may be personal data and must not reach a log. The server's
+/// own log has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerError {
     severity: String,
@@ -52,8 +52,8 @@ impl DatabaseError {
         None
     }
 
-    /// Reports whether the same work may succeed later. A missing table or column, a value that cannot be converted and a
-    /// refused permission are permanent; everything else is transient.
+    /// Reports whether the same work may succeed later. A missing table or column, a value that cannot be converted and
+    /// a refused permission are permanent; everything else is transient.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::NoAnswer | Self::Connect(_) => true,
@@ -69,8 +69,8 @@ impl DatabaseError {
         }
     }
 
-    /// Returns the server's message about a value that it will always refuse: the value is too large, or of no form that
-    /// the column accepts. `None` of every other error.
+    /// Returns the server's message about a value that it will always refuse: the value is too large, or of no form
+    /// that the column accepts. `None` of every other error.
     pub fn refused_value(&self) -> Option<&str> {
         let Self::Server(error) = self else { return None };
         // 22 data exception, 54 program limit exceeded.
@@ -113,8 +113,8 @@ impl DatabaseError {
         self.code() == Some(&SqlState::QUERY_CANCELED)
     }
 
-    /// Reports whether the statement was refused because an earlier one of the transaction had failed. The earlier error
-    /// is the cause.
+    /// Reports whether the statement was refused because an earlier one of the transaction had failed. The earlier
+    /// error is the cause.
     pub fn is_consequence(&self) -> bool {
         self.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION)
     }

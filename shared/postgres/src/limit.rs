@@ -11,8 +11,8 @@ use tokio_postgres::Client;
 
 use crate::DatabaseError;
 
-/// A read-only transaction of one snapshot on a shared connection, in which the server ends each statement after a limit.
-/// Dropping it ends the transaction, and with it the limit.
+/// A read-only transaction of one snapshot on a shared connection, in which the server ends each statement after a
+/// limit. Dropping it ends the transaction, and with it the limit.
 #[derive(Debug)]
 pub struct LimitedReads<'a> {
     client: &'a Client,
@@ -46,7 +46,8 @@ impl Deref for LimitedReads<'_> {
 
 impl Drop for LimitedReads<'_> {
     fn drop(&mut self) {
-        // The first poll sends the statement; nothing waits for its answer. Later statements of the connection follow it.
+        // The first poll sends the statement; nothing waits for its answer. Later statements of the connection follow
+        // it.
         let _ = pin!(self.client.batch_execute("rollback")).poll(&mut Context::from_waker(Waker::noop()));
     }
 }

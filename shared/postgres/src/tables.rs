@@ -1,5 +1,5 @@
-//! The names of the rollup tables, and the measures in statements. The columns are those of [`domain::measures::NAMES`]; the
-//! rollup table is called `r`.
+//! The names of the rollup tables, and the measures in statements. The columns are those of
+//! [`domain::measures::NAMES`]; the rollup table is called `r`.
 
 use domain::{
     Granularity, Measures,
@@ -57,10 +57,11 @@ pub fn are_equal(left: &str, right: &str) -> String {
     NAMES.map(equal, equal).into_array().join(" and ")
 }
 
-/// Returns an expression for a cost as a line states it: with four decimals, half to even. PostgreSQL's own `round` takes
-/// half away from zero.
+/// Returns an expression for a cost as a line states it: with four decimals, half to even. PostgreSQL's own `round`
+/// takes half away from zero.
 pub fn rounded(cost: &str) -> String {
-    let (unit, ten_thousand) = (format!("1e-{COST_SCALE}"), format!("1e{COST_SCALE}"));
+    let unit = format!("1e-{COST_SCALE}");
+    let ten_thousand = format!("1e{COST_SCALE}");
     let scaled = format!("(({cost})::numeric * {ten_thousand})");
     // Half of an odd number, rounded and doubled, is the even neighbour.
     format!(

@@ -79,7 +79,7 @@ pub(crate) async fn create(
     let job = match context.jobs.create(new, key.as_ref().map(Key::Client), context.open_jobs_cap, &record).await? {
         Created::Existing(job) => *job,
         Created::New(job) => {
-            // Without a message the job is accepted all the same: the sweep sends it.
+            // Without a message the job is still accepted: the sweep sends the message later.
             let span = info_span!("job", org_id = %org, job_id = %id);
             match dispatch(&job, Duration::ZERO, &context.queue, &context.jobs).instrument(span.clone()).await {
                 Ok(()) => span.in_scope(|| info!("export job queued")),

@@ -160,7 +160,7 @@ pub(crate) async fn reconcile(
     let client = context.database.client().await?;
     let rollup = usage::rollup_totals(&client, org, job.request(), deadline.left() / 2).await?;
     let (raw, too_slow) = match usage::raw_totals(&client, org, job.request(), deadline.left() / 2).await {
-        // The other two sums are an answer without it.
+        // The other two sums are useful without it.
         Err(UsageError::Database(error)) if error.is_timeout() => (None, Some(RAW_TOO_SLOW.to_owned())),
         raw => (raw?, None),
     };

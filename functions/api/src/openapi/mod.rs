@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-/// The document. `UPDATE_OPENAPI=1 cargo test -p api openapi` renews it.
+/// The document. `UPDATE_OPENAPI=1 cargo test -p api openapi` updates it.
 const DOCUMENT: &str = include_str!("../../openapi.json");
 
 /// Returns this document.

@@ -1,4 +1,4 @@
-//! The problems that the errors of other crates become.
+//! Converts errors of other crates into problems.
 
 use auth::{AuthError, Forbidden};
 use ci::reports::ReportError;

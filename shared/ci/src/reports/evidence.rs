@@ -49,7 +49,8 @@ pub async fn evidence(
     max_objects: usize,
     timeout: Duration,
 ) -> Result<Evidence, ReportError> {
-    // A share of whole numbers, so that its comparison with the bound is exact as far as numeric divides: 16 digits.
+    // A quotient of whole numbers: `numeric` computes it to 16 digits, and its comparison with the bound is exact to
+    // these.
     let value = match target.measure {
         Measure::P95DurationSeconds => "percentile_disc(0.95) within group (order by duration_seconds)",
         Measure::SuccessRate => "count(*) filter (where status = 'success')::numeric / nullif(count(*), 0)",

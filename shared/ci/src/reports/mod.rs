@@ -27,7 +27,8 @@ pub use trends::{Durations, MAX_DAYS, Trend, TrendCursor, TrendPage, trend_curso
 
 use crate::Series;
 
-/// The earliest instant that a cursor may name, 0001-01-01T00:00:00Z. PostgreSQL has fewer years before it than a cursor.
+/// The earliest instant that a cursor may name, 0001-01-01T00:00:00Z. PostgreSQL has fewer years before it than a
+/// cursor.
 const MIN_CURSOR: Timestamp = Timestamp::constant(-62_135_596_800, 0);
 
 /// A report could not be read.
@@ -79,7 +80,7 @@ fn rows(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-/// Asks for one row beyond a page: it tells whether there is a next page.
+/// Returns the parameter for one row beyond a page. The row shows that there is a next page.
 fn one_more_than(limit: usize) -> i64 {
     rows(limit).saturating_add(1)
 }

@@ -46,7 +46,7 @@ pub struct StoredRun {
 /// A page of runs.
 #[derive(Debug)]
 pub struct RunPage {
-    /// The runs, those that began last first.
+    /// The runs, by their start, newest first.
     pub runs: Vec<StoredRun>,
     /// The cursor of the next page, if there is one.
     pub next: Option<String>,
@@ -69,9 +69,9 @@ fn list(filter: &Filter, status: Option<CiStatus>) -> String {
     format!("runs {filter:?} {status:?}")
 }
 
-/// Reads a page of at most `limit` runs, with or without their `extra` fields, those that began last first; runs of one
-/// instant in the order of their arrival, last first. A cursor names a run and not a count, so runs that arrive
-/// meanwhile shift nothing.
+/// Reads a page of at most `limit` runs, with or without their `extra` fields, by their start, newest first. Runs that
+/// began at the same instant are in the order of their arrival, newest first. A cursor names a run and not a count, so
+/// runs that arrive between two pages shift nothing.
 ///
 /// The server ends each statement after `timeout`.
 ///

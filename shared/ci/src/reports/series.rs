@@ -1,4 +1,4 @@
-//! Series with their successful runs, in which changes of duration are looked for.
+//! Series with their successful runs: the input of the search for changes of duration.
 
 use std::time::Duration;
 

@@ -52,7 +52,7 @@ enum InvalidAnswer {
     Header(&'static str),
     #[error("the body is longer than the {0} bytes of a document")]
     TooLong(usize),
-    #[error("the body broke off")]
+    #[error("the body ended early")]
     Body(#[from] ByteStreamError),
 }
 
@@ -81,7 +81,7 @@ impl MetricsBucket {
     /// Reads a version.
     ///
     /// # Errors
-    /// When the store refuses, breaks off, or leaves out a header that every object has.
+    /// When the store refuses, the connection breaks, or the answer lacks a header that every object has.
     pub async fn read(&self, object: ObjectRef) -> Result<Found, StoreError> {
         let request = self.client.get_object().bucket(&self.name).key(&object.key);
         let mut answer = match request.set_version_id(object.version.clone()).send().await {

@@ -114,7 +114,7 @@ fn columns<'a>(run: &'a CiRun, object: &'a ObjectVersion) -> Vec<Column<'a>> {
 /// reads the newest one, so the later writer is right. A version that was listed first and whose event arrives later
 /// gets the event's sequencer, which orders it among the versions of its second.
 ///
-/// A rejection of the same version, by stricter rules of the past, is removed.
+/// A rejection of the same version, by earlier, stricter rules, is removed.
 ///
 /// The lock allows one writer per object at a time. With two unique indexes, two writers could otherwise wait for each
 /// other, one for the run and one for the object.

@@ -1,11 +1,11 @@
 //! Reading usage from the rollup tables in PostgreSQL, as one ordered stream of CSV lines.
 //!
-//! The tables only need the columns; they may be views. `bucket_start` may be `timestamptz`, `timestamp` in UTC or, in the
-//! daily table, `date`; `model_id` may be null; counts and costs may be any integer type or numeric. Other types are
-//! refused. Comparisons are between instants: a range's end is never cast to a date, which would lose its last day.
+//! The tables only need the columns; they may be views. `bucket_start` may be `timestamptz`, `timestamp` in UTC or, in
+//! the daily table, `date`; `model_id` may be null; counts and costs may be any integer type or numeric. Other types
+//! are refused. Comparisons are between instants: a range's end is never cast to a date, which would lose its last day.
 //!
-//! `query` makes the statements, `slices` cuts the range into parts, and `read` reads the parts over several connections
-//! to one snapshot and returns their lines in order.
+//! `query` makes the statements, `slices` cuts the range into parts, and `read` reads the parts over several
+//! connections to one snapshot and returns their lines in order.
 
 mod query;
 mod read;
@@ -17,7 +17,7 @@ use crate::csv::CsvError;
 use copy::CopyError;
 use postgres::DatabaseError;
 
-/// Reports why usage could not be read.
+/// The reason that usage cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RollupError {
     /// The database failed, or cannot be reached.

@@ -1,7 +1,7 @@
 //! The statements.
 //!
-//! `COPY` takes no bound parameters. This module writes the values into the text itself. They are UUIDs and whole seconds,
-//! which cannot hold anything that needs quoting.
+//! `COPY` takes no bound parameters. This module writes the values into the text itself. They are UUIDs and whole
+//! seconds, which cannot hold anything that needs quoting.
 
 use std::fmt::Write as _;
 
@@ -31,7 +31,7 @@ pub(super) struct Query {
 pub(super) struct Columns {
     select: String,
     pub(super) counts: [CountType; COUNTS],
-    /// Whether no two rows have the same bucket and model.
+    /// True if no two rows have the same bucket and model.
     are_rows_unique: bool,
 }
 
@@ -42,16 +42,16 @@ pub(super) struct Description {
     pub(super) estimate: Estimate,
 }
 
-/// The rows from which on a range is cut. Fewer are read sooner than further connections are made.
+/// The minimum number of rows for which a range is cut. Fewer rows are read sooner than further connections are made.
 const MIN_ROWS_TO_CUT: u64 = 100_000;
 
 /// The planner's estimate of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Estimate {
     pub(super) rows: u64,
-    /// Whether the scan of a whole table takes more than a small part of the cost. Each slice would repeat the scan.
+    /// True if the scan of a whole table takes more than a small part of the cost. Each slice would repeat the scan.
     scans_tables: bool,
-    /// Whether the plan has a foreign scan, whose snapshot connections can't share.
+    /// True if the plan has a foreign scan, whose snapshot connections can't share.
     is_foreign: bool,
 }
 
@@ -75,7 +75,8 @@ impl Query {
         !self.monthly
     }
 
-    /// Asks for the columns' types, the planner's estimate and the unique indexes, without a wait between the questions.
+    /// Asks for the columns' types, the planner's estimate and the unique indexes, without a wait between the
+    /// questions.
     pub(super) async fn describe(&self, client: &Client, slice: Slice) -> Result<Description, RollupError> {
         let columns =
             format!("select r.bucket_start, r.model_id, {} from {} r", tables::list(tables::columns()), self.table);
@@ -96,7 +97,8 @@ impl Query {
 
     /// Returns the statement that sends the rows of a slice.
     pub(super) fn copy(&self, columns: &Columns, slice: Slice) -> String {
-        let (select, table) = (&columns.select, self.table);
+        let select = &columns.select;
+        let table = self.table;
         let rest = if self.monthly {
             format!(
                 "{} {} group by month, r.model_id order by month, r.model_id nulls last",
@@ -109,10 +111,10 @@ impl Query {
         format!("copy (select {select} from {table} r {rest}) to stdout (format binary)")
     }
 
-    /// Returns the conditions and the order of the file. Neither casts, since an index knows nothing of casts.
+    /// Returns the conditions and the order of the file. Neither casts, since no index covers a cast.
     ///
-    /// The index of our own tables has the order by bucket and model, and is read without a sort. Where several rows may
-    /// have the same bucket and model, the measures order them, so that the same rows always make the same bytes.
+    /// The index of our own tables has the order by bucket and model, and is read without a sort. Where several rows
+    /// may have the same bucket and model, the measures order them, so that the same rows always make the same bytes.
     fn ordered(&self, slice: Slice, are_rows_unique: bool) -> String {
         let order = format!("{} {} order by r.bucket_start, r.model_id nulls last", self.condition, within(slice));
         if are_rows_unique { order } else { format!("{order}, {}", tables::list(tables::columns())) }
@@ -179,11 +181,11 @@ pub(super) fn first_cause(errors: impl IntoIterator<Item = Option<DatabaseError>
     errors.reduce(|first, next| if first.is_consequence() && !next.is_consequence() { next } else { first })
 }
 
-/// Returns the query whether an index allows no two rows of one organization, bucket and model. Its key has some of these
-/// columns and no others, and none of them can be null, unless nulls count as one value.
+/// Returns the query whether an index allows no two rows of one organization, bucket and model. Its key has some of
+/// these columns and no others, and none of them can be null, unless nulls count as one value.
 ///
-/// An index of a table with heirs covers the table alone. `indnullsnotdistinct` is read by way of JSON, since PostgreSQL 14
-/// lacks it.
+/// An index of a table with children covers the table alone. `indnullsnotdistinct` is read through JSON, since
+/// PostgreSQL 14 lacks it.
 fn is_unique(table: &str) -> String {
     format!(
         "select exists (
@@ -210,7 +212,7 @@ fn unknown_type(column: &Column) -> RollupError {
     RollupError::ColumnType { column: column.name().to_owned(), kind: column.type_().name().to_owned() }
 }
 
-/// Returns the condition of a slice. In seconds, since PostgreSQL can't read every instant as text, such as the year 0.
+/// Returns the condition of a slice, in seconds, since PostgreSQL can't read every instant as text, such as the year 0.
 /// The function is immutable: the planner knows the bounds, and prunes partitions by them.
 fn within(slice: Slice) -> String {
     let second = Timestamp::as_second;

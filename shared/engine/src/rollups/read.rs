@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Both kinds of queue are bounded. When the consumer is slow, a connection waits with its lines, and with it the
-//! database. The queue of queues is filled in the order of the slices, so the slice that the consumer waits for always has
-//! its place, and there is no deadlock.
+//! database. The queue of queues is filled in the order of the slices, so the slice that the consumer waits for always
+//! has its place, and there is no deadlock.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -153,8 +153,8 @@ impl Lines {
         }
     }
 
-    /// Waits until the kept connection is back with its database, for the next export. Further connections close on their
-    /// own.
+    /// Waits until the kept connection is back with its database, for the next export. Further connections close on
+    /// their own.
     pub async fn finish(mut self) {
         while self.first.join_next().await.is_some() {}
         self.helpers.detach_all();
@@ -184,7 +184,7 @@ async fn help(reader: Arc<SliceReader>, connector: Connector, begin: String) {
         // The connection came too late: everything is read, and the snapshot has ended.
         Err(_) if reader.queue.lock().await.sender.is_closed() => {}
         // The export only takes longer.
-        Err(error) => tracing::warn!(error = %Causes(&error), "export continues with one connection less"),
+        Err(error) => tracing::warn!(error = %Causes(&error), "export continues with one connection fewer"),
     }
 }
 
@@ -240,7 +240,7 @@ impl SliceReader {
             LineError::Csv(error) => error.into(),
         };
         while let Some(piece) = stream.try_next().await.map_err(DatabaseError::from)? {
-            // By the chunk itself: its guard would be followed for each row.
+            // The chunk itself: through its guard, each row would cost an indirection.
             let lines = &mut *chunk;
             let read = decoder.read(&piece, |row| Ok::<_, LineError>(writer.write(row, lines)?));
             read.map_err(|error| failed(chunk.last_bucket().max(after), error))?;
@@ -259,7 +259,7 @@ impl SliceReader {
     }
 }
 
-/// Reports why a piece of the stream did not become lines.
+/// The reason that a piece of the stream did not become lines.
 enum LineError {
     Copy(CopyError),
     Csv(CsvError),
@@ -298,13 +298,13 @@ async fn begin(
     }
 }
 
-/// Returns the statements that begin a transaction of one snapshot. Its time in idleness is limited, since a transaction
-/// that a frozen process leaves open keeps the database from cleaning up.
+/// Returns the statements that begin a transaction of one snapshot. Its idle time is limited, since a transaction that
+/// a frozen process leaves open keeps the database from cleaning up.
 ///
-/// The table's partitions are locked before the snapshot is taken, which no `select` can do. Rows that are moved to a new
-/// partition after the snapshot would be invisible there, and could not be found at their old place either. Each connection
-/// locks all partitions before it reads: a connection that waits for a lock later, behind a session that waits for another
-/// connection of this export, would wait forever.
+/// The table's partitions are locked before the snapshot is taken, which no `select` can do. Rows that are moved to a
+/// new partition after the snapshot would be invisible there, and could not be found at their old place either. Each
+/// connection locks all partitions before it reads: a connection that waits for a lock later, behind a session that
+/// waits for another connection of this export, would wait forever.
 ///
 /// JIT is off. Compiling a statement takes longer than a slice, and is repeated for each.
 fn begin_statements(limit: Duration, table: Option<&str>) -> String {

@@ -37,12 +37,12 @@ impl Slice {
 }
 
 impl Slices {
-    /// Makes one slice of the whole range.
+    /// Creates one slice of the whole range.
     pub(super) fn one(range: TimeRange) -> Self {
         Self { next: range.start(), end: range.end(), bucket: 1, buckets: i64::MAX }
     }
 
-    /// Makes slices of about [`ROWS_PER_SLICE`] rows of a range that has about `rows`.
+    /// Creates slices of about [`ROWS_PER_SLICE`] rows of a range that has about `rows`.
     pub(super) fn many(range: TimeRange, granularity: Granularity, rows: u64) -> Self {
         let bucket = match granularity {
             Granularity::Hourly => 3600,
@@ -116,7 +116,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is learned on the way, the slices are the range: none is empty, none overlaps, nothing is left out.
+        /// Whatever the row counts, the slices cover the range: none is empty, none overlaps, and there is no gap.
         #[test]
         fn slices_cover_the_range(
             start in -62_167_219_200i64..=250_000_000_000,
