@@ -80,9 +80,10 @@ pub(crate) fn run(arguments: &Arguments, cases: Vec<Case>) -> ExitCode {
 async fn play(case: Case) {
     let proxies = PROXIES.get_or_init(start).await;
     let (_shared, _own);
-    match case.alone {
-        true => _own = ALONE.write().await,
-        false => _shared = ALONE.read().await,
+    if case.alone {
+        _own = ALONE.write().await;
+    } else {
+        _shared = ALONE.read().await;
     }
     let start = Instant::now();
     let scene = Arc::new(Scene { stack: Stack::from_env().await, proxies });
