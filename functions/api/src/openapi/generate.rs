@@ -133,7 +133,7 @@ fn the_file_is_what_the_code_describes() {
     if std::env::var_os("UPDATE_OPENAPI").is_some() {
         std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json"), &generated).unwrap();
     } else {
-        assert_eq!(generated, DOCUMENT, "UPDATE_OPENAPI=1 cargo test -p api openapi renews functions/api/openapi.json");
+        assert!(generated == DOCUMENT, "UPDATE_OPENAPI=1 cargo test -p api openapi renews functions/api/openapi.json");
     }
 }
 

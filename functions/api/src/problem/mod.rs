@@ -92,7 +92,7 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
-    /// Sets only the status and leaves the problem itself to [`render`], which knows the request.
+    /// Sets only the status and leaves the problem itself to [`render()`], which knows the request.
     fn into_response(self) -> Response {
         let mut response = self.kind.parts().1.into_response();
         response.extensions_mut().insert(Arc::new(self));
