@@ -70,7 +70,7 @@ fn rows(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-/// Asks for one row beyond a page: it tells whether there is a next page.
+/// Adds one row to a page. It shows whether there is a next page.
 fn one_more_than(limit: usize) -> i64 {
     rows(limit).saturating_add(1)
 }
