@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tests::{
     Organization, Rollup, Stack, Table,
     organization::export_of,
-    poll::{PATIENCE, until},
+    poll::{WAIT_TIMEOUT, until},
     stack::variable,
 };
 use uuid::Uuid;
@@ -86,7 +86,7 @@ async fn a_message_that_cannot_be_read_is_kept_for_a_person() {
     for body in bodies {
         let what = format!("{body} arrives at the dead letters");
         let letter =
-            until(&what, PATIENCE, async || stack.queue.take_dead_letter(&body).await.ok_or("it is not there"));
+            until(&what, WAIT_TIMEOUT, async || stack.queue.take_dead_letter(&body).await.ok_or("it is not there"));
         assert_eq!(letter.await.body(), Some(body.as_str()));
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tests::{
     Organization, Rollup, Stack, Table, lambda,
     organization::{RETENTION, export_of},
-    poll::{PATIENCE, until},
+    poll::{WAIT_TIMEOUT, until},
     rollup::expected_file,
     stack::variable,
 };
@@ -205,7 +205,7 @@ async fn the_sweep_sends_what_was_left_for_later() {
     let job = org.add_unqueued().await;
     let unsent = job.mark_unsent(Timestamp::now()).expect("the job is pending");
     assert!(stack.jobs.apply(unsent, None).await.unwrap().is_some());
-    until("the sweep sends it", PATIENCE, async || {
+    until("the sweep sends it", WAIT_TIMEOUT, async || {
         let report = lambda::invoke(&variable("SWEEP_FUNCTION"), &json!({})).await?;
         // The index of due jobs lags behind the table.
         let pending = org.show(job.id().uuid()).await.status == "pending" && report["sent"] == 0;

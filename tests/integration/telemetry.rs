@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use tests::{
     Service, Stack,
-    poll::{PATIENCE, until},
+    poll::{WAIT_TIMEOUT, until},
 };
 use uuid::Uuid;
 
@@ -42,7 +42,7 @@ async fn sample_row(stack: &Stack) -> Option<Value> {
 async fn the_sample_of_the_guide_becomes_a_row() {
     let stack = Stack::from_env().await;
     let version = stack.service().put(SAMPLE_KEY, SAMPLE).await;
-    let row = until("the sample is stored", PATIENCE, async || {
+    let row = until("the sample is stored", WAIT_TIMEOUT, async || {
         let row = sample_row(&stack).await;
         row.filter(|row| row["object_version"] == version.as_str()).ok_or("another version, or none")
     });

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{
     Stack,
     lambda::insist,
-    poll::{PATIENCE, until},
+    poll::{WAIT_TIMEOUT, until},
     stack::variable,
 };
 
@@ -90,7 +90,7 @@ impl<'a> Service<'a> {
 
     /// Waits until the service's runs are what `is` accepts.
     pub async fn wait(&self, what: &str, is: impl Fn(&[RunRow]) -> bool) -> Vec<RunRow> {
-        until(what, PATIENCE, async || {
+        until(what, WAIT_TIMEOUT, async || {
             let runs = self.runs().await;
             if is(&runs) { Ok(runs) } else { Err(runs) }
         })
@@ -106,7 +106,7 @@ impl<'a> Service<'a> {
 
     /// Waits until an object was rejected. Returns the reason.
     pub async fn rejection(&self, key: &str) -> String {
-        until(&format!("{key} is rejected"), PATIENCE, async || {
+        until(&format!("{key} is rejected"), WAIT_TIMEOUT, async || {
             self.rejections(key).await.pop().map(|(reason, _)| reason).ok_or(())
         })
         .await

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::{
     Answer, CsvFile, ExportJob, Rollup, Stack, Table,
     csv_file::checksum,
-    poll::{PATIENCE, until},
+    poll::{WAIT_TIMEOUT, until},
     stack::variable,
 };
 
@@ -120,7 +120,7 @@ impl<'a> Organization<'a> {
 
     /// A job once it has ended.
     pub async fn ended(&self, job: Uuid) -> ExportJob {
-        until("the job ends", PATIENCE, async || {
+        until("the job ends", WAIT_TIMEOUT, async || {
             let job = self.show(job).await;
             if job.is_ended() { Ok(job) } else { Err(job) }
         })

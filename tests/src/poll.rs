@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The time that anything may take: more than it takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 /// The time between two looks.
 const INTERVAL: Duration = Duration::from_millis(200);
 

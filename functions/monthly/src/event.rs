@@ -9,7 +9,7 @@ use serde_json::Value;
 pub(crate) struct Order {
     /// The month to export.
     pub(crate) month: Month,
-    /// Whether a person requested it. The schedule's request is done once; a person may repeat it for organizations
+    /// `true` if a person requested it. The schedule's request is done once; a person may repeat it for organizations
     /// whose usage arrived late.
     pub(crate) by_hand: bool,
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The longest line: some fifty times as long as an event.
-pub(crate) const LONGEST: usize = 16 << 10;
+pub(crate) const MAX_LINE_BYTES: usize = 16 << 10;
 /// The events of one transaction: a second's work, and a few megabytes.
 const BATCH: usize = 20_000;
 
@@ -72,7 +72,7 @@ pub(crate) fn read(
         }
         batch.lines += 1;
         let event = match &columns {
-            _ if line.len() > LONGEST => Err(Reason::TooLong(LONGEST)),
+            _ if line.len() > MAX_LINE_BYTES => Err(Reason::TooLong(MAX_LINE_BYTES)),
             None => Event::from_json(&line, ignore_unknown),
             Some(columns) => from_csv(&line, columns),
         };
@@ -104,12 +104,12 @@ pub(crate) fn read(
 fn next(file: &mut impl BufRead, line: &mut Vec<u8>, number: &mut u64) -> Result<bool, LinesError> {
     line.clear();
     *number += 1;
-    let limit = LONGEST as u64 + 1;
+    let limit = MAX_LINE_BYTES as u64 + 1;
     let failed = |error| LinesError::Read(*number, error);
     if file.by_ref().take(limit).read_until(b'\n', line).map_err(failed)? == 0 {
         return Ok(false);
     }
-    if line.len() > LONGEST && !line.ends_with(b"\n") {
+    if line.len() > MAX_LINE_BYTES && !line.ends_with(b"\n") {
         let mut rest = Vec::new();
         loop {
             rest.clear();
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn bad_lines_are_known_by_their_numbers_and_hold_up_no_other() {
-        let long = "x".repeat(3 * LONGEST);
+        let long = "x".repeat(3 * MAX_LINE_BYTES);
         let header = FIELDS.join(",");
         let text = format!("\u{feff}{header}\r\n{ROW}\r\n\n{ROW},1\n{long}\n\"{ROW}\n{ROW}");
         let (batches, done) = batches(text.as_bytes(), Format::Csv);
@@ -212,7 +212,7 @@ mod tests {
                 (6, "has 1 values where the header has 8".to_owned()),
             ]
         );
-        assert!(batch.rejected[1].line.len() <= LONGEST + 1);
+        assert!(batch.rejected[1].line.len() <= MAX_LINE_BYTES + 1);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Batches that wait to be stored: the reader is one ahead.
-const AHEAD: usize = 1;
+const MAX_WAITING_BATCHES: usize = 1;
 
 /// The sums of a load.
 #[derive(Debug, Default, Serialize)]
@@ -89,7 +89,7 @@ impl Load {
         let format = source.format(self.arguments.format)?;
         let ignore_unknown = self.arguments.ignore_unknown_fields;
         let file = source.open(&self.progress.counted).await?;
-        let (sender, mut batches) = mpsc::channel(AHEAD);
+        let (sender, mut batches) = mpsc::channel(MAX_WAITING_BATCHES);
         let reader = tokio::task::spawn_blocking(move || lines::read(file, format, ignore_unknown, &sender));
         let mut stored = Ok(());
         while let Some(batch) = batches.recv().await {
