@@ -1,4 +1,4 @@
-//! The log, and how errors are written to it.
+//! The log, and the form of errors in it.
 
 use std::{env, error::Error, fmt};
 
@@ -23,9 +23,7 @@ pub fn init() {
     }
 }
 
-/// An error with all its causes, in one line: `could not store the file: could not put object …: …`.
-///
-/// The log's own handling of errors ends at the first.
+/// Displays an error with all its causes, in one line: `could not store the file: could not put object …: …`.
 pub struct Causes<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for Causes<'_> {
@@ -35,7 +33,7 @@ impl fmt::Display for Causes<'_> {
         let mut error = self.0.source();
         while let Some(cause) = error {
             let text = cause.to_string();
-            // A transparent wrapper says the same as what it wraps.
+            // A transparent wrapper has the text of its cause.
             if text != last {
                 write!(f, ": {text}")?;
             }
