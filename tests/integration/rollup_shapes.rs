@@ -109,7 +109,7 @@ async fn a_month_of_dates_is_the_sum_of_its_lines() {
     let foreign = Foreign::new().await;
     foreign.insert_days().await;
     let expected = [
-        // -1.0001 and 1.0000, as the daily file states them.
+        // Half to even: -1.0000 and 1.0000 by day.
         "2024-01-01T00:00:00Z,MODEL,5,50,2,0.0000",
         "2024-01-01T00:00:00Z,,4,9223372036854775808,0,0.0000",
         "2024-02-01T00:00:00Z,MODEL,5,50,1,1.0001",
