@@ -23,9 +23,13 @@ async fn expired_and_audited(scene: &Scene) -> Found {
 
     let completed = Timestamp::now().checked_sub((91 * 24).hours()).unwrap();
     let completed = Timestamp::from_second(completed.as_second()).unwrap();
-    let due = completed.checked_add((90 * 24).hours()).unwrap().as_millisecond();
-    let values = [(":at", AttributeValue::S(completed.to_string())), (":due", AttributeValue::N(due.to_string()))];
-    scene.rewrite(&org, job, "set completed_at = :at, due_at = :due", &values).await;
+    let expired = completed.checked_add((90 * 24).hours()).unwrap();
+    let values = [
+        (":at", AttributeValue::S(completed.to_string())),
+        (":expires", AttributeValue::S(expired.to_string())),
+        (":due", AttributeValue::N(expired.as_millisecond().to_string())),
+    ];
+    scene.rewrite(&org, job, "set completed_at = :at, expires_at = :expires, due_at = :due", &values).await;
     assert_eq!(org.show(job).await.status, "expired", "it is expired on the second, before any sweep");
     let refused: Value = org.get(&format!("/{job}/download")).await.expect(404).json();
     assert!(refused["type"].as_str().unwrap_or_default().ends_with("/export-expired"), "{refused}");

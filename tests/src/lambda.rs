@@ -10,10 +10,10 @@ use crate::{Answer, aws, poll::until};
 /// Invokes a function, as soon as its concurrency allows, and returns its answer or, if it failed, its error message.
 ///
 /// # Panics
-/// When its concurrency does not allow it for half a minute.
+/// When its concurrency does not allow it for two minutes: other tests may hold all of it for a worker's lifetime.
 pub async fn invoke(function: &str, event: &Value) -> Result<Value, String> {
     let path = format!("/2015-03-31/functions/{function}/invocations");
-    let answer = until("the function is invoked", Duration::from_secs(30), async || {
+    let answer = until("the function is invoked", Duration::from_secs(120), async || {
         let answer = call(Method::POST, &path, event).await;
         // 429: its reserved concurrency is in use.
         if answer.status == 200 { Ok(answer) } else { Err(answer.text()) }
