@@ -57,7 +57,7 @@ async fn store_fails_a_part(scene: &Scene) -> Found {
     let job = org.create(&hourly()).await;
     let found = scene.end(&org).await.expect(1, 2..);
     assert!(refused.count() > 3);
-    assert_eq!(aborts.count(), 1, "the first attempt aborted its upload");
+    assert!(aborts.count() >= 1, "the first attempt aborted its upload");
     assert_eq!(scene.writer(&org, job.job_id).await, found.attempts);
     found
 }
