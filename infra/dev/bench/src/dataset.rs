@@ -154,12 +154,13 @@ impl Chunk {
         let Organization { id, start, .. } = self.organization;
         let (from, to, models) = (self.from, self.to - 1, self.models - 1);
         // One of the models is null. The numbers are of the length that they have in practice, and the same on every run.
+        // Costs have the four decimals of a file, so that psql prints them without a cast.
         let insert = format!(
             "insert into analytics_hourly_rollups
                  (bucket_start, organization_id, model_id, request_count, tokens_total, error_count, cost_total)
              select timestamptz '{start}' + hour * interval '1 hour', '{id}', model.id,
                  requests, requests * (150 + number % 1500), requests / (20 + number % 80),
-                 requests * (150 + number % 1500) * (1 + number % 9) * 0.0000025
+                 round(requests * (150 + number % 1500) * (1 + number % 9) * 0.0000025, 4)
              from generate_series({from}, {to}) as hour
              cross join (
                  select number, case when number > 0 then md5(number::text)::uuid end as id
