@@ -1,10 +1,16 @@
 //! Fifteen months of events, from their arrival to the end of what was made of them, by a clock that the test moves:
-//! late, sent again, without a model, around the ends of days, months and years and where clocks change.
+//! late, sent again, ahead of their time, without a model, around the ends of days, months and years and where clocks
+//! change. Now and then the rollup tables refuse an organization's hours, or a policy hides rows from the refresh; one
+//! writer never stops.
 //!
 //! At every step the rollups are what an independent count of the events makes of them.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -14,11 +20,12 @@ use jiff::{
     civil::{Date, Time},
     tz::TimeZone,
 };
+use postgres::LimitedReads;
 use tests::{
     Event, Table, UsageDatabase,
     organization::export_of,
     rollup::instant,
-    usage::{expected_rollups, kept_events, rollups, send},
+    usage::{expected_rollups, kept_events, rollups, send, system_time},
 };
 use tokio_postgres::Client;
 use usage::{
@@ -35,6 +42,12 @@ const PERIODS: Periods =
     Periods { events_plain_days: 7, events_kept_days: 400, keys_kept_days: 35, rollups_kept_months: 13 };
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
+
+/// The organizations whose events the test sends, and counts at every step.
+const ORGS: std::ops::Range<u128> = 1..4;
+
+/// The organization of the writer that never stops.
+const BUSY: Uuid = Uuid::from_u128(9);
 
 /// Where the writers' sessions are: none of it may matter, be it half an hour off or about to change its clocks.
 const ZONES: [&str; 5] = ["UTC", "America/New_York", "Europe/Berlin", "Asia/Kolkata", "Australia/Lord_Howe"];
@@ -64,20 +77,33 @@ struct Life {
     refused: usize,
     packed: u64,
     dropped: u64,
+    /// Events that came more than a day ahead of their receipt and were not accepted since.
+    ahead: BTreeMap<(Uuid, Uuid), Event>,
+    /// The organization whose hours the rollup tables refuse now.
+    refusing: Option<Uuid>,
+    /// Hours that were refused, at all steps.
+    failed: u64,
 }
 
 #[tokio::test]
 async fn fifteen_months_are_counted_right_at_every_step() {
     let start = Instant::now();
     let database = UsageDatabase::create().await;
-    let mut life = Life::begin(database.client().await, instant("2023-12-10T00:00:00Z"));
+    let mut life = Life::begin(database.client().await, instant("2023-12-10T00:00:00Z")).await;
+    let clock = Arc::new(AtomicI64::new(life.now.as_second()));
+    let busy = tokio::spawn(write_without_end(database.client().await, clock.clone()));
     // Over February 29, two ends of a year, and every change of clocks in between.
     let end = instant("2025-03-12T12:00:00Z");
     let mut steps = 0;
     while life.now < end {
         let month = day(life.now).first_of_month();
         life.advance();
+        clock.store(life.now.as_second(), Ordering::Relaxed);
         life.receive().await;
+        life.refuse_or_allow().await;
+        if steps % 8 == 3 {
+            life.hide().await;
+        }
         life.refresh().await;
         if steps % 2 == 0 {
             life.night().await;
@@ -88,15 +114,26 @@ async fn fifteen_months_are_counted_right_at_every_step() {
         }
         steps += 1;
     }
+    busy.abort();
+    let _ = busy.await;
+    // Until the last retry of what was refused.
+    life.allow().await;
+    life.now += SignedDuration::from_hours(25);
+    life.refresh().await;
     life.night().await;
     life.check_rollups().await;
     life.check_events().await;
+    life.check_busy().await;
     assert!(life.dropped > 40 && life.refused > 0 && life.packed > 1000, "the time was long enough");
+    assert!(!life.ahead.is_empty() && life.failed > 0, "there was trouble");
     eprintln!(
-        "{steps} steps: {} events sent, {} accepted, {} refused, {} compressed, in {} s",
+        "{steps} steps: {} events sent, {} accepted, {} refused, {} ahead of their time, {} hours refused, {} compressed, \
+         in {} s",
         life.sent,
         life.accepted.len(),
         life.refused,
+        life.ahead.len(),
+        life.failed,
         life.packed,
         start.elapsed().as_secs(),
     );
@@ -104,7 +141,19 @@ async fn fifteen_months_are_counted_right_at_every_step() {
 }
 
 impl Life {
-    fn begin(client: Client, now: Timestamp) -> Self {
+    async fn begin(client: Client, now: Timestamp) -> Self {
+        // Refuses the hours of the organization that stands in a table of the test's own.
+        let refuse = "create table refusing (organization_id uuid);
+             create function refuse() returns trigger language plpgsql as $$
+             begin
+                 if exists (select from refusing where organization_id = new.organization_id) then
+                     raise 'refused';
+                 end if;
+                 return new;
+             end $$;
+             create trigger refuse before insert or update on analytics_hourly_rollups
+             for each row execute function refuse()";
+        client.batch_execute(refuse).await.unwrap();
         Self {
             now,
             late: now,
@@ -117,6 +166,9 @@ impl Life {
             refused: 0,
             packed: 0,
             dropped: 0,
+            ahead: BTreeMap::new(),
+            refusing: None,
+            failed: 0,
         }
     }
 
@@ -145,6 +197,7 @@ impl Life {
             let mut events: Vec<Event> = (0..self.random.usize(1..30)).map(|_| self.event()).collect();
             for _ in 0..self.random.usize(0..6) {
                 events.extend(self.again());
+                events.extend(self.in_time());
             }
             self.random.shuffle(&mut events);
             let accepted = self.accept(&events);
@@ -157,12 +210,15 @@ impl Life {
     /// A new event: of the last days, or late.
     fn event(&mut self) -> Event {
         let latest = if self.random.u8(0..6) == 0 { self.late } else { self.now };
+        // A clock that is ahead, or milliseconds taken for seconds.
+        let ahead = SignedDuration::from_hours(self.random.i64(25..10_000));
         let before = SignedDuration::from_micros(self.random.i64(0..2 * 24 * 3600 * 1_000_000));
-        let occurred_at = match self.random.u8(0..10) {
+        let occurred_at = match self.random.u8(0..11) {
             // The first and the last instant of a day, and just where the late ones are.
             0 => midnight(day(latest)),
             1 => midnight(day(latest)) - SignedDuration::from_micros(1),
             2 => latest,
+            3 => self.now + ahead,
             _ => latest - before,
         };
         Event {
@@ -173,7 +229,7 @@ impl Life {
             status: self.random.choice(["success", "success", "error", "timeout", "throttled"]).unwrap().to_owned(),
             cost: self.random.i64(-5_000..2_000_000),
             event_id: Uuid::from_u128(self.random.u128(..)),
-            ..Event::at(Uuid::from_u128(self.random.u128(1..4)), occurred_at)
+            ..Event::at(Uuid::from_u128(self.random.u128(ORGS)), occurred_at)
         }
     }
 
@@ -190,12 +246,24 @@ impl Life {
         Some(event)
     }
 
+    /// An event that came ahead of its time, now with the right one.
+    fn in_time(&mut self) -> Option<Event> {
+        let skip = self.random.usize(..self.ahead.len().max(1));
+        let event = self.ahead.values().nth(skip).filter(|_| self.random.u8(0..8) == 0)?.clone();
+        Some(Event { occurred_at: self.now, received_at: self.now, ..event })
+    }
+
     /// What a writer must find accepted of these, in their order.
     fn accept(&mut self, events: &[Event]) -> u64 {
         let mut accepted = 0;
         for event in events {
-            let entry = self.accepted.entry((event.organization_id, event.event_id));
-            let Entry::Vacant(vacant) = entry else { continue };
+            let id = (event.organization_id, event.event_id);
+            if event.occurred_at > event.received_at + SignedDuration::from_hours(24) {
+                self.ahead.insert(id, event.clone());
+                continue;
+            }
+            let Entry::Vacant(vacant) = self.accepted.entry(id) else { continue };
+            self.ahead.remove(&id);
             if event.occurred_at < self.events_from {
                 self.refused += 1;
             } else {
@@ -208,12 +276,62 @@ impl Life {
 
     async fn refresh(&mut self) {
         let report = refresh(&mut self.client, self.now, LONG).await.expect("the refresh succeeds");
-        assert_eq!((report.failed, report.kept, report.unfinished), (0, 0, false), "{}", self.now);
+        assert_eq!((report.kept, report.unfinished), (0, false), "{}", self.now);
+        assert!(self.refusing.is_some() || report.failed == 0, "{}: {report:?}", self.now);
+        self.failed += u64::try_from(report.failed).unwrap();
+    }
+
+    /// Now and then, lets the rollup tables refuse the hours of an organization, or accept them again.
+    async fn refuse_or_allow(&mut self) {
+        if self.refusing.is_some() {
+            return self.allow().await;
+        }
+        if self.random.u8(0..6) == 0 {
+            let org = Uuid::from_u128(self.random.u128(ORGS));
+            self.client.execute("insert into refusing values ($1)", &[&org]).await.unwrap();
+            self.refusing = Some(org);
+        }
+    }
+
+    async fn allow(&mut self) {
+        self.client.batch_execute("delete from refusing").await.unwrap();
+        self.refusing = None;
+    }
+
+    /// The organizations of which an hour was refused and not computed since.
+    async fn troubled(&self) -> BTreeSet<Uuid> {
+        let troubled = "select distinct organization_id from usage_troubles where kind = 'failed'";
+        self.client.query(troubled, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    }
+
+    /// A policy hides all events from the refresh, which has to fail and leave every mark.
+    async fn hide(&mut self) {
+        let role = format!("hidden_{}", Uuid::new_v4().simple());
+        let hide = format!(
+            "create role {role}; grant all on all tables in schema public to {role};
+             create policy nothing on usage_events to {role} using (false);
+             alter table usage_events enable row level security;
+             set row_security = off; set role {role}"
+        );
+        self.client.batch_execute(&hide).await.unwrap();
+        let marks = "select count(*) from usage_dirty_hours where organization_id <> $1";
+        let count = async |client: &Client| client.query_one(marks, &[&BUSY]).await.unwrap().get::<_, i64>(0);
+        let before = count(&self.client).await;
+        let refreshed = refresh(&mut self.client, self.now, LONG).await;
+        let show = format!(
+            "reset role; reset row_security; alter table usage_events disable row level security;
+             drop policy nothing on usage_events; drop owned by {role}; drop role {role}"
+        );
+        self.client.batch_execute(&show).await.unwrap();
+        assert!(!matches!(&refreshed, Ok(report) if report.rollups_written > 0), "{refreshed:?}");
+        assert_eq!(count(&self.client).await, before, "{refreshed:?}");
+        self.client.batch_execute("delete from usage_troubles where kind = 'failed'").await.unwrap();
     }
 
     async fn night(&mut self) -> RetentionReport {
         let report = retention(&mut self.client, self.now, &PERIODS, LONG).await.expect("the retention succeeds");
-        assert_eq!((report.postponed, report.unfinished), (0, false), "{}: {report:?}", self.now);
+        assert!(!report.unfinished, "{}: {report:?}", self.now);
+        assert!(report.postponed == 0 || !self.troubled().await.is_empty(), "{}: {report:?}", self.now);
         // Counted by hand: whole days of 24 hours, and whole months.
         self.events_from = midnight(day(self.now - SignedDuration::from_hours(400 * 24)));
         self.rollups_from = midnight(day(self.now).saturating_sub(13.months()).first_of_month());
@@ -222,11 +340,19 @@ impl Life {
         report
     }
 
-    /// The rollups are those of all events that were accepted, but for the months that are gone.
+    /// The rollups are those of all events that were accepted, but for the months that are gone, and for organizations
+    /// of which an hour was refused.
     async fn check_rollups(&self) {
-        let counted = || self.accepted.values().filter(|event| event.occurred_at >= self.rollups_from);
+        let troubled = self.troubled().await;
+        let is_counted = |org: Uuid| org != BUSY && !troubled.contains(&org);
+        let counted = || {
+            let events = self.accepted.values().filter(|event| event.occurred_at >= self.rollups_from);
+            events.filter(|event| is_counted(event.organization_id))
+        };
         for (table, seconds) in [(Table::Hourly, HOUR), (Table::Daily, DAY)] {
-            let (found, expected) = (rollups(&self.client, table).await, expected_rollups(counted(), seconds));
+            let mut found = rollups(&self.client, table).await;
+            found.retain(|(org, ..), _| is_counted(*org));
+            let expected = expected_rollups(counted(), seconds);
             let wrong = expected.iter().find(|(key, sums)| found.get(key) != Some(sums));
             assert_eq!(wrong.map(|(key, sums)| (key, found.get(key), sums)), None, "{table:?} at {}", self.now);
             assert_eq!(found.len(), expected.len(), "{table:?} at {}", self.now);
@@ -237,7 +363,8 @@ impl Life {
     async fn check_events(&self) {
         let expected: Vec<&Event> =
             self.accepted.values().filter(|event| event.occurred_at >= self.events_from).collect();
-        let found = kept_events(&self.client).await;
+        let mut found = kept_events(&self.client).await;
+        found.retain(|event| event.organization_id != BUSY);
         assert_eq!(found.len(), expected.len());
         let wrong = found.iter().zip(expected).find(|(found, expected)| found != expected);
         assert_eq!(wrong, None);
@@ -246,7 +373,8 @@ impl Life {
     /// What is done when a month is over: its exports, by hour, day and month, have the same totals.
     async fn month_ended(&self, month: Date) {
         let (start, end) = (midnight(month), midnight(month.saturating_add(1.month())));
-        for org in (1..4).map(Uuid::from_u128) {
+        let troubled = self.troubled().await;
+        for org in ORGS.map(Uuid::from_u128).filter(|org| !troubled.contains(org)) {
             let mut expected = Totals::default();
             for event in self.accepted.values().filter(|event| event.organization_id == org) {
                 if (start..end).contains(&event.occurred_at) {
@@ -259,13 +387,37 @@ impl Life {
             for granularity in ["hourly", "daily", "monthly"] {
                 let body = export_of(&start.to_string(), &end.to_string(), granularity);
                 let request = ExportRequest::from_json(&body).expect("a month is a range");
-                let series = series(&self.client, org.into(), &request, usize::MAX, LONG).await.unwrap();
+                let reads = LimitedReads::begin(&self.client, LONG).await.unwrap();
+                let series = series(&reads, org.into(), &request, usize::MAX).await.unwrap();
                 let totals =
                     series.iter().try_fold(Totals::default(), |totals, entry| totals.try_add(entry.sums)).unwrap();
                 assert_eq!(totals, expected, "{granularity} of {month}");
             }
         }
         self.check_events().await;
+    }
+
+    /// The events of the busy writer are all counted.
+    async fn check_busy(&self) {
+        let count = "select (select count(*) from usage_events_all where organization_id = $1 and occurred_at >= $2),
+                            (select sum(request_count)::bigint from analytics_daily_rollups
+                             where organization_id = $1 and bucket_start >= $2)";
+        let from = system_time(self.rollups_from.max(self.events_from));
+        let row = self.client.query_one(count, &[&BUSY, &from]).await.unwrap();
+        let events: i64 = row.get(0);
+        assert!(events > 1000 && row.get::<_, Option<i64>>(1) == Some(events), "{events} events: {row:?}");
+    }
+}
+
+/// Inserts events of the present hour, one after the other, until it is aborted.
+async fn write_without_end(client: Client, clock: Arc<AtomicI64>) {
+    let insert = "insert into usage_events (event_id, organization_id, occurred_at, received_at, input_tokens,
+                                            output_tokens, status, cost_usd)
+                  values (gen_random_uuid(), $1, $2, $2, 1, 1, 'success', 0.0001)";
+    loop {
+        let now = Timestamp::from_second(clock.load(Ordering::Relaxed)).unwrap();
+        client.execute(insert, &[&BUSY, &system_time(now)]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 

@@ -102,6 +102,7 @@ async fn a_list_by_status_has_the_jobs_of_that_status() {
                     row_count: 0,
                     totals: Totals::default(),
                     rounding_difference: None,
+                    completeness: None,
                 };
                 stack.jobs.finish(claimed.complete(file, now, RETENTION)).await.unwrap();
             }

@@ -3,15 +3,28 @@
 
 use std::time::Duration;
 
+use domain::{ExportRequest, TimeRange, completeness::ReasonCode};
 use migrate::{MigrateError, known, migrate};
-use tests::{Event, Table, UsageDatabase, rollup::instant, usage::rollups, usage::send};
+use postgres::{Database, LimitedReads};
+use tests::{
+    Event, Table, UsageDatabase,
+    organization::export_of,
+    rollup::instant,
+    usage::{rollups, send},
+};
 use tokio::time::Instant;
 use tokio_postgres::Client;
-use usage::maintenance::{
-    refresh::refresh,
-    retention::{Periods, retention},
+use usage::{
+    completeness,
+    maintenance::{
+        refresh::refresh,
+        retention::{Periods, retention},
+    },
+    organizations, raw_sums, rollup_sums, series,
 };
 use uuid::Uuid;
+
+use super::engine;
 
 const ORG: Uuid = Uuid::from_u128(1);
 const LONG: Duration = Duration::from_secs(60);
@@ -151,6 +164,8 @@ async fn every_kind_of_table_goes_through_every_task() {
                 assert_eq!(buckets, ["2023-12-31", "2025-01-01"], "{name}");
             }
 
+            read_alike(&database, &client, &name, kind.takes_rows).await;
+
             // The night: events are packed and rollups deleted, where that can be.
             let report = retention(&mut client, instant("2025-03-10T02:30:00Z"), &PERIODS, LONG).await.unwrap();
             assert_eq!((report.events_packed, report.unfinished), (1, false), "{name}: {report:?}");
@@ -170,6 +185,32 @@ async fn every_kind_of_table_goes_through_every_task() {
             database.drop().await;
         }
     }
+}
+
+/// Checks what exports, the usage route, reconciliation and the monthly run read: they agree with the plain way, and
+/// the completeness tells whether the event is in.
+async fn read_alike(database: &UsageDatabase, client: &Client, name: &str, is_in: bool) {
+    let own = Database::new(database.url().parse().unwrap(), "tests").unwrap();
+    let (start, end) = ("2025-02-01T00:00:00Z", "2025-03-01T00:00:00Z");
+    for granularity in ["hourly", "daily", "monthly"] {
+        let request = ExportRequest::from_json(&export_of(start, end, granularity)).unwrap();
+        let lines = engine::compare(&own, client, ORG, &request, &[1, 3]).await.lines().count();
+        assert_eq!(lines, 1 + usize::from(is_in), "{name} {granularity}");
+        let reads = LimitedReads::begin(client, LONG).await.unwrap();
+        let entries = series(&reads, ORG.into(), &request, 10).await.unwrap();
+        let rolled = rollup_sums(&reads, ORG.into(), &request).await.unwrap();
+        assert_eq!(rolled.lines.request_count, i128::from(is_in), "{name} {granularity}");
+        assert_eq!(entries.iter().map(|entry| entry.sums).collect::<Vec<_>>(), vec![rolled.lines; usize::from(is_in)]);
+        let raw =
+            raw_sums(&reads, ORG.into(), &request).await.unwrap().unwrap_or_else(|| panic!("{name}: no raw sums"));
+        assert_eq!((raw.lines.request_count, raw == rolled), (1, is_in), "{name} {granularity}");
+        let now = instant("2025-03-01T03:00:00Z");
+        let known = completeness(&reads, ORG.into(), request.range, request.granularity, now).await.unwrap();
+        let waits = known.of_figures(is_in).reasons.iter().any(|reason| reason.code == ReasonCode::HoursWaiting);
+        assert_eq!(waits, !is_in, "{name} {granularity}: {known:?}");
+    }
+    let january = TimeRange::new(instant("2025-01-01T00:00:00Z"), instant("2025-02-01T00:00:00Z")).unwrap();
+    assert_eq!(organizations(client, january, None, 10).await.unwrap(), [ORG.into()], "{name}");
 }
 
 #[tokio::test]

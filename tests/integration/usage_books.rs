@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::{ExportRequest, Granularity, TimeRange};
 use jiff::{SignedDuration, Timestamp};
+use postgres::LimitedReads;
 use rust_decimal::{Decimal, RoundingStrategy};
 use tests::{
     Event, Table, UsageDatabase,
@@ -13,7 +14,7 @@ use tests::{
 };
 use tokio_postgres::Client;
 use usage::{
-    Completeness, CutOverError, State, TroubleKind, changed_since, completeness,
+    Completeness, CutOverError, Figures, State, Sums, TroubleKind, changed_since, completeness,
     maintenance::{
         refresh::{RefreshReport, refresh},
         retention::{Periods, retention},
@@ -43,6 +44,13 @@ fn request(start: &str, end: &str, granularity: &str) -> ExportRequest {
 async fn known(client: &Client, org: Uuid, start: &str, end: &str) -> Completeness {
     let range = TimeRange::new(instant(start), instant(end)).unwrap();
     completeness(client, org.into(), range, Granularity::Daily, Timestamp::now()).await.unwrap()
+}
+
+/// The sums of the rollups and of the raw events.
+async fn sums(client: &Client, org: Uuid, request: &ExportRequest) -> (Sums, Option<Sums>) {
+    let reads = LimitedReads::begin(client, LONG).await.unwrap();
+    let rolled = rollup_sums(&reads, org.into(), request).await.unwrap();
+    (rolled, raw_sums(&reads, org.into(), request).await.unwrap())
 }
 
 /// Inserts events of one cost at a time, as many as are asked for.
@@ -80,8 +88,7 @@ async fn costs_keep_their_digits_until_the_line() {
     for pass in ["plain", "packed"] {
         for (org, exact) in expected {
             for request in [&day, &month] {
-                let rolled = rollup_sums(&client, org.into(), request, LONG).await.unwrap();
-                let raw = raw_sums(&client, org.into(), request, LONG).await.unwrap();
+                let (rolled, raw) = sums(&client, org, request).await;
                 assert_eq!(rolled.exact_cost, exact.parse().unwrap(), "{pass} {org}");
                 assert_eq!(raw, Some(rolled), "{pass} {org}");
             }
@@ -119,10 +126,7 @@ async fn a_line_is_rounded_half_to_even() {
         expected += cost.round_dp_with_strategy(4, RoundingStrategy::MidpointNearestEven);
         exact += cost;
     }
-    let sums =
-        rollup_sums(&client, ORG.into(), &request("2026-03-01T00:00:00Z", "2026-03-31T00:00:00Z", "hourly"), LONG)
-            .await
-            .unwrap();
+    let (sums, _) = sums(&client, ORG, &request("2026-03-01T00:00:00Z", "2026-03-31T00:00:00Z", "hourly")).await;
     assert_eq!((sums.lines.cost_total, sums.exact_cost), (expected, exact.normalize()));
     database.drop().await;
 }
@@ -438,8 +442,12 @@ async fn completeness_says_up_to_when_and_what_waits() {
     assert_eq!((waiting.state, &waiting.waiting), (State::Provisional, &vec![instant("2026-03-01T10:00:00Z")]));
     let done = final_state(&mut client, range).await;
     let span = TimeRange::new(instant(range.0), instant(range.1)).unwrap();
-    let changed = async |client: &Client, at: Option<Timestamp>| {
-        changed_since(client, ORG.into(), span, Granularity::Daily, at).await.unwrap()
+    let changed = async |client: &Client, changed_at: Option<Timestamp>| {
+        let file = Figures { range: span, granularity: Granularity::Daily, changed_at };
+        let later = Figures { range: TimeRange::new(span.end(), instant("2026-03-03T00:00:00Z")).unwrap(), ..file };
+        let changed = changed_since(client, ORG.into(), &[later, file]).await.unwrap();
+        assert!(!changed[0], "the day after has no rollups");
+        changed[1]
     };
     assert!(changed(&client, None).await && !changed(&client, done.changed_at).await);
 

@@ -23,6 +23,9 @@ pub struct ExportJob {
     pub checksum: Option<String>,
     pub row_count: Option<u64>,
     pub totals: Option<Totals>,
+    pub rounding_difference: Option<String>,
+    pub completeness: Option<Completeness>,
+    pub changed_since_export: Option<bool>,
     pub initiated_by: Uuid,
     pub error: Option<String>,
     #[serde(default)]
@@ -46,6 +49,32 @@ pub struct Progress {
     pub rows: u64,
     pub bytes: u64,
     pub fraction: f64,
+}
+
+/// The completeness of figures.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(missing_docs, reason = "the names are the API's own")]
+pub struct Completeness {
+    pub status: String,
+    pub watermark: Option<Timestamp>,
+    #[serde(default)]
+    pub waiting_hours: Vec<Timestamp>,
+    #[serde(default)]
+    pub reasons: Vec<Reason>,
+    #[serde(default)]
+    pub refused_events: u64,
+}
+
+/// A reason for which figures are provisional.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(missing_docs, reason = "the names are the API's own")]
+pub struct Reason {
+    pub code: String,
+    #[serde(default)]
+    pub buckets: u64,
+    pub detail: String,
 }
 
 /// A file's sums. Counts may need more than 64 bits.
@@ -72,6 +101,13 @@ impl ExportJob {
     /// Reports whether the job has ended.
     pub fn is_ended(&self) -> bool {
         !matches!(self.status.as_str(), "pending" | "running")
+    }
+}
+
+impl Completeness {
+    /// Returns the codes of the reasons.
+    pub fn codes(&self) -> Vec<&str> {
+        self.reasons.iter().map(|reason| reason.code.as_str()).collect()
     }
 }
 

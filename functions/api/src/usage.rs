@@ -13,6 +13,7 @@ use usage::{self, Freshness, UsageEntry};
 use utoipa::ToSchema;
 
 use crate::{
+    completeness::CompletenessView,
     context::Context,
     exports::TotalsView,
     instant::whole_second,
@@ -45,6 +46,12 @@ pub(crate) struct UsageView {
     series: Vec<EntryView>,
     /// The freshness of the figures.
     freshness: FreshnessView,
+    /// The completeness of the figures.
+    completeness: CompletenessView,
+    /// Limitations of the figures.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    warnings: Vec<String>,
 }
 
 /// The usage of one model in one bucket.
@@ -111,9 +118,14 @@ pub(crate) async fn show(
     let org = scope.require(Permission::ReadUsage).await?;
     let request = read(query)?;
     let client = context.database.client().await?;
-    let series = usage::series(&client, org, &request, MAX_ENTRIES + 1, deadline.left()).await?;
+    let now = Timestamp::now();
+    let reads = LimitedReads::begin(&client, deadline.left()).await?;
+    let series = usage::series(&reads, org, &request, MAX_ENTRIES + 1).await?;
     let totals = total(&series)?;
-    let freshness = usage::freshness(&*LimitedReads::begin(&client, deadline.left()).await?, org).await?;
+    let completeness = usage::completeness(&reads, org, request.range, request.granularity, now).await?;
+    let freshness = usage::freshness(&reads, org).await?;
+    let completeness = completeness.of_figures(!series.is_empty());
+    let aligned = request.range.alignment_warning(request.granularity);
     Ok(Json(UsageView {
         org_id: org,
         granularity: request.granularity,
@@ -121,6 +133,8 @@ pub(crate) async fn show(
         totals: totals.into(),
         series: series.into_iter().map(EntryView::from).collect(),
         freshness: freshness.into(),
+        completeness: CompletenessView::from(&completeness),
+        warnings: aligned.into_iter().chain(completeness.warnings()).collect(),
     }))
 }
 

@@ -3,11 +3,13 @@
 //! While one part of the file is uploaded, the next is read. A slow store slows the reading down.
 
 use domain::{ClaimedJob, ExportFile, Progress};
-use engine::{CsvFile, FileError, Settings};
+use engine::{CsvFile, FileError, Settings, Snapshot, rollups::RollupError};
+use jiff::Timestamp;
 use objects::{Upload, UploadError};
 use platform::StoreError;
 use postgres::Database;
 use tokio::sync::watch;
+use usage::{UsageError, completeness};
 
 /// The reason why an export was not stored.
 #[derive(Debug, thiserror::Error)]
@@ -15,9 +17,18 @@ pub(crate) enum ExportError {
     /// Reading the rows or writing the file.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Reading the completeness of the rows.
+    #[error("could not read the completeness of the rollups")]
+    Completeness(#[from] UsageError),
     /// Storing the file.
     #[error("could not store the file")]
     Upload(#[from] UploadError),
+}
+
+impl From<RollupError> for ExportError {
+    fn from(error: RollupError) -> Self {
+        Self::File(error.into())
+    }
 }
 
 impl From<StoreError> for ExportError {
@@ -39,12 +50,18 @@ pub(crate) async fn export(
 ) -> Result<ExportFile, ExportError> {
     upload.remove_earlier_attempts().await;
     let job = claimed.job();
-    let mut csv = CsvFile::open(database, job.org(), job.request(), settings).await?;
+    let request = job.request();
+    let snapshot = Snapshot::begin(database, job.org(), request, settings).await?;
+    // Of the same moment as the rows: an hour that a refresh adds in between is neither in the file nor called complete.
+    let completeness =
+        completeness(snapshot.client(), job.org(), request.range, request.granularity, Timestamp::now()).await?;
+    let mut csv = CsvFile::read(snapshot).await?;
     while let Some(chunk) = csv.next().await? {
         upload.write(chunk.bytes()).await?;
         progress.send_replace(csv.progress());
     }
-    let file = csv.finish().await?;
+    let mut file = csv.finish().await?;
+    file.completeness = Some(completeness.of_figures(file.row_count > 0));
     upload.finish(&file).await?;
     Ok(file)
 }

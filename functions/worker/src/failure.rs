@@ -4,6 +4,7 @@ use copy::CopyError;
 use domain::Failure;
 use engine::{FileError, rollups::RollupError};
 use postgres::DatabaseError;
+use usage::UsageError;
 
 use crate::export::ExportError;
 
@@ -25,6 +26,10 @@ impl AttemptError {
             Self::OutOfTime => Failure::TookTooLong,
             Self::Export(ExportError::File(FileError::Rollups(error))) => rollups(error),
             Self::Export(ExportError::File(FileError::Overflow(_))) => Failure::UsageInvalid,
+            Self::Export(ExportError::Completeness(UsageError::Database(error))) => database(error),
+            Self::Export(ExportError::Completeness(UsageError::Inexact { .. } | UsageError::Troubles(_))) => {
+                Failure::UsageUnreadable
+            }
             Self::Export(ExportError::Upload(_)) => Failure::StorageUnavailable,
         }
     }

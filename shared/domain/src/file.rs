@@ -2,7 +2,7 @@
 
 use rust_decimal::Decimal;
 
-use super::Totals;
+use super::{Completeness, Totals};
 
 /// The facts of a complete CSV, taken from the bytes and values that were written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,12 +18,14 @@ pub struct ExportFile {
     /// The exact sum of the costs minus that of the lines, whose costs are rounded to four decimals. `None` where only
     /// the bytes are known, which don't hold it.
     pub rounding_difference: Option<Decimal>,
+    /// The completeness of the figures when they were read. `None` where only the bytes are known.
+    pub completeness: Option<Completeness>,
 }
 
 impl ExportFile {
     /// Reports whether the bytes are the same, by all that can be read from bytes.
     pub fn has_same_bytes(&self, other: &Self) -> bool {
-        let Self { checksum, bytes, row_count, totals, rounding_difference: _ } = other;
+        let Self { checksum, bytes, row_count, totals, rounding_difference: _, completeness: _ } = other;
         (&self.checksum, self.bytes, self.row_count, &self.totals) == (checksum, *bytes, *row_count, totals)
     }
 }

@@ -1,6 +1,7 @@
 //! Exports in the terms of their users. Pure: no AWS crate, no database crate, no clock, no random id and no network.
 
 pub mod audit;
+pub mod completeness;
 pub mod failure;
 pub mod file;
 pub mod granularity;
@@ -23,6 +24,7 @@ pub mod strict;
 pub mod subject;
 
 pub use audit::{Action, AuditRecord, Origin};
+pub use completeness::Completeness;
 pub use failure::Failure;
 pub use file::ExportFile;
 pub use granularity::Granularity;

@@ -95,7 +95,14 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn file() -> ExportFile {
-    ExportFile { checksum: String::new(), bytes: 0, row_count: 0, totals: Totals::default(), rounding_difference: None }
+    ExportFile {
+        checksum: String::new(),
+        bytes: 0,
+        row_count: 0,
+        totals: Totals::default(),
+        rounding_difference: None,
+        completeness: None,
+    }
 }
 
 impl Seen {

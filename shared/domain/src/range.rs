@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Span, Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
-use super::Retention;
+use super::{Granularity, Retention};
 
 /// Maximum length of one export's range: 31 × 24 hours, so that every calendar month fits.
 pub const MAX_LENGTH: SignedDuration = SignedDuration::from_hours(31 * 24);
@@ -72,9 +72,25 @@ impl TimeRange {
         self.end
     }
 
+    /// Returns the warning for readers of whole days of this range, if it does not start and end at midnight UTC.
+    pub fn alignment_warning(self, granularity: Granularity) -> Option<String> {
+        let is_midnight = |at: Timestamp| at.as_second().rem_euclid(86_400) == 0;
+        let is_aligned = is_midnight(self.start) && is_midnight(self.end);
+        let reads_days = match granularity {
+            Granularity::Hourly => false,
+            Granularity::Daily | Granularity::Monthly => true,
+        };
+        (reads_days && !is_aligned).then(|| {
+            format!(
+                "The range does not start and end at midnight UTC: a {granularity} export has the whole days that \
+                 start in the range, so its totals differ from those of an hourly export of the same range."
+            )
+        })
+    }
+
     /// Returns the warnings for readers of this range's export, as of `now`.
-    pub fn warnings(self, now: Timestamp, retention: Retention) -> Vec<String> {
-        let mut warnings = Vec::new();
+    pub fn warnings(self, granularity: Granularity, now: Timestamp, retention: Retention) -> Vec<String> {
+        let mut warnings = Vec::from_iter(self.alignment_warning(granularity));
         if self.end > now {
             warnings.push(
                 "The range reaches into the future: usage after the export's creation is not in the file. \
@@ -124,7 +140,8 @@ mod tests {
     fn warnings_name_the_future_and_expired_rollups() {
         let range = |start, end| TimeRange::new(at(start), at(end)).unwrap_or_else(|error| panic!("{error}"));
         let warnings = |range: TimeRange, rollups_months| {
-            range.warnings(at("2025-03-15T12:00:00Z"), Retention { rollups_months, files_days: 90 })
+            let retention = Retention { rollups_months, files_days: 90 };
+            range.warnings(Granularity::Hourly, at("2025-03-15T12:00:00Z"), retention)
         };
         assert_eq!(warnings(range("2025-02-01T00:00:00Z", "2025-03-01T00:00:00Z"), 13), Vec::<String>::new());
         assert!(warnings(range("2025-03-01T00:00:00Z", "2025-03-31T00:00:00Z"), 13)[0].contains("future"));
@@ -134,5 +151,25 @@ mod tests {
         assert!(warnings(early, 1)[0].contains("the 1 month for"));
         assert_eq!(warnings(early, 24), Vec::<String>::new());
         assert_eq!(warnings(early, u32::MAX), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_range_of_days_warns_unless_it_is_of_whole_days() {
+        for (start, end, granularity, warns) in [
+            ("2024-01-01T00:00:00Z", "2024-01-08T00:00:00Z", Granularity::Daily, false),
+            ("2024-01-01T10:00:00Z", "2024-01-08T00:00:00Z", Granularity::Daily, true),
+            ("2024-01-01T00:00:00Z", "2024-01-08T00:00:01Z", Granularity::Monthly, true),
+            ("2024-01-01T10:00:00Z", "2024-01-08T10:00:00Z", Granularity::Hourly, false),
+            // Midnight elsewhere is not midnight in UTC.
+            ("2024-01-01T00:00:00+05:30", "2024-01-08T00:00:00+05:30", Granularity::Daily, true),
+        ] {
+            let range = TimeRange::new(at(start), at(end)).unwrap();
+            let warning = range.alignment_warning(granularity);
+            assert_eq!(warning.is_some(), warns, "{start} {end} {granularity}: {warning:?}");
+            assert_eq!(
+                range.warnings(granularity, at(end), Retention { rollups_months: 9999, files_days: 1 }).len(),
+                usize::from(warns)
+            );
+        }
     }
 }

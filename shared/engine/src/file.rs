@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     csv::Sums,
     pool::PooledChunk,
-    rollups::{Lines, RollupError, Settings},
+    rollups::{Lines, RollupError, Settings, Snapshot},
 };
 use domain::{ExportFile, ExportRequest, OrgId, Progress, TimeRange, measures::TotalOverflow};
 use postgres::Database;
@@ -45,8 +45,16 @@ impl CsvFile {
         request: &ExportRequest,
         settings: Settings,
     ) -> Result<Self, FileError> {
-        let lines = Lines::open(database, org, request, settings).await?;
-        let range = request.range;
+        Self::read(Snapshot::begin(database, org, request, settings).await?).await
+    }
+
+    /// Begins the file of the usage in a snapshot.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn read(snapshot: Snapshot) -> Result<Self, FileError> {
+        let range = snapshot.range();
+        let lines = Lines::read(snapshot).await?;
         Ok(Self { lines, range, reached: range.start(), hash: Sha256::new(), bytes: 0, sums: Sums::default() })
     }
 
@@ -80,6 +88,7 @@ impl CsvFile {
             row_count: self.sums.rows,
             totals: self.sums.totals()?,
             rounding_difference: Some(self.sums.rounding_difference()?),
+            completeness: None,
         })
     }
 }

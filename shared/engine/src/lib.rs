@@ -8,4 +8,4 @@ pub mod rollups;
 
 pub use file::{CsvFile, FileError};
 pub use pool::PooledChunk;
-pub use rollups::Settings;
+pub use rollups::{Settings, Snapshot};

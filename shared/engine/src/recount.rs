@@ -86,6 +86,7 @@ impl Recount {
             row_count: self.row_count,
             totals: self.totals,
             rounding_difference: None,
+            completeness: None,
         })
     }
 

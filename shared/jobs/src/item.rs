@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Item, JobsError, due};
 use domain::{
-    ExportFile, ExportRequest, Failure, Granularity, Job, JobId, JobParts, ModelId, OrgId, Progress, State, Status,
-    Subject, TimeRange, Totals, instant::days_after,
+    Completeness, ExportFile, ExportRequest, Failure, Granularity, Job, JobId, JobParts, ModelId, OrgId, Progress,
+    State, Status, Subject, TimeRange, Totals, instant::days_after,
 };
 
 /// Lifetime of the files of items without `expires_at`, which were written when it was a constant.
@@ -92,6 +92,9 @@ struct FileItem {
     /// Absent from files that were made when costs were rounded by the database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rounding_difference: Option<String>,
+    /// Absent from files that were made before it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    completeness: Option<Completeness>,
 }
 
 pub(super) fn partition(org: OrgId) -> String {
@@ -218,6 +221,7 @@ impl FileItem {
             error_count: file.totals.error_count.to_string(),
             cost_total: file.totals.cost_total.to_string(),
             rounding_difference: file.rounding_difference.map(|difference| difference.to_string()),
+            completeness: file.completeness.clone(),
         }
     }
 
@@ -235,12 +239,14 @@ impl FileItem {
             row_count: self.row_count,
             totals,
             rounding_difference,
+            completeness: self.completeness,
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use domain::completeness::{Reason, ReasonCode};
     use proptest::prelude::*;
     use uuid::Uuid;
 
@@ -251,13 +257,38 @@ mod tests {
             sums in any::<[i128; 3]>(),
             cost in any::<i64>(),
             rounding in prop::option::of((any::<i64>(), 0u32..=28)),
+            completeness in prop::option::of(completeness()),
             rows in any::<u64>(),
             bytes in any::<u64>(),
         ) -> ExportFile {
             let rounding_difference = rounding.map(|(digits, scale)| Decimal::new(digits, scale));
             let [request_count, tokens_total, error_count] = sums;
             let totals = Totals { request_count, tokens_total, error_count, cost_total: Decimal::new(cost, 4) };
-            ExportFile { checksum: "sha256:00".to_owned(), bytes, row_count: rows, totals, rounding_difference }
+            ExportFile {
+                checksum: "sha256:00".to_owned(),
+                bytes,
+                row_count: rows,
+                totals,
+                rounding_difference,
+                completeness,
+            }
+        }
+    }
+
+    prop_compose! {
+        fn completeness()(
+            watermark in prop::option::of(instant()),
+            waiting_hours in prop::collection::vec(instant(), 0..3),
+            buckets in any::<u32>(),
+            refused_events in any::<u32>(),
+            changed_at in prop::option::of(instant()),
+        ) -> Completeness {
+            let reasons = vec![
+                Reason::of_range(ReasonCode::AfterWatermark),
+                Reason { code: ReasonCode::HoursWaiting, buckets: buckets.into(), first: watermark, last: changed_at },
+            ];
+            let refused_events = refused_events.into();
+            Completeness { watermark, waiting_hours, reasons, refused_events, changed_at }
         }
     }
 
@@ -333,6 +364,7 @@ mod tests {
                 error_count: "0".to_owned(),
                 cost_total: "0".to_owned(),
                 rounding_difference: None,
+                completeness: None,
             }
             .read()
             .unwrap(),

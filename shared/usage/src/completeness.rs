@@ -5,7 +5,10 @@ use serde::Deserialize;
 use tokio_postgres::Client;
 
 use crate::{Source, UsageError, at::At};
-use domain::{Granularity, OrgId, TimeRange};
+use domain::{
+    Granularity, OrgId, TimeRange,
+    completeness::{MAX_LISTED_HOURS, Reason, ReasonCode},
+};
 use postgres::DatabaseError;
 
 /// The degree to which the rollups of a range can be trusted.
@@ -55,6 +58,45 @@ pub enum TroubleKind {
     Abandoned,
 }
 
+impl Completeness {
+    /// Returns the completeness of figures that were read in the same snapshot. `has_rows` states whether the range has
+    /// any.
+    pub fn of_figures(&self, has_rows: bool) -> domain::Completeness {
+        domain::Completeness {
+            watermark: self.watermark,
+            waiting_hours: self.waiting.iter().copied().take(MAX_LISTED_HOURS).collect(),
+            reasons: self.reasons(has_rows),
+            refused_events: self.refused_dropped + self.refused_future,
+            changed_at: self.changed_at,
+        }
+    }
+
+    fn reasons(&self, has_rows: bool) -> Vec<Reason> {
+        let of_kind = |code, kinds: &'static [TroubleKind]| {
+            let starts = self.troubles.iter().filter(move |trouble| kinds.contains(&trouble.kind));
+            Reason::of_buckets(code, starts.map(|trouble| trouble.bucket_start))
+        };
+        // Without a row, there may be no usage at all, of any pipeline.
+        let is_counted_elsewhere = self.own_pipeline && (has_rows || self.complete_from.is_some());
+        let lag = match self.watermark {
+            _ if is_counted_elsewhere => Some(ReasonCode::CountedElsewhere),
+            None => Some(ReasonCode::NotRefreshed),
+            Some(_) if !self.is_reached && !self.reaches_into_running_bucket => Some(ReasonCode::AfterWatermark),
+            Some(_) => None,
+        };
+        let not_over = self.reaches_into_running_bucket.then_some(ReasonCode::RangeNotOver);
+        let of_range = [not_over, lag].into_iter().flatten().map(Reason::of_range);
+        let of_buckets = [
+            Reason::of_buckets(ReasonCode::HoursWaiting, self.waiting.iter().copied()),
+            of_kind(ReasonCode::HoursFailed, &[TroubleKind::Failed]),
+            of_kind(ReasonCode::RollupsDiffer, &[TroubleKind::Adopted, TroubleKind::FewerEvents]),
+            of_kind(ReasonCode::BeforeCutOver, &[TroubleKind::BeforeCutOver]),
+            of_kind(ReasonCode::EventsDropped, &[TroubleKind::Abandoned]),
+        ];
+        of_range.chain(of_buckets.into_iter().flatten()).collect()
+    }
+}
+
 impl TroubleKind {
     /// Returns the name, as the table has it.
     pub const fn name(self) -> &'static str {
@@ -75,6 +117,8 @@ pub struct Completeness {
     pub state: State,
     /// All events of the range that were received before are in the rollups. `None` before the first refresh.
     pub watermark: Option<Timestamp>,
+    /// `true` if the watermark is at or after the end of the range.
+    pub is_reached: bool,
     /// Hours of the range with events that are not in the rollups yet.
     pub waiting: Vec<Timestamp>,
     /// The time at which the oldest of these events was received.
@@ -123,7 +167,8 @@ pub async fn completeness(
     let own_pipeline =
         (!is_rolled_up && waiting.is_empty()) || complete_from.is_some_and(|complete_from| upper <= complete_from);
     let reaches_into_running_bucket = upper > now;
-    let is_in = watermark.is_some_and(|watermark| watermark >= upper) && waiting.is_empty() && troubles.is_empty();
+    let is_reached = watermark.is_some_and(|watermark| watermark >= upper);
+    let is_in = is_reached && waiting.is_empty() && troubles.is_empty();
     let state = if own_pipeline && troubles.is_empty() {
         State::Unknown
     } else if reaches_into_running_bucket {
@@ -136,6 +181,7 @@ pub async fn completeness(
     Ok(Completeness {
         state,
         watermark,
+        is_reached,
         waiting: waiting.into_iter().map(|At(hour)| hour).collect(),
         oldest_wait: instant(4)?,
         troubles,
@@ -148,29 +194,41 @@ pub async fn completeness(
     })
 }
 
-/// Reports whether a rollup of a range changed after `at`, a [`Completeness::changed_at`]; `None` is before all
-/// changes.
+/// The figures of a file, as they were when it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Figures {
+    /// The range of the file.
+    pub range: TimeRange,
+    /// The length of its buckets.
+    pub granularity: Granularity,
+    /// The file's [`Completeness::changed_at`]; `None` is before all changes.
+    pub changed_at: Option<Timestamp>,
+}
+
+/// Reports for each of some files of an organization whether a rollup of its range changed after it was made.
 ///
-/// It reads one row per day of the range and no events. Refreshes write one after the other, so a change that an
-/// earlier snapshot lacks is later than all changes in it.
+/// It reads one row per day of a range and no events. Refreshes write one after the other, so a change that an earlier
+/// snapshot lacks is later than all changes in it.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn changed_since(
-    client: &Client,
-    org: OrgId,
-    range: TimeRange,
-    granularity: Granularity,
-    at: Option<Timestamp>,
-) -> Result<bool, DatabaseError> {
-    let (lower, upper) = buckets(range, granularity);
+pub async fn changed_since(client: &Client, org: OrgId, files: &[Figures]) -> Result<Vec<bool>, DatabaseError> {
     let query = "select exists (
                      select from usage_days
-                     where organization_id = $1 and day >= date_trunc('day', $2::timestamptz, 'UTC') and day < $3
-                       and changed_at > coalesce($4::timestamptz, '-infinity')
-                 )";
-    let row = client.query_one(query, &[&org.uuid(), &At(lower), &At(upper), &at.map(At)]).await?;
-    Ok(row.try_get(0)?)
+                     where organization_id = $1 and day >= date_trunc('day', lower, 'UTC') and day < upper
+                       and changed_at > coalesce(at, '-infinity')
+                 )
+                 from unnest($2::timestamptz[], $3::timestamptz[], $4::timestamptz[]) with ordinality
+                     as file (lower, upper, at, place)
+                 order by place";
+    let (lower, upper): (Vec<At>, Vec<At>) = files
+        .iter()
+        .map(|file| buckets(file.range, file.granularity))
+        .map(|(lower, upper)| (At(lower), At(upper)))
+        .unzip();
+    let at: Vec<Option<At>> = files.iter().map(|file| file.changed_at.map(At)).collect();
+    let rows = client.query(query, &[&org.uuid(), &lower, &upper, &at]).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// Returns the first instant of the first bucket, and the first instant after the last. A bucket belongs to the range

@@ -21,13 +21,13 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 pub use self::{
-    completeness::{Completeness, State, Trouble, TroubleKind, changed_since, completeness},
+    completeness::{Completeness, Figures, State, Trouble, TroubleKind, changed_since, completeness},
     cut_over::{CutOverError, set_complete_from},
     freshness::{Freshness, freshness},
     kept::rollups_are_kept,
     organizations::organizations,
     series::{UsageEntry, series},
-    totals::{Sums, raw_sums, raw_totals, rollup_sums, rollup_totals},
+    totals::{Sums, raw_sums, rollup_sums},
     troubles::{ListedTrouble, TroublePlace, troubles},
 };
 use domain::{ExportRequest, Granularity, Measures, Totals, measures::NAMES};

@@ -1,9 +1,9 @@
 //! The buckets of an export's range, for an answer that fits into memory.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use jiff::Timestamp;
-use tokio_postgres::{Client, types::ToSql};
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{UsageError, models, read};
@@ -21,19 +21,16 @@ pub struct UsageEntry {
     pub sums: Totals,
 }
 
-/// Returns the first `most` entries of a range, in the order of an export's lines. The server cancels the query after
-/// `limit`.
+/// Returns the first `most` entries of a range, in the order of an export's lines.
 ///
 /// # Errors
 /// When the database does not answer, or a value cannot be stated.
 pub async fn series(
-    client: &Client,
+    reads: &LimitedReads<'_>,
     org: OrgId,
     request: &ExportRequest,
     most: usize,
-    limit: Duration,
 ) -> Result<Vec<UsageEntry>, UsageError> {
-    let client = LimitedReads::begin(client, limit).await?;
     let (bucket, values, group) = match request.granularity {
         Granularity::Hourly | Granularity::Daily => ("r.bucket_start::timestamptz", tables::columns(), ""),
         Granularity::Monthly => {
@@ -57,7 +54,7 @@ pub async fn series(
     let end = to_system_time(request.range.end());
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let parameters: [&(dyn ToSql + Sync); 5] = [&org.uuid(), &start, &end, &models(request), &most];
-    let rows = client.query(&query, &parameters).await?;
+    let rows = reads.query(&query, &parameters).await?;
     let entries = rows.iter().map(|row| {
         let bucket_start: SystemTime = row.try_get(0)?;
         let bucket_start =

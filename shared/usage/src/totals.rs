@@ -1,9 +1,7 @@
 //! The sums of an export's range, without its rows.
 
-use std::time::Duration;
-
 use rust_decimal::Decimal;
-use tokio_postgres::{Client, Row, types::ToSql};
+use tokio_postgres::{Row, types::ToSql};
 
 use crate::{Source, UsageError, at::At, completeness::buckets, models, read};
 use domain::{ExportRequest, Granularity, OrgId, Totals};
@@ -18,17 +16,11 @@ pub struct Sums {
     pub exact_cost: Decimal,
 }
 
-/// Returns the sums that an export of this request would have now. The server cancels the query after `limit`.
+/// Returns the sums that an export of this request would have now.
 ///
 /// # Errors
 /// When the database does not answer, or a sum cannot be stated.
-pub async fn rollup_sums(
-    client: &Client,
-    org: OrgId,
-    request: &ExportRequest,
-    limit: Duration,
-) -> Result<Sums, UsageError> {
-    let client = LimitedReads::begin(client, limit).await?;
+pub async fn rollup_sums(reads: &LimitedReads<'_>, org: OrgId, request: &ExportRequest) -> Result<Sums, UsageError> {
     let table = tables::rollups(request.granularity);
     let range = "r.organization_id = $1
                  and r.bucket_start >= $2::timestamptz and r.bucket_start < $3::timestamptz
@@ -52,11 +44,11 @@ pub async fn rollup_sums(
     let start = At(request.range.start());
     let end = At(request.range.end());
     let parameters: [&(dyn ToSql + Sync); 4] = [&org.uuid(), &start, &end, &models(request)];
-    read_sums(&client.query_one(&query, &parameters).await?)
+    read_sums(&reads.query_one(&query, &parameters).await?)
 }
 
 /// Returns the sums of the raw events in the buckets of this request; `None` unless the raw events of all of them are
-/// kept. The server cancels the query after `limit`.
+/// kept.
 ///
 /// They are not all kept if some were dropped, or if the rollups begin before the raw events: such rollups were
 /// computed elsewhere.
@@ -64,12 +56,10 @@ pub async fn rollup_sums(
 /// # Errors
 /// As [`rollup_sums`].
 pub async fn raw_sums(
-    client: &Client,
+    reads: &LimitedReads<'_>,
     org: OrgId,
     request: &ExportRequest,
-    limit: Duration,
 ) -> Result<Option<Sums>, UsageError> {
-    let client = LimitedReads::begin(client, limit).await?;
     let table = tables::rollups(request.granularity);
     let Source { unit, .. } = Source::of(request.granularity);
     let line = if request.granularity == Granularity::Monthly { "month" } else { unit };
@@ -98,35 +88,9 @@ pub async fn raw_sums(
     );
     let (lower, upper) = buckets(request.range, request.granularity);
     let parameters: [&(dyn ToSql + Sync); 4] = [&org.uuid(), &At(lower), &At(upper), &models(request)];
-    let row = client.query_one(&query, &parameters).await?;
+    let row = reads.query_one(&query, &parameters).await?;
     let is_kept: bool = row.try_get(5)?;
     is_kept.then(|| read_sums(&row)).transpose()
-}
-
-/// Returns the sums of the lines that an export of this request would have now; see [`rollup_sums`].
-///
-/// # Errors
-/// As [`rollup_sums`].
-pub async fn rollup_totals(
-    client: &Client,
-    org: OrgId,
-    request: &ExportRequest,
-    limit: Duration,
-) -> Result<Totals, UsageError> {
-    Ok(rollup_sums(client, org, request, limit).await?.lines)
-}
-
-/// Returns the sums of the lines that follow from the raw events; see [`raw_sums`].
-///
-/// # Errors
-/// As [`rollup_sums`].
-pub async fn raw_totals(
-    client: &Client,
-    org: OrgId,
-    request: &ExportRequest,
-    limit: Duration,
-) -> Result<Option<Totals>, UsageError> {
-    Ok(raw_sums(client, org, request, limit).await?.map(|sums| sums.lines))
 }
 
 /// Returns the select list of the sums of `lines`, as text.

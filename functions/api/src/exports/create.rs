@@ -17,7 +17,7 @@ use objects::ExportObject;
 use platform::log::Causes;
 use tracing::{Instrument as _, error, info, info_span};
 
-use super::view::JobView;
+use super::{changes::Changes, view::JobView};
 use crate::{
     context::Context,
     problem::{Kind, Problem, ProblemBody},
@@ -89,7 +89,8 @@ pub(crate) async fn create(
         }
     };
     let location = format!("{}/{}", uri.path(), job.id());
-    let view = JobView::new(job, now, |job| context.store.address(&ExportObject::of(job)));
+    let address = |job: &_| context.store.address(&ExportObject::of(job));
+    let view = JobView::new(job, now, address, Changes::NotApplicable);
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(view)))
 }
 

@@ -11,7 +11,7 @@ use objects::ExportObject;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::view::JobView;
+use super::{changes::changes, view::JobView};
 use crate::{context::Context, problem::Problem, query::Query, scope::OrgScope};
 
 /// A page of an organization's jobs.
@@ -49,9 +49,15 @@ pub(crate) async fn list(
     let Filter { status, limit, after } = read(query, org)?;
     let page = context.jobs.list(org, status, limit, after).await?;
     let now = Timestamp::now();
+    let changes = changes(&context.database, org, &page.jobs, now).await;
     let address = |job: &_| context.store.address(&ExportObject::of(job));
     Ok(Json(JobList {
-        items: page.jobs.into_iter().map(|job| JobView::new(job, now, address)).collect(),
+        items: page
+            .jobs
+            .into_iter()
+            .zip(changes)
+            .map(|(job, change)| JobView::new(job, now, address, change))
+            .collect(),
         next_cursor: page.next.map(|cursor| cursor.encode(List::Jobs(org, status))),
     }))
 }

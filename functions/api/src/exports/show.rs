@@ -1,13 +1,17 @@
 //! `GET …/exports/{jobId}`: the state of a job.
 
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use auth::Permission;
 use axum::{Json, extract::State};
 use jiff::Timestamp;
 use objects::ExportObject;
 
-use super::{find, view::JobView};
+use super::{
+    changes::{Changes, changes},
+    find,
+    view::JobView,
+};
 use crate::{
     context::Context,
     problem::{Problem, ProblemBody},
@@ -30,5 +34,8 @@ use crate::{
 pub(crate) async fn show(State(context): State<Arc<Context>>, scope: OrgScope) -> Result<Json<JobView>, Problem> {
     let org = scope.require(Permission::ReadExports).await?;
     let job = find(&context, org, scope.job()?).await?;
-    Ok(Json(JobView::new(job, Timestamp::now(), |job| context.store.address(&ExportObject::of(job)))))
+    let now = Timestamp::now();
+    let found = changes(&context.database, org, slice::from_ref(&job), now).await;
+    let change = found.first().copied().unwrap_or(Changes::NotApplicable);
+    Ok(Json(JobView::new(job, now, |job| context.store.address(&ExportObject::of(job)), change)))
 }

@@ -1,12 +1,16 @@
 //! Jobs as clients see them. Absent values are left out, not null.
 
 use domain::{
-    Granularity, Job, JobId, ModelId, OrgId, Progress, State, Status, TimeRange, Totals, measures::cost_text,
+    Completeness, Granularity, Job, JobId, ModelId, OrgId, Progress, State, Status, TimeRange, Totals,
+    measures::cost_text,
 };
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+use super::changes::Changes;
+use crate::completeness::CompletenessView;
 
 /// An export job.
 #[derive(Debug, Serialize, ToSchema)]
@@ -55,6 +59,19 @@ pub(crate) struct JobView {
     /// The sums of the file's columns.
     #[serde(skip_serializing_if = "Option::is_none")]
     totals: Option<TotalsView>,
+    /// The exact sum of the costs minus `totals.costTotal`, whose lines are rounded to four decimals. Absent if it is
+    /// zero, and for files that were made before it was recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "-0.00004")]
+    rounding_difference: Option<String>,
+    /// The completeness of the file's figures when it was made; absent while there is no file, and for files that were
+    /// made before it was recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completeness: Option<CompletenessView>,
+    /// `true` if the figures of the range changed after the file was made, so that a new export may differ. Absent
+    /// while there is no file, and where it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed_since_export: Option<bool>,
     /// The initiator: the token's subject if it is a UUID, else a UUID derived from issuer and subject.
     initiated_by: Uuid,
     /// The reason of a failure, and instructions.
@@ -98,8 +115,9 @@ pub(crate) struct TotalsView {
 }
 
 impl JobView {
-    /// Creates the view of a job at `now`; `address` returns the address of its file.
-    pub(super) fn new(job: Job, now: Timestamp, address: impl FnOnce(&Job) -> String) -> Self {
+    /// Creates the view of a job at `now`; `address` returns the address of its file. `changes` is known for jobs with a
+    /// file.
+    pub(super) fn new(job: Job, now: Timestamp, address: impl FnOnce(&Job) -> String, changes: Changes) -> Self {
         let status = job.status(now);
         let expires_at = job.expires_at();
         let progress = match job.state() {
@@ -115,6 +133,10 @@ impl JobView {
                 (Some(completed_at), Some(file), None)
             }
         };
+        let mut warnings = job.warnings;
+        warnings.extend(file.iter().filter_map(|file| file.completeness.as_ref()).flat_map(Completeness::warnings));
+        warnings.extend(changes.warning());
+        let rounding = file.as_ref().and_then(|file| file.rounding_difference);
         Self {
             job_id: job.id,
             org_id: job.org,
@@ -129,10 +151,15 @@ impl JobView {
             output_uri,
             checksum: file.as_ref().map(|file| file.checksum.clone()),
             row_count: file.as_ref().map(|file| file.row_count),
+            rounding_difference: rounding
+                .filter(|difference| !difference.is_zero())
+                .map(|difference| difference.normalize().to_string()),
+            completeness: file.as_ref().and_then(|file| file.completeness.as_ref()).map(CompletenessView::from),
+            changed_since_export: changes.known(),
             totals: file.map(|file| TotalsView::from(file.totals)),
             initiated_by: job.subject.id(),
             error,
-            warnings: job.warnings,
+            warnings,
         }
     }
 }

@@ -238,6 +238,7 @@ mod tests {
             row_count: 0,
             totals: Totals::default(),
             rounding_difference: None,
+            completeness: None,
         }
     }
 

@@ -37,7 +37,7 @@ impl NewJob {
 
     fn pending(submission: Submission, state: State, retention: Retention) -> Self {
         let Submission { id, org, request, subject, at } = submission;
-        let warnings = request.range.warnings(at, retention);
+        let warnings = request.range.warnings(request.granularity, at, retention);
         let created_at = whole_second(at);
         Self(Job(JobParts { id, org, request, subject, created_at, warnings, fence: 0, state }))
     }

@@ -11,7 +11,7 @@ mod query;
 mod read;
 mod slices;
 
-pub use read::{Lines, Settings};
+pub use read::{Lines, Settings, Snapshot};
 
 use crate::csv::CsvError;
 use copy::CopyError;

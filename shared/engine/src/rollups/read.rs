@@ -31,7 +31,7 @@ use crate::{
     pool::{ChunkPool, PooledChunk},
 };
 use copy::{CopyError, Decoder};
-use domain::{ExportRequest, OrgId, TimeRange};
+use domain::{ExportRequest, Granularity, OrgId, TimeRange};
 use platform::log::Causes;
 use postgres::{Connector, Database, DatabaseError, Lease, milliseconds, set_statement_timeout};
 
@@ -45,6 +45,21 @@ pub struct Settings {
     pub connections: usize,
     /// The time after which the server ends a statement.
     pub limit: Duration,
+}
+
+/// The usage of one moment, before it is read: a transaction of one snapshot, in which the tables are described.
+#[derive(Debug)]
+pub struct Snapshot {
+    connection: Lease,
+    connector: Connector,
+    /// The statements by which the transaction began.
+    begin: String,
+    org: OrgId,
+    query: Query,
+    description: Description,
+    range: TimeRange,
+    granularity: Granularity,
+    connections: usize,
 }
 
 /// The lines of an export, in order, as of one snapshot. The first line is the header.
@@ -90,26 +105,58 @@ struct SliceQueue {
     sender: mpsc::Sender<SliceChunks>,
 }
 
-impl Lines {
-    /// Begins to read what `request` asks for.
+impl Snapshot {
+    /// Takes a snapshot of what `request` asks for.
     ///
     /// # Errors
     /// When the database does not answer, or has no such tables.
-    pub async fn open(
+    pub async fn begin(
         database: &Database,
         org: OrgId,
         request: &ExportRequest,
         settings: Settings,
     ) -> Result<Self, RollupError> {
-        let range = request.range;
+        let ExportRequest { range, granularity, .. } = *request;
         let query = Query::new(org, request);
         let mut connection = database.take().await?;
         connection.mark_busy();
-        let (begin, Description { columns, estimate }) = begin(&connection, &query, range, settings.limit).await?;
+        let (begin, description) = begin(&connection, &query, range, settings.limit).await?;
+        Ok(Self {
+            connection,
+            connector: database.connector(),
+            begin,
+            org,
+            query,
+            description,
+            range,
+            granularity,
+            connections: settings.connections,
+        })
+    }
 
-        let is_cut = settings.connections > 1 && query.can_be_cut() && estimate.is_worth_cutting();
-        let helper_count = if is_cut { settings.connections - 1 } else { 0 };
-        let slices = if is_cut { Slices::many(range, request.granularity, estimate.rows) } else { Slices::one(range) };
+    /// Returns the connection, for further reads of the same moment.
+    pub fn client(&self) -> &Client {
+        &self.connection
+    }
+
+    /// Returns the range of the request.
+    pub const fn range(&self) -> TimeRange {
+        self.range
+    }
+}
+
+impl Lines {
+    /// Begins to read the usage of a snapshot.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn read(snapshot: Snapshot) -> Result<Self, RollupError> {
+        let Snapshot { connection, connector, begin, org, query, description, range, granularity, connections } =
+            snapshot;
+        let Description { columns, estimate } = description;
+        let is_cut = connections > 1 && query.can_be_cut() && estimate.is_worth_cutting();
+        let helper_count = if is_cut { connections - 1 } else { 0 };
+        let slices = if is_cut { Slices::many(range, granularity, estimate.rows) } else { Slices::one(range) };
         let (sender, receiver) = mpsc::channel(helper_count + 1);
         let queue = Mutex::new(SliceQueue { slices, sender });
         let pool = ChunkPool::default();
@@ -120,7 +167,7 @@ impl Lines {
             let snapshot = snapshot.ok_or(RollupError::Description)?;
             let begin = format!("{begin}; set transaction snapshot '{snapshot}'");
             for _ in 0..helper_count {
-                helpers.spawn(help(reader.clone(), database.connector(), begin.clone()));
+                helpers.spawn(help(reader.clone(), connector.clone(), begin.clone()));
             }
         }
         let mut first = JoinSet::new();

@@ -1,26 +1,29 @@
 //! `GET …/exports/{jobId}/reconciliation`: the sums of a file beside the present sums of the rollups and the raw
 //! events.
 
-use std::{num::ParseFloatError, str::FromStr, sync::Arc, time::Duration};
+mod view;
+
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use auth::Permission;
 use axum::{Extension, Json, extract::State};
 use domain::{
-    ExportFile, Job, JobId, Totals,
-    reconciliation::{Difference, Percent, Tolerance, column_text, columns},
+    ExportFile, Job, Totals,
+    reconciliation::{Tolerance, column_text, columns},
 };
 use engine::recount::Recount;
 use jiff::Timestamp;
 use objects::ExportObject;
 use platform::Deadline;
 use postgres::LimitedReads;
-use serde::Serialize;
 use tokio::time::timeout;
 use usage::{self, UsageError};
 use utoipa::ToSchema;
 
+use self::view::{FileView, Reconciliation, ReconciliationStatus, RoundingView, compare, number};
 use super::{download::finished, find};
 use crate::{
+    completeness::CompletenessView,
     context::Context,
     instant::whole_second,
     problem::{Kind, Problem, ProblemBody},
@@ -30,80 +33,6 @@ use crate::{
 
 /// Maximum size of a file that is verified, in bytes.
 const MAX_FILE_BYTES: u64 = 64 << 20;
-
-/// The sums of a file beside the sums of its sources.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Reconciliation {
-    /// The id of the job.
-    #[schema(value_type = Uuid)]
-    job_id: JobId,
-    /// `reconciled` if all columns are within the tolerance and the file, if it was verified, is intact; else
-    /// `mismatch`.
-    status: ReconciliationStatus,
-    /// The maximum difference of a column, in percent.
-    tolerance_percent: f64,
-    /// The time of the comparison.
-    #[schema(value_type = String, format = DateTime)]
-    checked_at: Timestamp,
-    /// `true` if the sums of the rollups changed since the file was made.
-    changed_since_export: bool,
-    /// The sums, in the order of the file's columns.
-    columns: Vec<ColumnView>,
-    /// The result of verifying the file; present with `verify=file`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<FileView>,
-    /// Differences and omissions, in words.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    notes: Vec<String>,
-}
-
-/// The sums of one column, as exact text in the format of the file.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = ReconciledColumn)]
-struct ColumnView {
-    /// The column's name in the file.
-    column: &'static str,
-    /// The sum of the file, as recorded when it was written or, with `verify=file`, as read from it.
-    csv: String,
-    /// The present sum of the rollups.
-    rollup: String,
-    /// The present sum of the raw events; absent unless they are kept for the whole range.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    raw: Option<String>,
-    /// The file's excess over the rollups, in percent of the sum of the rollups. Absent if only that sum is 0.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    difference_percent: Option<f64>,
-    /// The rollups' excess over the raw events, in percent of the sum of the raw events. Absent if only that sum is 0.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    raw_difference_percent: Option<f64>,
-    /// `true` if the differences are within the tolerance.
-    within_tolerance: bool,
-}
-
-/// The result of verifying a file.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = VerifiedFile)]
-struct FileView {
-    /// `true` if the file is the one that was written, by its checksum.
-    is_intact: bool,
-    /// The checksum of the file; absent if the file is missing or is no export.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    checksum: Option<String>,
-    /// The number of rows, without the header; absent if the file is missing or is no export.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    row_count: Option<u64>,
-}
-
-/// The outcome of a reconciliation.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum ReconciliationStatus {
-    Reconciled,
-    Mismatch,
-}
 
 /// The object of a verification.
 #[derive(Debug, ToSchema)]
@@ -158,8 +87,15 @@ pub(crate) async fn reconcile(
     };
 
     let client = context.database.client().await?;
-    let rollup = usage::rollup_totals(&client, org, job.request(), deadline.left() / 2).await?;
-    let (raw, too_slow) = match usage::raw_totals(&client, org, job.request(), deadline.left() / 2).await {
+    let now = Timestamp::now();
+    let request = job.request();
+    // One snapshot: a refresh between two sums would look like a difference.
+    let reads = LimitedReads::begin(&client, deadline.left() / 3).await?;
+    let rollup = usage::rollup_sums(&reads, org, request).await?;
+    let completeness = usage::completeness(&reads, org, request.range, request.granularity, now).await?;
+    let are_kept = usage::rollups_are_kept(&reads, request.range).await?;
+    // At last, since a statement that is cancelled ends the transaction.
+    let (raw, too_slow) = match usage::raw_sums(&reads, org, request).await {
         // The other two sums are useful without it.
         Err(UsageError::Database(error)) if error.is_timeout() => (None, Some(RAW_TOO_SLOW.to_owned())),
         raw => (raw?, None),
@@ -167,21 +103,10 @@ pub(crate) async fn reconcile(
 
     let found = again.as_ref().map_or(Some(file), Option::as_ref);
     let csv = found.unwrap_or(file).totals;
-    let columns = compare(&csv, &rollup, raw.as_ref(), tolerance)?;
-    let changed = match changes(&file.totals, &rollup) {
-        None => None,
-        Some(changes) => {
-            let is_kept =
-                usage::rollups_are_kept(&*LimitedReads::begin(&client, deadline.left()).await?, job.request().range)
-                    .await?;
-            Some(format!("{changes} {}", if is_kept { EXPORT_AGAIN } else { KEEP_FILE }))
-        }
-    };
-    let waiting = if raw.is_some_and(|raw| raw != rollup) {
-        waiting(usage::freshness(&*LimitedReads::begin(&client, deadline.left()).await?, org).await?.lag_seconds)
-    } else {
-        None
-    };
+    let columns = compare(&csv, &rollup.lines, raw.as_ref().map(|raw| &raw.lines), tolerance)?;
+    let changed = changes(&file.totals, &rollup.lines)
+        .map(|changes| format!("{changes} {}", if are_kept { EXPORT_AGAIN } else { KEEP_FILE }));
+    let completeness = completeness.of_figures(rollup.lines != Totals::default());
     let again = again.as_ref().map(|found| FileView::new(found.as_ref(), file));
     let is_intact = again.as_ref().is_none_or(|again| again.is_intact);
     let agrees = is_intact && columns.iter().all(|column| column.within_tolerance);
@@ -189,13 +114,16 @@ pub(crate) async fn reconcile(
         job_id: job.id(),
         status: if agrees { ReconciliationStatus::Reconciled } else { ReconciliationStatus::Mismatch },
         tolerance_percent: number(&tolerance)?,
-        checked_at: whole_second(Timestamp::now()),
+        checked_at: whole_second(now),
         changed_since_export: changed.is_some(),
-        notes: [changed, (!is_intact).then(|| NOT_INTACT.to_owned()), too_slow, waiting]
+        completeness: CompletenessView::from(&completeness),
+        notes: [changed, (!is_intact).then(|| NOT_INTACT.to_owned()), too_slow]
             .into_iter()
             .flatten()
+            .chain(completeness.warnings())
             .collect(),
         columns,
+        rounding_difference: RoundingView::new(file, &rollup, raw.as_ref()),
         file: again,
     }))
 }
@@ -247,33 +175,6 @@ async fn read_again(
     })?
 }
 
-fn compare(
-    csv: &Totals,
-    rollup: &Totals,
-    raw: Option<&Totals>,
-    tolerance: Tolerance,
-) -> Result<Vec<ColumnView>, Problem> {
-    let raw = raw.map(columns);
-    let pairs = columns(csv).into_iter().zip(columns(rollup)).enumerate();
-    let compared = pairs.map(|(index, ((column, csv), (_, rollup)))| {
-        let raw = raw.map(|raw| raw[index].1);
-        let difference = Difference::new(csv, rollup);
-        let raw_difference = raw.map(|raw| Difference::new(rollup, raw));
-        let percent = |difference: Difference| difference.percent().as_ref().map(number::<Percent>).transpose();
-        Ok(ColumnView {
-            column,
-            csv: column_text(column, csv),
-            rollup: column_text(column, rollup),
-            raw: raw.map(|raw| column_text(column, raw)),
-            difference_percent: percent(difference)?,
-            raw_difference_percent: raw_difference.map(percent).transpose()?.flatten(),
-            within_tolerance: difference.is_within(tolerance)
-                && raw_difference.is_none_or(|difference| difference.is_within(tolerance)),
-        })
-    });
-    compared.collect()
-}
-
 /// Describes the changes of the rollups since the file was made; `None` if there are none.
 fn changes(then: &Totals, now: &Totals) -> Option<String> {
     let changes: Vec<String> = columns(then)
@@ -288,35 +189,10 @@ fn changes(then: &Totals, now: &Totals) -> Option<String> {
     (!changes.is_empty()).then(|| format!("The rollups changed after the export: {}.", changes.join(", ")))
 }
 
-/// Explains why raw events may be ahead of the rollups, if any of the organization's are not in the rollups yet.
-fn waiting(lag_seconds: i64) -> Option<String> {
-    (lag_seconds > 0).then(|| {
-        format!(
-            "Some raw events of the organization are not in the rollups yet; the oldest has waited {lag_seconds} s. \
-             The rollups are refreshed every 5 minutes: compare again then."
-        )
-    })
-}
-
-/// Converts a number of few digits into a JSON number.
-fn number<T: ToString>(exact: &T) -> Result<f64, Problem> {
-    exact.to_string().parse().map_err(|error: ParseFloatError| Problem::internal(error))
-}
-
 impl FromStr for Verify {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
         if text == "file" { Ok(Self::File) } else { Err("must be file, or left out") }
-    }
-}
-
-impl FileView {
-    fn new(found: Option<&ExportFile>, written: &ExportFile) -> Self {
-        Self {
-            is_intact: found.is_some_and(|found| found.has_same_bytes(written)),
-            checksum: found.map(|found| found.checksum.clone()),
-            row_count: found.map(|found| found.row_count),
-        }
     }
 }
