@@ -143,10 +143,11 @@ async fn fifteen_months_are_counted_right_at_every_step() {
 impl Life {
     async fn begin(client: Client, now: Timestamp) -> Self {
         // Refuses the hours of the organization that stands in a table of the test's own.
-        let refuse = "create table refusing (organization_id uuid);
+        let refuse = "create table refusing (organization_id uuid, since timestamptz);
              create function refuse() returns trigger language plpgsql as $$
              begin
-                 if exists (select from refusing where organization_id = new.organization_id) then
+                 if exists (select from refusing
+                            where organization_id = new.organization_id and since < new.bucket_start) then
                      raise 'refused';
                  end if;
                  return new;
@@ -288,7 +289,9 @@ impl Life {
         }
         if self.random.u8(0..6) == 0 {
             let org = Uuid::from_u128(self.random.u128(ORGS));
-            self.client.execute("insert into refusing values ($1)", &[&org]).await.unwrap();
+            // Not of the days that a night may drop.
+            let since = system_time(self.now - SignedDuration::from_hours(60 * 24));
+            self.client.execute("insert into refusing values ($1, $2)", &[&org, &since]).await.unwrap();
             self.refusing = Some(org);
         }
     }
