@@ -85,6 +85,7 @@ async fn the_session_of_the_guide_gives_the_answers_it_shows() {
         [
             "checksum",
             "completedAt",
+            "completeness",
             "createdAt",
             "expiresAt",
             "granularity",
@@ -99,9 +100,13 @@ async fn the_session_of_the_guide_gives_the_answers_it_shows() {
             "warnings"
         ]
     );
-    for same in ["jobId", "orgId", "granularity", "timeRange", "createdAt", "initiatedBy", "warnings"] {
+    for same in ["jobId", "orgId", "granularity", "timeRange", "createdAt", "initiatedBy"] {
         assert_eq!(shown[same], job[same]);
     }
+    // Nothing is known of rollups that another pipeline made.
+    assert_eq!(shown["completeness"]["reasons"][0]["code"], "counted_elsewhere");
+    assert_eq!(shown["warnings"][0], job["warnings"][0]);
+    assert_eq!(shown["warnings"].as_array().map(Vec::len), Some(2), "{shown}");
     assert_eq!(shown["status"], "succeeded");
     assert_eq!(shown["rowCount"], 31);
     assert_eq!(shown["initiatedBy"], json!(org.user));

@@ -140,6 +140,8 @@ async fn a_range_that_usage_cannot_fill_is_accepted_with_a_warning() {
         for (warning, word) in job.warnings.iter().zip(warnings) {
             assert!(warning.contains(word), "{start} to {end}: {warning}");
         }
-        assert_eq!(org.ended(job.job_id).await.warnings, job.warnings);
+        // The completeness of the file may add some.
+        let ended = org.ended(job.job_id).await;
+        assert!(ended.warnings.starts_with(&job.warnings), "{ended:?}");
     }
 }

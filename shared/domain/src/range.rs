@@ -72,9 +72,11 @@ impl TimeRange {
         self.end
     }
 
-    /// Returns the warning for readers of whole days of this range, if it does not start and end at midnight UTC.
+    /// Returns the warning for readers of whole days of this range, if they are not the days of its hours. A bucket
+    /// belongs to the range that contains its start, so an end of 23:59:59 is as good as midnight.
     pub fn alignment_warning(self, granularity: Granularity) -> Option<String> {
-        let is_midnight = |at: Timestamp| at.as_second().rem_euclid(86_400) == 0;
+        let next_hour = |at: Timestamp| at.as_second().saturating_add(3_599).div_euclid(3_600);
+        let is_midnight = |at: Timestamp| next_hour(at).rem_euclid(24) == 0;
         let is_aligned = is_midnight(self.start) && is_midnight(self.end);
         let reads_days = match granularity {
             Granularity::Hourly => false,
@@ -158,7 +160,10 @@ mod tests {
         for (start, end, granularity, warns) in [
             ("2024-01-01T00:00:00Z", "2024-01-08T00:00:00Z", Granularity::Daily, false),
             ("2024-01-01T10:00:00Z", "2024-01-08T00:00:00Z", Granularity::Daily, true),
+            ("2024-01-01T00:00:00Z", "2024-01-07T23:59:59Z", Granularity::Daily, false),
+            ("2024-01-01T00:00:00Z", "2024-01-07T23:00:00Z", Granularity::Daily, true),
             ("2024-01-01T00:00:00Z", "2024-01-08T00:00:01Z", Granularity::Monthly, true),
+            ("2024-01-01T00:00:01Z", "2024-01-08T00:00:00Z", Granularity::Monthly, true),
             ("2024-01-01T10:00:00Z", "2024-01-08T10:00:00Z", Granularity::Hourly, false),
             // Midnight elsewhere is not midnight in UTC.
             ("2024-01-01T00:00:00+05:30", "2024-01-08T00:00:00+05:30", Granularity::Daily, true),
