@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::ExportRequest;
 use jiff::Timestamp;
 use migrate::{MigrateError, known, migrate};
+use postgres::LimitedReads;
 use serde_json::{Value, json};
 use tests::{lambda, organization::export_of, stack::variable};
 use tokio::{
@@ -107,7 +108,8 @@ async fn a_platforms_own_tables_are_adopted_as_they_are() {
     let read = async |granularity: &str| -> Vec<String> {
         let body = export_of("2024-01-01T00:00:00Z", "2024-01-04T00:00:00Z", granularity);
         let request = ExportRequest::from_json(&body).unwrap();
-        let entries = series(&client, ORG.into(), &request, 10, Duration::from_secs(30)).await.unwrap();
+        let reads = LimitedReads::begin(&client, Duration::from_secs(30)).await.unwrap();
+        let entries = series(&reads, ORG.into(), &request, 10).await.unwrap();
         let text = |entry: UsageEntry| {
             let sums = entry.sums;
             format!("{} {} {} {}", entry.bucket_start, sums.request_count, sums.error_count, sums.cost_total)
