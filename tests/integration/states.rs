@@ -135,7 +135,7 @@ async fn a_range_that_usage_cannot_fill_is_accepted_with_a_warning() {
         (-394, -390, &[]),
         (-399, -390, &["13 months"]),
     ] {
-        let job = org.create(&export_of(&days_from_now(start), &days_from_now(end), "daily")).await;
+        let job = org.create(&export_of(&days_from_now(start), &days_from_now(end), "hourly")).await;
         assert_eq!(job.warnings.len(), warnings.len(), "{start} to {end}: {:?}", job.warnings);
         for (warning, word) in job.warnings.iter().zip(warnings) {
             assert!(warning.contains(word), "{start} to {end}: {warning}");

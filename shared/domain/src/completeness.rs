@@ -140,9 +140,10 @@ impl Completeness {
             warnings.push(text);
         }
         if self.refused_events > 0 {
+            let events = if self.refused_events == 1 { "event" } else { "events" };
             warnings.push(format!(
-                "{} events of the range were refused, because they came after their day was dropped or carry a time \
-                 ahead of their receipt. They are not in the figures.",
+                "{} {events} of the range are not in the figures: refused, because they came after their day was dropped, \
+                 or carry a time ahead of their receipt.",
                 self.refused_events
             ));
         }
@@ -164,7 +165,7 @@ mod tests {
         assert_eq!((done.status(), done.warnings()), (CompletenessStatus::Final, Vec::new()));
         let refused = Completeness { refused_events: 3, ..done };
         assert_eq!(refused.status(), CompletenessStatus::Final);
-        assert!(refused.warnings()[0].starts_with("3 events of the range were refused"));
+        assert!(refused.warnings()[0].starts_with("3 events of the range are not in the figures"));
     }
 
     #[test]
