@@ -11,12 +11,12 @@ use crate::{
     case::{Case, case},
     lambda,
     rule::Action,
-    scene::{Found, Scene, daily},
+    scene::{Found, Scene, daily, message},
 };
 
 pub(crate) const CASES: &[Case] = &[
     case!(unreadable_message, "a message that is none of ours"),
-    case!(worker_lost_in_every_attempt, "the lease of the fifth attempt runs out"),
+    case!(worker_lost_in_every_attempt, "the lease of the fifth attempt runs out; then the dead letter is redriven"),
     case!(two_sweeps_at_once, "the queue is purged, and two sweeps run at once", alone = true),
 ];
 
@@ -48,7 +48,25 @@ async fn worker_lost_in_every_attempt(scene: &Scene) -> Found {
     assert_eq!((found.failed, found.attempts), (1, 5));
     let error = org.show(job).await.error.unwrap_or_default();
     assert!(error.contains("worker_lost"), "{error}");
-    found.note("failed with worker_lost")
+
+    // Only a message that is sent in a later second counts as sent after the failure.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let body = message(org.id, job);
+    let letter = until("the message is a dead letter", lambda::TURN, async || {
+        scene.stack.queue.take_dead_letter(&body).await.ok_or(())
+    })
+    .await;
+    // The redrive gets attempts again: an error in its first does not fail it.
+    let first = scene.proxies.add_query(org.id, 1, Action::Cut(0));
+    scene.stack.queue.send(letter.body().unwrap_or_default()).await;
+    until("the redriven job is claimed", lambda::TURN, async || {
+        let fence = scene.fence(&org, job).await;
+        if fence > 5 { Ok(()) } else { Err(fence) }
+    })
+    .await;
+    let again = scene.end(&org).await;
+    drop(first);
+    again.expect(1, 7..).note("failed with worker_lost; the redrive succeeded in its second attempt")
 }
 
 async fn two_sweeps_at_once(scene: &Scene) -> Found {

@@ -30,6 +30,7 @@ mod engine;
 mod event_life;
 mod events;
 mod files;
+mod filtered;
 mod guide;
 mod large_file;
 mod lists;

@@ -53,7 +53,8 @@ pub(crate) async fn limits(client: &Client) -> Result<Vec<String>, tokio_postgre
                          and has_table_privilege(oid, 'insert') and has_table_privilege(oid, 'delete'),
                          (select string_agg(attname::text, ', ' order by attnum) from pg_attribute
                           where attrelid = pg_class.oid and attnum > 0 and not attisdropped and attnotnull
-                            and not atthasdef and attidentity = '' and attname <> all ($2::text[]::name[]))
+                            and not atthasdef and attidentity = '' and attname <> all ($2::text[]::name[])),
+                         row_security_active(oid)
                   from pg_class where oid = to_regclass($1)";
     let known: Vec<&str> = COLUMNS.iter().map(|(column, _)| *column).collect();
     let mut limits = Vec::new();
@@ -63,6 +64,12 @@ pub(crate) async fn limits(client: &Client) -> Result<Vec<String>, tokio_postgre
         if !row.try_get::<_, bool>(1)? {
             limits.push(format!(
                 "{table} is a {kind} that accepts no rows: raw events are in no rollup, and old rollups are not deleted"
+            ));
+        }
+        if row.try_get(3)? {
+            limits.push(format!(
+                "{table} has row-level security that applies to this user: exports fail instead of lacking rows. Give the \
+                 user BYPASSRLS"
             ));
         }
         if let Some(columns) = row.try_get::<_, Option<String>>(2)? {

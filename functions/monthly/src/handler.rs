@@ -15,9 +15,8 @@ use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use jobs::{CreateError, Created, JobsError, Key, dispatch, new_job_id};
 use platform::{Deadline, log::Causes};
-use postgres::DatabaseError;
 use tracing::{Instrument as _, error, info, info_span};
-use usage::organizations;
+use usage::{UsageError, organizations};
 use uuid::Uuid;
 
 use crate::{context::Context, event::Order};
@@ -40,7 +39,7 @@ const LEASE: SignedDuration = SignedDuration::from_mins(2);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RunError {
     #[error("could not list the organizations with usage")]
-    Database(#[from] DatabaseError),
+    Usage(#[from] UsageError),
     #[error(transparent)]
     Jobs(#[from] JobsError),
     #[error("another invocation works on {month} until {until}; invoke again then")]
@@ -103,7 +102,7 @@ async fn process_page(
     request_id: &str,
     context: &Context,
 ) -> Result<(), RunError> {
-    let client = context.database.client().await?;
+    let client = context.database.client().await.map_err(UsageError::from)?;
     let orgs = organizations(&client, range, run.after, PAGE).await?;
     let month = run.month;
     let outcomes: Vec<Outcome> = stream::iter(orgs.iter().copied())

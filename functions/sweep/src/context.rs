@@ -11,14 +11,16 @@ use platform::{
 pub(crate) struct Context {
     pub(crate) jobs: JobsTable,
     pub(crate) queue: ExportQueue,
+    /// The queue of the messages of failed jobs, which operators redrive.
+    pub(crate) dead_letters: ExportQueue,
     pub(crate) resend: ResendPolicy,
     /// The number of claims after which the loss of its worker fails a job.
     pub(crate) max_attempts: u32,
 }
 
 impl Context {
-    /// Reads, besides the SDK's standard variables and those of [`JobsTable::from_env`], [`ExportQueue::from_env`] and
-    /// [`ResendPolicy::from_env`]:
+    /// Reads, besides the SDK's standard variables and those of [`JobsTable::from_env`], [`ExportQueue::from_env`],
+    /// [`ExportQueue::dead_letters_from_env`] and [`ResendPolicy::from_env`]:
     ///
     /// - `MAX_RECEIVES`: the number of attempts that a job gets.
     pub(crate) fn from_env() -> Result<Self, ConfigError> {
@@ -26,6 +28,7 @@ impl Context {
         Ok(Self {
             jobs: JobsTable::from_env(&sdk)?,
             queue: ExportQueue::from_env(&sdk)?,
+            dead_letters: ExportQueue::dead_letters_from_env(&sdk)?,
             resend: ResendPolicy::from_env()?,
             max_attempts: config::parsed("MAX_RECEIVES", "a whole number")?,
         })

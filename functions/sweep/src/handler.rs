@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use domain::{Action, AuditRecord, Failure, Job, JobId, OrgId, Origin, Subject, SweepAction, Swept};
 use jiff::Timestamp;
-use jobs::{DispatchError, JobsError, dispatch};
+use jobs::{
+    DispatchError, JobsError, dispatch,
+    queue::{Message, QueueError},
+};
 use platform::{Deadline, log::Causes};
 use serde::Serialize;
 use tracing::{Instrument as _, error, info, info_span, warn};
@@ -41,6 +44,8 @@ enum SweepError {
     Jobs(#[from] JobsError),
     #[error(transparent)]
     Dispatch(#[from] DispatchError),
+    #[error("the dead letter of a lost job was not sent; the next sweep fails the job")]
+    DeadLetter(#[source] QueueError),
 }
 
 /// Processes jobs until none is due or the time limit is reached.
@@ -80,6 +85,12 @@ async fn sweep_job(
     let Some(job) = context.jobs.get(org, id).await? else { return Ok(None) };
     let swept = job.sweep(now, context.max_attempts, context.resend.resend_at(now));
     let Some(Swept { action, transition }) = swept else { return Ok(None) };
+    if action == SweepAction::Fail {
+        // Before the write: what fails in between leaves a letter too many, which a redrive finds ended, and never one
+        // too few.
+        let message = Message::Export { org_id: job.org(), job_id: job.id() };
+        context.dead_letters.send(message, Duration::ZERO).await.map_err(SweepError::DeadLetter)?;
+    }
     let record = (action == SweepAction::Expire).then(|| expiry(&job, now, request_id));
     let Some(job) = context.jobs.apply(transition, record.as_ref()).await? else { return Ok(None) };
     log(action, &job);
@@ -96,10 +107,11 @@ fn log(action: SweepAction, job: &Job) {
         SweepAction::Release => warn!("worker of an export job lost, sending its message again"),
         // With the ids as fields: a log that is limited to errors has no spans.
         SweepAction::Fail => error!(
+            metric = "FailedExports",
             org_id = %job.org(),
             job_id = %job.id(),
             code = Failure::WorkerLost.code(),
-            attempts = job.fence(),
+            attempts = job.attempts(),
             "export job failed"
         ),
         SweepAction::Expire => info!("export file expired"),

@@ -27,9 +27,9 @@ impl AttemptError {
             Self::Export(ExportError::File(FileError::Rollups(error))) => rollups(error),
             Self::Export(ExportError::File(FileError::Overflow(_))) => Failure::UsageInvalid,
             Self::Export(ExportError::Completeness(UsageError::Database(error))) => database(error),
-            Self::Export(ExportError::Completeness(UsageError::Inexact { .. } | UsageError::Troubles(_))) => {
-                Failure::UsageUnreadable
-            }
+            Self::Export(ExportError::Completeness(
+                UsageError::Inexact { .. } | UsageError::Detached { .. } | UsageError::Troubles(_),
+            )) => Failure::UsageUnreadable,
             Self::Export(ExportError::Upload(_)) => Failure::StorageUnavailable,
         }
     }

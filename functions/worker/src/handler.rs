@@ -209,11 +209,12 @@ fn log(job: &Job) {
         State::Succeeded { file, .. } => info!(rows = file.row_count, bytes = file.bytes, "export job succeeded"),
         // With the ids as fields: a log that is limited to errors has no spans.
         State::Failed { failure, exhausted, .. } => error!(
+            metric = "FailedExports",
             org_id = %job.org(),
             job_id = %job.id(),
             code = failure.code(),
             exhausted,
-            attempts = job.fence(),
+            attempts = job.attempts(),
             "export job failed"
         ),
         State::Pending { .. } => info!("export job released for another attempt"),

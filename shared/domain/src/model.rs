@@ -27,7 +27,7 @@ use uuid::Uuid;
 
 use super::{
     Claim, ClaimedJob, ExportFile, ExportRequest, Failure, Granularity, Job, JobParts, Retention, State, Subject,
-    Swept, TimeRange, Totals, Transition,
+    SweepAction, Swept, TimeRange, Totals, Transition,
 };
 
 /// The present moment of each state.
@@ -64,10 +64,10 @@ enum Worker {
 /// A job as read, reduced to the fields that differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Seen {
-    Pending { fence: u64, sent: bool, resend_at: i64 },
-    Running { fence: u64, lease_until: i64 },
+    Pending { fence: u64, redriven_at: u64, sent: bool, resend_at: i64 },
+    Running { fence: u64, redriven_at: u64, lease_until: i64 },
     Succeeded { fence: u64 },
-    Failed { fence: u64, completed_at: i64, exhausted: bool },
+    Failed { fence: u64, redriven_at: u64, completed_at: i64, exhausted: bool },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -108,30 +108,37 @@ fn file() -> ExportFile {
 impl Seen {
     fn of(job: &Job) -> Self {
         let fence = job.fence();
+        let redriven_at = fence - job.attempts();
         match job.state() {
             State::Pending { sent, resend_at } => {
-                Self::Pending { fence, sent: *sent, resend_at: resend_at.as_second() }
+                Self::Pending { fence, redriven_at, sent: *sent, resend_at: resend_at.as_second() }
             }
-            State::Running { lease_until, .. } => Self::Running { fence, lease_until: lease_until.as_second() },
+            State::Running { lease_until, .. } => {
+                Self::Running { fence, redriven_at, lease_until: lease_until.as_second() }
+            }
             State::Succeeded { .. } | State::Expired { .. } => Self::Succeeded { fence },
             State::Failed { completed_at, exhausted, .. } => {
-                Self::Failed { fence, completed_at: completed_at.as_second(), exhausted: *exhausted }
+                Self::Failed { fence, redriven_at, completed_at: completed_at.as_second(), exhausted: *exhausted }
             }
         }
     }
 
     fn job(self) -> Job {
-        let (fence, state) = match self {
-            Self::Pending { fence, sent, resend_at } => (fence, State::Pending { sent, resend_at: at(resend_at) }),
-            Self::Running { fence, lease_until } => {
-                (fence, State::Running { lease_until: at(lease_until), progress: None })
+        let (fence, claims_before_redrive, state) = match self {
+            Self::Pending { fence, redriven_at, sent, resend_at } => {
+                (fence, redriven_at, State::Pending { sent, resend_at: at(resend_at) })
+            }
+            Self::Running { fence, redriven_at, lease_until } => {
+                (fence, redriven_at, State::Running { lease_until: at(lease_until), progress: None })
             }
             Self::Succeeded { fence } => {
-                (fence, State::Succeeded { completed_at: at(0), expires_at: at(EXPIRY), file: file() })
+                (fence, 0, State::Succeeded { completed_at: at(0), expires_at: at(EXPIRY), file: file() })
             }
-            Self::Failed { fence, completed_at, exhausted } => {
-                (fence, State::Failed { completed_at: at(completed_at), failure: Failure::UsageUnavailable, exhausted })
-            }
+            Self::Failed { fence, redriven_at, completed_at, exhausted } => (
+                fence,
+                redriven_at,
+                State::Failed { completed_at: at(completed_at), failure: Failure::UsageUnavailable, exhausted },
+            ),
         };
         let request = ExportRequest {
             range: TimeRange::new(at(0), at(1)).unwrap(),
@@ -141,13 +148,13 @@ impl Seen {
         let subject = Subject { issuer: String::new(), name: String::new() };
         let nil = Uuid::nil();
         let (id, org, created_at, warnings) = (nil.into(), nil.into(), at(0), Vec::new());
-        Job::restore(JobParts { id, org, request, subject, created_at, warnings, fence, state })
+        Job::restore(JobParts { id, org, request, subject, created_at, warnings, fence, claims_before_redrive, state })
     }
 
     /// The job as its holder has it, made by the claim that led to it.
     fn held(self) -> ClaimedJob {
-        let Self::Running { fence, lease_until } = self else { panic!("{self:?} is not held") };
-        let before = Self::Pending { fence: fence - 1, sent: true, resend_at: NOW };
+        let Self::Running { fence, redriven_at, lease_until } = self else { panic!("{self:?} is not held") };
+        let before = Self::Pending { fence: fence - 1, redriven_at, sent: true, resend_at: NOW };
         let claim = Claim { now: at(NOW), lease_until: at(lease_until), sent_at: at(NOW) };
         before.job().claim(claim).unwrap().into_next()
     }
@@ -169,7 +176,7 @@ impl Seen {
 impl World {
     /// A job that was just created: queued, so that its creator sends the message, or deferred.
     fn new(is_queued: bool) -> Self {
-        let job = Seen::Pending { fence: 0, sent: is_queued, resend_at: RESEND_AFTER };
+        let job = Seen::Pending { fence: 0, redriven_at: 0, sent: is_queued, resend_at: RESEND_AFTER };
         Self {
             job,
             queue: Vec::new(),
@@ -312,6 +319,8 @@ impl World {
         let Some(Swept { action, transition }) = read.job().sweep(at(NOW), MAX_RECEIVES, at(RESEND_AFTER)) else {
             return;
         };
+        // Sent before the write, so that a job that fails here can always be redriven.
+        self.dead |= action == SweepAction::Fail;
         if self.apply(&transition) && action.sends() {
             self.sending = Some(self.job);
         }

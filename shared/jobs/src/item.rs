@@ -58,6 +58,8 @@ pub(super) struct JobItem {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
     fence: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    claims_before_redrive: u64,
     status: Status,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     resend_at: Option<Timestamp>,
@@ -95,6 +97,11 @@ struct FileItem {
     /// Absent from files that were made before it was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     completeness: Option<Completeness>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 pub(super) fn partition(org: OrgId) -> String {
@@ -139,6 +146,7 @@ impl JobItem {
             created_at: job.created_at(),
             warnings: job.warnings().to_vec(),
             fence: job.fence(),
+            claims_before_redrive: job.fence() - job.attempts(),
             status,
             resend_at: None,
             unsent: false,
@@ -205,6 +213,7 @@ impl JobItem {
             created_at: self.created_at,
             warnings: self.warnings,
             fence: self.fence,
+            claims_before_redrive: self.claims_before_redrive,
             state,
         }))
     }
@@ -328,6 +337,7 @@ mod tests {
             warnings in prop::collection::vec("\\PC*", 0..3),
             (issuer, name) in ("\\PC*", "\\PC*"),
             fence in any::<u64>(),
+            claims_before_redrive in any::<u64>(),
             state in state(),
         ) {
             let end = Timestamp::from_second(created_at.as_second() + seconds).unwrap();
@@ -343,6 +353,7 @@ mod tests {
                 created_at,
                 warnings,
                 fence,
+                claims_before_redrive: claims_before_redrive.min(fence),
                 state,
             });
             prop_assert_eq!(JobItem::read(JobItem::write(&job).unwrap()).unwrap(), job);
@@ -383,6 +394,7 @@ mod tests {
             created_at: at(0),
             warnings: Vec::new(),
             fence: 1,
+            claims_before_redrive: 0,
             state,
         });
         let mut item = JobItem::write(&job).unwrap();

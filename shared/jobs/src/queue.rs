@@ -60,6 +60,14 @@ impl ExportQueue {
         Ok(Self { client: Client::new(sdk), url: config::required("EXPORTS_QUEUE_URL")? })
     }
 
+    /// Creates the client of the dead-letter queue at `EXPORTS_DEAD_LETTER_QUEUE_URL`.
+    ///
+    /// # Errors
+    /// When the variable is missing.
+    pub fn dead_letters_from_env(sdk: &SdkConfig) -> Result<Self, ConfigError> {
+        Ok(Self { client: Client::new(sdk), url: config::required("EXPORTS_DEAD_LETTER_QUEUE_URL")? })
+    }
+
     /// Puts a message on the queue, to be received after `delay`, in whole seconds up to 15 minutes. The organization
     /// is the message's group: SQS delivers the groups in turns, so that one with many jobs does not starve another.
     ///

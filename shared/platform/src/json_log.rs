@@ -3,11 +3,14 @@
 //! Lambda filters lines by `level` and takes their time from `timestamp`. It treats lines without a `timestamp` in RFC
 //! 3339 as `INFO`, whatever their level, so both are at the top level. The fields of the event and of its spans are
 //! beside them, so that queries and metric filters name each field directly, such as `$.job_id`.
+//!
+//! An event with the field `metric` counts 1 in the CloudWatch metric of that name: its line has the embedded metric
+//! format, from which CloudWatch makes the metric without a filter and without a call.
 
 use std::fmt;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::{
     fmt::{
@@ -16,6 +19,9 @@ use tracing_subscriber::{
     },
     registry::LookupSpan,
 };
+
+/// The namespace of the metrics. The template's alarms name it.
+const METRICS_NAMESPACE: &str = "AnalyticsExports";
 
 /// Formats events as JSON. An event's field takes precedence over its spans' fields of the same name, and an inner
 /// span's over an outer's.
@@ -41,10 +47,27 @@ where
         let mut fields = String::new();
         context.format_fields(Writer::new(&mut fields), event)?;
         line.extend(parse(&fields)?);
-        line.insert("timestamp".to_owned(), Timestamp::now().to_string().into());
+        let now = Timestamp::now();
+        if let Some(Value::String(metric)) = line.remove("metric") {
+            line.insert("_aws".to_owned(), embedded_metric(&metric, now));
+            line.insert(metric, 1.into());
+        }
+        line.insert("timestamp".to_owned(), now.to_string().into());
         line.insert("level".to_owned(), event.metadata().level().as_str().into());
         writeln!(writer, "{}", Value::Object(line))
     }
+}
+
+/// Returns the metadata of a metric without dimensions, whose value is beside it in the line.
+fn embedded_metric(name: &str, now: Timestamp) -> Value {
+    json!({
+        "Timestamp": now.as_millisecond(),
+        "CloudWatchMetrics": [{
+            "Namespace": METRICS_NAMESPACE,
+            "Dimensions": [[]],
+            "Metrics": [{"Name": name, "Unit": "Count"}],
+        }],
+    })
 }
 
 /// Parses fields that [`JsonFields`] formatted; a span without fields has an empty text.
@@ -100,6 +123,22 @@ mod tests {
         );
         let time: Timestamp = lines[0]["timestamp"].as_str().unwrap().parse().unwrap();
         assert!(before <= time && time <= Timestamp::now(), "{time}");
+    }
+
+    #[test]
+    fn an_event_counts_in_the_metric_that_it_names() {
+        let lines = logged(|| error!(metric = "FailedExports", code = "worker_lost", "export job failed"));
+        let line = &lines[0];
+        assert_eq!((&line["FailedExports"], &line["code"]), (&1.into(), &"worker_lost".into()));
+        let metric = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(
+            (&metric["Namespace"], &metric["Metrics"][0]["Name"]),
+            (&"AnalyticsExports".into(), &"FailedExports".into())
+        );
+        assert_eq!(metric["Dimensions"], json!([[]]));
+        let time: Timestamp = line["timestamp"].as_str().unwrap().parse().unwrap();
+        assert_eq!(line["_aws"]["Timestamp"], time.as_millisecond());
+        assert_eq!(line.get("metric"), None);
     }
 
     #[test]

@@ -98,8 +98,9 @@ impl Connector {
     /// # Errors
     /// When `PGSSLROOTCERT` is unusable.
     pub(crate) fn new(mut config: Config, application: &str) -> Result<Self, ConfigError> {
-        // Dates become instants at midnight UTC, whatever the server's own zone is.
-        let options = [config.get_options().unwrap_or_default(), "-c timezone=UTC"].join(" ");
+        // Dates become instants at midnight UTC, whatever the server's own zone is. A row-level policy is an error where it
+        // would hide rows.
+        let options = [config.get_options().unwrap_or_default(), "-c timezone=UTC -c row_security=off"].join(" ");
         config
             .application_name(application)
             .connect_timeout(CONNECT_TIMEOUT)
@@ -116,14 +117,18 @@ impl Connector {
     pub async fn connect(&self) -> Result<Connection, DatabaseError> {
         let tls = self.tls.get_or_init(|| MakeRustlsConnect::new(tls::client_config(&self.more_roots)));
         let connecting = async {
-            match self.config.get_hosts() {
-                [Host::Tcp(host)] if self.config.get_hostaddrs().is_empty() => self.connect_to(host, tls.clone()).await,
+            let connection = match self.config.get_hosts() {
+                [Host::Tcp(host)] if self.config.get_hostaddrs().is_empty() => {
+                    self.connect_to(host, tls.clone()).await?
+                }
                 // With sockets and several hosts the driver does more than to connect. Their messages are not joined.
                 _ => {
                     let (client, driver) = self.config.connect(tls.clone()).await?;
-                    Ok(drive(client, driver))
+                    drive(client, driver)
                 }
-            }
+            };
+            self.check_session(&connection).await?;
+            Ok(connection)
         };
         timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| DatabaseError::NoAnswer)?
     }
@@ -145,23 +150,25 @@ impl Connector {
         let tls = CoalesceTls(tls, switch.clone());
         let (client, driver) = self.config.connect_raw(Coalesce::new(stream, switch.clone()), tls).await?;
         switch.on();
-        let connection = drive(client, driver);
-        self.check_session(&connection).await?;
-        Ok(connection)
+        Ok(drive(client, driver))
     }
 
-    /// Checks `target_session_attrs`, which the driver itself looks at only where it chooses between hosts.
+    /// Checks `target_session_attrs`, which the driver itself looks at only where it chooses between hosts. Without it,
+    /// a standby is refused: its rows may be behind, and nothing in them tells.
     async fn check_session(&self, connection: &Connection) -> Result<(), DatabaseError> {
-        let (unwanted, problem) = match self.config.get_target_session_attrs() {
-            TargetSessionAttrs::ReadWrite => ("on", "the database does not allow writes"),
-            TargetSessionAttrs::ReadOnly => ("off", "the database is not read-only"),
-            _ => return Ok(()),
+        let refused = |problem| Err(io::Error::new(io::ErrorKind::PermissionDenied, problem).into());
+        let session = "select current_setting('transaction_read_only') = 'on', pg_is_in_recovery()";
+        let answer = connection.simple_query(session).await?;
+        let is_true = |column| {
+            let mut rows = answer.iter();
+            rows.any(|message| matches!(message, SimpleQueryMessage::Row(row) if row.get(column) == Some("t")))
         };
-        let answer = connection.simple_query("show transaction_read_only").await?;
-        let is_unwanted = answer
-            .iter()
-            .any(|message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some(unwanted)));
-        if is_unwanted { Err(io::Error::new(io::ErrorKind::PermissionDenied, problem).into()) } else { Ok(()) }
+        match self.config.get_target_session_attrs() {
+            TargetSessionAttrs::ReadWrite if is_true(0) => refused("the database does not allow writes"),
+            TargetSessionAttrs::ReadOnly if !is_true(0) => refused("the database is not read-only"),
+            TargetSessionAttrs::Any if is_true(1) => Err(DatabaseError::Standby),
+            _ => Ok(()),
+        }
     }
 }
 

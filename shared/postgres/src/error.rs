@@ -12,6 +12,12 @@ pub enum DatabaseError {
     /// No connection came up in time, or a kept one did not answer.
     #[error("the database did not answer in {} s", CONNECT_TIMEOUT.as_secs())]
     NoAnswer,
+    /// The server is a standby, which may lack the latest rows.
+    #[error(
+        "the database is a standby, whose rows may be behind; use the primary, name all hosts with \
+         target_session_attrs=read-write, or accept a standby's figures with target_session_attrs=read-only"
+    )]
+    Standby,
     /// No connection could be made.
     #[error("could not connect to the database")]
     Connect(#[from] std::io::Error),
@@ -56,7 +62,8 @@ impl DatabaseError {
     /// a refused permission are permanent; everything else is transient.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::NoAnswer | Self::Connect(_) => true,
+            // A failover makes the standby the primary.
+            Self::NoAnswer | Self::Standby | Self::Connect(_) => true,
             // Classes by Appendix A of the PostgreSQL manual: 22 data exception, 42 syntax or access rule, 0A not
             // supported. Of class 3D and 3F, the database or schema is missing.
             Self::Server(error) => {
@@ -106,6 +113,11 @@ impl DatabaseError {
     /// Reports whether the object does not support the operation.
     pub fn is_wrong_object(&self) -> bool {
         self.code() == Some(&SqlState::WRONG_OBJECT_TYPE)
+    }
+
+    /// Reports whether a right is missing, or a policy would hide rows.
+    pub fn is_refused_access(&self) -> bool {
+        self.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE)
     }
 
     /// Reports whether the server ended a statement at its timeout.

@@ -4,12 +4,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tokio_postgres::Client;
 
-use crate::{Source, UsageError, at::At};
+use crate::{Source, UsageError, at::At, attached::check_attached};
 use domain::{
     Granularity, OrgId, TimeRange,
     completeness::{MAX_LISTED_HOURS, Reason, ReasonCode},
 };
-use postgres::DatabaseError;
+use postgres::{DatabaseError, tables};
 
 /// The degree to which the rollups of a range can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,11 +141,12 @@ pub struct Completeness {
 
 /// Returns the completeness of a range's rollups, by the buckets of a granularity.
 ///
-/// It is one statement, so inside a transaction with a snapshot, such as an export's, it reads that snapshot. `now`
-/// decides whether the range is over.
+/// Inside a transaction with a snapshot, such as an export's, it reads that snapshot. `now` decides whether the range is
+/// over.
 ///
 /// # Errors
-/// When the database does not answer, or holds a trouble of a kind that this version does not know.
+/// When partitions of the range are detached, the database does not answer, or it holds a trouble of a kind that this
+/// version does not know.
 pub async fn completeness(
     client: &Client,
     org: OrgId,
@@ -154,6 +155,7 @@ pub async fn completeness(
     now: Timestamp,
 ) -> Result<Completeness, UsageError> {
     let (lower, upper) = buckets(range, granularity);
+    check_attached(client, tables::rollups(granularity), lower, upper).await?;
     let query = "select watermark, complete_from, is_rolled_up, waiting, oldest_wait, troubles::text, refused_dropped,
                         refused_future, changed_at
                  from usage_completeness($1, $2, $3)";

@@ -4,6 +4,7 @@
 //! As for an export, the rollup tables need only have the columns, of any numeric and time types.
 
 mod at;
+mod attached;
 mod completeness;
 mod cut_over;
 mod freshness;
@@ -44,6 +45,12 @@ pub enum UsageError {
     Inexact {
         /// The column.
         column: &'static str,
+    },
+    /// Partitions of the range are not attached to their table, so that their rows are not read.
+    #[error("partitions of the range are detached or missing: {partitions}")]
+    Detached {
+        /// Their names.
+        partitions: String,
     },
     /// A list of troubles that this version does not understand.
     #[error("the troubles of a range are not in a known form")]

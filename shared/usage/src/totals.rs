@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 use tokio_postgres::{Row, types::ToSql};
 
-use crate::{Source, UsageError, at::At, completeness::buckets, models, read};
+use crate::{Source, UsageError, at::At, attached::check_attached, completeness::buckets, models, read};
 use domain::{ExportRequest, Granularity, OrgId, Totals};
 use postgres::{LimitedReads, tables};
 
@@ -89,6 +89,9 @@ pub async fn raw_sums(
     let (lower, upper) = buckets(request.range, request.granularity);
     let parameters: [&(dyn ToSql + Sync); 4] = [&org.uuid(), &At(lower), &At(upper), &models(request)];
     let row = reads.query_one(&query, &parameters).await?;
+    for events in ["usage_events", "usage_events_packed"] {
+        check_attached(reads, events, lower, upper).await?;
+    }
     let is_kept: bool = row.try_get(5)?;
     is_kept.then(|| read_sums(&row)).transpose()
 }

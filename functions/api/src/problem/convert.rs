@@ -68,6 +68,8 @@ impl From<DatabaseError> for Problem {
             Self::too_slow(error)
         } else if error.is_transient() {
             Self::unavailable(error)
+        } else if error.is_refused_access() {
+            Self::hidden(error)
         } else {
             Self::internal(error)
         }
@@ -78,6 +80,7 @@ impl From<UsageError> for Problem {
     fn from(error: UsageError) -> Self {
         match error {
             UsageError::Database(error) => error.into(),
+            UsageError::Detached { .. } => Self::hidden(error),
             UsageError::Inexact { .. } | UsageError::Troubles(_) => Self::inexact(error),
         }
     }

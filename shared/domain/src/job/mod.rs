@@ -55,6 +55,8 @@ pub struct JobParts {
     pub warnings: Vec<String>,
     /// The number of claims so far. The value after a claim is that claim's fencing token.
     pub fence: u64,
+    /// The number of claims before the last redrive; 0 without one.
+    pub claims_before_redrive: u64,
     /// The state.
     pub state: State,
 }
@@ -149,6 +151,11 @@ impl Job {
     /// Returns the number of claims so far.
     pub const fn fence(&self) -> u64 {
         self.0.fence
+    }
+
+    /// Returns the number of claims since the last redrive, or of all claims without one.
+    pub const fn attempts(&self) -> u64 {
+        self.0.fence.saturating_sub(self.0.claims_before_redrive)
     }
 
     /// Returns the state.
@@ -362,6 +369,15 @@ mod tests {
 
         let second = claimed(first.job(), claim(60, 120));
         assert_eq!(sweep(second.job(), 120), Some((SweepAction::Fail, Status::Failed, None)));
+
+        // A redrive gets all attempts again.
+        let failed = second.fail(Failure::WorkerLost, true, at(70)).into_next();
+        let redrive = |job: &Job, now| claimed(job, Claim { sent_at: at(80), ..claim(now, now + 60) });
+        let third = redrive(&failed, 80);
+        assert_eq!((third.job().fence(), third.job().attempts()), (3, 1));
+        assert_eq!(sweep(third.job(), 140), Some((SweepAction::Release, Status::Pending, Some(at(5000)))));
+        let fourth = redrive(third.job(), 140);
+        assert_eq!(sweep(fourth.job(), 200), Some((SweepAction::Fail, Status::Failed, None)));
 
         let done = second.complete(file(), at(70), RETENTION).into_next();
         let expiry = 70 + 90 * 86_400;

@@ -39,7 +39,17 @@ impl NewJob {
         let Submission { id, org, request, subject, at } = submission;
         let warnings = request.range.warnings(request.granularity, at, retention);
         let created_at = whole_second(at);
-        Self(Job(JobParts { id, org, request, subject, created_at, warnings, fence: 0, state }))
+        Self(Job(JobParts {
+            id,
+            org,
+            request,
+            subject,
+            created_at,
+            warnings,
+            fence: 0,
+            claims_before_redrive: 0,
+            state,
+        }))
     }
 
     /// Returns the job as it is to be stored.

@@ -157,11 +157,13 @@ impl Job {
     /// fencing token.
     ///
     /// A job whose attempts are used up can be claimed only by a redrive. A redrive is recognized by its time: it puts
-    /// the message on the queue again after the job failed, and nothing else sends a message for a failed job.
+    /// the message on the queue again after the job failed, and nothing else sends a message for a failed job. It gets
+    /// all attempts again.
     ///
     /// # Errors
     /// When another lease still holds, or the job has ended.
     pub fn claim(&self, claim: Claim) -> Result<Transition<ClaimedJob>, ClaimRefused> {
+        let mut claims_before_redrive = self.0.claims_before_redrive;
         match *self.state() {
             State::Pending { .. } => {}
             State::Running { lease_until, .. } if lease_until <= claim.now => {}
@@ -169,13 +171,16 @@ impl Job {
             // `completed_at` is rounded down to the second: a message sent within that second may be older than the
             // failure.
             State::Failed { completed_at, exhausted: true, .. }
-                if claim.sent_at.duration_since(completed_at) >= SignedDuration::from_secs(1) => {}
+                if claim.sent_at.duration_since(completed_at) >= SignedDuration::from_secs(1) =>
+            {
+                claims_before_redrive = self.fence();
+            }
             State::Succeeded { .. } | State::Failed { .. } | State::Expired { .. } => {
                 return Err(ClaimRefused::Ended(self.state().name()));
             }
         }
         let state = State::Running { lease_until: claim.lease_until, progress: None };
-        let next = Self(JobParts { fence: self.fence() + 1, state, ..self.0.clone() });
+        let next = Self(JobParts { fence: self.fence() + 1, claims_before_redrive, state, ..self.0.clone() });
         Ok(Transition { expected: self.version(), next: ClaimedJob(next) })
     }
 
@@ -187,7 +192,7 @@ impl Job {
     }
 
     /// Returns the transition that the sweep has to make at `now`, if any. A job gets `max_attempts` claims before the
-    /// loss of its worker fails it; a message that is sent now counts as lost at `resend_at`.
+    /// loss of its worker fails it, and again after a redrive; a message that is sent now counts as lost at `resend_at`.
     pub fn sweep(&self, now: Timestamp, max_attempts: u32, resend_at: Timestamp) -> Option<Swept> {
         if self.due_at().is_none_or(|due| due > now) {
             return None;
@@ -196,7 +201,7 @@ impl Job {
         let (action, state) = match self.state() {
             State::Pending { sent: false, .. } => (SweepAction::Send, pending),
             State::Pending { sent: true, .. } => (SweepAction::Resend, pending),
-            State::Running { .. } if self.fence() < u64::from(max_attempts) => (SweepAction::Release, pending),
+            State::Running { .. } if self.attempts() < u64::from(max_attempts) => (SweepAction::Release, pending),
             State::Running { .. } => (SweepAction::Fail, self.failed(Failure::WorkerLost, true, now)),
             State::Succeeded { completed_at, expires_at, file } => (
                 SweepAction::Expire,

@@ -136,7 +136,7 @@ async fn drop_empty(client: &mut Client, partition: &Partition) -> Result<bool, 
     let row = transaction.query_one(&format!("select not exists (select from {name})"), &[]).await?;
     let empty: bool = row.try_get(0)?;
     if empty {
-        transaction.batch_execute(&format!("drop table {name}")).await?;
+        partition.drop(&transaction).await?;
         transaction.commit().await?;
     }
     Ok(empty)

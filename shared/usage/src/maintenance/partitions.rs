@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use jiff::{SignedDuration, Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Transaction};
 use tracing::warn;
 
 use super::{
@@ -110,10 +110,21 @@ impl Partition {
     pub(super) async fn create(&self, client: &Client) -> Result<Option<u64>, tokio_postgres::Error> {
         let start = to_system_time(self.start());
         let end = to_system_time(self.end());
-        let row = client
-            .query_one("select usage_create_partition($1, $2, $3, $4)", &[&self.table.name(), &self.name, &start, &end])
-            .await?;
+        let create = "with made as (select usage_create_partition($1, $2, $3, $4) as moved),
+                           registered as (
+                               insert into usage_partitions (parent, child, lower, upper)
+                               select $1, $2, $3, $4 from made where moved is not null
+                               on conflict do nothing
+                           )
+                      select moved from made";
+        let row = client.query_one(create, &[&self.table.name(), &self.name, &start, &end]).await?;
         Ok(row.try_get::<_, Option<i64>>(0)?.map(i64::unsigned_abs))
+    }
+
+    /// Drops it with its rows.
+    pub(super) async fn drop(&self, transaction: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
+        transaction.execute("delete from usage_partitions where child = $1", &[&self.name]).await?;
+        transaction.batch_execute(&format!("drop table {}", self.name)).await
     }
 }
 

@@ -352,7 +352,7 @@ async fn drop_in(
     transaction.execute(&state, &[&At(limit)]).await?;
     for partition in old {
         info!(partition = partition.name, "dropping partition");
-        transaction.batch_execute(&format!("drop table {}", partition.name)).await?;
+        partition.drop(transaction).await?;
     }
     Ok(Dropped::All { abandoned })
 }
