@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
     Action, AuditRecord, ExportRequest, Failure, Granularity, Job, Month, MonthlyRun, NewJob, Origin, State, Subject,
-    Submission,
+    Submission, monthly::FIRST_EDITION,
 };
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -39,6 +39,37 @@ async fn run(event: Value) -> Result<MonthlyRun, String> {
     lambda::invoke(&variable("MONTHLY_FUNCTION"), &event).await.map(|run| serde_json::from_value(run).unwrap())
 }
 
+/// The event of the schedule's rule at that time.
+fn hour(time: &str) -> Value {
+    json!({"source": "aws.events", "time": time, "detail": {}})
+}
+
+/// Inserts an event of raw usage.
+async fn insert(org: &Organization<'_>, time: &str) {
+    let insert = format!(
+        "insert into usage_events (event_id, organization_id, occurred_at, input_tokens, output_tokens, status, cost_usd)
+         values (gen_random_uuid(), '{}', '{time}', 1, 2, 'success', 0.25)",
+        org.id
+    );
+    org.stack.database.client.batch_execute(&insert).await.unwrap();
+}
+
+/// Keeps an hour from the refresh for a day, or lets it try.
+async fn keep_from_refresh(org: &Organization<'_>, hour: &str, is_kept: bool) {
+    let keep = if is_kept {
+        format!(
+            "insert into usage_troubles
+                 (organization_id, bucket, bucket_start, kind, reason, sqlstate, first_at, last_at, next_try_at)
+             values ('{}', 'hour', '{hour}', 'failed', 'a check constraint is violated', '23514', now(), now(),
+                     now() + interval '1 day')",
+            org.id
+        )
+    } else {
+        format!("update usage_troubles set next_try_at = '-infinity' where organization_id = '{}'", org.id)
+    };
+    org.stack.database.client.batch_execute(&keep).await.unwrap();
+}
+
 fn counts(run: &MonthlyRun) -> (u64, u64, u64) {
     (run.created, run.already_there, run.failed)
 }
@@ -61,9 +92,8 @@ async fn every_organization_gets_one_export_of_the_month_however_often_it_runs()
     assert!(first.is_complete());
     let again = run(json!({"month": "2021-02"})).await.unwrap();
     assert_eq!(counts(&again), (0, 210, 0));
-    // The schedule does not repeat a complete run.
-    let event = json!({"source": "aws.events", "time": "2021-03-01T03:00:00Z", "detail": {}});
-    assert_eq!(run(event).await.unwrap(), again);
+    // The next hour of the schedule creates nothing again.
+    assert_eq!(counts(&run(hour("2021-03-01T03:00:00Z")).await.unwrap()), (0, 210, 0));
 
     let found = join_all(orgs.iter().map(jobs)).await;
     for (org, jobs) in orgs.iter().zip(&found) {
@@ -124,7 +154,7 @@ async fn an_export_that_failed_is_created_anew_and_once() {
     let later = now + jiff::SignedDuration::from_hours(24);
     let submission = Submission { id, org: org.id.into(), request, subject, at: now };
     let new = NewJob::queued(submission, later, RETENTION);
-    let created = stack.jobs.create(new, Some(Key::Monthly(month)), 0, &record).await.unwrap();
+    let created = stack.jobs.create(new, Some(Key::Monthly(month, FIRST_EDITION)), 0, &record).await.unwrap();
     let Created::New(job) = created else { panic!("{created:?}") };
     let claimed = org.claim(&job).await;
     let event = || json!({"month": "2021-05"});
@@ -173,15 +203,14 @@ async fn a_run_that_broke_off_goes_on_where_it_was() {
     broken.lease_until = Timestamp::now();
     assert!(stack.jobs.write_run(&mut broken).await.unwrap());
     let error = run(json!({"month": "2021-08"})).await.unwrap_err();
-    assert!(error.contains("created 9, already there 0, failed 1"), "what failed is told: {error}");
+    assert!(error.contains("created 9, already there 0, waiting 0, failed 1"), "what failed is told: {error}");
     let ended = stack.jobs.last_run(month).await.unwrap().unwrap();
     assert_eq!((ended.id, counts(&ended)), (broken.id, (9, 0, 1)));
     for (index, org) in orgs.iter().enumerate() {
         assert_eq!(jobs(org).await.len(), usize::from(index > 3), "{index}");
     }
     // The schedule retries failed organizations too.
-    let event = json!({"source": "aws.events", "time": "2021-09-01T04:00:00Z", "detail": {}});
-    let next = run(event).await.unwrap();
+    let next = run(hour("2021-09-01T04:00:00Z")).await.unwrap();
     assert_eq!(counts(&next), (4, 6, 0));
     assert_ne!(next.id, broken.id);
 }
@@ -226,4 +255,104 @@ async fn a_run_does_not_fill_the_queue() {
     let found = join_all(orgs.iter().map(jobs)).await;
     let done = found.iter().flatten().filter(|job| matches!(job.state(), State::Succeeded { .. })).count();
     assert!(done < orgs.len(), "minutes' worth of exports were done in a moment");
+}
+
+#[tokio::test]
+async fn an_organization_whose_usage_is_not_counted_yet_waits_for_the_next_hour() {
+    let stack = Stack::from_env().await;
+    // Another organization's usage is there from the beginning; this one's only usage came late.
+    let other = &organizations(&stack, "2021-11", 1).await[0];
+    let org = stack.organization();
+    keep_from_refresh(&org, "2021-11-30T23:00:00Z", true).await;
+    insert(&org, "2021-11-30T23:30:00Z").await;
+
+    let first = run(hour("2021-12-01T03:00:00Z")).await.unwrap();
+    assert_eq!((counts(&first), first.waiting, first.finished_at), ((1, 0, 0), 1, None));
+    assert!(jobs(&org).await.is_empty() && jobs(other).await.len() == 1);
+    let again = run(hour("2021-12-01T04:00:00Z")).await.unwrap();
+    assert_eq!((again.id, counts(&again), again.waiting), (first.id, (0, 1, 0), 1));
+
+    keep_from_refresh(&org, "2021-11-30T23:00:00Z", false).await;
+    let done = until("the usage is counted", WAIT_TIMEOUT, async || {
+        lambda::invoke(&variable("REFRESH_FUNCTION"), &json!({})).await?;
+        let found = run(hour("2021-12-01T05:00:00Z")).await?;
+        if found.waiting == 0 { Ok(found) } else { Err(format!("{found:?}")) }
+    })
+    .await;
+    assert_eq!((done.id, counts(&done), done.provisional), (first.id, (1, 1, 0), 0));
+    assert!(done.is_complete());
+    let [job] = &jobs(&org).await[..] else { panic!("one export") };
+    let ended = org.ended(job.id().uuid()).await;
+    assert_eq!((ended.row_count, ended.completeness.unwrap().status.as_str()), (Some(1), "final"));
+}
+
+#[tokio::test]
+async fn the_last_hour_exports_what_is_not_final_and_says_so() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    keep_from_refresh(&org, "2021-12-31T23:00:00Z", true).await;
+    insert(&org, "2021-12-31T23:30:00Z").await;
+    let last = run(hour("2022-01-01T08:00:00Z")).await.unwrap();
+    assert_eq!((counts(&last), last.waiting, last.provisional), ((1, 0, 0), 0, 1));
+    let [job] = &jobs(&org).await[..] else { panic!("one export") };
+    let ended = org.ended(job.id().uuid()).await;
+    let known = ended.completeness.as_ref().unwrap();
+    assert_eq!((ended.row_count, known.status.as_str()), (Some(0), "provisional"));
+    assert!(ended.warnings.iter().any(|warning| warning.contains("2021-12-31T23:00:00Z")), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_month_is_made_again_as_a_further_edition() {
+    let stack = Stack::from_env().await;
+    let orgs = organizations(&stack, "2022-01", 2).await;
+    run(json!({"month": "2022-01"})).await.unwrap();
+    let again = json!({"month": "2022-01", "again": true, "organization": orgs[0].id});
+    let second = run(again).await.unwrap();
+    assert_eq!((second.edition, counts(&second)), (2, (1, 0, 0)));
+    let [newer, older] = &jobs(&orgs[0]).await[..] else { panic!("two exports") };
+    for job in [newer, older] {
+        assert_eq!(orgs[0].ended(job.id().uuid()).await.status, "succeeded", "the first is kept");
+    }
+    assert_eq!(jobs(&orgs[1]).await.len(), 1);
+    let third = run(json!({"month": "2022-01", "again": true})).await.unwrap();
+    assert_eq!((third.edition, counts(&third)), (3, (2, 0, 0)));
+    // Neither the schedule nor a person without `again` makes it a fourth time.
+    assert_eq!(counts(&run(json!({"month": "2022-01"})).await.unwrap()), (0, 2, 0));
+    assert_eq!(counts(&run(hour("2022-02-01T08:00:00Z")).await.unwrap()), (0, 2, 0));
+    assert_eq!((jobs(&orgs[0]).await.len(), jobs(&orgs[1]).await.len()), (3, 2));
+}
+
+#[tokio::test]
+async fn a_further_edition_that_broke_off_is_continued_and_not_begun_again() {
+    let stack = Stack::from_env().await;
+    let orgs = organizations(&stack, "2022-03", 4).await;
+    let month: Month = "2022-03".parse().unwrap();
+    let mut broken = MonthlyRun::new(uuid::Uuid::now_v7(), month, Timestamp::now());
+    broken.edition = 2;
+    broken.after = Some(orgs[1].id.into());
+    broken.request_id = Some("lost".to_owned());
+    assert!(stack.jobs.write_run(&mut broken).await.unwrap());
+    let again = run(json!({"month": "2022-03", "again": true})).await.unwrap();
+    assert_eq!((again.id, again.edition, counts(&again)), (broken.id, 2, (2, 0, 0)));
+    // The first edition knows nothing of it.
+    assert!(stack.jobs.last_run(month).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn an_export_that_failed_is_replaced_by_the_next_hour() {
+    let stack = Stack::from_env().await;
+    let org = &organizations(&stack, "2022-05", 1).await[0];
+    // A value that no file can state.
+    let spoil = |cost: &str| {
+        let id = org.id;
+        format!("update analytics_daily_rollups set cost_total = {cost} where organization_id = '{id}'")
+    };
+    stack.database.client.batch_execute(&spoil("'NaN'")).await.unwrap();
+    run(hour("2022-06-01T03:00:00Z")).await.unwrap();
+    let [job] = &jobs(org).await[..] else { panic!("one export") };
+    assert_eq!(org.ended(job.id().uuid()).await.status, "failed");
+    stack.database.client.batch_execute(&spoil("0.5")).await.unwrap();
+    assert_eq!(counts(&run(hour("2022-06-01T04:00:00Z")).await.unwrap()), (1, 0, 0));
+    let [newer, _] = &jobs(org).await[..] else { panic!("two exports") };
+    assert_eq!(org.ended(newer.id().uuid()).await.status, "succeeded");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{ExportRequest, Granularity, TimeRange};
+use domain::{ExportRequest, Granularity, TimeRange, completeness::ReasonCode};
 use jiff::{SignedDuration, Timestamp};
 use postgres::LimitedReads;
 use rust_decimal::{Decimal, RoundingStrategy};
@@ -14,7 +14,7 @@ use tests::{
 };
 use tokio_postgres::Client;
 use usage::{
-    Completeness, CutOverError, Figures, State, Sums, TroubleKind, changed_since, completeness,
+    Completeness, CutOverError, Figures, Sums, TroubleKind, changed_since, completeness,
     maintenance::{
         refresh::{RefreshReport, refresh},
         retention::{Periods, retention},
@@ -44,6 +44,11 @@ fn request(start: &str, end: &str, granularity: &str) -> ExportRequest {
 async fn known(client: &Client, org: Uuid, start: &str, end: &str) -> Completeness {
     let range = TimeRange::new(instant(start), instant(end)).unwrap();
     completeness(client, org.into(), range, Granularity::Daily, Timestamp::now()).await.unwrap()
+}
+
+/// The reasons for which a range with rows is provisional.
+fn codes(known: &Completeness) -> Vec<ReasonCode> {
+    known.of_figures(true).reasons.iter().map(|reason| reason.code).collect()
 }
 
 /// The sums of the rollups and of the raw events.
@@ -149,7 +154,7 @@ async fn an_event_of_the_future_is_kept_aside_and_taken_with_the_right_time() {
     let start = (now - SignedDuration::from_hours(24 * 3)).to_string();
     let end = (now + SignedDuration::from_hours(24 * 3)).to_string();
     let known = known(&client, ORG, &start, &end).await;
-    assert_eq!((known.state, known.refused_future), (State::Open, 1));
+    assert!(codes(&known).contains(&ReasonCode::RangeNotOver) && known.refused_future == 1, "{known:?}");
     database.drop().await;
 }
 
@@ -259,7 +264,8 @@ async fn an_hour_that_the_table_refuses_fails_alone_and_is_listed() {
         assert_eq!(trouble.sqlstate.as_deref(), Some(sqlstate));
         assert!(!trouble.reason.contains(&ORG.to_string()), "no value of a row: {}", trouble.reason);
         let found = known(&client, ORG, "2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z").await;
-        assert_eq!((found.state, found.troubles[0].kind), (State::Provisional, TroubleKind::Failed));
+        assert!(codes(&found).contains(&ReasonCode::HoursFailed), "{found:?}");
+        assert_eq!(found.troubles[0].kind, TroubleKind::Failed);
 
         // It waits, and longer each time, and is right when the cause is gone.
         let minutes = |minutes: i64| now + SignedDuration::from_mins(minutes);
@@ -308,7 +314,7 @@ async fn a_cut_over_within_an_hour_neither_overwrites_nor_leaves_short_silently(
         .await
         .unwrap();
     let range = ("2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z");
-    assert_eq!(known(&client, ORG, range.0, range.1).await.state, State::Unknown);
+    assert_eq!(codes(&known(&client, ORG, range.0, range.1).await), [ReasonCode::CountedElsewhere]);
     insert(&client, ORG, "2026-03-01T10:30:00Z", "1", 150).await;
     insert(&client, ORG, "2026-03-01T11:00:00Z", "1", 5).await;
     let sum = async |client: &Client, table: Table| -> i128 {
@@ -319,7 +325,8 @@ async fn a_cut_over_within_an_hour_neither_overwrites_nor_leaves_short_silently(
     // The hour that was counted elsewhere stays; the day is the sum of its hours.
     assert_eq!((sum(&client, Table::Hourly).await, sum(&client, Table::Daily).await), (105, 105));
     let found = known(&client, ORG, range.0, range.1).await;
-    assert_eq!((found.state, found.troubles[0].kind), (State::Provisional, TroubleKind::Adopted));
+    assert!(codes(&found).contains(&ReasonCode::RollupsDiffer), "{found:?}");
+    assert_eq!(found.troubles[0].kind, TroubleKind::Adopted);
     // More of it changes nothing, and is not silent either.
     insert(&client, ORG, "2026-03-01T10:40:00Z", "1", 50).await;
     assert_eq!(refreshed(&mut client).await.kept, 1);
@@ -423,7 +430,7 @@ async fn final_state(client: &mut Client, (start, end): (&str, &str)) -> Complet
     loop {
         refreshed(client).await;
         let known = known(client, ORG, start, end).await;
-        if known.state == State::Final {
+        if codes(&known).is_empty() {
             return known;
         }
         assert!(std::time::Instant::now() < patience, "{known:?}");
@@ -436,10 +443,11 @@ async fn completeness_says_up_to_when_and_what_waits() {
     let database = UsageDatabase::create().await;
     let mut client = database.client().await;
     let range = ("2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z");
-    assert_eq!(known(&client, ORG, range.0, range.1).await.state, State::Unknown);
+    assert_eq!(codes(&known(&client, ORG, range.0, range.1).await), [ReasonCode::CountedElsewhere]);
     insert(&client, ORG, "2026-03-01T10:00:00Z", "1", 3).await;
     let waiting = known(&client, ORG, range.0, range.1).await;
-    assert_eq!((waiting.state, &waiting.waiting), (State::Provisional, &vec![instant("2026-03-01T10:00:00Z")]));
+    assert!(codes(&waiting).contains(&ReasonCode::HoursWaiting), "{waiting:?}");
+    assert_eq!(waiting.waiting, [instant("2026-03-01T10:00:00Z")]);
     let done = final_state(&mut client, range).await;
     let span = TimeRange::new(instant(range.0), instant(range.1)).unwrap();
     let changed = async |client: &Client, changed_at: Option<Timestamp>| {
@@ -469,11 +477,11 @@ async fn completeness_says_up_to_when_and_what_waits() {
 
     // Another range of the organization is not held up by this one.
     insert(&client, ORG, "2026-04-01T12:00:00Z", "1", 1).await;
-    assert_eq!(known(&client, ORG, range.0, range.1).await.state, State::Final);
+    assert_eq!(codes(&known(&client, ORG, range.0, range.1).await), []);
     // The day that is running is open.
     let now = Timestamp::now();
     let open = known(&client, ORG, &(now - SignedDuration::from_hours(24)).to_string(), &now.to_string()).await;
-    assert!(open.state == State::Open && open.reaches_into_running_bucket, "{open:?}");
+    assert!(codes(&open).contains(&ReasonCode::RangeNotOver), "{open:?}");
     database.drop().await;
 }
 

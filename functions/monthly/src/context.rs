@@ -20,13 +20,16 @@ pub(crate) struct Context {
     pub(crate) retention: Retention,
     /// The time between two sweeps.
     pub(crate) sweep_interval: Duration,
+    /// The last hour of the schedule, in UTC.
+    pub(crate) last_hour: i8,
 }
 
 impl Context {
     /// Reads, besides the SDK's standard variables and those of [`JobsTable::from_env`], [`ExportQueue::from_env`],
     /// [`Database::from_env`], [`ResendPolicy::from_env`] and [`retention_from_env`]:
     ///
-    /// - `SWEEP_MINUTES`: the time between two sweeps.
+    /// - `SWEEP_MINUTES`: the time between two sweeps;
+    /// - `LAST_HOUR`: the last hour of the schedule, in UTC.
     pub(crate) fn from_env() -> Result<Self, ConfigError> {
         let sdk = aws::sdk_config()?;
         Ok(Self {
@@ -36,6 +39,7 @@ impl Context {
             resend: ResendPolicy::from_env()?,
             retention: retention_from_env()?,
             sweep_interval: config::minutes("SWEEP_MINUTES")?,
+            last_hour: config::parsed("LAST_HOUR", "an hour from 0 to 23")?,
         })
     }
 }

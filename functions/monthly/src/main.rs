@@ -4,6 +4,7 @@
 mod context;
 mod event;
 mod handler;
+mod organization;
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ async fn main() -> Result<(), Error> {
     let context = Context::from_env()?;
     run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
         let deadline = Deadline::new(event.context.deadline(), RESERVE);
-        let order = event::read(&event.payload, jiff::Timestamp::now())?;
+        let order = event::read(&event.payload, context.last_hour, jiff::Timestamp::now())?;
         Ok::<_, Error>(handler::run(order, &event.context.request_id, deadline, &context).await?)
     }))
     .await

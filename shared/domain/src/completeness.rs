@@ -123,6 +123,12 @@ impl Completeness {
         if self.reasons.is_empty() { CompletenessStatus::Final } else { CompletenessStatus::Provisional }
     }
 
+    /// Reports whether nothing that this service knows of is missing: the figures are final, or come from another
+    /// pipeline.
+    pub fn is_final_or_unknown(&self) -> bool {
+        self.reasons.iter().all(|reason| reason.code == ReasonCode::CountedElsewhere)
+    }
+
     /// Reports whether a later change of the figures can be detected: not if another pipeline makes them.
     pub fn tells_changes(&self) -> bool {
         self.reasons.iter().all(|reason| reason.code != ReasonCode::CountedElsewhere)

@@ -9,7 +9,9 @@ use super::{
     item::{self, partition},
     transaction::{self, Refused},
 };
-use domain::{AuditRecord, IdempotencyKey, Job, JobId, Month, NewJob, State, idempotency::request_digest};
+use domain::{
+    AuditRecord, IdempotencyKey, Job, JobId, Month, NewJob, State, idempotency::request_digest, monthly::FIRST_EDITION,
+};
 
 /// Lifetime of a client's key, in hours.
 const KEY_LIFETIME_HOURS: i64 = 24;
@@ -19,8 +21,8 @@ const KEY_LIFETIME_HOURS: i64 = 24;
 pub enum Key<'a> {
     /// A client's own key, for 24 hours.
     Client(&'a IdempotencyKey),
-    /// The key of a month's scheduled export. It never expires, but another job may replace a failed one.
-    Monthly(Month),
+    /// The key of an edition of a month's scheduled export. It never expires, but another job may replace a failed one.
+    Monthly(Month, u32),
 }
 
 /// The outcome of a create.
@@ -61,13 +63,14 @@ impl Key<'_> {
     fn sort(self) -> String {
         match self {
             Self::Client(key) => format!("KEY#{}", key.digest()),
-            Self::Monthly(month) => format!("MONTHLY#{month}"),
+            Self::Monthly(month, FIRST_EDITION) => format!("MONTHLY#{month}"),
+            Self::Monthly(month, edition) => format!("MONTHLY#{month}#{edition}"),
         }
     }
 
     /// Reports whether another job may take the key from this one.
     const fn is_released_by(self, job: &Job) -> bool {
-        matches!((self, job.state()), (Self::Monthly(_), State::Failed { .. }))
+        matches!((self, job.state()), (Self::Monthly(..), State::Failed { .. }))
     }
 
     fn ttl(self, now: Timestamp) -> Option<i64> {
@@ -75,7 +78,7 @@ impl Key<'_> {
             Self::Client(_) => {
                 Some(now.saturating_add(KEY_LIFETIME_HOURS.hours()).unwrap_or(Timestamp::MAX).as_second())
             }
-            Self::Monthly(_) => None,
+            Self::Monthly(..) => None,
         }
     }
 }

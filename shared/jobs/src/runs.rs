@@ -7,7 +7,7 @@ use super::{
     JobsError, JobsTable, item,
     transaction::{self, Refused},
 };
-use domain::{Month, MonthlyRun};
+use domain::{Month, MonthlyRun, monthly::FIRST_EDITION};
 
 #[derive(Serialize, Deserialize)]
 struct RunItem {
@@ -17,8 +17,9 @@ struct RunItem {
     run: MonthlyRun,
 }
 
-fn partition(month: Month) -> String {
-    format!("MONTHLY#{month}")
+/// Returns the partition of the runs of the first edition, or of all further ones.
+fn partition(month: Month, edition: u32) -> String {
+    if edition == FIRST_EDITION { format!("MONTHLY#{month}") } else { format!("MONTHLY#{month}#AGAIN") }
 }
 
 impl JobsTable {
@@ -29,8 +30,12 @@ impl JobsTable {
     pub async fn write_run(&self, run: &mut MonthlyRun) -> Result<bool, JobsError> {
         let before = run.version;
         run.version += 1;
-        let item =
-            RunItem { pk: partition(run.month), sk: format!("RUN#{}", run.id), version: run.version, run: run.clone() };
+        let item = RunItem {
+            pk: partition(run.month, run.edition),
+            sk: format!("RUN#{}", run.id),
+            version: run.version,
+            run: run.clone(),
+        };
         let put = Put::builder()
             .table_name(&self.name)
             .set_item(Some(item::write(item)?))
@@ -43,17 +48,29 @@ impl JobsTable {
         }
     }
 
-    /// Returns the newest run of a month, if there is one.
+    /// Returns the newest run of the first edition of a month, if there is one.
     ///
     /// # Errors
     /// When DynamoDB does not answer, or the item is not a run.
     pub async fn last_run(&self, month: Month) -> Result<Option<MonthlyRun>, JobsError> {
+        self.newest_run(partition(month, FIRST_EDITION)).await
+    }
+
+    /// Returns the newest run of a further edition of a month, if there is one.
+    ///
+    /// # Errors
+    /// As [`last_run`](Self::last_run).
+    pub async fn last_run_again(&self, month: Month) -> Result<Option<MonthlyRun>, JobsError> {
+        self.newest_run(partition(month, FIRST_EDITION + 1)).await
+    }
+
+    async fn newest_run(&self, partition: String) -> Result<Option<MonthlyRun>, JobsError> {
         let query = self
             .client
             .query()
             .table_name(&self.name)
             .key_condition_expression("pk = :pk and begins_with(sk, :runs)")
-            .expression_attribute_values(":pk", AttributeValue::S(partition(month)))
+            .expression_attribute_values(":pk", AttributeValue::S(partition))
             .expression_attribute_values(":runs", AttributeValue::S("RUN#".to_owned()))
             .scan_index_forward(false)
             .consistent_read(true)

@@ -11,20 +11,6 @@ use domain::{
 };
 use postgres::{DatabaseError, tables};
 
-/// The degree to which the rollups of a range can be trusted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// The range is not over: it reaches into the bucket that is running, or into the future.
-    Open,
-    /// The range is over, but events that were received may be missing.
-    Provisional,
-    /// All events that were received before the watermark are in, and the watermark is after the range. Late events may
-    /// still arrive: see [`changed_since`].
-    Final,
-    /// The rollups are the platform's own: no raw event says what they should be.
-    Unknown,
-}
-
 /// A bucket whose rollups are not what its raw events say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
@@ -113,8 +99,6 @@ impl TroubleKind {
 /// The completeness of a range's rollups, read in one snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completeness {
-    /// The state that follows from the other fields.
-    pub state: State,
     /// All events of the range that were received before are in the rollups. `None` before the first refresh.
     pub watermark: Option<Timestamp>,
     /// `true` if the watermark is at or after the end of the range.
@@ -170,18 +154,7 @@ pub async fn completeness(
         (!is_rolled_up && waiting.is_empty()) || complete_from.is_some_and(|complete_from| upper <= complete_from);
     let reaches_into_running_bucket = upper > now;
     let is_reached = watermark.is_some_and(|watermark| watermark >= upper);
-    let is_in = is_reached && waiting.is_empty() && troubles.is_empty();
-    let state = if own_pipeline && troubles.is_empty() {
-        State::Unknown
-    } else if reaches_into_running_bucket {
-        State::Open
-    } else if is_in {
-        State::Final
-    } else {
-        State::Provisional
-    };
     Ok(Completeness {
-        state,
         watermark,
         is_reached,
         waiting: waiting.into_iter().map(|At(hour)| hour).collect(),

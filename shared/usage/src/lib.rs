@@ -22,7 +22,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 pub use self::{
-    completeness::{Completeness, Figures, State, Trouble, TroubleKind, changed_since, completeness},
+    completeness::{Completeness, Figures, Trouble, TroubleKind, changed_since, completeness},
     cut_over::{CutOverError, set_complete_from},
     freshness::{Freshness, freshness},
     kept::rollups_are_kept,

@@ -1,0 +1,151 @@
+//! One organization's export of the month: created once its figures are final, and sent to the queue in its turn.
+
+use std::{cell::Cell, time::Duration};
+
+use domain::{
+    Action, AuditRecord, ExportRequest, Granularity, Month, NewJob, OrgId, Origin, Subject, Submission, TimeRange,
+};
+use jiff::{SignedDuration, Timestamp};
+use jobs::{CreateError, Created, Key, dispatch, new_job_id};
+use platform::log::Causes;
+use tokio_postgres::Client;
+use tracing::{Instrument as _, error, info, info_span, warn};
+use usage::{UsageError, completeness};
+
+use crate::context::Context;
+
+/// Interval between the arrivals of two exports on the queue. Ten thousand at once would delay everybody else's; two
+/// workers run several per second, so that the queue stays short.
+const SEND_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
+
+/// What is exported for each organization.
+pub(crate) struct Export<'a> {
+    pub(crate) month: Month,
+    pub(crate) range: TimeRange,
+    pub(crate) edition: u32,
+    /// `true` if an organization waits until its figures are final.
+    pub(crate) waits: bool,
+    pub(crate) pace: &'a Pace,
+    pub(crate) request_id: &'a str,
+    pub(crate) context: &'a Context,
+}
+
+/// What was done for an organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Created,
+    /// Created, although the figures are not final.
+    Provisional,
+    AlreadyThere,
+    /// The figures are not final: the next pass looks again.
+    Waiting,
+    Failed,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ExportError {
+    #[error("could not read the completeness of the figures")]
+    Usage(#[from] UsageError),
+    #[error(transparent)]
+    Create(#[from] CreateError),
+}
+
+impl Export<'_> {
+    /// Creates the export of an organization, unless it waits.
+    pub(crate) async fn process(&self, client: &Client, org: OrgId) -> Outcome {
+        match self.try_process(client, org).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                error!(error = %Causes(&error), "monthly export not created");
+                Outcome::Failed
+            }
+        }
+    }
+
+    async fn try_process(&self, client: &Client, org: OrgId) -> Result<Outcome, ExportError> {
+        let known = completeness(client, org, self.range, Granularity::Daily, Timestamp::now()).await?;
+        // The rollups of another pipeline never become final here.
+        let is_final = known.of_figures(true).is_final_or_unknown();
+        if self.waits && !is_final {
+            info!(
+                waiting_hours = known.waiting.len(),
+                troubles = known.troubles.len(),
+                "figures not final, export waits"
+            );
+            return Ok(Outcome::Waiting);
+        }
+        Ok(match self.create(org).await? {
+            Created::Existing(_) => Outcome::AlreadyThere,
+            Created::New(_) => {
+                self.pace.created.set(self.pace.created.get() + 1);
+                if is_final {
+                    Outcome::Created
+                } else {
+                    warn!(
+                        waiting_hours = known.waiting.len(),
+                        troubles = known.troubles.len(),
+                        "export of provisional figures"
+                    );
+                    Outcome::Provisional
+                }
+            }
+        })
+    }
+
+    /// Creates the job, and sends its message or leaves that to the sweep.
+    async fn create(&self, org: OrgId) -> Result<Created, CreateError> {
+        let context = self.context;
+        let now = Timestamp::now();
+        let id = new_job_id();
+        let delay = self.pace.delay();
+        let visible_at = now.saturating_add(delay).unwrap_or(Timestamp::MAX);
+        let request = ExportRequest { range: self.range, granularity: Granularity::Daily, models: None };
+        let subject = Subject::system("monthly-export");
+        let origin = Origin { request_id: self.request_id.to_owned(), source_ip: None };
+        let record =
+            AuditRecord { at: now, action: Action::Create, subject: subject.clone(), org, job: Some(id), origin };
+        // The sweep sends what is due after its next run. SQS allows longer delays, but counts them in the age of the
+        // oldest message, which has an alarm.
+        let is_deferred = delay > context.sweep_interval;
+        let submission = Submission { id, org, request, subject, at: now };
+        let new = if is_deferred {
+            NewJob::deferred(submission, visible_at, context.retention)
+        } else {
+            NewJob::queued(submission, context.resend.resend_at(visible_at), context.retention)
+        };
+        // The cap is irrelevant: the job does not count against it.
+        let created = context.jobs.create(new, Some(Key::Monthly(self.month, self.edition)), 0, &record).await?;
+        if let Created::New(job) = &created {
+            let span = info_span!("job", job_id = %id);
+            if is_deferred {
+                span.in_scope(|| info!(%visible_at, "export job deferred"));
+            } else {
+                match dispatch(job, delay, &context.queue, &context.jobs).instrument(span.clone()).await {
+                    Ok(()) => span.in_scope(|| info!("export job queued")),
+                    Err(error) => span.in_scope(|| error!(error = %Causes(&error), "export job not queued")),
+                }
+            }
+        }
+        Ok(created)
+    }
+}
+
+/// The times at which the exports of one invocation reach the queue.
+pub(crate) struct Pace {
+    started_at: Timestamp,
+    created: Cell<u32>,
+}
+
+impl Pace {
+    /// Begins now.
+    pub(crate) fn begin() -> Self {
+        Self { started_at: Timestamp::now(), created: Cell::new(0) }
+    }
+
+    /// Returns the delay of the next export, zero if its time has passed.
+    fn delay(&self) -> Duration {
+        let offset = SEND_INTERVAL.saturating_mul(i32::try_from(self.created.get()).unwrap_or(i32::MAX));
+        let slot = self.started_at.saturating_add(offset).unwrap_or(Timestamp::MAX);
+        slot.duration_since(Timestamp::now()).max(SignedDuration::ZERO).unsigned_abs()
+    }
+}
