@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, process::ExitCode, str::FromStr as _};
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use domain::Month;
+use domain::{Month, OrgId};
 use serde_json::{Value, json};
 
 use crate::{binaries, checkout::Checkout, run_folder::RunFolder, runtime, stack::function_variable, stack_env, venv};
@@ -19,6 +19,12 @@ pub(crate) enum Task {
         /// The month; the one before this one unless given
         #[arg(long, value_name = "YYYY-MM", value_parser = Month::from_str)]
         month: Option<Month>,
+        /// Create a further edition: a new export of each organization, beside the ones that exist
+        #[arg(long, requires = "month")]
+        again: bool,
+        /// Only this organization's further edition
+        #[arg(long, value_name = "UUID", requires = "again")]
+        organization: Option<OrgId>,
     },
     /// Recompute the rollups of new raw events
     Refresh(Database),
@@ -65,8 +71,15 @@ pub(crate) fn run(task: &Task) -> Result<ExitCode> {
 /// The function's binary, its event, and the database if it is not the stack's.
 fn parts(task: &Task) -> (&'static str, Value, Option<&str>) {
     match task {
-        Task::Monthly { month } => {
-            ("monthly", month.as_ref().map_or(json!({}), |month| json!({"month": month.to_string()})), None)
+        Task::Monthly { month, again, organization } => {
+            let mut event = month.map_or(json!({}), |month| json!({"month": month}));
+            if *again {
+                event["again"] = json!(true);
+            }
+            if let Some(organization) = organization {
+                event["organization"] = json!(organization);
+            }
+            ("monthly", event, None)
         }
         Task::Sweep => ("sweep", json!({}), None),
         Task::Refresh(database) => ("refresh", json!({}), database.url.as_deref()),
