@@ -37,7 +37,8 @@ impl From<CsvError> for Error {
 /// The engine's lines of a stream that comes in pieces.
 fn lines<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, counts: [CountType; 3]) -> Result<Chunk, Error> {
     let mut decoder = Decoder::new(counts);
-    let (mut writer, mut chunk) = (CsvWriter::new(OrgId::from(ORG)), Chunk::new());
+    let mut writer = CsvWriter::new(OrgId::from(ORG));
+    let mut chunk = Chunk::new();
     for piece in pieces {
         decoder.read(piece, |row| Ok::<_, Error>(writer.write(row, &mut chunk)?))?;
     }
@@ -118,7 +119,8 @@ fn millions_of_random_rows_are_the_same_to_the_byte() {
 
 fn first_difference(found: &[u8], expected: &[u8]) -> String {
     let lines = |bytes: &[u8]| String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect::<Vec<_>>();
-    let (found, expected) = (lines(found), lines(expected));
+    let found = lines(found);
+    let expected = lines(expected);
     let differing = found.iter().zip(&expected).find(|(found, expected)| found != expected);
     format!("{} lines and {}; {differing:?}", found.len(), expected.len())
 }
@@ -202,7 +204,8 @@ fn agrees_with_the_slow_reader(bytes: &[u8], counts: [CountType; 3]) {
     }
 }
 
-/// A numeric in its binary form, of up to 80 digits: long and short, with zeros at both ends, on both sides of the point.
+/// A numeric in its binary form, of up to 80 digits: long and short, with zeros at both ends, on both sides of the
+/// point.
 fn numeric() -> impl Strategy<Value = Vec<u8>> {
     let digit = prop_oneof![Just(0u16), Just(1), Just(9999), 0u16..10_000];
     let sign = prop::sample::select(vec![0u16, 0x4000]);
@@ -251,7 +254,8 @@ proptest! {
     #[test]
     fn however_it_is_cut_a_stream_is_the_same(rows in rows(), counts in counts(), sizes in prop::collection::vec(1usize..200, 1..20)) {
         let whole = stream::of(&rows, counts).concat();
-        let (mut rest, mut pieces) = (&whole[..], Vec::new());
+        let mut rest = &whole[..];
+        let mut pieces = Vec::new();
         for size in sizes.iter().cycle() {
             let (piece, later) = rest.split_at(rest.len().min(*size));
             pieces.push(piece);

@@ -28,7 +28,7 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     /// The fault, in words.
     pub(crate) fault: &'static str,
-    /// Whether it must not run at the same time as others.
+    /// `true` if it must not run at the same time as others.
     pub(crate) alone: bool,
     pub(crate) run: Run,
 }

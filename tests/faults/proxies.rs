@@ -53,7 +53,8 @@ impl Proxies {
         self.0[name].add(&words, times, action)
     }
 
-    /// Applies `action` to the statements that copy an organization's usage. An export over several connections has many.
+    /// Applies `action` to the statements that copy an organization's usage. An export over several connections has
+    /// many.
     pub(crate) fn add_query(&self, org: uuid::Uuid, times: usize, action: Action) -> Fault {
         self.add("worker.postgres", &["copy (select", &org.to_string()], times, action)
     }

@@ -48,7 +48,8 @@ impl Picture {
     /// Renders a page in Chromium in a window of this size.
     fn of(page: &str, (width, height): (usize, usize), dark: bool) -> Self {
         let folder = Folder::new();
-        let (html, png) = (folder.0.join("report.html"), folder.0.join("report.png"));
+        let html = folder.0.join("report.html");
+        let png = folder.0.join("report.png");
         std::fs::write(&html, page).unwrap();
         let mut browser = Command::new(variable("CHROMIUM"));
         browser
@@ -160,7 +161,8 @@ async fn a_screenshot_on_a_phone_fits_its_width() {
     let stack = Stack::from_env().await;
     let page = page(&stack, true).await;
     for dark in [false, true] {
-        let (colours, width) = (if dark { DARK } else { LIGHT }, 390);
+        let colours = if dark { DARK } else { LIGHT };
+        let width = 390;
         let picture = Picture::of(&page, (width, 6000), dark);
         let background = colours[0];
         assert_eq!(picture.others(0..PADDING, background), 0, "something is in the left margin");

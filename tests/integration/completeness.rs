@@ -28,7 +28,8 @@ fn at(minutes: i64) -> Timestamp {
 
 async fn insert(org: &Organization<'_>, time: Timestamp, cost: &str) {
     let insert = format!(
-        "insert into usage_events (event_id, organization_id, occurred_at, input_tokens, output_tokens, status, cost_usd)
+        "insert into usage_events (event_id, organization_id, occurred_at, input_tokens, output_tokens, status,
+             cost_usd)
          values (gen_random_uuid(), '{}', '{time}', 1, 2, 'success', {cost})",
         org.id
     );
@@ -164,7 +165,8 @@ async fn what_cannot_be_known_is_not_called_final() {
 
     // A range that is not over.
     let today = Timestamp::now().to_string()[..10].to_owned();
-    let (start, end) = (format!("{today}T00:00:00Z"), format!("{today}T23:59:59Z"));
+    let start = format!("{today}T00:00:00Z");
+    let end = format!("{today}T23:59:59Z");
     let job = org.export(&export_of(&start, &end, "hourly")).await.job;
     assert!(job.completeness.as_ref().unwrap().codes().contains(&"range_not_over"), "{job:?}");
 }
@@ -209,7 +211,8 @@ async fn days_that_are_not_whole_are_named() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
     let warns = |job: &ExportJob| job.warnings.iter().any(|warning| warning.contains("midnight UTC"));
-    let (start, end) = (at(600).to_string(), at(9 * 1440 + 600).to_string());
+    let start = at(600).to_string();
+    let end = at(9 * 1440 + 600).to_string();
     for (granularity, expected) in [("hourly", false), ("daily", true), ("monthly", true)] {
         let job = org.create(&export_of(&start, &end, granularity)).await;
         assert_eq!(warns(&job), expected, "{granularity}: {job:?}");

@@ -29,7 +29,8 @@ async fn the_session_that_the_address_asks_for_is_checked_with_one_host_as_with_
             (TargetSessionAttrs::Any, true, true),
         ] {
             let mut config = config();
-            let (host, port) = (config.get_hosts()[0].clone(), config.get_ports()[0]);
+            let host = config.get_hosts()[0].clone();
+            let port = config.get_ports()[0];
             if let (2, Host::Tcp(host)) = (hosts, host) {
                 config.host(host).port(port);
             }

@@ -1,5 +1,5 @@
-//! The export's engine on a real database: the same bytes as the plain way makes of the same rows, and the plans by which
-//! the database reads them.
+//! The export's engine on a real database: the same bytes as the plain way makes of the same rows, and the plans by
+//! which the database reads them.
 
 use std::time::Duration;
 
@@ -99,7 +99,8 @@ async fn insert(client: &Client, table: &str, step: &str, org: Uuid, start: Time
 #[tokio::test]
 async fn any_number_of_connections_makes_the_same_file() {
     let stack = Stack::from_env().await;
-    let (client, org) = (&stack.database.client, Uuid::new_v4());
+    let client = &stack.database.client;
+    let org = Uuid::new_v4();
     let start = month(1) - SignedDuration::from_hours(15 * 24);
     let end = start + SignedDuration::from_hours(31 * 24);
     // From a night without usage to hours of much: slices have to be longer and shorter than what was estimated.
@@ -146,7 +147,8 @@ async fn changed_while_it_is_read(
 #[tokio::test]
 async fn days_and_months_are_the_same_too() {
     let stack = Stack::from_env().await;
-    let (client, org) = (&stack.database.client, Uuid::new_v4());
+    let client = &stack.database.client;
+    let org = Uuid::new_v4();
     let start = month(1) - SignedDuration::from_hours(3 * 24);
     let end = start + SignedDuration::from_hours(31 * 24);
     insert(client, "analytics_daily_rollups", "1 day", org, start, end, 40).await;
@@ -160,8 +162,10 @@ async fn days_and_months_are_the_same_too() {
 #[tokio::test]
 async fn an_export_that_is_given_up_leaves_nothing_to_the_next() {
     let stack = Stack::from_env().await;
-    let (client, org) = (&stack.database.client, Uuid::new_v4());
-    let (start, end) = (month(2), month(2) + SignedDuration::from_hours(24));
+    let client = &stack.database.client;
+    let org = Uuid::new_v4();
+    let start = month(2);
+    let end = month(2) + SignedDuration::from_hours(24);
     insert(client, "analytics_hourly_rollups", "1 hour", org, start, end, 5).await;
     let database = database("public");
     let request = request(start, end, "hourly");
@@ -288,17 +292,21 @@ async fn somebody_waits(client: &Client) {
 #[tokio::test]
 async fn rows_that_move_to_a_new_partition_are_not_lost() {
     let own = Own::create().await;
-    let (client, org) = (own.database.connect().await.unwrap(), Uuid::new_v4());
+    let client = own.database.connect().await.unwrap();
+    let org = Uuid::new_v4();
     // Too long ago for a partition of its own.
-    let (start, end) = (month(24), month(24) + SignedDuration::from_hours(28 * 24));
-    let (january, next) = (start.strftime("%Y%m").to_string(), month(23));
+    let start = month(24);
+    let end = month(24) + SignedDuration::from_hours(28 * 24);
+    let january = start.strftime("%Y%m").to_string();
+    let next = month(23);
     insert(&client, "analytics_hourly_rollups", "1 hour", org, start, end, 3).await;
     let whole = request(start, end, "hourly");
     let expected = compare(&own.database, &client, org, &whole, &[1]).await;
 
     let create = format!(
         "begin;
-         select usage_create_partition('analytics_hourly_rollups', 'analytics_hourly_rollups_{january}', '{start}', '{next}')"
+         select usage_create_partition('analytics_hourly_rollups', 'analytics_hourly_rollups_{january}', '{start}',
+              '{next}')"
     );
     client.batch_execute(&create).await.unwrap();
     let moved = async {
@@ -317,23 +325,27 @@ async fn rows_that_move_to_a_new_partition_are_not_lost() {
 #[tokio::test]
 async fn a_session_that_waits_for_an_export_does_not_stop_it() {
     let own = Own::create().await;
-    let (client, org) = (own.database.connect().await.unwrap(), Uuid::new_v4());
-    let (start, end) = (month(1), month(0));
+    let client = own.database.connect().await.unwrap();
+    let org = Uuid::new_v4();
+    let start = month(1);
+    let end = month(0);
     insert(&client, "analytics_hourly_rollups", "1 hour", org, start, end, 250).await;
     client.batch_execute("analyze analytics_hourly_rollups").await.unwrap();
 
     let settings = Settings { connections: 2, limit: Duration::from_secs(20) };
     let whole = request(start, end, "hourly");
     let mut csv = CsvFile::open(&own.database, org.into(), &whole, settings).await.unwrap();
-    // The first connection has its locks; the second comes when this test lets it, after somebody who wants the table for
-    // himself and has to wait for the first.
-    let (config, partition) = (own.config.clone(), start.strftime("analytics_hourly_rollups_%Y%m").to_string());
+    // The first connection has its locks; the second comes when this test lets it, after somebody who wants the table
+    // for himself and has to wait for the first.
+    let config = own.config.clone();
+    let partition = start.strftime("analytics_hourly_rollups_%Y%m").to_string();
     let (waits, waiting) = std::sync::mpsc::channel();
     let other = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let database = Database::new(config, "tests").unwrap();
-            let (locking, watch) = (database.connect().await.unwrap(), database.connect().await.unwrap());
+            let locking = database.connect().await.unwrap();
+            let watch = database.connect().await.unwrap();
             let lock = format!("begin; lock table {partition} in access exclusive mode; rollback");
             let watching = async {
                 somebody_waits(&watch).await;
@@ -370,9 +382,11 @@ const UNKEYED: &str = "create table analytics_hourly_rollups (
 #[tokio::test]
 async fn rows_of_one_bucket_and_model_have_a_defined_order() {
     let stack = Stack::from_env().await;
-    let (client, org) = (&stack.database.client, Uuid::new_v4());
+    let client = &stack.database.client;
+    let org = Uuid::new_v4();
     let (schema, database) = schema(client, UNKEYED).await;
-    let (start, end) = (month(1), month(1) + SignedDuration::from_hours(24));
+    let start = month(1);
+    let end = month(1) + SignedDuration::from_hours(24);
     // Rows that differ in one measure alone, and rows that are the same, in no order.
     let fill = format!(
         "insert into {schema}.analytics_hourly_rollups
@@ -406,9 +420,11 @@ async fn rows_of_one_bucket_and_model_have_a_defined_order() {
 #[tokio::test]
 async fn costs_are_rounded_at_the_line_and_summed_exactly_before() {
     let stack = Stack::from_env().await;
-    let (client, org) = (&stack.database.client, Uuid::new_v4());
+    let client = &stack.database.client;
+    let org = Uuid::new_v4();
     let (schema, database) = schema(client, UNKEYED).await;
-    let (start, end) = (month(2), month(2) + SignedDuration::from_hours(28 * 24));
+    let start = month(2);
+    let end = month(2) + SignedDuration::from_hours(28 * 24);
     let fill = format!(
         "insert into {schema}.analytics_daily_rollups
          select '{org}', bucket, md5(n::text)::uuid, 1, 1, 0, (n - 20) * 0.00005 * (1 + n % 2) + (n % 4) * 1e-18

@@ -49,7 +49,7 @@ const ORGS: std::ops::Range<u128> = 1..4;
 /// The organization of the writer that never stops.
 const BUSY: Uuid = Uuid::from_u128(9);
 
-/// Where the writers' sessions are: none of it may matter, be it half an hour off or about to change its clocks.
+/// The time zones of the writers' sessions, which must not matter: some are half an hour off, some change their clocks.
 const ZONES: [&str; 5] = ["UTC", "America/New_York", "Europe/Berlin", "Asia/Kolkata", "Australia/Lord_Howe"];
 
 /// When clocks change in these.
@@ -127,8 +127,8 @@ async fn fifteen_months_are_counted_right_at_every_step() {
     assert!(life.dropped > 40 && life.refused > 0 && life.packed > 1000, "the time was long enough");
     assert!(!life.ahead.is_empty() && life.failed > 0, "there was trouble");
     eprintln!(
-        "{steps} steps: {} events sent, {} accepted, {} refused, {} ahead of their time, {} hours refused, {} compressed, \
-         in {} s",
+        "{steps} steps: {} events sent, {} accepted, {} refused, {} ahead of their time, {} hours refused, {} \
+         compressed, in {} s",
         life.sent,
         life.accepted.len(),
         life.refused,
@@ -190,7 +190,7 @@ impl Life {
         }
     }
 
-    /// What comes in by now: of the last days, late, and again.
+    /// Sends the events that arrive by now: of the last days, late, and again.
     async fn receive(&mut self) {
         let zone = self.random.choice(ZONES).unwrap();
         self.client.batch_execute(&format!("set timezone = '{zone}'")).await.unwrap();
@@ -254,7 +254,7 @@ impl Life {
         Some(Event { occurred_at: self.now, received_at: self.now, ..event })
     }
 
-    /// What a writer must find accepted of these, in their order.
+    /// Returns the number of these events that must be accepted, in their order.
     fn accept(&mut self, events: &[Event]) -> u64 {
         let mut accepted = 0;
         for event in events {
@@ -373,9 +373,10 @@ impl Life {
         assert_eq!(wrong, None);
     }
 
-    /// What is done when a month is over: its exports, by hour, day and month, have the same totals.
+    /// Checks a month that is over: its exports, by hour, day and month, have the same totals.
     async fn month_ended(&self, month: Date) {
-        let (start, end) = (midnight(month), midnight(month.saturating_add(1.month())));
+        let start = midnight(month);
+        let end = midnight(month.saturating_add(1.month()));
         let troubled = self.troubled().await;
         for org in ORGS.map(Uuid::from_u128).filter(|org| !troubled.contains(org)) {
             let mut expected = Totals::default();

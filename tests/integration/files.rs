@@ -39,7 +39,8 @@ fn awkward_usage(buckets: &[&str]) -> Vec<Rollup> {
 #[tokio::test]
 async fn hourly_daily_and_monthly_files_are_exact() {
     let stack = Stack::from_env().await;
-    let (org, neighbour) = (stack.organization(), stack.organization());
+    let org = stack.organization();
+    let neighbour = stack.organization();
     // Both cross a month's end; the hours are of another usage than the days, to tell the tables apart.
     let hourly = awkward_usage(&[
         "2024-01-30T00:00:00Z",
@@ -129,7 +130,8 @@ async fn a_filter_leaves_only_its_models() {
 async fn every_granularity_of_whole_days_has_the_same_totals() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
-    let (mut hourly, mut daily) = (Vec::new(), Vec::new());
+    let mut hourly = Vec::new();
+    let mut daily = Vec::new();
     for day in 25..=31 {
         for (n, model) in MODELS.into_iter().enumerate() {
             // A day's tokens come to almost 64 bits; a week's are far beyond.
@@ -168,7 +170,8 @@ async fn the_same_rollups_give_the_same_bytes() {
     let org = stack.organization();
     org.insert(Table::Hourly, &awkward_usage(&["2024-01-01T05:00:00Z", "2024-01-01T06:00:00Z"])).await;
     let body = export_of("2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z", "hourly");
-    let (first, second) = (org.export(&body).await, org.export(&body).await);
+    let first = org.export(&body).await;
+    let second = org.export(&body).await;
     assert_ne!(first.job.job_id, second.job.job_id);
     assert_eq!((first.bytes, first.job.checksum), (second.bytes, second.job.checksum));
 }

@@ -1,5 +1,5 @@
-//! A source that lacks rows is an error, never a smaller file: policies and rights that hide rows, detached partitions, and
-//! a standby.
+//! A source that lacks rows is an error, never a smaller file: policies and rights that hide rows, detached partitions,
+//! and a standby.
 
 use std::{
     fs,
@@ -112,7 +112,8 @@ async fn rows_that_a_policy_or_a_right_hides_are_an_error() {
 
     let hides = |table: &str| {
         format!(
-            "alter table {table} enable row level security; create policy some on {table} using (bucket_start > '2026-03-04')"
+            "alter table {table} enable row level security;
+             create policy some on {table} using (bucket_start > '2026-03-04')"
         )
     };
     let shows = |table: &str| format!("drop policy some on {table}; alter table {table} disable row level security");
@@ -130,7 +131,8 @@ async fn rows_that_a_policy_or_a_right_hides_are_an_error() {
         (format!("revoke select on {table} from {role}"), format!("grant select on {table} to {role}")),
         (
             format!(
-                "revoke select on {table} from {role}; grant select (bucket_start, organization_id) on {table} to {role}"
+                "revoke select on {table} from {role};
+                 grant select (bucket_start, organization_id) on {table} to {role}"
             ),
             format!("grant select on {table} to {role}"),
         ),

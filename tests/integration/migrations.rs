@@ -97,7 +97,8 @@ async fn a_platforms_own_tables_are_adopted_as_they_are() {
     };
     client
         .batch_execute(&format!(
-            "insert into usage_events (event_id, organization_id, occurred_at, input_tokens, output_tokens, status, cost_usd)
+            "insert into usage_events (event_id, organization_id, occurred_at, input_tokens, output_tokens, status,
+                 cost_usd)
              values (gen_random_uuid(), '{ORG}', '2024-01-02T23:59:59.9Z', 7, 1, 'timeout', 0.25),
                     (gen_random_uuid(), '{ORG}', '2024-01-03T00:00:00Z', 1, 1, 'success', 0.5)"
         ))
@@ -127,7 +128,8 @@ async fn a_platforms_own_tables_are_adopted_as_they_are() {
 #[tokio::test]
 async fn of_two_migrations_at_once_one_does_it() {
     let database = Fresh::create().await;
-    let (mut first, mut second) = (database.connect().await, database.connect().await);
+    let mut first = database.connect().await;
+    let mut second = database.connect().await;
     // The lock goes with the connection.
     let one = async {
         let done = migrate(&mut first, within(60)).await.unwrap();
@@ -173,7 +175,8 @@ async fn a_database_that_is_ahead_stays_as_it_is() {
 #[tokio::test]
 async fn a_table_in_use_is_waited_for_in_short_turns() {
     let database = Fresh::create().await;
-    let (user, mut client) = (database.connect().await, database.connect().await);
+    let user = database.connect().await;
+    let mut client = database.connect().await;
     // A migration that runs writes this table last: as good as any that it needs and does not get.
     user.batch_execute(
         "create table refinery_schema_history
@@ -196,7 +199,7 @@ async fn a_table_in_use_is_waited_for_in_short_turns() {
     assert_eq!((migrated.version, migrated.applied[0].as_str()), (known(), "V1__rollups"));
 }
 
-/// What arrives at the address of a request of CloudFormation.
+/// Returns the answer that arrives at the address of a request of CloudFormation.
 async fn answer(request: &str) -> (String, Value) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let text = include_str!("../../events/migrate-cloudformation.json");

@@ -47,7 +47,8 @@ fn hour(time: &str) -> Value {
 /// Inserts an event of raw usage.
 async fn insert(org: &Organization<'_>, time: &str) {
     let insert = format!(
-        "insert into usage_events (event_id, organization_id, occurred_at, input_tokens, output_tokens, status, cost_usd)
+        "insert into usage_events (event_id, organization_id, occurred_at, input_tokens, output_tokens, status,
+             cost_usd)
          values (gen_random_uuid(), '{}', '{time}', 1, 2, 'success', 0.25)",
         org.id
     );

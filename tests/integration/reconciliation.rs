@@ -1,4 +1,4 @@
-//! Whether a file's sums are those of the rollups and of the raw events.
+//! Reconciliation: a file's sums against those of the rollups and of the raw events.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
@@ -109,7 +109,8 @@ async fn what_changed_after_the_export_is_told_with_its_figure() {
             &column["withinTolerance"],
         )
     });
-    let (yes, no) = (&json!(true), &json!(false));
+    let yes = &json!(true);
+    let no = &json!(false);
     assert_eq!(shown[0], ("1000", "1250", &json!(-20.0), no), "a fifth of what there is now is missing");
     assert_eq!(shown[1], ("100000", "100000", &json!(0.0), yes));
     assert_eq!(shown[2], ("0", "5", &json!(-100.0), no));
@@ -155,7 +156,8 @@ async fn a_file_that_is_not_the_one_that_was_written_is_found() {
     let org = stack.organization();
     org.insert(Table::Daily, &[Rollup::new("2024-01-01T00:00:00Z", None, [1, 2, 0], "10")]).await;
     let export = org.export(&export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "daily")).await;
-    let (job, key) = (export.job.job_id, format!("analytics/exports/{}/{}.csv", org.id, export.job.job_id));
+    let job = export.job.job_id;
+    let key = format!("analytics/exports/{}/{}.csv", org.id, export.job.job_id);
     let (s3, bucket) = (&stack.objects.client, &stack.objects.bucket);
 
     let changed = export.text().replace("10.0000", "11.0000");
@@ -203,7 +205,8 @@ async fn a_large_file_is_not_read_again_here() {
 #[tokio::test]
 async fn only_a_finished_export_reconciles_and_only_for_those_who_may() {
     let stack = Stack::from_env().await;
-    let (org, other) = (stack.organization(), stack.organization());
+    let org = stack.organization();
+    let other = stack.organization();
     let job = org.add_unqueued().await.id().uuid();
     let path = format!("/{job}/reconciliation");
     org.get(&path).await.problem(404, "export-not-ready");

@@ -126,7 +126,8 @@ async fn many_writers_and_several_refreshes_at_once_agree() {
         .collect();
     let mut work = Vec::new();
     for some in batches.chunks(10) {
-        let (client, some) = (database.client().await, some.to_vec());
+        let client = database.client().await;
+        let some = some.to_vec();
         work.push(tokio::spawn(async move {
             for batch in some {
                 send(&client, &batch).await;

@@ -30,7 +30,7 @@ async fn retained(client: &mut Client, now: &str) -> RetentionReport {
     retention(client, instant(now), &PERIODS, LONG).await.expect("the retention succeeds")
 }
 
-/// How many events are in plain rows, and how many in packed ones.
+/// Returns the number of events in plain rows, and in packed ones.
 async fn places(client: &Client) -> (i64, i64) {
     let places = "select (select count(*) from usage_events), (select count(*) from usage_events_unpacked)";
     let row = client.query_one(places, &[]).await.unwrap();
@@ -152,7 +152,8 @@ async fn a_missing_partition_loses_nothing() {
     let astray = "select count(*) from usage_events_default";
     assert_eq!(client.query_one(astray, &[]).await.unwrap().get::<_, i64>(0), 3);
     let report = retained(&mut client, now).await;
-    // The days that are not compressed, from the 3rd on, and 7 ahead; and 2 tables from 13 months ago to 3 months ahead.
+    // The days that are not compressed, from the 3rd on, and 7 ahead; and 2 tables from 13 months ago to 3 months
+    // ahead.
     assert_eq!((report.refresh.hours, report.partitions_made, report.events_packed), (3, 15 + 2 * 17, 1));
     assert!(report.rows_moved >= 2, "{report:?}");
     assert_eq!(client.query_one(astray, &[]).await.unwrap().get::<_, i64>(0), 0);
@@ -173,8 +174,8 @@ async fn what_is_older_than_it_is_kept_is_dropped_and_nothing_else() {
         ["2023-12-31T23:59:59Z", "2024-01-01T00:00:00Z", "2024-01-31T23:59:59Z", "2024-02-01T00:00:00Z"].map(event);
     send(&client, &events).await;
     retained(&mut client, "2024-02-10T02:30:00Z").await;
-    // 400 days after January 1 began, and after it ended: February 4 and 5 of 2025. Thirteen months after December ended,
-    // and after January did: February 1 and March 1.
+    // 400 days after January 1 began, and after it ended: February 4 and 5 of 2025. Thirteen months after December
+    // ended, and after January did: February 1 and March 1.
     let counts = async |client: &Client| {
         (
             kept_events(client).await.len(),
@@ -304,7 +305,8 @@ async fn an_event_that_comes_while_its_day_is_compressed_is_in_one_place() {
     let database = UsageDatabase::create().await;
     let mut client = database.client().await;
     let slow = database.client().await;
-    let (first, late) = (event("2024-06-02T10:00:00Z"), event("2024-06-02T10:00:01Z"));
+    let first = event("2024-06-02T10:00:00Z");
+    let late = event("2024-06-02T10:00:01Z");
     send(&client, std::slice::from_ref(&first)).await;
     slow.batch_execute("begin").await.unwrap();
     send(&slow, std::slice::from_ref(&late)).await;
@@ -320,7 +322,8 @@ async fn an_event_that_comes_while_its_day_is_compressed_is_in_one_place() {
 #[tokio::test]
 async fn of_two_retentions_at_once_one_does_the_work() {
     let database = UsageDatabase::create().await;
-    let (mut one, mut two) = (database.client().await, database.client().await);
+    let mut one = database.client().await;
+    let mut two = database.client().await;
     let events: Vec<Event> = (0..500)
         .map(|index| Event::at(ORG, instant("2024-06-01T00:00:00Z") + SignedDuration::from_mins(index)))
         .collect();
@@ -367,7 +370,8 @@ async fn a_platforms_own_partitions_stay_and_lose_only_old_rows() {
             "create table {name} (bucket_start timestamptz, {columns}) partition by range (bucket_start);
              create table {name}_y2023 partition of {name} for values from ('2023-01-01') to ('2024-01-01');
              create table {name}_202402 partition of {name} for values from ('2024-01-01') to ('2026-01-01');
-             insert into {name} values ('2023-12-31', '{ORG}', null, 1, 1, 0, 1), ('2025-01-01', '{ORG}', null, 1, 1, 0, 1);"
+             insert into {name} values ('2023-12-31', '{ORG}', null, 1, 1, 0, 1), ('2025-01-01', '{ORG}', null, 1, 1,
+                  0, 1);"
         )
     };
     let tables = [table("analytics_daily_rollups"), table("analytics_hourly_rollups")].concat();

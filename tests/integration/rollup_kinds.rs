@@ -1,5 +1,5 @@
-//! Every kind of rollup table that a platform may have, with every task of maintenance: what can be done is done, and what
-//! cannot be is said, at the migration and once by the task, while the rest of the night goes on.
+//! Every kind of rollup table that a platform may have, with every task of maintenance: what can be done is done, and
+//! what cannot be is said, at the migration and once by the task, while the rest of the night goes on.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ const NEW: &str = "'2025-01-01'";
 struct Kind {
     name: &'static str,
     create: &'static str,
-    /// Whether rows can be written.
+    /// `true` if rows can be written.
     takes_rows: bool,
 }
 
@@ -80,7 +80,8 @@ const KINDS: [Kind; 9] = [
         create: "create table {t}_base (bucket_start {b}, {c}); {base_rows};
                  create view {t} as
                  select bucket_start, organization_id, model_id, sum(request_count) as request_count,
-                        sum(tokens_total) as tokens_total, sum(error_count) as error_count, sum(cost_total) as cost_total
+                        sum(tokens_total) as tokens_total, sum(error_count) as error_count,
+                             sum(cost_total) as cost_total
                  from {t}_base group by 1, 2, 3",
         takes_rows: false,
     },
@@ -191,7 +192,8 @@ async fn every_kind_of_table_goes_through_every_task() {
 /// the completeness tells whether the event is in.
 async fn read_alike(database: &UsageDatabase, client: &Client, name: &str, is_in: bool) {
     let own = Database::new(database.url().parse().unwrap(), "tests").unwrap();
-    let (start, end) = ("2025-02-01T00:00:00Z", "2025-03-01T00:00:00Z");
+    let start = "2025-02-01T00:00:00Z";
+    let end = "2025-03-01T00:00:00Z";
     for granularity in ["hourly", "daily", "monthly"] {
         let request = ExportRequest::from_json(&export_of(start, end, granularity)).unwrap();
         let lines = engine::compare(&own, client, ORG, &request, &[1, 3]).await.lines().count();

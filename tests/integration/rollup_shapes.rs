@@ -69,7 +69,7 @@ impl Foreign {
         lines.map(|line| line.replace(&format!("{ORG},"), "").replace(MODEL, "MODEL")).collect()
     }
 
-    /// Why January cannot be exported.
+    /// Returns the reason why January cannot be exported.
     async fn error(&self, granularity: &str) -> FileError {
         let request = export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", granularity);
         let request = ExportRequest::from_json(&request).unwrap();

@@ -34,8 +34,8 @@ fn numbers_that_depend_on_each_other_agree() {
     assert!(60 * number("Parameters/SweepMinutes/MaxValue") <= SQS_MAX_DELAY);
     // The last hour of the monthly schedule creates what still waits.
     let monthly = template.value("Resources/MonthlyFunction/Properties/Events/The1st/Properties/Schedule");
-    let last = function("Monthly", "Environment/Variables/LAST_HOUR");
-    assert_eq!(monthly, &json!(format!("cron(0 3-{last} 1 * ? *)")));
+    let last = template.value("Resources/MonthlyFunction/Properties/Environment/Variables/LAST_HOUR");
+    assert_eq!(monthly, &json!(format!("cron(0 3-{} 1 * ? *)", last.as_str().unwrap())));
     // A link is never valid for longer than its file.
     let shortest = 24 * 60 * 60 * number("Parameters/ExportsKeptDays/MinValue");
     assert!(i64::try_from(LINK_LIFETIME.as_secs()).unwrap() <= shortest);

@@ -66,7 +66,8 @@ async fn freshness_tells_what_is_not_in_the_figures_yet() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
     let insert = format!(
-        "insert into usage_events (event_id, organization_id, occurred_at, input_tokens, output_tokens, status, cost_usd)
+        "insert into usage_events (event_id, organization_id, occurred_at, input_tokens, output_tokens, status,
+             cost_usd)
          values (gen_random_uuid(), '{}', '2024-01-05T06:07:08.9Z', 1, 2, 'success', 0.25)",
         org.id
     );

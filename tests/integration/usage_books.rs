@@ -1,4 +1,4 @@
-//! What a refresh leaves, and why, is on record: in a database of each test's own.
+//! The record of what a refresh leaves, and of the reasons. Each test has a database of its own.
 
 use std::time::Duration;
 
@@ -126,7 +126,8 @@ async fn a_line_is_rounded_half_to_even() {
             cost = Decimal::new(random.i64(-1_000_000..1_000_000) * 10 + 5, 5);
         }
         let bucket = instant("2026-03-01T00:00:00Z") + SignedDuration::from_hours(index % 700);
-        let (start, model) = (tests::usage::system_time(bucket), Uuid::from_u128(index.unsigned_abs().into()));
+        let start = tests::usage::system_time(bucket);
+        let model = Uuid::from_u128(index.unsigned_abs().into());
         client.execute(&insert, &[&start, &ORG, &model, &cost.to_string()]).await.unwrap();
         expected += cost.round_dp_with_strategy(4, RoundingStrategy::MidpointNearestEven);
         exact += cost;
@@ -224,14 +225,17 @@ async fn an_hour_that_the_table_refuses_fails_alone_and_is_listed() {
             "23514",
         ),
         (
-            "create table tenants (id uuid primary key); insert into tenants values ('00000000-0000-0000-0000-000000000002');
-             alter table analytics_daily_rollups add constraint tenant foreign key (organization_id) references tenants",
+            "create table tenants (id uuid primary key); insert into tenants values
+                 ('00000000-0000-0000-0000-000000000002');
+             alter table analytics_daily_rollups add constraint tenant foreign key (organization_id) references
+                  tenants",
             "alter table analytics_daily_rollups drop constraint tenant",
             "23503",
         ),
         (
             "create function refuse() returns trigger language plpgsql as $$ begin
-                 if new.request_count > 2 then raise exception 'row of %', new.organization_id; end if; return new; end $$;
+                 if new.request_count > 2 then raise exception 'row of %', new.organization_id; end if; return new;
+                      end $$;
              create trigger refuse before insert on analytics_hourly_rollups for each row execute function refuse()",
             "drop trigger refuse on analytics_hourly_rollups",
             "P0001",

@@ -88,8 +88,10 @@ async fn a_writer_needs_no_rights_but_to_insert() {
 #[tokio::test]
 async fn two_that_send_the_same_event_at_once_wait_for_each_other() {
     let database = UsageDatabase::create().await;
-    let (first, second) = (database.client().await, database.client().await);
-    let (kept, undone) = (Event::at(ORG, now()), Event::at(ORG, now()));
+    let first = database.client().await;
+    let second = database.client().await;
+    let kept = Event::at(ORG, now());
+    let undone = Event::at(ORG, now());
     first.batch_execute("begin").await.unwrap();
     assert_eq!(send(&first, &[undone.clone(), kept.clone()]).await, 2);
     let both = [kept.clone(), undone.clone()];

@@ -21,7 +21,8 @@ const PERIODS: Periods =
 
 /// A day of 200 organizations, of which few have most of the usage, with 6 models, and times to the microsecond.
 const GENERATE: &str = "
-    insert into usage_events (event_id, organization_id, model_id, occurred_at, received_at, input_tokens, output_tokens,
+    insert into usage_events (event_id, organization_id, model_id, occurred_at, received_at, input_tokens,
+         output_tokens,
                               status, cost_usd)
     select gen_random_uuid(),
            ('00000000-0000-4000-8000-' || lpad(floor(200 * x.share ^ 3)::int::text, 12, '0'))::uuid,
@@ -100,7 +101,8 @@ const ORGANIZATIONS: i64 = 100;
 
 /// Events of all organizations from the last `$2` seconds before `$3`, `$1` of them.
 const RECENT: &str = "
-    insert into usage_events (event_id, organization_id, model_id, occurred_at, received_at, input_tokens, output_tokens,
+    insert into usage_events (event_id, organization_id, model_id, occurred_at, received_at, input_tokens,
+         output_tokens,
                               status, cost_usd)
     select gen_random_uuid(), ('00000000-0000-4000-8000-' || lpad(floor(random() * 100)::int::text, 12, '0'))::uuid,
            ('00000000-0000-4000-9000-' || lpad((i % 6)::text, 12, '0'))::uuid,

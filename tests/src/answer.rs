@@ -21,7 +21,8 @@ impl Answer {
     /// When there is no answer.
     pub async fn to(request: RequestBuilder) -> Self {
         let response = request.send().await.expect("the server answers");
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
         Self { status, headers, body: response.bytes().await.expect("the whole body arrives").to_vec() }
     }
 

@@ -112,8 +112,8 @@ impl<'a> Service<'a> {
         .await
     }
 
-    /// Invokes the function with an event. Returns its answer. Invocations wait for each other, since more would take the
-    /// queue's concurrency.
+    /// Invokes the function with an event. Returns its answer. Invocations wait for each other, since more would take
+    /// the queue's concurrency.
     pub async fn invoke(event: &Value) -> Value {
         static TURN: Semaphore = Semaphore::const_new(1);
         let _turn = TURN.acquire().await.unwrap();

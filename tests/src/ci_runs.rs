@@ -86,7 +86,8 @@ impl Database {
             "insert into ci_runs (run_id, service, command, status, started_at, finished_at, duration_seconds,
                  commit_sha, actor, environment, collector_version, extra, object_key, object_version, object_etag,
                  object_time)
-             select $1, $2, $3, $4, $5, $6, $7::text::numeric, $8, $9, $10, $11, $12::text::jsonb, $13, $14, 'etag', $6";
+             select $1, $2, $3, $4, $5, $6, $7::text::numeric, $8, $9, $10, $11, $12::text::jsonb, $13, $14, 'etag',
+                  $6";
         let statement = self.client.prepare(statement).await.expect("the table is there");
         let add = async |run: &CiRun| {
             let start = system_time(run.started_at);

@@ -51,8 +51,10 @@ impl Database {
         let errors: Vec<i64> = rollups.iter().map(|rollup| rollup.error_count).collect();
         let costs: Vec<String> = rollups.iter().map(|rollup| rollup.cost_total.to_string()).collect();
         let statement = format!(
-            "insert into {} (organization_id, bucket_start, model_id, request_count, tokens_total, error_count, cost_total)
-             select $1, * from unnest($2::timestamptz[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[]::numeric[])",
+            "insert into {} (organization_id, bucket_start, model_id, request_count, tokens_total, error_count,
+                 cost_total)
+             select $1, * from unnest($2::timestamptz[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[],
+                  $7::text[]::numeric[])",
             table.name()
         );
         let columns: [&(dyn ToSql + Sync); 7] = [&org, &buckets, &models, &requests, &tokens, &errors, &costs];

@@ -19,7 +19,7 @@ impl Objects {
         Self { client: Client::from_conf(Builder::from(sdk).force_path_style(path_style).build()), bucket }
     }
 
-    /// What is known of an object.
+    /// The facts of an object.
     ///
     /// # Panics
     /// When there is no such object.

@@ -58,12 +58,12 @@ impl<'a> Organization<'a> {
         format!("/orgs/{}/exports{rest}", self.id)
     }
 
-    /// What a `GET` below the organization's exports answers.
+    /// Returns the answer to a `GET` below the organization's exports.
     pub async fn get(&self, rest: &str) -> Answer {
         self.stack.api.get(&self.path(rest), &self.token).await
     }
 
-    /// What a request for an export answers.
+    /// Returns the answer to a request for an export.
     pub async fn post(&self, body: &Value) -> Answer {
         let request = self.stack.api.request(Method::POST, &self.path("")).bearer_auth(&self.token);
         Answer::to(request.json(body)).await
@@ -83,7 +83,9 @@ impl<'a> Organization<'a> {
     pub async fn add_unqueued(&self) -> Job {
         let body = export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "daily");
         let request = ExportRequest::from_json(&body).expect("the request is good");
-        let (now, id, org) = (Timestamp::now(), new_job_id(), self.id.into());
+        let now = Timestamp::now();
+        let id = new_job_id();
+        let org = self.id.into();
         let subject = Subject { issuer: self.stack.issuer.name.clone(), name: self.user.to_string() };
         let origin = Origin { request_id: "tests".to_owned(), source_ip: None };
         let record =

@@ -31,7 +31,8 @@ pub struct UsageRow {
 pub async fn rows(client: &Client, org: Uuid, request: &ExportRequest) -> impl Stream<Item = UsageRow> + use<> {
     let models: Option<Vec<Uuid>> =
         request.models.as_ref().map(|models| models.iter().map(|model| model.uuid()).collect());
-    let (start, end) = (instant(request.range.start()), instant(request.range.end()));
+    let start = instant(request.range.start());
+    let end = instant(request.range.end());
     let parameters: [&(dyn ToSql + Sync); 4] = [&org, &start, &end, &models];
     let rows = client.query_raw(&query(request.granularity), parameters).await.expect("the query is right");
     Box::pin(rows).map(|row| read(&row.expect("the rows come")))
@@ -76,7 +77,8 @@ impl CsvWriter {
         // There is no negative zero in money.
         let cost = if cost.is_zero() { "0.0000".to_owned() } else { cost.to_string() };
         let [requests, tokens, errors] = counts.map(|count| count.to_string());
-        let (bucket, model) = (row.bucket_start.to_string(), row.model_id.map(|id| id.to_string()).unwrap_or_default());
+        let bucket = row.bucket_start.to_string();
+        let model = row.model_id.map(|id| id.to_string()).unwrap_or_default();
         let record = [&bucket, &self.org, &model, &requests, &tokens, &errors, &cost];
         self.encoder.write_record(record).expect("memory takes it");
     }

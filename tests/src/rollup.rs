@@ -49,7 +49,8 @@ pub fn expected_file<'a>(org: Uuid, rollups: impl IntoIterator<Item = &'a Rollup
     expected_sums(org, rollups, |rollup| rollup.bucket_start.to_string())
 }
 
-/// The file of an organization's rollups, summed by model and by the bucket that `bucket` gives, in the form of the file.
+/// The file of an organization's rollups, summed by model and by the bucket that `bucket` gives, in the form of the
+/// file.
 pub fn expected_sums<'a>(
     org: Uuid,
     rollups: impl IntoIterator<Item = &'a Rollup>,

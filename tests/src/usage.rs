@@ -36,7 +36,7 @@ pub struct Event {
     pub cost: i64,
 }
 
-/// What is summed in one rollup: organization, bucket, model.
+/// The key of a rollup: organization, bucket, model.
 pub type Key = (Uuid, Timestamp, Option<Uuid>);
 
 impl UsageDatabase {
@@ -201,7 +201,7 @@ pub async fn rollups(client: &Client, table: Table) -> BTreeMap<Key, Sums> {
     rollups
 }
 
-/// What the rollups of these events are, with buckets of so many seconds.
+/// Computes the rollups of these events, with buckets of so many seconds.
 ///
 /// # Panics
 /// When a time is none.

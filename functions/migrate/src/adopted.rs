@@ -68,8 +68,8 @@ pub(crate) async fn limits(client: &Client) -> Result<Vec<String>, tokio_postgre
         }
         if row.try_get(3)? {
             limits.push(format!(
-                "{table} has row-level security that applies to this user: exports fail instead of lacking rows. Give the \
-                 user BYPASSRLS"
+                "{table} has row-level security that applies to this user: exports fail instead of lacking rows. \
+                 Give the user BYPASSRLS"
             ));
         }
         if let Some(columns) = row.try_get::<_, Option<String>>(2)? {

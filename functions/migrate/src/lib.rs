@@ -210,7 +210,9 @@ mod tests {
 
     #[test]
     fn what_reads_the_database_waits_for_the_migrations() {
-        let (mut resource, mut readers, mut waiting) = ("", Vec::new(), Vec::new());
+        let mut resource = "";
+        let mut readers = Vec::new();
+        let mut waiting = Vec::new();
         for line in include_str!("../../../template.yaml").lines() {
             match line.strip_prefix("  ") {
                 Some(name) if !name.starts_with(' ') => resource = name,

@@ -31,8 +31,8 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadEvent {
     #[error(
-        "the event is neither a schedule's nor {{\"month\": \"2024-01\"}}, with \"again\": true for a further edition, of \
-         one \"organization\" or of all"
+        "the event is neither a schedule's nor {{\"month\": \"2024-01\"}}, with \"again\": true for a further \
+         edition, of one \"organization\" or of all"
     )]
     Unknown,
     #[error("{0:?} {1}")]

@@ -1,9 +1,9 @@
-//! One invocation: continues the month's run, page by page of organizations, until a pass over all of them is done or the
-//! time limit is reached.
+//! One invocation: continues the month's run, page by page of organizations, until a pass over all of them is done or
+//! the time limit is reached.
 //!
-//! An organization whose figures are not final waits for the next pass, at the next hour of the schedule. At the last hour
-//! its export is created as it is, and the job says that it is provisional. Each hour looks at all organizations again, so
-//! that an export that failed meanwhile is replaced.
+//! An organization whose figures are not final waits for the next pass, at the next hour of the schedule. At the last
+//! hour its export is created as it is, and the job says that it is provisional. Each hour looks at all organizations
+//! again, so that an export that failed meanwhile is replaced.
 //!
 //! No export is created twice: the key of an organization's export of a month never expires, but a later run may
 //! replace a failed export. The run's record has its progress; after a crash the next invocation continues after the
@@ -183,7 +183,7 @@ async fn record(run: &mut MonthlyRun, extend: bool, context: &Context) -> Result
 fn report(run: &MonthlyRun) {
     let MonthlyRun { month, edition, created, already_there, failed, waiting, provisional, .. } = run;
     if *waiting > 0 {
-        warn!(%month, created, already_there, failed, waiting, "monthly run waits for final figures, the next hour continues");
+        warn!(%month, created, already_there, failed, waiting, "monthly run waits for final figures");
     } else if *provisional > 0 {
         // Nothing continues it: somebody has to look, and to request a further edition.
         error!(

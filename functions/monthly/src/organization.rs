@@ -18,7 +18,7 @@ use crate::context::Context;
 /// workers run several per second, so that the queue stays short.
 const SEND_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
 
-/// What is exported for each organization.
+/// The export that each organization gets.
 pub(crate) struct Export<'a> {
     pub(crate) month: Month,
     pub(crate) range: TimeRange,
@@ -30,7 +30,7 @@ pub(crate) struct Export<'a> {
     pub(crate) context: &'a Context,
 }
 
-/// What was done for an organization.
+/// The outcome for one organization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Created,

@@ -52,7 +52,8 @@ pub(crate) async fn export(
     let job = claimed.job();
     let request = job.request();
     let snapshot = Snapshot::begin(database, job.org(), request, settings).await?;
-    // Of the same moment as the rows: an hour that a refresh adds in between is neither in the file nor called complete.
+    // Of the same moment as the rows: an hour that a refresh adds in between is neither in the file nor called
+    // complete.
     let completeness =
         completeness(snapshot.client(), job.org(), request.range, request.granularity, Timestamp::now()).await?;
     let mut csv = CsvFile::read(snapshot).await?;

@@ -148,8 +148,8 @@ impl Completeness {
         if self.refused_events > 0 {
             let events = if self.refused_events == 1 { "event" } else { "events" };
             warnings.push(format!(
-                "{} {events} of the range are not in the figures: refused, because they came after their day was dropped, \
-                 or carry a time ahead of their receipt.",
+                "{} {events} of the range are not in the figures: refused, because they came after their day was \
+                 dropped, or carry a time ahead of their receipt.",
                 self.refused_events
             ));
         }

@@ -47,7 +47,8 @@ impl Failure {
         match self {
             Self::UsageUnavailable => {
                 "The usage database could not be reached, after several attempts. Create a new export in a few \
-                 minutes, with a new Idempotency-Key; if it fails again, contact platform engineering and name this job."
+                 minutes, with a new Idempotency-Key; if it fails again, contact platform engineering and name this \
+                 job."
             }
             Self::UsageUnreadable => {
                 "The usage data could not be read the way it is set up. Trying again will not help: contact platform \

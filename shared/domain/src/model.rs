@@ -147,7 +147,10 @@ impl Seen {
         };
         let subject = Subject { issuer: String::new(), name: String::new() };
         let nil = Uuid::nil();
-        let (id, org, created_at, warnings) = (nil.into(), nil.into(), at(0), Vec::new());
+        let id = nil.into();
+        let org = nil.into();
+        let created_at = at(0);
+        let warnings = Vec::new();
         Job::restore(JobParts { id, org, request, subject, created_at, warnings, fence, claims_before_redrive, state })
     }
 

@@ -204,7 +204,8 @@ mod tests {
         /// Against rational arithmetic done in another way: by comparing products instead of dividing.
         #[test]
         fn a_percentage_is_the_nearest_there_is(sum in any::<i64>(), base in any::<i64>().prop_filter("zero", |base| *base != 0)) {
-            let (sum, base) = (i128::from(sum), i128::from(base));
+            let sum = i128::from(sum);
+            let base = i128::from(base);
             let shown = Difference::new(sum, base).percent().unwrap();
             let exact = (sum - base).unsigned_abs() * FACTOR;
             let off = (shown.millionths * base.unsigned_abs()).abs_diff(exact);

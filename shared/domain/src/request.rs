@@ -148,7 +148,8 @@ mod tests {
 
     #[test]
     fn models_are_ordered_and_each_counts_once() {
-        let (a, b) = ("00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b");
+        let a = "00000000-0000-0000-0000-00000000000a";
+        let b = "00000000-0000-0000-0000-00000000000b";
         let body = json!({"timeRange": january(), "models": [b, a, "00000000-0000-0000-0000-00000000000B"]});
         let models = ExportRequest::from_json(&body).unwrap().models.unwrap();
         assert_eq!(models, [a.parse().unwrap(), b.parse().unwrap()]);

@@ -333,7 +333,8 @@ mod tests {
     }
 
     fn write(rows: &[Row<'_>]) -> Result<Chunk, CsvError> {
-        let (mut writer, mut chunk) = (CsvWriter::new(ORG.parse().unwrap()), Chunk::new());
+        let mut writer = CsvWriter::new(ORG.parse().unwrap());
+        let mut chunk = Chunk::new();
         rows.iter().try_for_each(|row| writer.write(row, &mut chunk)).map(|()| chunk)
     }
 
@@ -376,7 +377,8 @@ mod tests {
     #[test]
     fn the_longest_line_there_is_fits() {
         let microsecond = |second: i64| second * 1_000_000 + 999_999;
-        let (last, first) = (microsecond(Timestamp::MAX.as_second() - 1), microsecond(Timestamp::MIN.as_second()));
+        let last = microsecond(Timestamp::MAX.as_second() - 1);
+        let first = microsecond(Timestamp::MIN.as_second());
         for bucket in [last, first] {
             let longest = row(bucket - POSTGRES_EPOCH, Some(&MODEL), [i128::MIN; 3], i128::MIN);
             let chunk = write(&[longest]).unwrap();

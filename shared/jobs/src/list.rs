@@ -168,7 +168,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_cursor_belongs_to_one_list_and_to_no_other(id: u128, org: u128, other: u128) {
-            let (org, other) = (OrgId::from(Uuid::from_u128(org)), OrgId::from(Uuid::from_u128(other)));
+            let org = OrgId::from(Uuid::from_u128(org));
+            let other = OrgId::from(Uuid::from_u128(other));
             prop_assume!(org != other);
             let list = List::Jobs(org, Some(Status::Failed));
             let cursor = Cursor(Uuid::from_u128(id));

@@ -210,7 +210,8 @@ mod tests {
 
     /// The messages, those of `CopyData` that follow each other joined.
     fn messages(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
-        let (mut rest, mut found) = (bytes, Vec::<(u8, Vec<u8>)>::new());
+        let mut rest = bytes;
+        let mut found = Vec::<(u8, Vec<u8>)>::new();
         while !rest.is_empty() {
             let size = Coalesce::<()>::size(rest).unwrap().unwrap();
             match found.last_mut() {
@@ -226,7 +227,8 @@ mod tests {
         let switch = Switch::default();
         switch.on();
         let mut stream = Coalesce::new(Pieces { bytes, sizes, next: 0 }, switch);
-        let (mut all, mut buffer) = (Vec::new(), vec![0; room]);
+        let mut all = Vec::new();
+        let mut buffer = vec![0; room];
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         loop {
             match runtime.block_on(stream.read(&mut buffer))? {

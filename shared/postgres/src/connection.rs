@@ -98,8 +98,8 @@ impl Connector {
     /// # Errors
     /// When `PGSSLROOTCERT` is unusable.
     pub(crate) fn new(mut config: Config, application: &str) -> Result<Self, ConfigError> {
-        // Dates become instants at midnight UTC, whatever the server's own zone is. A row-level policy is an error where it
-        // would hide rows.
+        // Dates become instants at midnight UTC, whatever the server's own zone is. A row-level policy is an error
+        // where it would hide rows.
         let options = [config.get_options().unwrap_or_default(), "-c timezone=UTC -c row_security=off"].join(" ");
         config
             .application_name(application)

@@ -40,7 +40,8 @@ mod tests {
     #[test]
     fn an_instant_reads_back_as_it_was_written() {
         for text in ["2026-03-01T12:00:00.123456Z", "1969-12-31T23:59:59.999999Z", "2000-01-01T00:00:00Z"] {
-            let (at, mut bytes) = (At(text.parse().unwrap()), BytesMut::new());
+            let at = At(text.parse().unwrap());
+            let mut bytes = BytesMut::new();
             at.to_sql(&Type::TIMESTAMPTZ, &mut bytes).unwrap();
             assert_eq!(At::from_sql(&Type::TIMESTAMPTZ, &bytes).unwrap(), at, "{text}");
         }

@@ -125,8 +125,8 @@ pub struct Completeness {
 
 /// Returns the completeness of a range's rollups, by the buckets of a granularity.
 ///
-/// Inside a transaction with a snapshot, such as an export's, it reads that snapshot. `now` decides whether the range is
-/// over.
+/// Inside a transaction with a snapshot, such as an export's, it reads that snapshot. `now` decides whether the range
+/// is over.
 ///
 /// # Errors
 /// When partitions of the range are detached, the database does not answer, or it holds a trouble of a kind that this

@@ -112,9 +112,9 @@ impl Report {
         let frame = Frame::around(self.shown.iter().flat_map(|shown| &shown.days));
         html! {
             p.soft {
-                "The worst first. Dots are successful runs, the line is their median, dashed lines are changes; below, the \
-                 share of each day's runs that succeeded, without cancelled ones. Squares at the top are runs beyond the \
-                 scale."
+                "The worst first. Dots are successful runs, the line is their median, dashed lines are changes; \
+                 below, the share of each day's runs that succeeded, without cancelled ones. Squares at the top are \
+                 runs beyond the scale."
             }
             div.charts {
                 @for (index, Shown { series, changes, days }) in self.shown.iter().enumerate() {

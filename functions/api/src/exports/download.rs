@@ -64,8 +64,8 @@ pub(super) fn finished(job: &Job) -> Result<&ExportFile, Problem> {
         ) => {
             let days = expires_at.duration_since(*completed_at).as_hours() / 24;
             let detail = format!(
-                "The file was kept for {days} days. Create a new export of the same range, with a new Idempotency-Key, to make \
-                 the file again."
+                "The file was kept for {days} days. Create a new export of the same range, with a new \
+                 Idempotency-Key, to make the file again."
             );
             Err(Problem::new(Kind::ExportExpired, detail))
         }

@@ -115,8 +115,8 @@ pub(crate) struct TotalsView {
 }
 
 impl JobView {
-    /// Creates the view of a job at `now`; `address` returns the address of its file. `changes` is known for jobs with a
-    /// file.
+    /// Creates the view of a job at `now`; `address` returns the address of its file. `changes` is known for jobs with
+    /// a file.
     pub(super) fn new(job: Job, now: Timestamp, address: impl FnOnce(&Job) -> String, changes: Changes) -> Self {
         let status = job.status(now);
         let expires_at = job.expires_at();

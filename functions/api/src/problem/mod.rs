@@ -81,8 +81,9 @@ impl Problem {
 
     /// Creates the problem of usage of which a part cannot be read. The rest would be a smaller sum that looks right.
     pub(crate) fn hidden(cause: impl Error + Send + Sync + 'static) -> Self {
-        let detail = "A part of the usage of this range cannot be read, so its sums would be too small. Contact platform \
-                      engineering and give them the requestId, so that the database's rights and partitions are corrected.";
+        let detail = "A part of the usage of this range cannot be read, so its sums would be too small. Contact \
+                      platform engineering and give them the requestId, so that the database's rights and partitions \
+                      are corrected.";
         Self::new(Kind::Internal, detail).because(cause)
     }
 

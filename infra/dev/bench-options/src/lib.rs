@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Args, ValueEnum};
 
-/// What to measure; everything unless told otherwise.
+/// The options; by default, everything is measured.
 #[derive(Debug, Args)]
 pub struct Options {
     /// Measure only this part; may be repeated. The other parts of RESULTS.md stay as they are

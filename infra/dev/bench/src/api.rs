@@ -39,7 +39,8 @@ pub(crate) fn measure(stack: &Stack, plan: &Plan) -> Result<Section> {
     let refused = stack.request("POST", &exports, Some(&json!({"timeRange": range, "granularity": "yearly"})))?;
     let health = stack.request("GET", "/status/healthz", None)?;
 
-    let (full, many) = (plan.api_requests(), plan.api_memory_requests());
+    let full = plan.api_requests();
+    let many = plan.api_memory_requests();
     let mut load = |name, event: &[u8], code, requests| load(stack, &mut api, name, event, code, requests);
     let measured = [
         load("create", &create, 202, full / 4)?,
@@ -62,7 +63,8 @@ fn load(
 ) -> Result<Measured> {
     let mut step = Progress::start(format!("API: {name}"));
     let mut latency = Sample::default();
-    let (before, start) = (stack.cost(api)?, Instant::now());
+    let before = stack.cost(api)?;
+    let start = Instant::now();
     for request in 1..=requests {
         let answer = api.invoke(event)?;
         latency.add(answer.took);
@@ -71,7 +73,8 @@ fn load(
             step.at(format!("{} of {}", count(request), count(requests)));
         }
     }
-    let (wall, cost) = (start.elapsed(), stack.cost(api)?.since(before));
+    let wall = start.elapsed();
+    let cost = stack.cost(api)?.since(before);
     step.done(&format!("{} requests, median {}", count(requests), millis(latency.median())));
     Ok(Measured { name, latency, wall, cost })
 }
@@ -123,16 +126,16 @@ fn section(measured: &[Measured], many: u64, before: u64, after: u64) -> Section
     Section {
         title: "API",
         method: vec![
-            "One process of the release binary, which gets the next request when it has answered the last one, from the \
-             Runtime API that the bench serves on the same cores: Lambda runs as many processes as there are requests at \
-             once. p50 and p99 are from the handing over to the answer. The function's CPU per request is what an \
-             instance pays for; the rest is waiting, here for the emulator, whose CPU per request stands beside it \
-             and which AWS would answer in a few milliseconds."
+            "One process of the release binary, which gets the next request when it has answered the last one, from \
+             the Runtime API that the bench serves on the same cores: Lambda runs as many processes as there are \
+             requests at once. p50 and p99 are from the handing over to the answer. The function's CPU per request \
+             is what an instance pays for; the rest is waiting, here for the emulator, whose CPU per request stands \
+             beside it and which AWS would answer in a few milliseconds."
                 .to_owned(),
             format!(
-                "Memory is measured over requests that need no other service, since the emulator would take an hour: in \
-                 turns a create that is authenticated, read and refused, and `/status/healthz`, after the requests of \
-                 the table. Growth by more than {} fails the run.",
+                "Memory is measured over requests that need no other service, since the emulator would take an hour: \
+                 in turns a create that is authenticated, read and refused, and `/status/healthz`, after the \
+                 requests of the table. Growth by more than {} fails the run.",
                 mib(MAX_GROWTH)
             ),
         ],

@@ -152,9 +152,11 @@ struct Chunk {
 impl Chunk {
     async fn insert(&self, client: &Client) -> Result<u64> {
         let Organization { id, start, .. } = self.organization;
-        let (from, to, models) = (self.from, self.to - 1, self.models - 1);
-        // One of the models is null. The numbers are of the length that they have in practice, and the same on every run.
-        // Costs have the four decimals of a file, so that psql prints them without a cast.
+        let from = self.from;
+        let to = self.to - 1;
+        let models = self.models - 1;
+        // One of the models is null. The numbers are of the length that they have in practice, and the same on every
+        // run. Costs have the four decimals of a file, so that psql prints them without a cast.
         let insert = format!(
             "insert into analytics_hourly_rollups
                  (bucket_start, organization_id, model_id, request_count, tokens_total, error_count, cost_total)

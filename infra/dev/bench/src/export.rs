@@ -44,9 +44,11 @@ pub(crate) fn measure(stack: &Stack, plan: &Plan, dataset: &Dataset) -> Result<S
     let organization = dataset.of(plan.export_rows())?;
     let rounds = plan.export_rounds();
     let connections = variable("EXPORT_CONNECTIONS")?.parse()?;
-    let (mut api, mut worker) = (stack.start("api")?, stack.start("worker")?);
+    let mut api = stack.start("api")?;
+    let mut worker = stack.start("worker")?;
     let mut measured: [Measured; PATHS.len()] = Default::default();
-    let (mut worker_cost, mut emulator) = (Cost::default(), Duration::ZERO);
+    let mut worker_cost = Cost::default();
+    let mut emulator = Duration::ZERO;
     let mut step = Progress::start("Export");
     // The first round warms caches and connections; it is not counted.
     for round in 0..=rounds {
@@ -136,8 +138,8 @@ fn section(
             format!(
                 "{} hourly rows of one organization among several, ordered, all cached; server and client on the same \
                  cores. {rounds} interleaved rounds after one to warm up; medians, and ratios as the median of the \
-                 rounds' ratios. `× psql` is how many times faster than psql, more is better; `× server` is the time as \
-                 a multiple of the server's own bound, less is better. Every path that writes CSV wrote the same \
+                 rounds' ratios. `× psql` is how many times faster than psql, more is better; `× server` is the time \
+                 as a multiple of the server's own bound, less is better. Every path that writes CSV wrote the same \
                  bytes: the checksums were compared.",
                 count(organization.rows)
             ),

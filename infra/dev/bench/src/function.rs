@@ -1,5 +1,5 @@
-//! A function's own binary, started as Lambda starts it. This program is Lambda to it: it serves the Runtime API and hands out
-//! one event at a time.
+//! A function's own binary, started as Lambda starts it. This program is Lambda to it: it serves the Runtime API and
+//! hands out one event at a time.
 
 use std::{
     fs::File,
@@ -14,7 +14,8 @@ use uuid::Uuid;
 
 use crate::process::Process;
 
-/// The time that an invocation may take: the longest that the template gives a function. It is also the stated deadline.
+/// The time that an invocation may take: the longest that the template gives a function. It is also the stated
+/// deadline.
 const TIMEOUT: Duration = Duration::from_secs(300);
 const MEMORY_MIB: u32 = 512;
 

@@ -89,9 +89,9 @@ fn section(sizes: &[Size]) -> Section {
     Section {
         title: "Growth",
         method: vec![format!(
-            "Hourly exports by the worker's release binary, a new process for each size, uploaded to the emulator, which \
-             shares the cores. Time from the message's handing over to the worker's answer; the peak is the kernel's \
-             `VmHWM`. More than {} fails the run, and so do peaks that differ by more than {:.0} %.",
+            "Hourly exports by the worker's release binary, a new process for each size, uploaded to the emulator, \
+             which shares the cores. Time from the message's handing over to the worker's answer; the peak is the \
+             kernel's `VmHWM`. More than {} fails the run, and so do peaks that differ by more than {:.0} %.",
             mib(MAX_MEMORY),
             MAX_SPREAD * 100.0
         )],

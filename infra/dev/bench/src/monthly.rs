@@ -19,7 +19,9 @@ pub(crate) fn measure(stack: &Stack, plan: &Plan) -> Result<Section> {
     let mut api = stack.start("api")?;
     let runs = plan.monthly_runs();
     let mut step = Progress::start("Monthly export");
-    let (mut new, mut kept, mut cost) = (Sample::default(), Sample::default(), Cost::default());
+    let mut new = Sample::default();
+    let mut kept = Sample::default();
+    let mut cost = Cost::default();
     for run in 1..=runs.div_ceil(4) {
         step.at(format!("new process, {run}"));
         let mut worker = stack.start("worker")?;
@@ -45,7 +47,8 @@ fn section(new: &Sample, kept: &Sample, cost: Cost) -> Section {
         table.row([name.to_owned(), sample.len().to_string(), millis(sample.median()), millis(sample.percentile(90))]);
     }
     let each = |time: Duration| time.div_f64(kept.len() as f64);
-    let (mean, emulator) = (each(kept.sum()), each(cost.emulator));
+    let mean = each(kept.sum());
+    let emulator = each(cost.emulator);
     let mut parts = Table::new(["of the mean of the kept process", "time"]);
     for (name, time) in [
         ("all", mean),
@@ -60,9 +63,9 @@ fn section(new: &Sample, kept: &Sample, cost: Cost) -> Section {
         title: "A typical monthly export",
         method: vec![
             format!(
-                "{DAYS} days of {MODELS} models, daily: {} rows. The message is handed to the worker by the Runtime API \
-                 that the bench serves, and the worker's answer, which follows the write of `succeeded`, is the end: \
-                 no queue and no polling, which would count the emulator a second time.",
+                "{DAYS} days of {MODELS} models, daily: {} rows. The message is handed to the worker by the Runtime \
+                 API that the bench serves, and the worker's answer, which follows the write of `succeeded`, is the \
+                 end: no queue and no polling, which would count the emulator a second time.",
                 DAYS * MODELS
             ),
             "The emulator's own part, its calls of DynamoDB and S3, is told apart by the CPU time of its process: the \

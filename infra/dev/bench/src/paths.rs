@@ -64,8 +64,8 @@ pub(crate) fn engine(stack: &Stack, organization: &Organization, connections: us
     })
 }
 
-/// The way that anybody would write down first: query rows, the `csv` crate, a decimal type. It is the reference for the
-/// engine's bytes, since it has nothing in common with it.
+/// The way that anybody would write down first: query rows, the `csv` crate, a decimal type. It is the reference for
+/// the engine's bytes, since it has nothing in common with it.
 pub(crate) fn naive(stack: &Stack, organization: &Organization) -> Result<String> {
     let query = format!(
         "select bucket_start, model_id, request_count, tokens_total, error_count, cost_total::text

@@ -45,8 +45,8 @@ impl Process {
     }
 }
 
-/// The CPU time of a PostgreSQL server so far, by its data folder: of the server, of the sessions that have ended, and of
-/// those that go on.
+/// The CPU time of a PostgreSQL server so far, by its data folder: of the server, of the sessions that have ended, and
+/// of those that go on.
 pub(crate) fn postgres_cpu(data: &Path) -> Result<Duration> {
     let file = data.join("postmaster.pid");
     let text = fs::read_to_string(&file).with_context(|| format!("can't read {}", file.display()))?;

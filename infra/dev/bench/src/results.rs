@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 
 use crate::{report::Section, stack::variable};
 
-/// Writes the sections. Those that were not measured now are kept, as long as they are of the same machine and versions.
+/// Writes the sections. Those that were not measured now are kept, as long as they are of the same machine and
+/// versions.
 pub(crate) fn write(machine: &str, sections: &[Section]) -> Result<()> {
     let path = variable("BENCH_RESULTS")?;
     let path = Path::new(&path);

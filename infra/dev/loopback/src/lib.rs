@@ -1,5 +1,5 @@
-//! HTTP on loopback ports, for local stacks, tests and measurements: a relay in front of a service, and Lambda's Runtime
-//! API in front of a function's program.
+//! HTTP on loopback ports, for local stacks, tests and measurements: a relay in front of a service, and Lambda's
+//! Runtime API in front of a function's program.
 
 mod connection;
 mod relay;

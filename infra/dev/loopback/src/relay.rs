@@ -20,8 +20,8 @@ pub struct Arrival {
     pub local: SocketAddr,
 }
 
-/// Serves a listener from a thread of its own, until the process ends. `handle` returns the bytes of an answer, or `None` to
-/// end the connection without one; it may block.
+/// Serves a listener from a thread of its own, until the process ends. `handle` returns the bytes of an answer, or
+/// `None` to end the connection without one; it may block.
 pub fn serve(listener: TcpListener, handle: impl Fn(Arrival) -> Option<Vec<u8>> + Send + Sync + 'static) {
     let handle = Arc::new(handle);
     thread::spawn(move || {
@@ -34,7 +34,8 @@ pub fn serve(listener: TcpListener, handle: impl Fn(Arrival) -> Option<Vec<u8>> 
 }
 
 fn accept(stream: TcpStream, handle: &impl Fn(Arrival) -> Option<Vec<u8>>) -> io::Result<()> {
-    let (peer, local) = (stream.peer_addr()?, stream.local_addr()?);
+    let peer = stream.peer_addr()?;
+    let local = stream.local_addr()?;
     let mut connection = Connection::new(stream)?;
     match connection.read() {
         Ok(Some(request)) => {

@@ -32,8 +32,8 @@ impl Request {
         self.headers.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
     }
 
-    /// Returns the request as it is sent on: the only one of its connection, its body in one piece. All else is as it came,
-    /// so that signatures hold.
+    /// Returns the request as it is sent on: the only one of its connection, its body in one piece. All else is as it
+    /// came, so that signatures hold.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target).into_bytes();
         for (name, value) in &self.headers {

@@ -28,7 +28,7 @@ pub enum Call {
     Succeeded {
         /// The function's return value.
         body: Vec<u8>,
-        /// When it arrived.
+        /// The time of its arrival.
         at: Instant,
     },
     /// It failed, or could not start.

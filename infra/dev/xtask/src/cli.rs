@@ -45,9 +45,9 @@ enum Command {
     Demo,
     /// Run every check and test
     ///
-    /// The first run compiles everything three times, for the checks of clippy, for the documentation and for the tests;
-    /// later runs compile what changed. The last lines are the time of each suite. `-- NAME` runs only the tests whose
-    /// names contain NAME.
+    /// The first run compiles everything three times, for the checks of clippy, for the documentation and for the
+    /// tests; later runs compile what changed. The last lines are the time of each suite. `-- NAME` runs only the tests
+    /// whose names contain NAME.
     Test(suites::Tests),
     /// Run the stack in the foreground, until Ctrl-C
     ///
@@ -62,8 +62,8 @@ enum Command {
     Token(token::Token),
     /// Load usage events from files, on the stack of `up`
     ///
-    /// Runs the program `load` with the stack's variables; `cargo xtask load -- --help` describes it. For another database,
-    /// run the program itself.
+    /// Runs the program `load` with the stack's variables; `cargo xtask load -- --help` describes it. For another
+    /// database, run the program itself.
     Load {
         /// Arguments for the program, such as `events.ndjson` or `s3://bucket/prefix/`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
@@ -71,8 +71,8 @@ enum Command {
     },
     /// Read CI's documents into the database again, on the stack of `up`
     ///
-    /// Runs the program `reingest` with the stack's variables; `cargo xtask reingest -- --help` describes it. Against AWS,
-    /// run the program itself.
+    /// Runs the program `reingest` with the stack's variables; `cargo xtask reingest -- --help` describes it. Against
+    /// AWS, run the program itself.
     Reingest {
         /// Arguments for the program, such as `--prefix metrics/2025/`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
@@ -84,15 +84,16 @@ enum Command {
     /// All of it takes about a quarter of an hour and 12 GB of disk; leave the machine alone meanwhile. Timings stand
     /// beside their goals and never fail the run; wrong bytes, and memory that grows, do.
     ///
-    /// To compare two versions, check out the other one into a worktree of its own and run `cargo xtask bench --only export
+    /// To compare two versions, check out the other one into a worktree of its own and run `cargo xtask bench --only
+    /// export
     /// --only start` in both, three times in turns. Compare the medians of the two RESULTS.md, run by run: timings of
     /// different hours are not comparable.
     Bench(bench_options::Options),
     /// Run a scheduled task by hand, wait for it and print what it did, as JSON
     ///
-    /// The task's own function does it, on the stack of `up`. With --database-url, which the tasks take that need nothing
-    /// but a database, its program runs here instead, with the settings of template.yaml or, where the environment has a
-    /// variable of that name, with that.
+    /// The task's own function does it, on the stack of `up`. With --database-url, which the tasks take that need
+    /// nothing but a database, its program runs here instead, with the settings of template.yaml or, where the
+    /// environment has a variable of that name, with that.
     #[command(subcommand)]
     Run(task::Task),
 }

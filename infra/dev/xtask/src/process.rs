@@ -4,8 +4,8 @@
 //! success, errors and panics, and on SIGINT, SIGTERM and SIGHUP by [`watch_signals`]. On Linux a child also asks the
 //! kernel for SIGKILL at our death, and [`crate::supervisor`] collects whatever still slips through.
 //!
-//! process-wrap and duct start groups and kill them, but know neither the signal that a server wants first, nor the list of
-//! all groups for a signal handler, nor a parent's death: they would replace three lines of this.
+//! process-wrap and duct start groups and kill them, but know neither the signal that a server wants first, nor the
+//! list of all groups for a signal handler, nor a parent's death: they would replace three lines of this.
 
 use std::{
     os::unix::process::ExitStatusExt,

@@ -13,8 +13,8 @@ use crate::{binaries, checkout::Checkout, run_folder::RunFolder, runtime, stack:
 pub(crate) enum Task {
     /// Create one daily export of a month for every organization with usage in it
     ///
-    /// Nothing is created twice: run it again to continue after a failure, for organizations whose usage arrived late, or
-    /// to recreate exports that failed.
+    /// Nothing is created twice: run it again to continue after a failure, for organizations whose usage arrived late,
+    /// or to recreate exports that failed.
     Monthly {
         /// The month; the one before this one unless given
         #[arg(long, value_name = "YYYY-MM", value_parser = Month::from_str)]

@@ -9,8 +9,8 @@ use uuid::Uuid;
 /// Load usage events from files into the database of DATABASE_URL
 ///
 /// Each event is stored once, however often it is loaded or sent: a load that was interrupted is simply run again, and
-/// files may overlap. Lines that are no events are written to a file, with their numbers and what is wrong with them, and
-/// hold up no other.
+/// files may overlap. Lines that are no events are written to a file, with their numbers and what is wrong with them,
+/// and hold up no other.
 #[derive(Debug, Parser)]
 #[command(name = "load", after_long_help = FORMATS, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
@@ -20,7 +20,7 @@ pub(crate) struct Cli {
     pub(crate) arguments: Option<Arguments>,
 }
 
-/// What is done instead of a load.
+/// The commands besides a load.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Set the day from which an organization's raw events are complete
@@ -28,8 +28,8 @@ pub(crate) enum Command {
     /// Before it no hour and no day of the organization is computed from raw events: its rollups are those of the
     /// platform's own counting. From the first instant of that day, in UTC, they are computed from raw events alone.
     ///
-    /// To cut over: begin to send raw events, set the day after as the cut-over, and stop the platform's own counting for
-    /// that day and later ones. To set it again changes nothing.
+    /// To cut over: begin to send raw events, set the day after as the cut-over, and stop the platform's own counting
+    /// for that day and later ones. To set it again changes nothing.
     Cutover(CutOver),
 }
 
@@ -55,10 +55,10 @@ pub(crate) struct Arguments {
     /// Files; `-` is standard input; s3://bucket/prefix is every object below the prefix
     #[arg(required = true, value_name = "FILE")]
     pub(crate) sources: Vec<String>,
-    /// What the lines are; by default, what the name of the file says
+    /// The format of the lines; by default, by the name of the file
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
-    /// Where lines go that are no events; made only if there are any
+    /// The file for lines that are no events; created only if there are any
     #[arg(long, value_name = "FILE", default_value = "rejected.ndjson")]
     pub(crate) rejects: PathBuf,
     /// Take lines with fields that events do not have

@@ -60,8 +60,8 @@ pub(crate) struct Fields<'a> {
 }
 
 impl Event {
-    /// Reports whether the table keeps the event aside when it is received at `now`: milliseconds taken for seconds, or a
-    /// clock that is ahead.
+    /// Reports whether the table keeps the event aside when it is received at `now`: milliseconds taken for seconds, or
+    /// a clock that is ahead.
     pub(crate) fn is_ahead(&self, now: Timestamp) -> bool {
         self.occurred_at.duration_since(now) > MAX_AHEAD
     }

@@ -15,7 +15,7 @@ pub(crate) const MAX_LINE_BYTES: usize = 16 << 10;
 /// The events of one transaction: a second's work, and a few megabytes.
 const BATCH: usize = 20_000;
 
-/// What a batch of lines came to.
+/// The counts of a batch of lines.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) events: Vec<Event>,
@@ -34,7 +34,7 @@ pub(crate) struct Rejected {
     pub(crate) line: Vec<u8>,
 }
 
-/// Why a file cannot be read on.
+/// The reason why the rest of a file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LinesError {
     #[error("could not read line {0}")]
@@ -59,7 +59,8 @@ pub(crate) fn read(
     batches: &Sender<Batch>,
 ) -> Result<(), LinesError> {
     let mut file = BufReader::with_capacity(256 << 10, file);
-    let (mut line, mut number) = (Vec::with_capacity(1024), 0);
+    let mut line = Vec::with_capacity(1024);
+    let mut number = 0;
     let mut columns = None;
     let mut batch = Batch::default();
     while next(&mut file, &mut line, &mut number)? {

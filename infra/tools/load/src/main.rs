@@ -1,7 +1,7 @@
 //! Loads usage events from files into the database of `DATABASE_URL`.
 //!
-//! Nothing that this does is particular to it: any writer may insert into `usage_events`. This one is for many events at
-//! once, such as the history of a platform that begins to use the exports.
+//! Nothing that this does is particular to it: any writer may insert into `usage_events`. This one is for many events
+//! at once, such as the history of a platform that begins to use the exports.
 
 mod cli;
 mod cut_over;

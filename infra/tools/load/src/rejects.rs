@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::lines::Rejected;
 
-/// How many are told on the way; the file has them all.
+/// Maximum number of rejected lines that are shown during the load. The file has all of them.
 const TOLD: u64 = 5;
 
 /// A file that is made when it is first needed.

@@ -1,4 +1,4 @@
-//! Where events are read from.
+//! The sources of events: files, standard input, and objects in S3.
 
 use std::{
     fs::File,

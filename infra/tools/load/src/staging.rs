@@ -10,14 +10,15 @@ use tokio_postgres::{
 
 use crate::event::Event;
 
-/// How often a batch is tried, and how long to wait after the first time; longer after each other.
-const ATTEMPTS: u32 = 6;
-const PAUSE: Duration = Duration::from_millis(500);
+/// Maximum number of attempts at a batch.
+const MAX_ATTEMPTS: u32 = 6;
+/// The wait after the first failed attempt; later ones are longer.
+const FIRST_DELAY: Duration = Duration::from_millis(500);
 
 const TYPES: [Type; 8] =
     [Type::UUID, Type::UUID, Type::UUID, Type::TIMESTAMPTZ, Type::INT8, Type::INT8, Type::TEXT, Type::TEXT];
 
-/// What became of a batch.
+/// The counts of a batch.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stored {
     /// New events.
@@ -38,11 +39,11 @@ impl Staging {
         Self { database, client: None }
     }
 
-    /// Stores a batch in one transaction. What can pass is tried again: a batch that was stored, though nobody heard so,
-    /// is not stored twice.
+    /// Stores a batch in one transaction, and retries transient failures. A batch whose answer was lost is not stored
+    /// twice.
     pub(crate) async fn store(&mut self, events: &[Event]) -> Result<Stored, DatabaseError> {
-        let mut pause = PAUSE;
-        for _ in 1..ATTEMPTS {
+        let mut pause = FIRST_DELAY;
+        for _ in 1..MAX_ATTEMPTS {
             match self.attempt(events).await {
                 Err(error) if error.is_transient() => {
                     self.client = None;

@@ -117,7 +117,8 @@ async fn assert_kept(database: &UsageDatabase, expected: &[Event]) {
 
 #[tokio::test]
 async fn files_are_loaded_once_whatever_their_form() {
-    let (database, folder) = (UsageDatabase::create().await, Folder::create());
+    let database = UsageDatabase::create().await;
+    let folder = Folder::create();
     let events = events(300);
     folder.write("a.ndjson", ndjson(&events[..100]).as_bytes());
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -141,7 +142,8 @@ async fn files_are_loaded_once_whatever_their_form() {
 
 #[tokio::test]
 async fn lines_that_are_no_events_are_set_apart() {
-    let (database, folder) = (UsageDatabase::create().await, Folder::create());
+    let database = UsageDatabase::create().await;
+    let folder = Folder::create();
     let events = events(2);
     let lines = ndjson(&events);
     let (first, second) = lines.split_once('\n').unwrap();
@@ -162,7 +164,8 @@ async fn lines_that_are_no_events_are_set_apart() {
 
 #[tokio::test]
 async fn a_dry_run_stores_nothing_and_needs_no_database() {
-    let (database, folder) = (UsageDatabase::create().await, Folder::create());
+    let database = UsageDatabase::create().await;
+    let folder = Folder::create();
     let events = events(3);
     folder.write("a.jsonl", ndjson(&events).as_bytes());
     let output = folder.load(&database, &["a.jsonl", "--dry-run"], "");
@@ -173,7 +176,8 @@ async fn a_dry_run_stores_nothing_and_needs_no_database() {
 
 #[tokio::test]
 async fn a_prefix_of_a_bucket_is_all_its_objects() {
-    let (database, folder) = (UsageDatabase::create().await, Folder::create());
+    let database = UsageDatabase::create().await;
+    let folder = Folder::create();
     let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let config = aws_sdk_s3::config::Builder::from(&sdk).force_path_style(true).build();
     let (s3, bucket) = (aws_sdk_s3::Client::from_conf(config), format!("load-{}", Uuid::new_v4().simple()));
@@ -193,7 +197,8 @@ async fn a_prefix_of_a_bucket_is_all_its_objects() {
 
 #[tokio::test]
 async fn what_is_older_than_events_are_kept_is_counted() {
-    let (database, folder) = (UsageDatabase::create().await, Folder::create());
+    let database = UsageDatabase::create().await;
+    let folder = Folder::create();
     let client = database.client().await;
     client.batch_execute("update usage_state set events_from = '2026-01-31T23:59:30Z'").await.unwrap();
     let events = events(100);

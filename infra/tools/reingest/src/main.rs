@@ -20,8 +20,8 @@ use crate::{keys::Keys, state::State, walk::End};
 /// Reads CI's documents into the database again
 ///
 /// Lists the metrics bucket and stores the run that the newest version of each document describes, as the function does
-/// when a document is put. Runs that are stored already stay unchanged, so it can be run at any time, beside the function,
-/// and again.
+/// when a document is put. Runs that are stored already stay unchanged, so it can be run at any time, beside the
+/// function, and again.
 #[derive(Debug, Parser)]
 #[command(after_help = EXAMPLES)]
 struct Arguments {

@@ -192,7 +192,8 @@ impl Job {
     }
 
     /// Returns the transition that the sweep has to make at `now`, if any. A job gets `max_attempts` claims before the
-    /// loss of its worker fails it, and again after a redrive; a message that is sent now counts as lost at `resend_at`.
+    /// loss of its worker fails it, and again after a redrive; a message that is sent now counts as lost at
+    /// `resend_at`.
     pub fn sweep(&self, now: Timestamp, max_attempts: u32, resend_at: Timestamp) -> Option<Swept> {
         if self.due_at().is_none_or(|due| due > now) {
             return None;

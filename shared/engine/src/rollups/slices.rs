@@ -129,7 +129,8 @@ mod tests {
             let range = range(start, seconds);
             let mut slices = if whole { Slices::one(range) } else { Slices::many(range, granularity, rows) };
             let mut learned = learned.into_iter();
-            let (mut reached, mut count) = (range.start(), 0);
+            let mut reached = range.start();
+            let mut count = 0;
             while let Some(slice) = slices.next() {
                 prop_assert_eq!(slice.start, reached);
                 prop_assert!(slice.end > slice.start);

@@ -244,7 +244,8 @@ fn daily_verdict() -> String {
                              select from usage_days days
                              where days.organization_id = there.organization_id and days.day = $1
                                and days.computed
-                                   & (1 << extract(hour from hours.bucket_start::timestamptz at time zone 'UTC')::integer)
+                                   & (1 << extract(hour from hours.bucket_start::timestamptz at time zone
+                                   'UTC')::integer)
                                    <> 0
                          )
                    ) then 'adopted' end",

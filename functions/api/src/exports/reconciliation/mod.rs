@@ -153,8 +153,8 @@ async fn read_again(
 ) -> Result<Option<ExportFile>, Problem> {
     if file.bytes > MAX_FILE_BYTES {
         let detail = format!(
-            "The file has {} bytes; up to {MAX_FILE_BYTES} can be verified here. Download it and compare its SHA-256 with \
-             the job's checksum.",
+            "The file has {} bytes; up to {MAX_FILE_BYTES} can be verified here. Download it and compare its SHA-256 \
+             with the job's checksum.",
             file.bytes
         );
         return Err(Problem::new(Kind::FileTooLarge, detail));

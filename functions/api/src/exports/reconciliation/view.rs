@@ -112,7 +112,9 @@ impl RoundingView {
     /// Creates the view of the differences; `None` if all of them are zero.
     pub(super) fn new(file: &ExportFile, rollup: &Sums, raw: Option<&Sums>) -> Option<Self> {
         let of = |sums: &Sums| sums.exact_cost - sums.lines.cost_total;
-        let (csv, rollup, raw) = (file.rounding_difference, of(rollup), raw.map(of));
+        let csv = file.rounding_difference;
+        let rollup = of(rollup);
+        let raw = raw.map(of);
         let is_any = [csv, Some(rollup), raw].into_iter().flatten().any(|difference| !difference.is_zero());
         let text = |difference: Decimal| difference.normalize().to_string();
         is_any.then(|| Self { csv: csv.map(text), rollup: text(rollup), raw: raw.map(text) })

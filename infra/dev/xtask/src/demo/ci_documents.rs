@@ -75,7 +75,9 @@ pub(crate) fn documents() -> Vec<Document> {
                 };
                 let start = 8 * 3600 + u64::from(number) * 4 * 3600 + index as u64 * 900 + chance.below(600);
                 let at = |second: u64| {
-                    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+                    let hour = second / 3600;
+                    let minute = second / 60 % 60;
+                    let second = second % 60;
                     format!("2025-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
                 };
                 let run_id = run_id(month, day, number);
@@ -193,7 +195,8 @@ mod tests {
             durations.sort_by(f64::total_cmp);
             durations[durations.len() / 2]
         };
-        let (before, after) = (median(&series[..first]), median(&series[first..]));
+        let before = median(&series[..first]);
+        let after = median(&series[first..]);
         assert!((118.0..122.0).contains(&before) && (147.5..152.5).contains(&after), "{before} {after}");
     }
 }

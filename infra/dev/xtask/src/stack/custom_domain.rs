@@ -1,8 +1,8 @@
 //! The API's own address, as a custom domain would be.
 //!
-//! Clients such as curl pass the bearer token on when a redirect stays on the same host and port. The object store must never
-//! see it, so the API is not at the emulator's port but here. Only the path, `Host` and `Connection` of a request change; a
-//! redirect is the client's to follow.
+//! Clients such as curl pass the bearer token on when a redirect stays on the same host and port. The object store must
+//! never see it, so the API is not at the emulator's port but here. Only the path, `Host` and `Connection` of a request
+//! change; a redirect is the client's to follow.
 
 use std::{
     net::{SocketAddr, TcpListener},

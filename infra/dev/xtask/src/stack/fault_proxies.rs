@@ -44,7 +44,8 @@ pub(crate) fn settings(emulator: &Emulator, postgres: &Postgres, issuer: &Issuer
         };
         let target = url.rsplit('@').next().unwrap_or_default().trim_start_matches("http://");
         let target = target.split('/').next().unwrap_or_default();
-        let (name, own) = (format!("{function}.{service}"), format!("127.0.0.1:{listen}"));
+        let name = format!("{function}.{service}");
+        let own = format!("127.0.0.1:{listen}");
         settings.changes.entry(function).or_default().insert(variable, url.replace(target, &own));
         proxies.push(json!({"name": name, "listen": own, "target": target}));
     }

@@ -112,8 +112,8 @@ impl Stack {
         self.watch.as_mut().map_or(Ok(()), Watch::check)
     }
 
-    /// Runs a program to its end and returns whether it succeeded. A PostgreSQL that ends meanwhile is restarted, as by a
-    /// service manager.
+    /// Runs a program to its end and returns whether it succeeded. A PostgreSQL that ends meanwhile is restarted, as by
+    /// a service manager.
     pub(crate) fn attend(&mut self, spec: Spec) -> Result<bool> {
         let mut child = spec.spawn(&Output::Inherit)?;
         loop {

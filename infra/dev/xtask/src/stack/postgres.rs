@@ -52,7 +52,8 @@ pub(crate) struct Postgres {
 pub(crate) fn set_up(checkout: &Checkout, run: &RunFolder, password: String) -> Result<Setup> {
     let bin = binaries(checkout)?;
     let identity = Identity::choose(run, &bin)?;
-    let (data, log) = (run.path("postgres"), run.log("postgres"));
+    let data = run.path("postgres");
+    let log = run.log("postgres");
     std::fs::create_dir_all(&data)?;
     std::fs::set_permissions(&data, PermissionsExt::from_mode(0o700))?;
     let secret = run.path("tmp/password");

@@ -7,7 +7,8 @@ use crate::stack::{Kind, Stack};
 
 pub(super) fn run(session: &mut Session<'_>) -> Result<()> {
     terminal::heading("faults");
-    let (checkout, cargo) = (session.checkout().clone(), session.cargo());
+    let checkout = session.checkout().clone();
+    let cargo = session.cargo();
     let faults = cargo.args(["test", "--workspace", "--test", "faults"]).args(session.arguments());
     session.time("faults", || {
         let mut stack = Stack::start(checkout, "faults", Kind::Disturbed)?;
