@@ -113,10 +113,10 @@ async fn rows_that_a_policy_or_a_right_hides_are_an_error() {
     let hides = |table: &str| {
         format!(
             "alter table {table} enable row level security;
-             create policy some on {table} using (bucket_start > '2026-03-04')"
+             create policy recent on {table} using (bucket_start > '2026-03-04')"
         )
     };
-    let shows = |table: &str| format!("drop policy some on {table}; alter table {table} disable row level security");
+    let shows = |table: &str| format!("drop policy recent on {table}; alter table {table} disable row level security");
     let table = "analytics_daily_rollups";
     for (hide, show) in [
         (hides(table), shows(table)),

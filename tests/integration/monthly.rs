@@ -262,21 +262,21 @@ async fn a_run_does_not_fill_the_queue() {
 async fn an_organization_whose_usage_is_not_counted_yet_waits_for_the_next_hour() {
     let stack = Stack::from_env().await;
     // Another organization's usage is there from the beginning; this one's only usage came late.
-    let other = &organizations(&stack, "2021-11", 1).await[0];
+    let other = &organizations(&stack, "2018-03", 1).await[0];
     let org = stack.organization();
-    keep_from_refresh(&org, "2021-11-30T23:00:00Z", true).await;
-    insert(&org, "2021-11-30T23:30:00Z").await;
+    keep_from_refresh(&org, "2018-03-31T23:00:00Z", true).await;
+    insert(&org, "2018-03-31T23:30:00Z").await;
 
-    let first = run(hour("2021-12-01T03:00:00Z")).await.unwrap();
+    let first = run(hour("2018-04-01T03:00:00Z")).await.unwrap();
     assert_eq!((counts(&first), first.waiting, first.finished_at), ((1, 0, 0), 1, None));
     assert!(jobs(&org).await.is_empty() && jobs(other).await.len() == 1);
-    let again = run(hour("2021-12-01T04:00:00Z")).await.unwrap();
+    let again = run(hour("2018-04-01T04:00:00Z")).await.unwrap();
     assert_eq!((again.id, counts(&again), again.waiting), (first.id, (0, 1, 0), 1));
 
-    keep_from_refresh(&org, "2021-11-30T23:00:00Z", false).await;
+    keep_from_refresh(&org, "2018-03-31T23:00:00Z", false).await;
     let done = until("the usage is counted", WAIT_TIMEOUT, async || {
         lambda::invoke(&variable("REFRESH_FUNCTION"), &json!({})).await?;
-        let found = run(hour("2021-12-01T05:00:00Z")).await?;
+        let found = run(hour("2018-04-01T05:00:00Z")).await?;
         if found.waiting == 0 { Ok(found) } else { Err(format!("{found:?}")) }
     })
     .await;
@@ -291,15 +291,15 @@ async fn an_organization_whose_usage_is_not_counted_yet_waits_for_the_next_hour(
 async fn the_last_hour_exports_what_is_not_final_and_says_so() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
-    keep_from_refresh(&org, "2021-12-31T23:00:00Z", true).await;
-    insert(&org, "2021-12-31T23:30:00Z").await;
-    let last = run(hour("2022-01-01T08:00:00Z")).await.unwrap();
+    keep_from_refresh(&org, "2018-06-30T23:00:00Z", true).await;
+    insert(&org, "2018-06-30T23:30:00Z").await;
+    let last = run(hour("2018-07-01T08:00:00Z")).await.unwrap();
     assert_eq!((counts(&last), last.waiting, last.provisional), ((1, 0, 0), 0, 1));
     let [job] = &jobs(&org).await[..] else { panic!("one export") };
     let ended = org.ended(job.id().uuid()).await;
     let known = ended.completeness.as_ref().unwrap();
     assert_eq!((ended.row_count, known.status.as_str()), (Some(0), "provisional"));
-    assert!(ended.warnings.iter().any(|warning| warning.contains("2021-12-31T23:00:00Z")), "{ended:?}");
+    assert!(ended.warnings.iter().any(|warning| warning.contains("2018-06-30T23:00:00Z")), "{ended:?}");
 }
 
 #[tokio::test]
