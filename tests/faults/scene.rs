@@ -149,17 +149,16 @@ impl Scene {
             .items
             .iter()
             .filter(|job| job.status == "succeeded")
-            .map(|job| format!("analytics/exports/{}/{}.csv", org.id, job.job_id))
+            // The key that the job names, of the attempt that completed it.
+            .filter_map(|job| job.output_uri.as_ref()?.split_once("/analytics/"))
+            .map(|(_, key)| format!("analytics/{key}"))
             .collect();
         let left = until("nothing is left over", Duration::from_secs(15), async || {
             let keys: BTreeSet<String> =
                 objects.keys(&format!("analytics/exports/{}/", org.id)).await.into_iter().collect();
-            let mut staged = objects.keys(&format!("analytics/staging/{}/", org.id)).await;
-            for kind in ["exports", "staging"] {
-                staged.extend(objects.open_uploads(&format!("analytics/{kind}/{}/", org.id)).await);
-            }
+            let unfinished = objects.open_uploads(&format!("analytics/exports/{}/", org.id)).await;
             let open = org.open_jobs().await;
-            if staged.is_empty() && keys == expected && open == 0 { Ok(()) } else { Err((keys, staged, open)) }
+            if unfinished.is_empty() && keys == expected && open == 0 { Ok(()) } else { Err((keys, unfinished, open)) }
         });
         left.await;
     }
@@ -169,9 +168,11 @@ impl Scene {
         self.stack.jobs.get(OrgId::from(org.id), JobId::from(job)).await.unwrap().unwrap().fence()
     }
 
-    /// Returns the fencing token of the attempt that wrote a job's object.
+    /// Returns the fencing token of the attempt that wrote the object which the job names.
     pub(crate) async fn writer(&self, org: &Organization<'_>, job: Uuid) -> u64 {
-        let object = self.stack.objects.head(&format!("analytics/exports/{}/{job}.csv", org.id)).await;
+        let address = org.show(job).await.output_uri.expect("a finished job has an address");
+        let (_, key) = address.split_once("/analytics/").expect("an address has the key");
+        let object = self.stack.objects.head(&format!("analytics/{key}")).await;
         object.metadata().and_then(|metadata| metadata.get("fence")?.parse().ok()).expect("an object names its attempt")
     }
 

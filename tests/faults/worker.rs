@@ -16,7 +16,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(killed_before_the_claim, "worker killed before its claim arrived"),
     case!(killed_after_the_claim, "worker killed after its claim, before the first row"),
     case!(killed_before_completion, "worker killed between upload and completion"),
-    case!(killed_while_publishing, "worker killed while its large file was copied to its final key"),
+    case!(killed_while_publishing, "worker killed while its large file was put together"),
 ];
 
 async fn killed_before_the_claim(scene: &Scene) -> Found {
@@ -50,8 +50,8 @@ async fn killed_in_the_middle_of_the_rows(scene: &Scene) -> Found {
     let part = parts.held().await;
     kill(part.process());
     part.lose();
-    let staging = format!("analytics/staging/{}/", org.id);
-    assert_eq!(scene.stack.objects.open_uploads(&staging).await.len(), 1, "the killed attempt left its upload");
+    let exports = format!("analytics/exports/{}/", org.id);
+    assert_eq!(scene.stack.objects.open_uploads(&exports).await.len(), 1, "the killed attempt left its upload");
     let found = scene.end(&org).await.expect(1, 2..);
     assert_eq!(scene.writer(&org, job.job_id).await, found.attempts);
     found
@@ -63,7 +63,8 @@ async fn killed_before_completion(scene: &Scene) -> Found {
     let mut ends = scene.proxies.add("worker.dynamodb", &[&id, "succeeded#"], 1, Action::Hold);
     let job = org.create(&daily()).await;
     let end = ends.held().await;
-    assert_eq!(scene.writer(&org, job.job_id).await, 1, "the object is there");
+    let key = format!("analytics/exports/{}/{}.csv", org.id, job.job_id);
+    scene.stack.objects.head(&key).await;
     org.get(&format!("/{}/download", job.job_id)).await.expect(404);
     kill(end.process());
     end.lose();
@@ -76,11 +77,11 @@ async fn killed_while_publishing(scene: &Scene) -> Found {
     let org = scene.large().await;
     let id = org.id.to_string();
     let path = format!("/analytics/exports/{id}/");
-    let mut copies = scene.proxies.add("worker.s3", &["PUT /", &path, "x-amz-copy-source:"], 1, Action::Hold);
+    let mut ends = scene.proxies.add("worker.s3", &["POST /", &path, "<CompleteMultipartUpload"], 1, Action::Hold);
     org.create(&hourly()).await;
-    let copy = copies.held().await;
-    kill(copy.process());
-    copy.lose();
+    let end = ends.held().await;
+    kill(end.process());
+    end.lose();
     let exports = format!("analytics/exports/{}/", org.id);
     until("nothing is visible of a file that is not whole", Duration::from_secs(1), async || {
         let keys = scene.stack.objects.keys(&exports).await;

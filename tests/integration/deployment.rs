@@ -37,7 +37,6 @@ async fn the_bucket_keeps_files_as_long_as_their_jobs_say_encrypted_and_to_itsel
     };
     let days = |prefix: &str| rule(prefix).expiration().and_then(|expiration| expiration.days());
     assert_eq!(days("analytics/exports/"), Some(variable("FILES_KEPT_DAYS").parse().unwrap()));
-    assert_eq!(days("analytics/staging/"), Some(1));
     let abandoned = rule("").abort_incomplete_multipart_upload().and_then(|abort| abort.days_after_initiation());
     assert_eq!(abandoned, Some(1));
 

@@ -5,7 +5,7 @@
 use domain::{ClaimedJob, ExportFile, Progress};
 use engine::{CsvFile, FileError, Settings, Snapshot, rollups::RollupError};
 use jiff::Timestamp;
-use objects::{Upload, UploadError};
+use objects::Upload;
 use platform::StoreError;
 use postgres::Database;
 use tokio::sync::watch;
@@ -22,18 +22,12 @@ pub(crate) enum ExportError {
     Completeness(#[from] UsageError),
     /// Storing the file.
     #[error("could not store the file")]
-    Upload(#[from] UploadError),
+    Store(#[from] StoreError),
 }
 
 impl From<RollupError> for ExportError {
     fn from(error: RollupError) -> Self {
         Self::File(error.into())
-    }
-}
-
-impl From<StoreError> for ExportError {
-    fn from(error: StoreError) -> Self {
-        Self::Upload(error.into())
     }
 }
 

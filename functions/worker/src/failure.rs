@@ -30,7 +30,8 @@ impl AttemptError {
             Self::Export(ExportError::Completeness(
                 UsageError::Inexact { .. } | UsageError::Detached { .. } | UsageError::Troubles(_),
             )) => Failure::UsageUnreadable,
-            Self::Export(ExportError::Upload(_)) => Failure::StorageUnavailable,
+            Self::Export(ExportError::Store(error)) if error.is_refused() => Failure::StorageRefused,
+            Self::Export(ExportError::Store(_)) => Failure::StorageUnavailable,
         }
     }
 }

@@ -7,7 +7,9 @@ use domain::{Claim, ClaimRefused, ClaimedJob, ExportFile, Failure, Job, JobId, O
 use engine::Settings;
 use jiff::Timestamp;
 use jobs::{ClaimError, FinishError, queue::Message};
+use objects::Upload;
 use platform::{Deadline, log::Causes};
+use serde::{Deserialize, Serialize};
 use tokio::{
     sync::watch,
     time::{sleep, timeout_at},
@@ -35,11 +37,55 @@ enum Outcome {
     Return(Duration),
 }
 
+/// The event of an invocation.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Event {
+    /// A batch of messages.
+    Batch(SqsEvent),
+    /// An operator's request to check the store, such as after a deploy.
+    Probe {
+        /// Always `true`.
+        probe: bool,
+    },
+}
+
+/// The answer to an event.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Answer {
+    Batch(SqsBatchResponse),
+    Probe { store: &'static str },
+}
+
+/// The reason why an event was not handled.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EventError {
+    #[error(transparent)]
+    Delivery(#[from] InvalidDelivery),
+    #[error("the store lacks something that exports need: {0}")]
+    Store(String),
+}
+
+/// Handles an event.
+///
+/// # Errors
+/// When a batch is not one of SQS, or the store fails its check.
+pub(crate) async fn handle(event: Event, deadline: Deadline, context: &Context) -> Result<Answer, EventError> {
+    match event {
+        Event::Batch(batch) => Ok(Answer::Batch(run_batch(batch, deadline, context).await?)),
+        Event::Probe { .. } => match context.store.probe().await {
+            Ok(()) => Ok(Answer::Probe { store: "ok" }),
+            Err(error) => Err(EventError::Store(Causes(&error).to_string())),
+        },
+    }
+}
+
 /// Runs the jobs of a batch. The answer names the messages that the queue has to deliver again.
 ///
 /// # Errors
 /// When the event is not one of SQS. Nothing has been done then, and the queue delivers all messages again.
-pub(crate) async fn handle(
+async fn run_batch(
     event: SqsEvent,
     deadline: Deadline,
     context: &Context,
@@ -118,7 +164,12 @@ async fn claim(
     })
 }
 
-async fn make(claimed: &ClaimedJob, deadline: Deadline, context: &Context) -> Result<ExportFile, AttemptError> {
+/// Makes and stores the file. Returns it with its upload, which is to be removed if the job does not take it.
+async fn make(
+    claimed: &ClaimedJob,
+    deadline: Deadline,
+    context: &Context,
+) -> Result<(ExportFile, Upload), AttemptError> {
     let mut upload = context.store.upload(claimed);
     let settings = Settings { connections: context.connections.get(), limit: deadline.left() };
     let (progress, seen) = watch::channel(Progress::default());
@@ -130,10 +181,13 @@ async fn make(claimed: &ClaimedJob, deadline: Deadline, context: &Context) -> Re
         },
         never = report(claimed, seen, context) => match never {},
     };
-    if made.is_err() {
-        upload.abort().await;
+    match made {
+        Ok(file) => Ok((file, upload)),
+        Err(error) => {
+            upload.abort().await;
+            Err(error)
+        }
     }
-    made
 }
 
 /// Stores the progress of an export in its job while it runs. An error does not fail the export.
@@ -152,14 +206,18 @@ async fn report(claimed: &ClaimedJob, mut progress: watch::Receiver<Progress>, c
 
 async fn end(
     claimed: &ClaimedJob,
-    made: Result<ExportFile, AttemptError>,
+    made: Result<(ExportFile, Upload), AttemptError>,
     delivery: &Delivery,
     context: &Context,
 ) -> Outcome {
     let now = Timestamp::now();
     let delay = retry::delay(context.retry_delay, delivery.receives);
+    let mut stored = None;
     let (transition, outcome) = match made {
-        Ok(file) => (claimed.complete(file, now, context.retention), Outcome::Done),
+        Ok((file, upload)) => {
+            stored = Some(upload);
+            (claimed.complete(file, now, context.retention), Outcome::Done)
+        }
         Err(error) => {
             let failure = error.failure();
             let receives = delivery.receives;
@@ -174,6 +232,11 @@ async fn end(
         }
         Err(FinishError::LostClaim) => {
             warn!("export job taken over by another invocation, whose outcome counts");
+            // The job names the object of that invocation, and will never name this one. After an unknown outcome, in
+            // contrast, the object may be the job's.
+            if let Some(upload) = stored {
+                upload.remove().await;
+            }
             Outcome::Return(delay)
         }
         Err(FinishError::Jobs(error)) => {

@@ -14,8 +14,10 @@ pub enum Failure {
     UsageUnreadable,
     /// A rollup holds a value that no file can state exactly.
     UsageInvalid,
-    /// The object store refused, or could not be reached.
+    /// The object store could not be reached, or had a failure of its own.
     StorageUnavailable,
+    /// The object store refused the request, and will refuse it again.
+    StorageRefused,
     /// An invocation or a statement reached its time limit.
     TookTooLong,
     /// The worker was lost in every attempt.
@@ -27,7 +29,7 @@ impl Failure {
     pub const fn is_transient(self) -> bool {
         match self {
             Self::UsageUnavailable | Self::StorageUnavailable | Self::TookTooLong | Self::WorkerLost => true,
-            Self::UsageUnreadable | Self::UsageInvalid => false,
+            Self::UsageUnreadable | Self::UsageInvalid | Self::StorageRefused => false,
         }
     }
 
@@ -38,6 +40,7 @@ impl Failure {
             Self::UsageUnreadable => "usage_unreadable",
             Self::UsageInvalid => "usage_invalid",
             Self::StorageUnavailable => "storage_unavailable",
+            Self::StorageRefused => "storage_refused",
             Self::TookTooLong => "took_too_long",
             Self::WorkerLost => "worker_lost",
         }
@@ -61,6 +64,11 @@ impl Failure {
             Self::StorageUnavailable => {
                 "The file could not be stored, after several attempts. Create a new export in a few minutes, with a \
                  new Idempotency-Key; if it fails again, contact platform engineering and name this job."
+            }
+            Self::StorageRefused => {
+                "The store refused the file. Trying again will not help: contact platform engineering and name this job, \
+                 so that the store's rights and settings are corrected. Then create a new export, with a new \
+                 Idempotency-Key."
             }
             Self::TookTooLong => {
                 "The export took longer than a job may, in several attempts. Create new exports, with new \

@@ -3,9 +3,8 @@
 //! Every change of the job is a [`Transition`], written under the condition that the jobs table uses: the stored job
 //! has the expected [`Version`](super::Version). So the search covers exactly what can be written. The model around it
 //! has a queue that delivers at least once and counts receives, at most two workers, which may fail, crash or continue
-//! long after their lease, the sweep, senders of messages, a redrive, and an object store with the conditional write of
-//! the
-//! `objects` crate. Reading a job, writing it and sending its message are separate steps, and all other steps are tried
+//! long after their lease, the sweep, senders of messages, a redrive, and an object store in which each attempt has a key
+//! of its own, as in the `objects` crate. Reading a job, writing it and sending its message are separate steps, and all other steps are tried
 //! between them.
 //!
 //! Only differences of times matter, so each state is shifted to the present moment 0, and all past times are equal.
@@ -18,7 +17,7 @@
 //! exhausted job runs again only after a redrive, and that the job ends if no more faults happen.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
@@ -81,8 +80,8 @@ struct World {
     sweeping: Option<Seen>,
     /// The sender, between writing the job and sending its message: the creator of the job, or the sweep.
     sending: Option<Seen>,
-    /// The fencing token of the attempt whose file has the final key.
-    object: Option<u64>,
+    /// The fencing tokens of the attempts whose objects are in the store.
+    objects: BTreeSet<u64>,
     /// `true` if an exhausted job was redriven.
     redriven: bool,
     /// The number of failures, crashes and duplicates still to come.
@@ -132,7 +131,8 @@ impl Seen {
                 (fence, redriven_at, State::Running { lease_until: at(lease_until), progress: None })
             }
             Self::Succeeded { fence } => {
-                (fence, 0, State::Succeeded { completed_at: at(0), expires_at: at(EXPIRY), file: file() })
+                let (completed_at, expires_at) = (at(0), at(EXPIRY));
+                (fence, 0, State::Succeeded { completed_at, expires_at, file: file(), attempt: fence })
             }
             Self::Failed { fence, redriven_at, completed_at, exhausted } => (
                 fence,
@@ -187,7 +187,7 @@ impl World {
             workers: Vec::new(),
             sweeping: None,
             sending: is_queued.then_some(job),
-            object: None,
+            objects: BTreeSet::new(),
             redriven: false,
             faults_left: 1,
             redrive_left: true,
@@ -207,13 +207,10 @@ impl World {
         holds
     }
 
-    /// The conditional write of the object store, which replaces only the file of an earlier attempt.
-    fn store(&mut self, fence: u64) -> bool {
-        let allowed = self.object.is_none_or(|there| there <= fence);
-        if allowed {
-            self.object = Some(fence);
-        }
-        allowed
+    /// Stores an attempt's object, after the removal of those of earlier attempts.
+    fn store(&mut self, fence: u64) {
+        self.objects.retain(|there| *there >= fence);
+        self.objects.insert(fence);
     }
 
     /// A sender's step: its message arrives or not, and the send succeeds or not.
@@ -276,16 +273,15 @@ impl World {
                 }
             }
             Worker::Working { held, delivery } => {
-                if self.store(held.fence()) {
-                    self.workers.push(Worker::Stored { held, delivery });
-                } else {
-                    self.give_back(&delivery, 1);
-                }
+                self.store(held.fence());
+                self.workers.push(Worker::Stored { held, delivery });
             }
             Worker::Stored { held, delivery } => {
                 if self.apply(&held.held().complete(file(), at(NOW), RETENTION)) {
                     self.acknowledge(&delivery);
                 } else {
+                    // Its claim is lost, and no job will ever name its object.
+                    self.objects.remove(&held.fence());
                     self.give_back(&delivery, 1);
                 }
             }
@@ -492,7 +488,7 @@ fn nothing_is_lost_nothing_is_done_twice_and_every_job_ends() {
             continue;
         }
         if let Seen::Succeeded { fence } = world.job {
-            assert_eq!(world.object, Some(fence), "the file is of another attempt than the completion: {world:?}");
+            assert!(world.objects.contains(&fence), "the file of the attempt that completed is not there: {world:?}");
         }
         assert_ends(&world, &mut ends);
         for (name, holds) in [

@@ -97,6 +97,18 @@ struct FileItem {
     /// Absent from files that were made before it was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     completeness: Option<Completeness>,
+    /// Absent from files whose key does not name the attempt: they are where a first attempt stores.
+    #[serde(default = "first_attempt", skip_serializing_if = "is_first_attempt")]
+    attempt: u64,
+}
+
+const fn first_attempt() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_first_attempt(attempt: &u64) -> bool {
+    *attempt == first_attempt()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -172,10 +184,11 @@ impl JobItem {
                 item.failure = Some(*failure);
                 item.exhausted = *exhausted;
             }
-            State::Succeeded { completed_at, expires_at, file } | State::Expired { completed_at, expires_at, file } => {
+            State::Succeeded { completed_at, expires_at, file, attempt }
+            | State::Expired { completed_at, expires_at, file, attempt } => {
                 item.completed_at = Some(*completed_at);
                 item.expires_at = Some(*expires_at);
-                item.file = Some(FileItem::write(file));
+                item.file = Some(FileItem::write(file, *attempt));
             }
         }
         let mut item = write(item)?;
@@ -196,13 +209,15 @@ impl JobItem {
             Status::Pending => State::Pending { sent: !self.unsent, resend_at: self.resend_at? },
             Status::Running => State::Running { lease_until: self.lease_until?, progress: self.progress },
             Status::Succeeded => {
-                State::Succeeded { completed_at: self.completed_at?, expires_at: expires_at?, file: self.file?.read()? }
+                let (file, attempt) = self.file?.read()?;
+                State::Succeeded { completed_at: self.completed_at?, expires_at: expires_at?, file, attempt }
             }
             Status::Failed => {
                 State::Failed { completed_at: self.completed_at?, failure: self.failure?, exhausted: self.exhausted }
             }
             Status::Expired => {
-                State::Expired { completed_at: self.completed_at?, expires_at: expires_at?, file: self.file?.read()? }
+                let (file, attempt) = self.file?.read()?;
+                State::Expired { completed_at: self.completed_at?, expires_at: expires_at?, file, attempt }
             }
         };
         Some(Job::restore(JobParts {
@@ -220,7 +235,7 @@ impl JobItem {
 }
 
 impl FileItem {
-    fn write(file: &ExportFile) -> Self {
+    fn write(file: &ExportFile, attempt: u64) -> Self {
         Self {
             checksum: file.checksum.clone(),
             bytes: file.bytes,
@@ -231,10 +246,12 @@ impl FileItem {
             cost_total: file.totals.cost_total.to_string(),
             rounding_difference: file.rounding_difference.map(|difference| difference.to_string()),
             completeness: file.completeness.clone(),
+            attempt,
         }
     }
 
-    fn read(self) -> Option<ExportFile> {
+    /// Returns the file and the attempt that stored it.
+    fn read(self) -> Option<(ExportFile, u64)> {
         let totals = Totals {
             request_count: self.request_count.parse().ok()?,
             tokens_total: self.tokens_total.parse().ok()?,
@@ -242,14 +259,15 @@ impl FileItem {
             cost_total: self.cost_total.parse::<Decimal>().ok()?,
         };
         let rounding_difference = self.rounding_difference.map(|text| text.parse()).transpose().ok()?;
-        Some(ExportFile {
+        let file = ExportFile {
             checksum: self.checksum,
             bytes: self.bytes,
             row_count: self.row_count,
             totals,
             rounding_difference,
             completeness: self.completeness,
-        })
+        };
+        Some((file, self.attempt))
     }
 }
 
@@ -312,18 +330,14 @@ mod tests {
                 let progress = progress.map(|(rows, bytes, thousandths)| Progress { rows, bytes, thousandths });
                 State::Running { lease_until, progress }
             }),
-            (instant(), instant(), file()).prop_map(|(completed_at, expires_at, file)| State::Succeeded {
-                completed_at,
-                expires_at,
-                file
+            (instant(), instant(), file(), any::<u64>()).prop_map(|(completed_at, expires_at, file, attempt)| {
+                State::Succeeded { completed_at, expires_at, file, attempt }
             }),
             (instant(), any::<bool>()).prop_map(|(completed_at, exhausted)| {
                 State::Failed { completed_at, failure: Failure::WorkerLost, exhausted }
             }),
-            (instant(), instant(), file()).prop_map(|(completed_at, expires_at, file)| State::Expired {
-                completed_at,
-                expires_at,
-                file
+            (instant(), instant(), file(), any::<u64>()).prop_map(|(completed_at, expires_at, file, attempt)| {
+                State::Expired { completed_at, expires_at, file, attempt }
             }),
         ]
     }
@@ -376,9 +390,12 @@ mod tests {
                 cost_total: "0".to_owned(),
                 rounding_difference: None,
                 completeness: None,
+                attempt: 1,
             }
             .read()
-            .unwrap(),
+            .unwrap()
+            .0,
+            attempt: 1,
         };
         let request = ExportRequest {
             range: TimeRange::new(at(0), at(1)).unwrap(),

@@ -2,55 +2,77 @@
 
 use std::collections::HashMap;
 
-use domain::{ExportRequest, Job, JobId, OrgId};
+use domain::{ClaimedJob, ExportRequest, Job, JobId, OrgId, State};
 
-/// The object of one export.
+/// The attempt whose key has no number. Files that were stored when keys named no attempt are there, too.
+const FIRST_ATTEMPT: u64 = 1;
+
+/// The object of one attempt at an export.
+///
+/// Each attempt has a key of its own, so an attempt that lost its lease cannot change the object of another, however late
+/// it writes, and whatever conditions the store knows. An object is a job's file because the job names its attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExportObject {
     org: OrgId,
     job: JobId,
+    attempt: u64,
 }
 
 impl ExportObject {
     /// `text/csv` as RFC 4180 registers it, with its encoding.
     pub const CONTENT_TYPE: &str = "text/csv; charset=utf-8";
 
-    /// Returns the object of `job`.
+    /// Returns the object of a job's file. A job without a file has none; its first attempt's key stands in.
     pub const fn of(job: &Job) -> Self {
-        Self { org: job.org(), job: job.id() }
+        let attempt = match job.state() {
+            State::Succeeded { attempt, .. } | State::Expired { attempt, .. } => *attempt,
+            State::Pending { .. } | State::Running { .. } | State::Failed { .. } => FIRST_ATTEMPT,
+        };
+        Self { org: job.org(), job: job.id(), attempt }
     }
 
-    /// Returns the key of the finished file.
+    /// Returns the object that the attempt which holds the claim stores.
+    pub const fn of_attempt(claimed: &ClaimedJob) -> Self {
+        let job = claimed.job();
+        Self { org: job.org(), job: job.id(), attempt: job.fence() }
+    }
+
+    /// Returns the key.
     pub fn key(&self) -> String {
-        format!("analytics/exports/{}/{}.csv", self.org, self.job)
+        let Self { org, job, attempt } = self;
+        match *attempt {
+            FIRST_ATTEMPT => format!("{}.csv", Self::prefix(*org, *job)),
+            _ => format!("{}.{attempt}.csv", Self::prefix(*org, *job)),
+        }
     }
 
-    /// Returns the key under which one attempt uploads a large file before it is published. Each attempt has its own,
-    /// by its fencing token.
-    pub(super) fn staging_key(&self, fence: u64) -> String {
-        format!("{}{fence}.csv", self.staging_prefix())
+    /// Returns the objects of the attempts before this one.
+    pub(super) fn earlier(self) -> impl Iterator<Item = Self> {
+        (FIRST_ATTEMPT..self.attempt).map(move |attempt| Self { attempt, ..self })
     }
 
-    /// Returns the prefix of all attempts' staging keys.
-    pub(super) fn staging_prefix(&self) -> String {
-        format!("analytics/staging/{}/{}.", self.org, self.job)
+    /// Returns the prefix of all attempts' keys.
+    pub(super) fn job_prefix(&self) -> String {
+        format!("{}.", Self::prefix(self.org, self.job))
     }
 
-    /// Returns the fencing token in a staging key of this object.
-    pub(super) fn staging_fence(&self, key: &str) -> Option<u64> {
-        key.strip_prefix(&self.staging_prefix())?.strip_suffix(".csv")?.parse().ok()
+    /// Reports whether a key is that of an attempt before this one.
+    pub(super) fn is_after(&self, key: &str) -> bool {
+        self.earlier().any(|earlier| earlier.key() == key)
     }
 
-    /// Returns the object's metadata. The fencing token identifies the attempt; see [`super::publish`].
-    pub(super) fn metadata(&self, checksum: &str, fence: u64) -> HashMap<String, String> {
-        [
-            ("org-id", self.org.to_string()),
-            ("job-id", self.job.to_string()),
-            ("checksum", checksum.to_owned()),
-            ("fence", fence.to_string()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into()
+    fn prefix(org: OrgId, job: JobId) -> String {
+        format!("analytics/exports/{org}/{job}")
+    }
+
+    /// Returns the object's metadata. The checksum is known only where the file is complete when its upload begins.
+    pub(super) fn metadata(&self, checksum: Option<&str>) -> HashMap<String, String> {
+        let mut metadata: HashMap<String, String> =
+            [("org-id", self.org.to_string()), ("job-id", self.job.to_string()), ("fence", self.attempt.to_string())]
+                .map(|(name, value)| (name.to_owned(), value))
+                .into();
+        metadata.extend(checksum.map(|checksum| ("checksum".to_owned(), checksum.to_owned())));
+        metadata
     }
 
     /// Returns the header with the file's name for downloads. Its instants are in the basic form of ISO 8601, since
@@ -68,23 +90,37 @@ mod tests {
     use super::*;
     use domain::{Granularity, TimeRange};
 
-    #[test]
-    fn keys_and_names_are_as_documented() {
-        let object = ExportObject {
+    const FILE: &str = "analytics/exports/123e4567-e89b-12d3-a456-426614174000/550e8400-e29b-41d4-a716-446655440000";
+
+    fn object(attempt: u64) -> ExportObject {
+        ExportObject {
             org: "123e4567-e89b-12d3-a456-426614174000".parse().unwrap(),
             job: "550e8400-e29b-41d4-a716-446655440000".parse().unwrap(),
-        };
-        assert_eq!(
-            object.key(),
-            "analytics/exports/123e4567-e89b-12d3-a456-426614174000/550e8400-e29b-41d4-a716-446655440000.csv"
-        );
-        assert_eq!(object.staging_fence(&object.staging_key(12)), Some(12));
-        assert_eq!(object.staging_fence(&object.key()), None);
+            attempt,
+        }
+    }
+
+    #[test]
+    fn keys_and_names_are_as_documented() {
+        assert_eq!(object(1).key(), format!("{FILE}.csv"));
+        assert_eq!(object(12).key(), format!("{FILE}.12.csv"));
         let range = TimeRange::new("2024-01-01T00:00:00Z".parse().unwrap(), "2024-01-31T23:59:59Z".parse().unwrap());
         let request = ExportRequest { range: range.unwrap(), granularity: Granularity::Daily, models: None };
         assert_eq!(
-            object.disposition(&request),
+            object(3).disposition(&request),
             "attachment; filename=\"usage-123e4567-e89b-12d3-a456-426614174000-20240101T000000Z-20240131T235959Z-daily.csv\""
         );
+    }
+
+    #[test]
+    fn an_attempt_knows_the_keys_of_those_before_it() {
+        let keys: Vec<String> = object(3).earlier().map(|object| object.key()).collect();
+        assert_eq!(keys, [format!("{FILE}.csv"), format!("{FILE}.2.csv")]);
+        assert!(object(3).is_after(&keys[0]) && object(3).is_after(&keys[1]));
+        for later in [3, 4, 12] {
+            assert!(!object(3).is_after(&object(later).key()), "{later}");
+        }
+        assert!(keys.iter().all(|key| key.starts_with(&object(3).job_prefix())));
+        assert_eq!(object(1).earlier().count(), 0);
     }
 }

@@ -2,8 +2,10 @@
 
 mod cleanup;
 mod key;
-mod publish;
+mod probe;
 mod read;
+mod refusal;
+mod settings;
 mod upload;
 
 use std::time::Duration;
@@ -17,7 +19,10 @@ use aws_sdk_s3::{
 
 pub use key::ExportObject;
 pub use read::ObjectBytes;
-pub use upload::{Upload, UploadError};
+pub use upload::Upload;
+
+use refusal::failed;
+use settings::{Addressing, Encryption};
 
 use platform::{
     StoreError,
@@ -34,6 +39,7 @@ pub struct ExportStore {
     bucket: String,
     /// The part of an object's plain address before its key.
     address: String,
+    encryption: Encryption,
 }
 
 impl ExportStore {
@@ -42,10 +48,13 @@ impl ExportStore {
     /// - `EXPORTS_BUCKET`: the bucket;
     /// - `EXPORTS_ACCESS_KEY_ID` and `EXPORTS_SECRET_ACCESS_KEY`, optional: a key for this store alone. A link that is
     ///   signed with a function's own session expires with that session, long before [`LINK_LIFETIME`]; a link that is
-    ///   signed with a long-term key does not. A store outside AWS has keys of its own.
+    ///   signed with a long-term key does not. A store outside AWS has keys of its own;
+    /// - `EXPORTS_ENCRYPTION` and `EXPORTS_KMS_KEY_ID`, optional: the encryption that uploads ask for, `none`, `AES256` or
+    ///   `aws:kms`. Without them the bucket's default applies, which on AWS is encryption;
+    /// - `EXPORTS_ADDRESSING`, optional, for a store outside AWS: `path` or `virtual`. `path` is the default.
     ///
     /// # Errors
-    /// When a variable is missing.
+    /// When a variable is missing or unusable.
     pub fn from_env(sdk: &SdkConfig) -> Result<Self, ConfigError> {
         let bucket = config::required("EXPORTS_BUCKET")?;
         let mut builder = Builder::from(sdk);
@@ -58,15 +67,20 @@ impl ExportStore {
         let address = match endpoint {
             // Few stores outside AWS have a host name per bucket.
             Some(endpoint) => {
-                builder = builder.force_path_style(true);
-                format!("{}/{bucket}", endpoint.trim_end_matches('/'))
+                let addressing = match config::optional("EXPORTS_ADDRESSING") {
+                    Some(_) => config::parsed("EXPORTS_ADDRESSING", "path or virtual")?,
+                    None => Addressing::Path,
+                };
+                builder = builder.force_path_style(addressing == Addressing::Path);
+                addressing.address(&endpoint, &bucket)
             }
             None => {
                 let region = sdk.region().ok_or(ConfigError::Missing("AWS_REGION"))?;
                 format!("https://{bucket}.s3.{region}.amazonaws.com")
             }
         };
-        Ok(Self { client: Client::from_conf(builder.build()), bucket, address })
+        let encryption = Encryption::from_env()?;
+        Ok(Self { client: Client::from_conf(builder.build()), bucket, address, encryption })
     }
 
     /// Returns the plain address of an object. It has no signature and grants no access.
@@ -83,7 +97,7 @@ impl ExportStore {
         let lifetime = PresigningConfig::expires_in(LINK_LIFETIME);
         let lifetime = lifetime.map_err(|error| StoreError::new("sign a link to", &key, error))?;
         let request = self.client.get_object().bucket(&self.bucket).key(&key).presigned(lifetime).await;
-        let request = request.map_err(|error| StoreError::new("sign a link to", &key, error))?;
+        let request = request.map_err(|error| failed("sign a link to", &key, error))?;
         Ok(request.uri().to_owned())
     }
 
@@ -93,6 +107,6 @@ impl ExportStore {
     /// When it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let answer = self.client.head_bucket().bucket(&self.bucket).send().await;
-        answer.map(|_| ()).map_err(|error| StoreError::new("reach the bucket of", "", error))
+        answer.map(|_| ()).map_err(|error| failed("reach the bucket of", "", error))
     }
 }

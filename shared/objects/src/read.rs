@@ -3,7 +3,7 @@
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 
-use super::{ExportObject, ExportStore};
+use super::{ExportObject, ExportStore, failed};
 use platform::StoreError;
 
 /// The bytes of an object, as they arrive.
@@ -23,7 +23,7 @@ impl ExportStore {
         match self.client.get_object().bucket(&self.bucket).key(&key).send().await {
             Ok(answer) => Ok(Some(ObjectBytes { key, stream: answer.body })),
             Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => Ok(None),
-            Err(error) => Err(StoreError::new("read", &key, error)),
+            Err(error) => Err(failed("read", &key, error)),
         }
     }
 }

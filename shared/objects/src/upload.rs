@@ -1,18 +1,16 @@
 //! Writes an export's object, completely or not at all.
 //!
-//! A small file is one `PutObject`. A large one is uploaded in parts while it is made, under a staging key; when it is
-//! complete, the store copies it to its final key. An object's metadata is fixed when its upload begins, but the
-//! checksum is known only when it ends, so the copy carries it. Nothing is at the final key before the file is
-//! complete.
+//! A small file is one `PutObject`. A large one is uploaded in parts while it is made; a store shows nothing of an upload
+//! before it is complete. Every attempt writes to a key of its own, so no write needs a condition.
 
 use std::mem;
 
-use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ServerSideEncryption};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use jiff::Timestamp;
 use tokio::task::JoinSet;
 
-use super::{ExportObject, ExportStore, publish::Multipart};
+use super::{ExportObject, ExportStore, failed};
 use domain::{ClaimedJob, ExportFile, ExportRequest};
 use platform::{StoreError, log::Causes};
 
@@ -23,55 +21,45 @@ const PART_SIZE: usize = 8 << 20;
 /// would wait for the answer to each.
 const MAX_PARTS_IN_FLIGHT: usize = 3;
 
-/// An upload in progress. It must be ended by [`finish`](Self::finish) or [`abort`](Self::abort).
+/// S3 numbers the parts of an upload from 1.
+const MAX_PART_NUMBER: usize = 10_000;
+
+/// An upload in progress. It must be ended by [`finish`](Self::finish), [`abort`](Self::abort) or
+/// [`remove`](Self::remove).
 #[derive(Debug)]
 #[must_use = "an upload that is neither finished nor aborted leaves its parts in the store"]
 pub struct Upload {
     pub(super) store: ExportStore,
     pub(super) object: ExportObject,
-    pub(super) request: ExportRequest,
-    pub(super) fence: u64,
-    pub(super) began: Timestamp,
-    /// The upload of a large file to its staging key.
-    pub(super) staging: Option<Multipart>,
-    /// The copy of a large file to its final key.
-    pub(super) copy: Option<Multipart>,
-    /// The parts in flight to the staging key.
+    request: ExportRequest,
+    /// The upload of a large file.
+    parts: Option<Multipart>,
+    /// The parts in flight.
     sending: JoinSet<Result<CompletedPart, StoreError>>,
     /// The bytes of the next part.
     buffer: Vec<u8>,
+    /// `true` once the object may be there.
+    is_stored: bool,
 }
 
-/// The reason that a file was not stored.
-#[derive(Debug, thiserror::Error)]
-pub enum UploadError {
-    /// The store failed.
-    #[error(transparent)]
-    Object(#[from] StoreError),
-    /// A later attempt at the same job has stored its file.
-    #[error("attempt {by} stored the file before this one, attempt {fence}")]
-    Superseded {
-        /// The fencing token of this attempt.
-        fence: u64,
-        /// The fencing token of the later attempt.
-        by: u64,
-    },
+/// A multipart upload in progress.
+#[derive(Debug)]
+struct Multipart {
+    id: String,
+    sent: Vec<CompletedPart>,
 }
 
 impl ExportStore {
     /// Begins the upload of a claimed job's file. Nothing is sent yet.
     pub fn upload(&self, claimed: &ClaimedJob) -> Upload {
-        let job = claimed.job();
         Upload {
             store: self.clone(),
-            object: ExportObject::of(job),
-            request: job.request().clone(),
-            fence: job.fence(),
-            began: Timestamp::now(),
-            staging: None,
-            copy: None,
+            object: ExportObject::of_attempt(claimed),
+            request: claimed.job().request().clone(),
+            parts: None,
             sending: JoinSet::new(),
             buffer: Vec::new(),
+            is_stored: false,
         }
     }
 }
@@ -97,60 +85,86 @@ impl Upload {
         Ok(())
     }
 
-    /// Makes the file visible under its key, with its checksum in the metadata.
+    /// Stores the rest of the file, and compares what the store has with it. The object is the job's file once the job
+    /// is completed.
     ///
     /// # Errors
-    /// When the store refuses, or a later attempt stored its file. The upload must then be aborted.
-    pub async fn finish(&mut self, file: &ExportFile) -> Result<(), UploadError> {
-        if self.staging.is_none() {
-            let bytes = Bytes::from(mem::take(&mut self.buffer));
-            return self.put(file, bytes).await;
+    /// When the store refuses, or has another object than was sent. The upload must then be aborted.
+    pub async fn finish(&mut self, file: &ExportFile) -> Result<(), StoreError> {
+        if self.parts.is_none() {
+            self.put(file).await?;
+        } else {
+            self.send_part().await?;
+            self.complete().await?;
         }
-        self.send_part().await?;
-        self.complete_staging().await?;
-        self.copy(file).await?;
-        self.remove_staging().await;
-        Ok(())
+        self.verify(file).await
     }
 
-    /// Aborts the upload and removes its parts from the store. A failure is logged; the bucket's lifecycle removes them
-    /// within a day.
+    /// Aborts the upload, and removes from the store what it left. A failure is logged; the bucket's lifecycle removes
+    /// unfinished uploads within a day and objects when their files expire.
     pub async fn abort(mut self) {
         // A part that arrives after the abort would remain.
         self.sending.shutdown().await;
-        let multiparts = [self.staging.take(), self.copy.take()];
-        let staged = multiparts[0].is_some();
-        for Multipart { id, key, .. } in multiparts.into_iter().flatten() {
-            let Some(id) = id else { continue };
+        if let Some(Multipart { id, .. }) = self.parts.take() {
+            let key = self.object.key();
             let request = self.store.client.abort_multipart_upload().bucket(&self.store.bucket).key(&key);
             if let Err(error) = request.upload_id(id).send().await {
-                let error = StoreError::new("abort the upload of", &key, error);
+                let error = failed("abort the upload of", &key, error);
                 tracing::warn!(error = %Causes(&error), "upload left in the store");
             }
         }
-        if staged {
-            self.remove_staging().await;
+        if self.is_stored {
+            self.remove().await;
         }
     }
 
+    /// Removes the object of an attempt whose job was completed by another. A failure is logged, as of
+    /// [`abort`](Self::abort).
+    pub async fn remove(self) {
+        if let Err(error) = self.store.delete(&self.object.key()).await {
+            tracing::warn!(error = %Causes(&error), "object of a superseded attempt left in the store");
+        }
+    }
+
+    async fn put(&mut self, file: &ExportFile) -> Result<(), StoreError> {
+        let key = self.object.key();
+        let checksum = base64_checksum(&file.checksum)
+            .ok_or_else(|| StoreError::new("put", &key, "its checksum is not a SHA-256"))?;
+        let (encryption, kms_key) = self.store.encryption.headers();
+        self.is_stored = true;
+        let request = self.store.client.put_object().bucket(&self.store.bucket).key(&key);
+        let written = request
+            .set_metadata(Some(self.object.metadata(Some(&file.checksum))))
+            .content_type(ExportObject::CONTENT_TYPE)
+            .content_disposition(self.object.disposition(&self.request))
+            .set_server_side_encryption(encryption)
+            .set_ssekms_key_id(kms_key)
+            // The store compares it with the bytes that it received.
+            .checksum_sha256(&checksum)
+            .body(Bytes::from(mem::take(&mut self.buffer)).into())
+            .send()
+            .await;
+        written.map(|_| ()).map_err(|error| failed("put", &key, error))
+    }
+
     async fn send_part(&mut self) -> Result<(), StoreError> {
-        if self.staging.is_none() {
-            self.staging = Some(self.begin_staging().await?);
+        let key = self.object.key();
+        if self.parts.is_none() {
+            self.parts = Some(self.begin(&key).await?);
         }
         while self.sending.len() >= MAX_PARTS_IN_FLIGHT {
             self.part_sent().await?;
         }
-        let Some(staging) = &self.staging else { return Ok(()) };
-        let number = part_number(&staging.key, staging.parts.len() + self.sending.len() + 1)?;
-        let request = self.store.client.upload_part().bucket(&self.store.bucket).key(&staging.key);
+        let Some(Multipart { id, sent }) = &self.parts else { return Ok(()) };
+        let number = part_number(&key, sent.len() + self.sending.len() + 1)?;
+        let request = self.store.client.upload_part().bucket(&self.store.bucket).key(&key);
         let request = request
-            .set_upload_id(staging.id.clone())
+            .upload_id(id)
             .part_number(number)
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .body(mem::take(&mut self.buffer).into());
-        let key = staging.key.clone();
         self.sending.spawn(async move {
-            let sent = request.send().await.map_err(|error| StoreError::new("send a part of", &key, error))?;
+            let sent = request.send().await.map_err(|error| failed("send a part of", &key, error))?;
             let part = CompletedPart::builder().part_number(number);
             Ok(part.set_e_tag(sent.e_tag).set_checksum_crc32(sent.checksum_crc32).build())
         });
@@ -159,50 +173,81 @@ impl Upload {
 
     /// Waits for one of the parts in flight. Reports whether there was one.
     async fn part_sent(&mut self) -> Result<bool, StoreError> {
-        let (Some(sent), Some(staging)) = (self.sending.join_next().await, &mut self.staging) else { return Ok(false) };
-        let part = sent.map_err(|error| StoreError::new("send a part of", &staging.key, error))??;
-        staging.parts.push(part);
+        let (Some(sent), Some(parts)) = (self.sending.join_next().await, &mut self.parts) else { return Ok(false) };
+        let sent = sent.map_err(|error| StoreError::new("send a part of", &self.object.key(), error))??;
+        parts.sent.push(sent);
         Ok(true)
     }
 
-    async fn begin_staging(&self) -> Result<Multipart, StoreError> {
-        let key = self.object.staging_key(self.fence);
-        let request = self.store.client.create_multipart_upload().bucket(&self.store.bucket).key(&key);
+    async fn begin(&self, key: &str) -> Result<Multipart, StoreError> {
+        let (encryption, kms_key) = self.store.encryption.headers();
+        let request = self.store.client.create_multipart_upload().bucket(&self.store.bucket).key(key);
         let begun = request
+            .set_metadata(Some(self.object.metadata(None)))
+            .content_type(ExportObject::CONTENT_TYPE)
+            .content_disposition(self.object.disposition(&self.request))
+            .set_server_side_encryption(encryption)
+            .set_ssekms_key_id(kms_key)
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .server_side_encryption(ServerSideEncryption::Aes256)
             .send()
             .await
-            .map_err(|error| StoreError::new("begin the upload of", &key, error))?;
-        Multipart::new(begun.upload_id, key)
+            .map_err(|error| failed("begin the upload of", key, error))?;
+        let missing = || StoreError::new("begin the upload of", key, "the store gave no upload id");
+        Ok(Multipart { id: begun.upload_id.ok_or_else(missing)?, sent: Vec::new() })
     }
 
-    async fn complete_staging(&mut self) -> Result<(), StoreError> {
+    async fn complete(&mut self) -> Result<(), StoreError> {
         while self.part_sent().await? {}
-        let Some(staging) = &mut self.staging else { return Ok(()) };
+        let Some(Multipart { id, sent }) = &mut self.parts else { return Ok(()) };
         // Parts complete in any order.
-        staging.parts.sort_unstable_by_key(CompletedPart::part_number);
-        let parts = CompletedMultipartUpload::builder().set_parts(Some(mem::take(&mut staging.parts))).build();
-        let request = self.store.client.complete_multipart_upload().bucket(&self.store.bucket).key(&staging.key);
-        let completed = request.set_upload_id(staging.id.clone()).multipart_upload(parts).send().await;
-        completed.map_err(|error| StoreError::new("complete the upload of", &staging.key, error))?;
-        staging.id = None;
+        sent.sort_unstable_by_key(CompletedPart::part_number);
+        let parts = CompletedMultipartUpload::builder().set_parts(Some(mem::take(sent))).build();
+        let key = self.object.key();
+        self.is_stored = true;
+        let request = self.store.client.complete_multipart_upload().bucket(&self.store.bucket).key(&key);
+        let completed = request.upload_id(&*id).multipart_upload(parts).send().await;
+        completed.map_err(|error| failed("complete the upload of", &key, error))?;
+        self.parts = None;
         Ok(())
     }
 
-    async fn remove_staging(&mut self) {
-        let key = self.object.staging_key(self.fence);
-        if let Err(error) = self.delete(&key).await {
-            tracing::warn!(error = %Causes(&error), "staged file left in the store");
+    /// Compares the size of the stored object with that of the file. Stores that know checksums have compared those of
+    /// the bytes already; not every store does, and none of them would notice a part that is missing.
+    async fn verify(&self, file: &ExportFile) -> Result<(), StoreError> {
+        let key = self.object.key();
+        let found = self.store.client.head_object().bucket(&self.store.bucket).key(&key).send().await;
+        let found = found.map_err(|error| failed("verify", &key, error))?;
+        let size = found.content_length().and_then(|size| u64::try_from(size).ok());
+        if size == Some(file.bytes) {
+            return Ok(());
         }
+        let size = size.map_or_else(|| "no size".to_owned(), |size| format!("{size} bytes"));
+        Err(StoreError::new("verify", &key, format!("the store has {size} of {} bytes", file.bytes)))
     }
 }
 
-/// S3 numbers the parts of an upload from 1.
-const MAX_PART_NUMBER: usize = 10_000;
-
 /// Returns the number of a part as the store takes it.
-pub(super) fn part_number(key: &str, number: usize) -> Result<i32, StoreError> {
+fn part_number(key: &str, number: usize) -> Result<i32, StoreError> {
     let number = i32::try_from(number).ok().filter(|_| number <= MAX_PART_NUMBER);
     number.ok_or_else(|| StoreError::new("send a part of", key, "the file has more than 10,000 parts"))
+}
+
+/// Converts `sha256:` and hex to base64 of the digest. `None` of any other text.
+fn base64_checksum(checksum: &str) -> Option<String> {
+    let digest = hex::decode(checksum.strip_prefix("sha256:")?).ok()?;
+    Some(BASE64_STANDARD.encode(digest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_goes_to_the_store_in_base64() {
+        // The digest of nothing, in both forms, as documented for SHA-256.
+        let checksum = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(base64_checksum(checksum).unwrap(), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+        assert_eq!(base64_checksum("md5:00"), None);
+        assert_eq!(base64_checksum("sha256:zz"), None);
+    }
 }

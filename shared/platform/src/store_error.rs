@@ -8,12 +8,24 @@ use std::error::Error;
 pub struct StoreError {
     action: &'static str,
     key: String,
+    is_refused: bool,
     source: Box<dyn Error + Send + Sync>,
 }
 
 impl StoreError {
-    /// Creates the error of an action on the object at `key`; `action` is a verb, such as `read`.
+    /// Creates the error of an action on the object at `key`; `action` is a verb, such as `read`. The same request may
+    /// succeed later.
     pub fn new(action: &'static str, key: &str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { action, key: key.to_owned(), source: source.into() }
+        Self { action, key: key.to_owned(), is_refused: false, source: source.into() }
+    }
+
+    /// Creates the error of an action that the store refuses, and will refuse again.
+    pub fn refused(action: &'static str, key: &str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { is_refused: true, ..Self::new(action, key, source) }
+    }
+
+    /// Reports whether the store will refuse the same request again, until its settings or rights change.
+    pub const fn is_refused(&self) -> bool {
+        self.is_refused
     }
 }

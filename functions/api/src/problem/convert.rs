@@ -88,7 +88,7 @@ impl From<UsageError> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        Self::unavailable(error)
+        if error.is_refused() { Self::internal(error) } else { Self::unavailable(error) }
     }
 }
 

@@ -86,6 +86,9 @@ pub enum State {
         expires_at: Timestamp,
         /// The facts of the file.
         file: ExportFile,
+        /// The fencing token of the attempt that stored the file. Each attempt stores at a key of its own, and this one
+        /// is the job's.
+        attempt: u64,
     },
     /// Ended without a file.
     Failed {
@@ -104,6 +107,8 @@ pub enum State {
         expires_at: Timestamp,
         /// The facts of the expired file.
         file: ExportFile,
+        /// The fencing token of the attempt that stored the file.
+        attempt: u64,
     },
 }
 

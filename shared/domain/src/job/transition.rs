@@ -204,9 +204,14 @@ impl Job {
             State::Pending { sent: true, .. } => (SweepAction::Resend, pending),
             State::Running { .. } if self.attempts() < u64::from(max_attempts) => (SweepAction::Release, pending),
             State::Running { .. } => (SweepAction::Fail, self.failed(Failure::WorkerLost, true, now)),
-            State::Succeeded { completed_at, expires_at, file } => (
+            State::Succeeded { completed_at, expires_at, file, attempt } => (
                 SweepAction::Expire,
-                State::Expired { completed_at: *completed_at, expires_at: *expires_at, file: file.clone() },
+                State::Expired {
+                    completed_at: *completed_at,
+                    expires_at: *expires_at,
+                    file: file.clone(),
+                    attempt: *attempt,
+                },
             ),
             State::Failed { .. } | State::Expired { .. } => return None,
         };
@@ -249,7 +254,7 @@ impl ClaimedJob {
     pub fn complete(&self, file: ExportFile, now: Timestamp, retention: Retention) -> Transition {
         let completed_at = self.0.end(now);
         let expires_at = days_after(completed_at, retention.files_days);
-        self.0.transition(State::Succeeded { completed_at, expires_at, file })
+        self.0.transition(State::Succeeded { completed_at, expires_at, file, attempt: self.0.fence() })
     }
 
     /// Fails the job: `running → failed`. `exhausted` states that only its attempts were used up.

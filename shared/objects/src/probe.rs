@@ -1,0 +1,40 @@
+//! A check that the store can do all that an export needs.
+
+use aws_sdk_s3::primitives::ByteStream;
+
+use super::{ExportStore, failed};
+use platform::StoreError;
+
+/// The key of the probe's object.
+const KEY: &str = "analytics/exports/probe.csv";
+const CONTENT: &[u8] = b"probe\n";
+
+impl ExportStore {
+    /// Writes an object as an export does, reads it back, begins and aborts an upload in parts, and deletes the object.
+    ///
+    /// # Errors
+    /// At the first step that the store does not do.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        let (encryption, kms_key) = self.encryption.headers();
+        let put = self.client.put_object().bucket(&self.bucket).key(KEY).body(ByteStream::from_static(CONTENT));
+        let put = put.set_server_side_encryption(encryption.clone()).set_ssekms_key_id(kms_key.clone()).send().await;
+        put.map_err(|error| failed("put", KEY, error))?;
+
+        let get = self.client.get_object().bucket(&self.bucket).key(KEY).send().await;
+        let body = get.map_err(|error| failed("read", KEY, error))?.body.collect().await;
+        let read = body.map_err(|error| StoreError::new("read", KEY, error))?.into_bytes();
+        if read != CONTENT {
+            return Err(StoreError::refused("read", KEY, "the store has other bytes than were written"));
+        }
+
+        let begin = self.client.create_multipart_upload().bucket(&self.bucket).key(KEY);
+        let begin = begin.set_server_side_encryption(encryption).set_ssekms_key_id(kms_key).send().await;
+        let id = begin.map_err(|error| failed("begin the upload of", KEY, error))?.upload_id;
+        let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(KEY).set_upload_id(id).send().await;
+        abort.map_err(|error| failed("abort the upload of", KEY, error))?;
+        let list = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(KEY).send().await;
+        list.map_err(|error| failed("list the uploads of", KEY, error))?;
+
+        self.delete(KEY).await
+    }
+}
