@@ -49,3 +49,13 @@ async fn a_large_file_is_whole_and_leaves_nothing_behind() {
     assert_eq!(stack.objects.keys(&exports).await.len(), 1);
     assert_eq!(stack.objects.open_uploads(&exports).await, [""; 0]);
 }
+
+#[tokio::test]
+async fn a_probe_checks_all_that_an_export_needs_of_the_store_and_leaves_nothing() {
+    let stack = Stack::from_env().await;
+    let answer = tests::lambda::invoke(&tests::stack::variable("WORKER_FUNCTION"), &serde_json::json!({"probe": true}));
+    assert_eq!(answer.await.unwrap(), serde_json::json!({"store": "ok"}));
+    let probe = "analytics/exports/probe";
+    assert_eq!(stack.objects.keys(probe).await, [""; 0]);
+    assert_eq!(stack.objects.open_uploads(probe).await, [""; 0]);
+}

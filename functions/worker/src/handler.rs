@@ -41,13 +41,13 @@ enum Outcome {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Event {
-    /// A batch of messages.
-    Batch(SqsEvent),
     /// An operator's request to check the store, such as after a deploy.
     Probe {
-        /// Always `true`.
+        /// `true` to check it.
         probe: bool,
     },
+    /// A batch of messages.
+    Batch(SqsEvent),
 }
 
 /// The answer to an event.
@@ -74,7 +74,8 @@ pub(crate) enum EventError {
 pub(crate) async fn handle(event: Event, deadline: Deadline, context: &Context) -> Result<Answer, EventError> {
     match event {
         Event::Batch(batch) => Ok(Answer::Batch(run_batch(batch, deadline, context).await?)),
-        Event::Probe { .. } => match context.store.probe().await {
+        Event::Probe { probe: false } => Ok(Answer::Probe { store: "not checked" }),
+        Event::Probe { probe: true } => match context.store.probe().await {
             Ok(()) => Ok(Answer::Probe { store: "ok" }),
             Err(error) => Err(EventError::Store(Causes(&error).to_string())),
         },
