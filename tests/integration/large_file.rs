@@ -1,7 +1,8 @@
 //! A file that goes up in parts.
 
 use rust_decimal::Decimal;
-use tests::{Stack, organization::export_of, rollup::HEADER};
+use serde_json::json;
+use tests::{Stack, lambda, organization::export_of, rollup::HEADER, stack::variable};
 use uuid::Uuid;
 
 const HOURS: i64 = 31 * 24;
@@ -53,8 +54,8 @@ async fn a_large_file_is_whole_and_leaves_nothing_behind() {
 #[tokio::test]
 async fn a_probe_checks_all_that_an_export_needs_of_the_store_and_leaves_nothing() {
     let stack = Stack::from_env().await;
-    let answer = tests::lambda::invoke(&tests::stack::variable("WORKER_FUNCTION"), &serde_json::json!({"probe": true}));
-    assert_eq!(answer.await.unwrap(), serde_json::json!({"store": "ok"}));
+    let answer = lambda::invoke(&variable("WORKER_FUNCTION"), &json!({"probe": true})).await.unwrap();
+    assert_eq!(answer, json!({"store": "ok"}));
     let probe = "analytics/exports/probe";
     assert_eq!(stack.objects.keys(probe).await, [""; 0]);
     assert_eq!(stack.objects.open_uploads(probe).await, [""; 0]);
