@@ -44,7 +44,7 @@ enum SweepError {
     Jobs(#[from] JobsError),
     #[error(transparent)]
     Dispatch(#[from] DispatchError),
-    #[error("the dead letter of a lost job was not sent; the next sweep fails the job")]
+    #[error("the dead letter of a failed job was not sent, so it cannot be redriven; create a new export")]
     DeadLetter(#[source] QueueError),
 }
 
@@ -85,15 +85,14 @@ async fn sweep_job(
     let Some(job) = context.jobs.get(org, id).await? else { return Ok(None) };
     let swept = job.sweep(now, context.max_attempts, context.resend.resend_at(now));
     let Some(Swept { action, transition }) = swept else { return Ok(None) };
-    if action == SweepAction::Fail {
-        // Before the write: what fails in between leaves a letter too many, which a redrive finds ended, and never one
-        // too few.
-        let message = Message::Export { org_id: job.org(), job_id: job.id() };
-        context.dead_letters.send(message, Duration::ZERO).await.map_err(SweepError::DeadLetter)?;
-    }
     let record = (action == SweepAction::Expire).then(|| expiry(&job, now, request_id));
     let Some(job) = context.jobs.apply(transition, record.as_ref()).await? else { return Ok(None) };
     log(action, &job);
+    if action == SweepAction::Fail {
+        // After the write, so that of two sweeps one sends it. If it is lost, the metric still counts the failure.
+        let message = Message::Export { org_id: job.org(), job_id: job.id() };
+        context.dead_letters.send(message, Duration::ZERO).await.map_err(SweepError::DeadLetter)?;
+    }
     if action.sends() {
         dispatch(&job, Duration::ZERO, &context.queue, &context.jobs).await?;
     }

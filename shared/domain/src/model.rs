@@ -318,10 +318,11 @@ impl World {
         let Some(Swept { action, transition }) = read.job().sweep(at(NOW), MAX_RECEIVES, at(RESEND_AFTER)) else {
             return;
         };
-        // Sent before the write, so that a job that fails here can always be redriven.
-        self.dead |= action == SweepAction::Fail;
-        if self.apply(&transition) && action.sends() {
-            self.sending = Some(self.job);
+        if self.apply(&transition) {
+            self.dead |= action == SweepAction::Fail;
+            if action.sends() {
+                self.sending = Some(self.job);
+            }
         }
     }
 
