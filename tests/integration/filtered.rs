@@ -126,7 +126,7 @@ async fn rows_that_a_policy_or_a_right_hides_are_an_error() {
                 "{}; alter table {table} force row level security; alter table {table} owner to {role}",
                 hides(table)
             ),
-            format!("{}; alter table {table} owner to postgres", shows(table)),
+            format!("{}; alter table {table} owner to postgres; grant all on {table} to {role}", shows(table)),
         ),
         (format!("revoke select on {table} from {role}"), format!("grant select on {table} to {role}")),
         (
