@@ -47,6 +47,7 @@ mod rollup_kinds;
 mod rollup_shapes;
 mod schedules;
 mod states;
+mod stores;
 mod subjects;
 mod telemetry;
 mod telemetry_order;

@@ -1,7 +1,10 @@
 //! The bucket of the files, as its owner sees it.
 
 use aws_config::SdkConfig;
+use aws_credential_types::Credentials;
 use aws_sdk_s3::{Client, config::Builder, operation::head_object::HeadObjectOutput};
+
+use crate::stack::variable;
 
 /// The exports bucket.
 #[derive(Debug)]
@@ -17,6 +20,14 @@ impl Objects {
         // A local store has no host name per bucket.
         let path_style = sdk.endpoint_url().is_some();
         Self { client: Client::from_conf(Builder::from(sdk).force_path_style(path_style).build()), bucket }
+    }
+
+    /// The bucket of exports, which may be on a store of its own with keys of its own.
+    pub(crate) fn of_exports(sdk: &SdkConfig, bucket: String) -> Self {
+        let Ok(id) = std::env::var("EXPORTS_ACCESS_KEY_ID") else { return Self::new(sdk, bucket) };
+        let keys = Credentials::new(id, variable("EXPORTS_SECRET_ACCESS_KEY"), None, None, "tests");
+        let config = Builder::from(sdk).credentials_provider(keys).force_path_style(true);
+        Self { client: Client::from_conf(config.build()), bucket }
     }
 
     /// The facts of an object.

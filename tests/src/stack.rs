@@ -43,7 +43,7 @@ impl Stack {
             database: Database::connect(&variable("DATABASE_URL")).await,
             jobs: JobsTable::new(dynamodb.clone(), variable("JOBS_TABLE")),
             dynamodb,
-            objects: Objects::new(&sdk, variable("EXPORTS_BUCKET")),
+            objects: Objects::of_exports(&sdk, variable("EXPORTS_BUCKET")),
             queue: Queue::new(&sdk, variable("EXPORTS_QUEUE_URL"), variable("EXPORTS_DLQ_URL")),
             metrics: Objects::new(&sdk, variable("METRICS_BUCKET")),
             notifications: Queue::new(&sdk, variable("TELEMETRY_QUEUE_URL"), variable("TELEMETRY_DLQ_URL")),

@@ -1,4 +1,5 @@
-//! The tools from PyPI, pinned and hashed by `infra/dev/local/requirements.txt`, in `.venv`.
+//! Tools from PyPI, pinned and hashed by a lock, in a folder of their own: those of every stack in `.venv`, by
+//! `infra/dev/local/requirements.txt`.
 
 use std::{
     io::{BufRead, BufReader},
@@ -21,21 +22,26 @@ const MARKER: &str = ".installed";
 
 /// Makes sure that `.venv` is what the lock says; repairs it otherwise.
 pub(crate) fn ensure(checkout: &Checkout) -> Result<()> {
+    ensure_folder(checkout, &checkout.venv(), &checkout.infra("requirements.txt"))
+}
+
+/// Makes sure that a folder has the tools of a lock; repairs it otherwise.
+pub(crate) fn ensure_folder(checkout: &Checkout, venv: &Path, requirements: &Path) -> Result<()> {
+    let name = venv.file_name().unwrap_or_default().to_string_lossy();
     // Beside another run in this checkout, one installs and the other waits.
     let lock = checkout.lock_file("venv.lock")?;
-    lock.lock().context("can't lock .venv")?;
-    let requirements = checkout.infra("requirements.txt");
-    let text = std::fs::read(&requirements).with_context(|| format!("can't read {}", requirements.display()))?;
+    lock.lock().with_context(|| format!("can't lock {name}"))?;
+    let text = std::fs::read(requirements).with_context(|| format!("can't read {}", requirements.display()))?;
     let wanted = hex::encode(Sha256::digest(&text));
-    let marker = checkout.venv().join(MARKER);
-    if std::fs::read_to_string(&marker).is_ok_and(|found| found == mark(&wanted, &checkout.venv()))
-        && works(&checkout.tool("python"))
+    let marker = venv.join(MARKER);
+    if std::fs::read_to_string(&marker).is_ok_and(|found| found == mark(&wanted, venv))
+        && works(&venv.join("bin/python"))
     {
         return Ok(());
     }
-    terminal::step("Installing the tools from PyPI into .venv", |step| {
-        install(checkout, &requirements, step)?;
-        std::fs::write(&marker, mark(&wanted, &checkout.venv()))?;
+    terminal::step(&format!("Installing the tools from PyPI into {name}"), |step| {
+        install(checkout, venv, requirements, step)?;
+        std::fs::write(&marker, mark(&wanted, venv))?;
         Ok(((), String::new()))
     })
 }
@@ -45,25 +51,25 @@ fn mark(wanted: &str, venv: &Path) -> String {
     format!("{wanted} {}\n", venv.display())
 }
 
-fn install(checkout: &Checkout, requirements: &Path, step: &mut Progress) -> Result<()> {
-    let venv = checkout.venv();
+fn install(checkout: &Checkout, venv: &Path, requirements: &Path, step: &mut Progress) -> Result<()> {
+    let tool = venv.join("bin/python");
     let log = checkout.local().join("venv.log");
     let _ = std::fs::remove_file(&log);
     if venv.exists() {
-        std::fs::remove_dir_all(&venv).with_context(|| format!("can't remove {}", venv.display()))?;
+        std::fs::remove_dir_all(venv).with_context(|| format!("can't remove {}", venv.display()))?;
     }
     let python = python()?;
     step.at("creating the environment");
     let create = |option: &[&str]| {
-        let spec = Spec::new(&python).args(["-m", "venv"]).args(option.iter().copied()).arg(&venv);
+        let spec = Spec::new(&python).args(["-m", "venv"]).args(option.iter().copied()).arg(venv);
         spec.run(&Output::File(&log))
     };
     // Some distributions split off what puts pip into a new environment; then the outer pip does it.
     let pip = match create(&[]) {
-        Ok(()) => Spec::new(checkout.tool("python")).args(["-m", "pip"]),
+        Ok(()) => Spec::new(&tool).args(["-m", "pip"]),
         Err(_) => {
             create(&["--clear", "--without-pip"])?;
-            Spec::new(&python).args(["-m", "pip", "--python"]).arg(checkout.tool("python"))
+            Spec::new(&python).args(["-m", "pip", "--python"]).arg(&tool)
         }
     };
     // What an interrupted pip leaves goes with the rest.

@@ -15,7 +15,7 @@ use super::{
 /// Name of the stack.
 pub(crate) const STACK: &str = "analytics-exports";
 /// Name of the bucket of the CSV files.
-const BUCKET: &str = "analytics-exports";
+pub(crate) const BUCKET: &str = "analytics-exports";
 /// Name of the bucket of CI's documents.
 const METRICS_BUCKET: &str = "ai-aas-build-metrics";
 
@@ -26,7 +26,7 @@ const PROXY: &str = "MINISTACK_LAMBDA_PROXY_URL";
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
     /// Parameters of the template.
-    pub(crate) parameters: BTreeMap<&'static str, &'static str>,
+    pub(crate) parameters: BTreeMap<&'static str, String>,
     /// Variables of functions, by the name of the binary, changed after the deploy.
     pub(crate) changes: BTreeMap<&'static str, BTreeMap<&'static str, String>>,
 }

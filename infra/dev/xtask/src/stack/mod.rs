@@ -6,6 +6,7 @@ pub(crate) mod emulator;
 mod fault_proxies;
 pub(crate) mod issuer;
 mod postgres;
+pub(crate) mod store;
 mod watch;
 
 use std::time::Duration;
@@ -26,6 +27,7 @@ use deploy::{Deployed, Deployer};
 use emulator::Emulator;
 use issuer::{Issuer, Key};
 use postgres::Postgres;
+use store::Store;
 use watch::Watch;
 
 /// The use of a stack.
@@ -56,9 +58,18 @@ pub(crate) struct Stack {
 impl Stack {
     /// Installs, builds, starts and deploys everything. `name` is the run's folder's.
     pub(crate) fn start(checkout: Checkout, name: &str, kind: Kind) -> Result<Self> {
+        Self::start_with(checkout, name, kind, None)
+    }
+
+    /// Starts a stack whose files are in another store than the emulator's.
+    pub(crate) fn start_on(checkout: Checkout, name: &str, store: &Store) -> Result<Self> {
+        Self::start_with(checkout, name, Kind::Plain, Some(store))
+    }
+
+    fn start_with(checkout: Checkout, name: &str, kind: Kind, store: Option<&Store>) -> Result<Self> {
         venv::ensure(&checkout)?;
         let run = RunFolder::start(&checkout, name)?;
-        match Parts::start(&checkout, &run, kind) {
+        match Parts::start(&checkout, &run, kind, store) {
             Ok(parts) => Ok(parts.into_stack(checkout, run)),
             Err(error) if interrupted() => Err(error),
             Err(error) => Err(match run.keep_logs() {
@@ -161,7 +172,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn start(checkout: &Checkout, run: &RunFolder, kind: Kind) -> Result<Self> {
+    fn start(checkout: &Checkout, run: &RunFolder, kind: Kind, store: Option<&Store>) -> Result<Self> {
         let key = Key::of(checkout)?;
         let issuer = Issuer::start(&key)?;
         // These two take a second to start: meanwhile Cargo looks whether there is anything to build.
@@ -180,10 +191,11 @@ impl Parts {
             Ok((emulator, detail))
         })?;
         let port = (kind == Kind::Watched).then(postgres::free_port).transpose()?;
-        let (settings, proxies) = match kind {
+        let (mut settings, proxies) = match kind {
             Kind::Disturbed => fault_proxies::settings(&emulator, &postgres, &issuer)?,
             Kind::Plain | Kind::Watched => Default::default(),
         };
+        settings.parameters.extend(store.into_iter().flat_map(Store::parameters));
         let deployed = terminal::step("Deploying template.yaml", |_| {
             let deployer = Deployer { checkout, run, emulator: &emulator };
             let invoke = port.map(Watch::address);
@@ -194,6 +206,7 @@ impl Parts {
         domain.route_to(emulator.port(), &deployed.api_id()?);
         let mut variables = variables(checkout, &domain, &emulator, &postgres, &deployed)?;
         variables.push(("FAULT_PROXIES".to_owned(), proxies));
+        variables.extend(store.into_iter().flat_map(Store::variables));
         let mut parts = Self { watch, emulator, postgres, issuer, key, domain, variables };
         // A disturbed stack answers once its user listens.
         if kind != Kind::Disturbed {

@@ -5,6 +5,7 @@
 mod faults;
 mod rust;
 mod session;
+mod stores;
 mod template;
 mod tests;
 
@@ -16,7 +17,7 @@ use clap::{Args, ValueEnum};
 use crate::{checkout::Checkout, process};
 use session::Session;
 
-/// Which checks to run; all of them unless told otherwise.
+/// The checks to run; by default all but `stores`.
 #[derive(Debug, Args)]
 pub(crate) struct Tests {
     /// Run only this suite; may be repeated
@@ -44,9 +45,16 @@ enum Suite {
     Tests,
     /// behaviour of the stack when its parts fail, on a stack of its own
     Faults,
+    /// exports on other object stores, Ceph's gateway and LocalStack; only when named
+    Stores,
 }
 
 impl Suite {
+    /// Reports whether the suite runs unless others are named. It does not if it needs what few machines have.
+    const fn is_default(self) -> bool {
+        !matches!(self, Self::Stores)
+    }
+
     fn run(self, session: &mut Session<'_>) -> Result<()> {
         match self {
             Self::Fmt => rust::fmt(session),
@@ -56,6 +64,7 @@ impl Suite {
             Self::Deny => rust::deny(session),
             Self::Tests => tests::run(session),
             Self::Faults => faults::run(session),
+            Self::Stores => stores::run(session),
         }
     }
 }
@@ -64,7 +73,8 @@ impl Suite {
 pub(crate) fn run(tests: &Tests) -> Result<ExitCode> {
     let mut session = Session::start(Checkout::find()?, &tests.arguments)?;
     for suite in Suite::value_variants() {
-        if !tests.suites.is_empty() && !tests.suites.contains(suite) {
+        let is_chosen = if tests.suites.is_empty() { suite.is_default() } else { tests.suites.contains(suite) };
+        if !is_chosen {
             continue;
         }
         let ended = suite.run(&mut session);
