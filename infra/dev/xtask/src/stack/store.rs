@@ -33,6 +33,7 @@ pub(crate) enum Product {
 #[derive(Debug)]
 pub(crate) struct Store {
     _server: Child,
+    name: &'static str,
     endpoint: String,
     secret: String,
 }
@@ -94,7 +95,7 @@ impl Product {
         }
         let bucket = run.tool(checkout.tool("python")).arg(folder(checkout).join("bucket.py"));
         bucket.args([&endpoint, ACCESS_KEY, &secret, BUCKET]).run(&Output::File(&run.log("bucket")))?;
-        Ok(Store { _server: server, endpoint, secret })
+        Ok(Store { _server: server, name: self.name(), endpoint, secret })
     }
 }
 
@@ -109,8 +110,9 @@ impl Store {
     }
 
     /// The variables of programs that use the store.
-    pub(crate) fn variables(&self) -> [(String, String); 3] {
+    pub(crate) fn variables(&self) -> [(String, String); 4] {
         [
+            ("EXPORTS_STORE", self.name.to_owned()),
             ("AWS_ENDPOINT_URL_S3", self.endpoint.clone()),
             ("EXPORTS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
             ("EXPORTS_SECRET_ACCESS_KEY", self.secret.clone()),
