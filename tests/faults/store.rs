@@ -10,6 +10,7 @@ use crate::{
 
 pub(crate) const CASES: &[Case] = &[
     case!(store_refuses_for_good, "the store answers 503 to everything"),
+    case!(store_refuses_the_request, "the store answers 403 to everything"),
     case!(store_refuses_for_a_while, "the store answers 503 four times"),
     case!(store_is_slow, "every request to the store takes 0.25 s longer"),
     case!(store_fails_a_part, "the store answers 500 to the second part, until the SDK gives up"),
@@ -23,6 +24,19 @@ async fn store_refuses_for_a_while(scene: &Scene) -> Found {
     let found = scene.end(&org).await.expect(1, 2..=2);
     assert!(refused.count() > 4);
     found
+}
+
+async fn store_refuses_the_request(scene: &Scene) -> Found {
+    let org = scene.small().await;
+    let id = org.id.to_string();
+    let _refused = scene.proxies.add("worker.s3", &[&id], usize::MAX, Action::Refuse(403));
+    let job = org.create(&daily()).await;
+    let found = scene.end(&org).await;
+    // It would be refused again: no second attempt, and no dead letter.
+    assert_eq!((found.failed, found.attempts), (1, 1), "{found:?}");
+    let error = org.show(job.job_id).await.error.unwrap_or_default();
+    assert!(error.contains("storage_refused"), "{error}");
+    found.note("failed with storage_refused in the first attempt")
 }
 
 async fn store_refuses_for_good(scene: &Scene) -> Found {
