@@ -27,7 +27,10 @@ pub(crate) struct Health {
 const OK: Json<Health> = Json(Health { status: "ok" });
 
 /// Reports that the function is alive.
-#[utoipa::path(get, path = "/status/healthz", tag = "status", responses((status = 200, body = Health)))]
+#[utoipa::path(
+    get, path = "/status/healthz", tag = "status",
+    responses((status = 200, description = "The function answers", body = Health)),
+)]
 pub(crate) async fn healthz() -> Json<Health> {
     OK
 }
@@ -36,8 +39,11 @@ pub(crate) async fn healthz() -> Json<Health> {
 #[utoipa::path(
     get, path = "/status/readyz", tag = "status",
     responses(
-        (status = 200, body = Health),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "All dependencies answer", body = Health),
+        (
+            status = 503, description = "A dependency does not answer",
+            body = ProblemBody, content_type = "application/problem+json",
+        ),
     ),
 )]
 pub(crate) async fn readyz(State(context): State<Arc<Context>>) -> Result<Json<Health>, Problem> {

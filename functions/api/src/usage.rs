@@ -106,7 +106,7 @@ struct FreshnessView {
         ("granularity" = Option<Granularity>, Query, description = "The length of the buckets; `daily` by default"),
         ("modelId" = Option<Uuid>, Query, description = "Only this model"),
     ),
-    responses((status = 200, body = UsageView)),
+    responses((status = 200, description = "The usage", body = UsageView)),
     security(("bearer" = [])),
 )]
 pub(crate) async fn show(

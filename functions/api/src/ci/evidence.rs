@@ -79,8 +79,11 @@ struct NoNumber(Decimal);
 /// runs.
 #[utoipa::path(
     get, path = "/ci/evidence", tag = "ci", operation_id = "showEvidence",
-    params(("month" = String, Query, description = "The month, UTC, in which the runs began, as YYYY-MM")),
-    responses((status = 200, body = EvidenceReport)),
+    params((
+        "month" = String, Query, pattern = r"^[0-9]{4}-(0[1-9]|1[0-2])$", example = "2025-11",
+        description = "The month, UTC, in which the runs began, as YYYY-MM; it must not be in the future",
+    )),
+    responses((status = 200, description = "The verdict on each target", body = EvidenceReport)),
     security(("bearer" = [])),
 )]
 pub(crate) async fn evidence(

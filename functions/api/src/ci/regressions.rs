@@ -93,9 +93,12 @@ struct InsufficientView {
             "limit" = Option<u8>, Query, minimum = 1, maximum = 100,
             description = "Maximum number of series; 50 by default",
         ),
-        ("cursor" = Option<String>, Query, description = "`nextCursor` of the previous page"),
+        (
+            "cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]+$",
+            description = "`nextCursor` of the previous page, with the same filters",
+        ),
     ),
-    responses((status = 200, body = RegressionList)),
+    responses((status = 200, description = "A page of the changes", body = RegressionList)),
     security(("bearer" = [])),
 )]
 pub(crate) async fn regressions(

@@ -46,9 +46,12 @@ struct RejectionView {
             "limit" = Option<u8>, Query, minimum = 1, maximum = 100,
             description = "Maximum number of rejections; 50 by default",
         ),
-        ("cursor" = Option<String>, Query, description = "`nextCursor` of the previous page"),
+        (
+            "cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]+$",
+            description = "`nextCursor` of the previous page, with the same filters",
+        ),
     ),
-    responses((status = 200, body = RejectionList)),
+    responses((status = 200, description = "A page of the rejected documents", body = RejectionList)),
     security(("bearer" = [])),
 )]
 pub(crate) async fn rejections(

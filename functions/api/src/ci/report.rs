@@ -49,7 +49,7 @@ pub(super) const MAX_CHARTS: usize = 24;
             description = "Minimum change of the median, in seconds; 2 by default",
         ),
         (
-            "month" = Option<String>, Query,
+            "month" = Option<String>, Query, pattern = r"^[0-9]{4}-(0[1-9]|1[0-2])$", example = "2025-11",
             description = "The month of the evidence, UTC, as YYYY-MM; the last complete one by default",
         ),
     ),

@@ -80,9 +80,12 @@ struct RunView {
             "limit" = Option<u8>, Query, minimum = 1, maximum = 100,
             description = "Maximum number of runs; 50 by default",
         ),
-        ("cursor" = Option<String>, Query, description = "`nextCursor` of the previous page"),
+        (
+            "cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]+$",
+            description = "`nextCursor` of the previous page, with the same filters",
+        ),
     ),
-    responses((status = 200, body = RunList)),
+    responses((status = 200, description = "A page of the runs", body = RunList)),
     security(("bearer" = [])),
 )]
 pub(crate) async fn runs(

@@ -61,9 +61,12 @@ struct TrendView {
             "limit" = Option<u16>, Query, minimum = 1, maximum = 1000,
             description = "Maximum number of days; 1000 by default",
         ),
-        ("cursor" = Option<String>, Query, description = "`nextCursor` of the previous page"),
+        (
+            "cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]+$",
+            description = "`nextCursor` of the previous page, with the same filters",
+        ),
     ),
-    responses((status = 200, body = TrendList)),
+    responses((status = 200, description = "A page of the days", body = TrendList)),
     security(("bearer" = [])),
 )]
 pub(crate) async fn trends(

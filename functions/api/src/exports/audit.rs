@@ -66,10 +66,13 @@ struct AuditView {
             "limit" = Option<u8>, Query, minimum = 1, maximum = 100,
             description = "Maximum number of records; 50 by default",
         ),
-        ("cursor" = Option<String>, Query, description = "`nextCursor` of the previous page"),
+        (
+            "cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]+$",
+            description = "`nextCursor` of the previous page, with the same filters",
+        ),
     ),
     responses(
-        (status = 200, body = AuditList),
+        (status = 200, description = "A page of the records, oldest first", body = AuditList),
         (
             status = 404, description = "There is no such job",
             body = ProblemBody, content_type = "application/problem+json",

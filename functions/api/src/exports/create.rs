@@ -37,7 +37,12 @@ const MAX_BODY_BYTES: usize = 64 << 10;
             description = "Makes repeats safe: for 24 hours, the same key and request return the same job",
         ),
     ),
-    request_body = ExportRequest,
+    request_body(
+        content = ExportRequest,
+        example = json!({
+            "timeRange": {"start": "2024-01-01T00:00:00Z", "end": "2024-02-01T00:00:00Z"}, "granularity": "daily",
+        }),
+    ),
     responses(
         (
             status = 202, description = "The job was accepted", body = JobView,

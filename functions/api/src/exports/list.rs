@@ -35,9 +35,12 @@ pub(crate) struct JobList {
             "limit" = Option<u8>, Query, minimum = 1, maximum = 100,
             description = "Maximum number of jobs; 50 by default",
         ),
-        ("cursor" = Option<String>, Query, description = "`nextCursor` of the previous page"),
+        (
+            "cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]+$",
+            description = "`nextCursor` of the previous page, with the same filters",
+        ),
     ),
-    responses((status = 200, body = JobList)),
+    responses((status = 200, description = "A page of the jobs, newest first", body = JobList)),
     security(("bearer" = [])),
 )]
 pub(crate) async fn list(

@@ -23,7 +23,7 @@ use crate::{
     get, path = "/orgs/{orgId}/exports/{jobId}", tag = "exports", operation_id = "showExport",
     params(("orgId" = Uuid, Path, description = "The organization"), ("jobId" = Uuid, Path, description = "The job")),
     responses(
-        (status = 200, body = JobView),
+        (status = 200, description = "The job", body = JobView),
         (
             status = 404, description = "There is no such job",
             body = ProblemBody, content_type = "application/problem+json",

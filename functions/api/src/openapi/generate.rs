@@ -38,6 +38,7 @@ const SHARED_PROBLEMS: [(&str, &str); 4] = [
                                      Requires `analytics:ci:read` or `platform-admin`."),
         (name = "status", description = "The health of the service."),
     ),
+    servers((url = "/", description = "The host that serves this document")),
     modifiers(&BearerToken),
 )]
 struct Description;
@@ -135,6 +136,42 @@ fn the_file_is_what_the_code_describes() {
     } else {
         assert!(generated == DOCUMENT, "UPDATE_OPENAPI=1 cargo test -p api openapi renews functions/api/openapi.json");
     }
+}
+
+/// Visits every object of the document, with its path.
+fn objects<'a>(value: &'a Value, path: &str, visit: &mut impl FnMut(&str, &'a serde_json::Map<String, Value>)) {
+    match value {
+        Value::Object(fields) => {
+            visit(path, fields);
+            fields.iter().for_each(|(name, value)| objects(value, &format!("{path}/{name}"), visit));
+        }
+        Value::Array(items) => items.iter().for_each(|item| objects(item, path, visit)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_document_is_valid_for_generators() {
+    let document = generate();
+    let mut mistakes = Vec::new();
+    objects(&document, "", &mut |path, fields| {
+        if let Some(Value::String(target)) = fields.get("$ref") {
+            let found = target.strip_prefix('#').and_then(|pointer| document.pointer(pointer));
+            if found.is_none() {
+                mistakes.push(format!("{path}: {target} leads nowhere"));
+            }
+        }
+        if fields.get("type").is_some_and(Value::is_array) {
+            mistakes.push(format!("{path}: a value that may be null"));
+        }
+        if path.contains("/responses/")
+            && path.rsplit('/').next().is_some_and(|last| last.parse::<u16>().is_ok())
+            && !fields.get("description").is_some_and(Value::is_string)
+        {
+            mistakes.push(format!("{path}: no description"));
+        }
+    });
+    assert!(mistakes.is_empty(), "{mistakes:#?}");
 }
 
 #[tokio::test]

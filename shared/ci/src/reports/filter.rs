@@ -11,16 +11,25 @@ use crate::sql::Parameters;
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 pub struct Filter {
     /// Only this service
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 1024))]
     pub service: Option<String>,
     /// Only this command
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 1024))]
     pub command: Option<String>,
     /// Only this environment
+    #[cfg_attr(feature = "openapi", param(min_length = 1, max_length = 1024))]
     pub environment: Option<String>,
     /// Only runs that began at or after this RFC 3339 timestamp, or on or after this UTC day
-    #[cfg_attr(feature = "openapi", param(value_type = Option<String>))]
+    #[cfg_attr(
+        feature = "openapi",
+        param(value_type = Option<String>, pattern = r"^\d{4}-\d{2}-\d{2}(T.+)?$", example = "2025-11-08")
+    )]
     pub from: Option<Timestamp>,
     /// Only runs that began before this RFC 3339 timestamp, or on or before this UTC day
-    #[cfg_attr(feature = "openapi", param(value_type = Option<String>))]
+    #[cfg_attr(
+        feature = "openapi",
+        param(value_type = Option<String>, pattern = r"^\d{4}-\d{2}-\d{2}(T.+)?$", example = "2025-11-30")
+    )]
     pub to: Option<Timestamp>,
 }
 

@@ -48,16 +48,16 @@ enum Verify {
         ("orgId" = Uuid, Path, description = "The organization"),
         ("jobId" = Uuid, Path, description = "The job"),
         (
-            "tolerancePercent" = Option<f64>, Query, minimum = 0, maximum = 100,
-            description = "Maximum difference of a column, in percent; 1 by default",
+            "tolerancePercent" = Option<f64>, Query, minimum = 0, maximum = 100, multiple_of = 0.000001,
+            description = "Maximum difference of a column, in percent, with at most 6 decimals; 1 by default",
         ),
         (
-            "verify" = Option<Verify>, Query,
+            "verify" = inline(Option<Verify>), Query,
             description = "`file` reads the stored file, up to 64 MiB, and compares its checksum",
         ),
     ),
     responses(
-        (status = 200, body = Reconciliation),
+        (status = 200, description = "The comparison", body = Reconciliation),
         (
             status = 404, description = "There is no such job, or it is not ready, failed or expired; see `type`",
             body = ProblemBody, content_type = "application/problem+json",
