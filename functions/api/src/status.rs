@@ -30,6 +30,7 @@ const OK: Json<Health> = Json(Health { status: "ok" });
 #[utoipa::path(
     get, path = "/status/healthz", tag = "status",
     responses((status = 200, description = "The function answers", body = Health)),
+    security(()),
 )]
 pub(crate) async fn healthz() -> Json<Health> {
     OK
@@ -45,6 +46,7 @@ pub(crate) async fn healthz() -> Json<Health> {
             body = ProblemBody, content_type = "application/problem+json",
         ),
     ),
+    security(()),
 )]
 pub(crate) async fn readyz(State(context): State<Arc<Context>>) -> Result<Json<Health>, Problem> {
     let (database, jobs, queue, store) = tokio::join!(

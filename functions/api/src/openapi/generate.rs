@@ -80,7 +80,7 @@ fn generate() -> Value {
     let mut document = json!(Description::openapi().nest(BASE, Routes::openapi()));
     for path in document["paths"].as_object_mut().unwrap().values_mut() {
         let operations = path.as_object_mut().unwrap().values_mut();
-        for operation in operations.filter(|operation| operation["security"].is_array()) {
+        for operation in operations.filter(|operation| operation["security"][0]["bearer"].is_array()) {
             for (status, description) in SHARED_PROBLEMS {
                 operation["responses"][status] = json!({
                     "description": description,

@@ -16,6 +16,7 @@ const DOCUMENT: &str = include_str!("../../openapi.json");
 #[utoipa::path(
     get, path = "/openapi.json", tag = "status", operation_id = "showOpenApi",
     responses((status = 200, description = "The OpenAPI 3.1 document", body = serde_json::Value)),
+    security(()),
 )]
 pub(crate) async fn serve() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], DOCUMENT).into_response()
