@@ -1,0 +1,57 @@
+//! The command-line client of the exports: creates, downloads, verifies and reconciles them over HTTP.
+//!
+//! It knows the service by its HTTP API alone. The answer of a command is all that stdout holds; progress and notes go to
+//! stderr.
+
+mod api;
+mod cli;
+mod create;
+mod download;
+mod facts;
+mod file;
+mod job;
+mod list;
+mod outcome;
+mod problem;
+mod reconcile;
+mod retry;
+mod session;
+mod text;
+mod token;
+mod transport;
+mod usage;
+mod verify;
+mod wait;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::{
+    cli::{Cli, Command, Export},
+    session::Session,
+};
+
+fn main() -> ExitCode {
+    let cli = cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::failure(&format!("{error:#}"));
+            outcome::exit_code(&error)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let session = Session::new(cli.connection, |name| std::env::var(name).ok())?;
+    match cli.command {
+        Command::Export(Export::Create(arguments)) => create::run(&session, &arguments),
+        Command::Export(Export::List(arguments)) => list::run(&session, &arguments),
+        Command::Export(Export::Show { job }) => job::show(&session, job),
+        Command::Export(Export::Download(arguments)) => download::run(&session, &arguments),
+        Command::Export(Export::Reconcile(arguments)) => reconcile::run(&session, &arguments),
+        Command::Usage(arguments) => usage::run(&session, &arguments),
+        Command::Verify(arguments) => verify::run(&session, &arguments),
+    }
+}

@@ -1,0 +1,1 @@
+//! Repeats of requests that failed for a moment.
