@@ -177,7 +177,10 @@ pub(crate) enum Destination {
     File(PathBuf),
 }
 
-const EXIT_STATUS: &str = "\
+/// A literal, so that both help texts contain it.
+macro_rules! exit_status {
+    () => {
+        "\
 Exit status:
   0  done
   1  failed: the network, the service, a file
@@ -185,10 +188,14 @@ Exit status:
   3  the job failed, or its file expired
   4  mismatch: the reconciliation, the verified file, or the downloaded bytes
   5  the figures are not final, with --require-final
+"
+    };
+}
 
---help has the environment and examples.";
+const EXIT_STATUS: &str = concat!(exit_status!(), "\n--help has the environment and examples.");
 
-const DETAILS: &str = "\
+const DETAILS: &str = concat!(
+    "\
 Environment:
   ANALYTICS_URL            address of the service; plain http only for loopback hosts
   ANALYTICS_ORGANIZATION   the organization's UUID
@@ -197,14 +204,9 @@ Environment:
   ANALYTICS_TOKEN_COMMAND  shell command that prints a token
   HTTPS_PROXY, NO_PROXY    the usual variables of a proxy
 
-Exit status:
-  0  done
-  1  failed: the network, the service, a file
-  2  wrong usage
-  3  the job failed, or its file expired
-  4  mismatch: the reconciliation, the verified file, or the downloaded bytes
-  5  the figures are not final, with --require-final
-
+",
+    exit_status!(),
+    "
 Examples:
   analytics export create --month 2024-01 --out january.csv
   analytics export create --month 2024-01 --granularity hourly --require-final --out - | gzip > january.csv.gz
@@ -213,8 +215,9 @@ Examples:
   analytics verify january.csv --job 018cc251-f400-7000-8000-000000000000
   analytics usage --month 2024-01
 
-A request that fails for a moment is sent again, a few times. Interrupted, `export create` with the same
---idempotency-key goes on with the same job.";
+A request that fails for a moment is sent again, a few times. After an interruption, `export create` with the same
+--idempotency-key continues with the same job."
+);
 
 pub(crate) fn parse() -> Cli {
     Cli::parse()

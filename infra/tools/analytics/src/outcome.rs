@@ -63,7 +63,7 @@ mod tests {
         for (slug, expected) in
             [("export-failed", 3), ("export-expired", 3), ("export-not-ready", 1), ("no-such-job", 1)]
         {
-            assert_eq!(status(&refused(404, slug).into()), expected, "{slug}");
+            assert_eq!(status(&refused(404, slug, 0).into()), expected, "{slug}");
         }
     }
 }

@@ -112,12 +112,12 @@ impl RequestError {
 pub(crate) mod tests {
     use super::*;
 
-    /// Returns an answer that refuses a request.
-    pub(crate) fn refused(status: u16, slug: &str) -> RequestError {
+    /// Returns an answer that refuses a request, with a `Retry-After` in seconds.
+    pub(crate) fn refused(status: u16, slug: &str, retry_after: u64) -> RequestError {
         let body = format!(
             r#"{{"type": "https://api.ai-aas.local/problems/{slug}", "title": "T", "status": {status}, "detail": "D."}}"#
         );
-        let response = Response::builder().status(status).header("Retry-After", "5");
+        let response = Response::builder().status(status).header("Retry-After", retry_after);
         RequestError::of(response.body(Body::builder().data(body)).unwrap())
     }
 
@@ -134,13 +134,13 @@ pub(crate) mod tests {
             "The request is not valid. Correct it.\n  /models/0: is not a UUID\n  the body: must be UTF-8\n  \
              requestId: r-1"
         );
-        assert_eq!(refused(404, "no-such-job").to_string(), "T. D.");
+        assert_eq!(refused(404, "no-such-job", 0).to_string(), "T. D.");
     }
 
     #[test]
     fn what_may_pass_is_sent_again_and_nothing_else() {
         for (status, expected) in [(429, true), (500, true), (503, true), (400, false), (401, false), (409, false)] {
-            let error = refused(status, "any");
+            let error = refused(status, "any", 5);
             assert_eq!(error.is_retryable(), expected, "{status}");
             assert_eq!(error.retry_after(), Some(Duration::from_secs(5)));
         }

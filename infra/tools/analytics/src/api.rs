@@ -1,0 +1,102 @@
+//! The HTTP API of one organization.
+
+use domain::{JobId, OrgId};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use ureq::{
+    Agent, Body,
+    http::{Response, StatusCode},
+};
+
+use crate::{
+    problem::RequestError,
+    retry::retrying,
+    token::{Token, Tokens},
+    transport::Transport,
+};
+
+/// A client of the API. Its token goes to the API alone.
+#[derive(Debug)]
+pub(crate) struct Api {
+    agent: Agent,
+    /// The address of the organization.
+    base: String,
+    tokens: Tokens,
+}
+
+/// A request that may be sent again.
+enum Request<'a> {
+    Get { url: String },
+    Create { url: String, key: &'a str, body: &'a Value },
+}
+
+/// The parts of an answer that are used.
+struct Answer {
+    body: String,
+    location: Option<String>,
+}
+
+impl Api {
+    /// Creates a client; `url` is the part of the API's address before `/analytics/v1`.
+    pub(crate) fn new(transport: Transport, url: &str, organization: OrgId, tokens: Tokens) -> Self {
+        let base = format!("{}/analytics/v1/orgs/{organization}", url.trim_end_matches('/'));
+        Self { agent: transport.agent(), base, tokens }
+    }
+
+    /// Returns the JSON of a path below the organization.
+    pub(crate) fn get(&self, path: &str, query: &[(&str, String)]) -> Result<String, RequestError> {
+        let mut url = format!("{}{path}", self.base);
+        if !query.is_empty() {
+            let encoded = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+            url = format!("{url}?{encoded}");
+        }
+        Ok(self.send(&Request::Get { url }, StatusCode::OK)?.body)
+    }
+
+    /// Creates an export and returns the JSON of its job. The key makes it safe to send it again.
+    pub(crate) fn create(&self, body: &Value, key: &str) -> Result<String, RequestError> {
+        let request = Request::Create { url: format!("{}/exports", self.base), key, body };
+        Ok(self.send(&request, StatusCode::ACCEPTED)?.body)
+    }
+
+    /// Returns the signed link to a job's file, which works without a token.
+    pub(crate) fn link(&self, job: JobId) -> Result<String, RequestError> {
+        let request = Request::Get { url: format!("{}/exports/{job}/download", self.base) };
+        self.send(&request, StatusCode::FOUND)?.location.ok_or(RequestError::NoLocation)
+    }
+
+    fn send(&self, request: &Request<'_>, expected: StatusCode) -> Result<Answer, RequestError> {
+        retrying(|| {
+            let mut response = self.call(request, &self.tokens.current()?)?;
+            if response.status() == StatusCode::UNAUTHORIZED
+                && let Some(token) = self.tokens.renew()?
+            {
+                response = self.call(request, &token)?;
+            }
+            if response.status() != expected {
+                return Err(RequestError::of(response));
+            }
+            let location = response.headers().get("location").and_then(|value| value.to_str().ok()).map(str::to_owned);
+            let body = response.body_mut().read_to_string().map_err(RequestError::NoAnswer)?;
+            Ok(Answer { body, location })
+        })
+    }
+
+    fn call(&self, request: &Request<'_>, token: &Token) -> Result<Response<Body>, RequestError> {
+        let answer = match request {
+            Request::Get { url } => self.agent.get(url).header("Authorization", token.header()).call(),
+            Request::Create { url, key, body } => self
+                .agent
+                .post(url)
+                .header("Authorization", token.header())
+                .header("Idempotency-Key", *key)
+                .send_json(body),
+        };
+        answer.map_err(RequestError::NoAnswer)
+    }
+}
+
+/// Reads an answer of the API. Not by way of a `Value`, which would round counts of more than 64 bits.
+pub(crate) fn read<T: DeserializeOwned>(body: &str) -> Result<T, RequestError> {
+    serde_json::from_str(body).map_err(RequestError::Unreadable)
+}
