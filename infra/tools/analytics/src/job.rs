@@ -7,14 +7,7 @@ use rust_decimal::{Decimal, prelude::ToPrimitive as _};
 use serde::Deserialize;
 use serde_json::Number;
 
-use crate::{
-    api::read,
-    facts::Facts,
-    outcome::Outcome,
-    problem::RequestError,
-    session::Session,
-    text::pairs,
-};
+use crate::{api::read, facts::Facts, outcome::Outcome, problem::RequestError, session::Session, text::pairs};
 
 /// An export job.
 #[derive(Debug, Clone, Deserialize)]
@@ -260,9 +253,8 @@ mod tests {
     #[test]
     fn progress_is_in_thousandths() {
         for (fraction, expected) in [("0", 0), ("0.0", 0), ("0.42", 420), ("0.001", 1), ("1.0", 1000), ("1", 1000)] {
-            let job = job(&format!(
-                r#""status": "running", "progress": {{"rows": 7, "bytes": 9, "fraction": {fraction}}}"#
-            ));
+            let job =
+                job(&format!(r#""status": "running", "progress": {{"rows": 7, "bytes": 9, "fraction": {fraction}}}"#));
             assert_eq!(job.progress.unwrap().thousandths(), expected, "{fraction}");
         }
     }

@@ -33,9 +33,9 @@ impl Session {
         }
         let organization = match (connection.organization, variable("ANALYTICS_ORGANIZATION")) {
             (Some(organization), _) => organization,
-            (None, Some(text)) => text
-                .parse::<OrgId>()
-                .map_err(|error| Outcome::WrongUsage(format!("ANALYTICS_ORGANIZATION {error}")))?,
+            (None, Some(text)) => {
+                text.parse::<OrgId>().map_err(|error| Outcome::WrongUsage(format!("ANALYTICS_ORGANIZATION {error}")))?
+            }
             (None, None) => {
                 return Err(missing("the organization", "--organization", "ANALYTICS_ORGANIZATION").into());
             }
@@ -63,7 +63,8 @@ mod tests {
 
     fn refused(variables: &[(&str, &str)]) -> String {
         let none = Connection { url: None, organization: None, token_file: None, token_command: None, json: false };
-        let variable = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let variable =
+            |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         let error = Session::new(none, variable).unwrap_err();
         assert!(matches!(error.downcast_ref(), Some(Outcome::WrongUsage(_))), "{error:?}");
         error.to_string()
@@ -82,7 +83,9 @@ mod tests {
     #[test]
     fn wrong_values_of_variables_are_wrong_usage() {
         let url = ("ANALYTICS_URL", "https://example.com");
-        assert!(refused(&[url, ("ANALYTICS_ORGANIZATION", "acme")]).starts_with("ANALYTICS_ORGANIZATION is not a UUID"));
+        assert!(
+            refused(&[url, ("ANALYTICS_ORGANIZATION", "acme")]).starts_with("ANALYTICS_ORGANIZATION is not a UUID")
+        );
         assert!(refused(&[("ANALYTICS_URL", "http://example.com")]).starts_with("plain http to example.com"));
         assert!(refused(&[("ANALYTICS_URL", "https://example.com?x")]).contains("no query"));
     }

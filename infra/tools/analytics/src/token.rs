@@ -80,8 +80,8 @@ impl TokenSource {
         match self {
             Self::Variable(token) => Ok(token.clone()),
             Self::File(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|source| TokenError::File { path: path.clone(), source })?;
+                let text =
+                    std::fs::read_to_string(path).map_err(|source| TokenError::File { path: path.clone(), source })?;
                 Token::parse(&text).ok_or(TokenError::Form("the token file"))
             }
             Self::Command(command) => {
@@ -135,7 +135,8 @@ mod tests {
     use super::*;
 
     fn choose(file: Option<&str>, command: Option<&str>, variables: &[(&str, &str)]) -> Option<TokenSource> {
-        let variable = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let variable =
+            |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         TokenSource::choose(file.map(PathBuf::from), command.map(str::to_owned), variable).unwrap()
     }
 
@@ -177,7 +178,10 @@ mod tests {
     #[test]
     fn a_failure_says_where_the_token_should_be_and_not_what_was_there() {
         let read = |source: TokenSource| source.read().unwrap_err().to_string();
-        assert_eq!(read(TokenSource::Command("echo secret; exit 3".to_owned())), "the token command failed: exit status: 3");
+        assert_eq!(
+            read(TokenSource::Command("echo secret; exit 3".to_owned())),
+            "the token command failed: exit status: 3"
+        );
         let two = read(TokenSource::Command("echo secret secret".to_owned()));
         assert!(two.starts_with("the output of the token command holds no token") && !two.contains("secret"), "{two}");
         assert_eq!(read(TokenSource::File("/no/such/file".into())), "can't read the token from /no/such/file");

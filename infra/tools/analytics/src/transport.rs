@@ -94,7 +94,8 @@ mod tests {
 
     #[test]
     fn what_is_no_address_of_a_server_is_refused() {
-        for url in ["", "example.com", "/x", "ftp://localhost", "https://a@example.com", "http://127.0.0.1@example.com"] {
+        for url in ["", "example.com", "/x", "ftp://localhost", "https://a@example.com", "http://127.0.0.1@example.com"]
+        {
             assert_eq!(Transport::of(url), Err(UrlError::Form), "{url}");
         }
     }

@@ -17,8 +17,8 @@ const FRAME_INTERVAL: Duration = Duration::from_millis(200);
 pub struct Progress {
     label: String,
     bar: ProgressBar,
-    /// The number of bytes, where it is known.
-    bytes: Option<u64>,
+    /// The size of the work, where it is known.
+    total: Option<u64>,
     start: Instant,
     last_line: Instant,
 }
@@ -37,16 +37,21 @@ impl Progress {
         }
     }
 
-    fn new(label: String, bytes: Option<u64>, template: &str) -> Self {
+    /// Begins work whose done share is known, in thousandths.
+    pub fn start_thousandths(label: impl Into<String>) -> Self {
+        Self::new(label.into(), Some(1000), "{prefix} {bar:30} {percent:>3} % {msg:.dim} {elapsed:.dim}")
+    }
+
+    fn new(label: String, total: Option<u64>, template: &str) -> Self {
         let target = if is_interactive() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(bytes, target);
+        let bar = ProgressBar::with_draw_target(total, target);
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
         bar.set_prefix(label.clone());
         bar.enable_steady_tick(FRAME_INTERVAL);
         let now = Instant::now();
-        Self { label, bar, bytes, start: now, last_line: now }
+        Self { label, bar, total, start: now, last_line: now }
     }
 
     /// Shows how far it is: at once on a terminal, every few seconds elsewhere.
@@ -54,7 +59,7 @@ impl Progress {
         let text = text.into();
         if self.bar.is_hidden() && self.last_line.elapsed() > LINE_INTERVAL {
             self.last_line = Instant::now();
-            let percent = self.bytes.map_or_else(String::new, |total| {
+            let percent = self.total.map_or_else(String::new, |total| {
                 format!("{} %, ", self.bar.position().saturating_mul(100) / total.max(1))
             });
             let label = if self.label.is_empty() { String::new() } else { format!("  {}: ", self.label) };
@@ -66,6 +71,12 @@ impl Progress {
     /// Shows that so many bytes are read.
     pub fn at_bytes(&mut self, bytes: u64, text: impl Into<String>) {
         self.bar.set_position(bytes);
+        self.at(text);
+    }
+
+    /// Shows that so many thousandths are done.
+    pub fn at_thousandths(&mut self, thousandths: u16, text: impl Into<String>) {
+        self.bar.set_position(u64::from(thousandths));
         self.at(text);
     }
 
