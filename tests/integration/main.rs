@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, also in what it calls"
 )]
 
+mod analytics;
 mod auth;
 mod bad_requests;
 mod ci_access;

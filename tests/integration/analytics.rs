@@ -1,0 +1,449 @@
+//! The command-line client `analytics`.
+
+use std::{
+    io::Write as _,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    process::Stdio,
+    sync::{Arc, Mutex},
+};
+
+use jiff::Timestamp;
+use loopback::{Arrival, Request, answer, forward};
+use serde_json::{Value, json};
+use tests::{
+    ExportJob, Organization, Rollup, Stack, Table,
+    job::JobList,
+    lambda,
+    poll::{WAIT_TIMEOUT, until},
+    program::program,
+    rollup::expected_file,
+    stack::variable,
+};
+use uuid::Uuid;
+
+/// The result of a command.
+#[derive(Debug)]
+struct Done {
+    status: Option<i32>,
+    out: Vec<u8>,
+    err: String,
+}
+
+/// A command of an organization's administrator.
+struct Command<'a> {
+    org: &'a Organization<'a>,
+    variables: Vec<(&'static str, String)>,
+    input: Vec<u8>,
+}
+
+impl<'a> Command<'a> {
+    fn of(org: &'a Organization<'a>) -> Self {
+        let variables = vec![
+            ("ANALYTICS_URL", variable("API_URL")),
+            ("ANALYTICS_ORGANIZATION", org.id.to_string()),
+            ("ANALYTICS_TOKEN", org.token.clone()),
+        ];
+        Self { org, variables, input: Vec::new() }
+    }
+
+    /// Sets a variable; without a value it counts as missing.
+    fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.variables.push((name, value.into()));
+        self
+    }
+
+    /// Runs it with arguments that are separated by spaces.
+    async fn run(self, arguments: &str) -> Done {
+        let mut command = program("analytics");
+        command.args(arguments.split_whitespace()).envs(self.variables);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let input = self.input;
+        let run = move || {
+            let mut child = command.spawn().unwrap();
+            // A command that does not read it may have ended.
+            let _ = child.stdin.take().unwrap().write_all(&input);
+            child.wait_with_output().unwrap()
+        };
+        let output = tokio::task::spawn_blocking(run).await.unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        let out = String::from_utf8_lossy(&output.stdout);
+        for text in [&err, out.as_ref()] {
+            assert!(!text.contains(&self.org.token) && !text.contains("X-Amz-Signature"), "a secret is shown: {text}");
+        }
+        Done { status: output.status.code(), out: output.stdout, err }
+    }
+}
+
+impl Done {
+    /// The output, once the exit status was found to be this.
+    #[track_caller]
+    fn expect(self, status: i32) -> String {
+        assert_eq!(self.status, Some(status), "{}\n{}", self.text(), self.err);
+        self.text()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.out).into_owned()
+    }
+
+    #[track_caller]
+    fn json<T: serde::de::DeserializeOwned>(self) -> T {
+        let text = self.expect(0);
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+}
+
+async fn run(org: &Organization<'_>, arguments: &str) -> Done {
+    Command::of(org).run(arguments).await
+}
+
+/// Adds usage of January 2024 and returns the file that it is exported as.
+async fn add_usage(org: &Organization<'_>) -> String {
+    let model = Some(Uuid::new_v4());
+    let rollups = [
+        Rollup::new("2024-01-01T00:00:00Z", model, [10, 200, 1], "1.5000"),
+        Rollup::new("2024-01-31T00:00:00Z", model, [i64::MAX, i64::MAX, 0], "-0.2500"),
+        Rollup::new("2024-02-01T00:00:00Z", model, [1, 1, 1], "1.0000"),
+    ];
+    org.insert(Table::Daily, &rollups).await;
+    expected_file(org.id, &rollups[..2])
+}
+
+/// A folder of a test's own, removed at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(Uuid::new_v4().to_string());
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+
+    fn files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.0).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The id of the organization's only job.
+async fn only_job(org: &Organization<'_>) -> Uuid {
+    let list: JobList = org.get("").await.expect(200).json();
+    let [job] = list.items.as_slice() else { panic!("not one job: {list:?}") };
+    job.job_id
+}
+
+#[tokio::test]
+async fn a_month_is_exported_verified_and_reconciled() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let expected = add_usage(&org).await;
+    let folder = Folder::new();
+    let path = folder.path("january.csv");
+
+    let created = run(&org, &format!("export create --month 2024-01 --wait --out {path}")).await;
+    assert!(created.err.contains("The figures are provisional"), "warnings go to stderr: {}", created.err);
+    let told = created.expect(0);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
+    assert_eq!(folder.files(), ["january.csv"]);
+    for word in ["succeeded", "9223372036854775817", "9223372036854776007", "1.2500", "provisional"] {
+        assert!(told.contains(word), "{word} is missing: {told}");
+    }
+
+    let job = only_job(&org).await;
+    let told = run(&org, &format!("verify {path} --job {job}")).await.expect(0);
+    assert_eq!(told.matches(" equal").count(), 6, "{told}");
+    assert!(run(&org, &format!("export reconcile {job} --verify-file")).await.expect(0).contains("reconciled"));
+    assert!(run(&org, &format!("export show {job}")).await.expect(0).contains("sha256:"));
+    assert!(run(&org, "export list").await.expect(0).contains(&job.to_string()));
+    assert!(run(&org, "usage --month 2024-01").await.expect(0).contains("9223372036854776007"));
+
+    // The rollups change by far less than the default tolerance.
+    org.insert(Table::Daily, &[Rollup::new("2024-01-02T00:00:00Z", None, [1, 1, 0], "0.0001")]).await;
+    assert_eq!(run(&org, &format!("export reconcile {job}")).await.status, Some(0));
+    let changed = run(&org, &format!("export reconcile {job} --tolerance 0")).await;
+    assert!(changed.err.contains("The rollups changed after the export"), "{}", changed.err);
+    assert!(changed.expect(4).contains("MISMATCH"));
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_the_jobs_is_a_mismatch() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let file = add_usage(&org).await;
+    run(&org, "export create --month 2024-01 --wait").await.expect(0);
+    let job = only_job(&org).await;
+    let folder = Folder::new();
+    let path = folder.path("january.csv");
+    for (text, told) in [
+        (file.replace(",10,200,", ",11,200,"), "different: checksum, request_count"),
+        (file.lines().take(2).map(|line| line.to_owned() + "\n").collect(), "different: checksum, rows,"),
+        (file.trim_end().to_owned(), "line 3 is not a line of an export's file"),
+        (file.replace("bucket_start,", "bucket,"), "line 1 is not a line of an export's file"),
+        (String::new(), "line 1 is not a line of an export's file"),
+    ] {
+        std::fs::write(&path, &text).unwrap();
+        let done = run(&org, &format!("verify {path} --job {job}")).await;
+        assert!(done.err.contains(told), "{told}: {}", done.err);
+        done.expect(4);
+        let done = run(&org, &format!("verify {path} --job {job} --json")).await;
+        let answer: Value = serde_json::from_str(&done.text()).unwrap();
+        assert_eq!(answer["status"], "different", "{answer}");
+        done.expect(4);
+    }
+    assert_eq!(run(&org, &format!("verify /no/such/file --job {job}")).await.status, Some(1));
+}
+
+#[tokio::test]
+async fn json_is_the_answer_of_the_api() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    add_usage(&org).await;
+    let job: ExportJob = run(&org, "export create --month 2024-01 --wait --json").await.json();
+    assert_eq!(job, org.show(job.job_id).await);
+    assert_eq!(job.totals.as_ref().unwrap().tokens_total, i128::from(i64::MAX) + 200);
+    assert_eq!(run(&org, &format!("export show {} --json", job.job_id)).await.json::<ExportJob>(), job);
+    assert_eq!(run(&org, "export list --json").await.json::<JobList>().ids(), [job.job_id]);
+    let found: Value = run(&org, &format!("--json export reconcile {}", job.job_id)).await.json();
+    assert_eq!(found["status"], "reconciled", "{found}");
+    let usage: Value = run(&org, "usage --month 2024-01 --granularity daily --json").await.json();
+    assert_eq!(usage["series"].as_array().unwrap().len(), 2, "{usage}");
+    let accepted: ExportJob = run(&org, "export create --month 2024-02 --json").await.json();
+    assert_eq!(accepted.status, "pending");
+}
+
+#[tokio::test]
+async fn a_file_can_be_piped_from_one_command_to_the_next() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let expected = add_usage(&org).await;
+    let piped = run(&org, "export create --month 2024-01 --out -").await;
+    assert_eq!(piped.expect(0), expected, "stdout is the file and nothing else");
+    let job = only_job(&org).await;
+    assert_eq!(run(&org, &format!("export download {job} --out -")).await.expect(0), expected);
+    let mut verify = Command::of(&org);
+    verify.input = expected.into_bytes();
+    verify.run(&format!("verify - --job {job}")).await.expect(0);
+    assert_eq!(run(&org, &format!("export download {job} --out - --json")).await.status, Some(2));
+}
+
+#[tokio::test]
+async fn an_existing_file_is_replaced_only_by_force() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let expected = add_usage(&org).await;
+    let folder = Folder::new();
+    let path = folder.path("january.csv");
+    std::fs::write(&path, "mine").unwrap();
+    let refused = run(&org, &format!("export create --month 2024-01 --out {path}")).await;
+    assert!(refused.err.contains("--force"), "{}", refused.err);
+    refused.expect(1);
+    let list: JobList = org.get("").await.expect(200).json();
+    assert_eq!(list.items, [], "it is refused before a job is made");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    run(&org, &format!("export create --month 2024-01 --out {path} --force")).await.expect(0);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_job_that_failed_has_an_exit_status_of_its_own() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    // The only value of the column's type that a file cannot have.
+    let insert = format!(
+        "insert into analytics_daily_rollups values ('2024-01-01T00:00:00Z', '{}', null, 1, 1, 1, 'NaN')",
+        org.id
+    );
+    stack.database.client.batch_execute(&insert).await.unwrap();
+    let folder = Folder::new();
+    let path = folder.path("january.csv");
+    let failed = run(&org, &format!("export create --month 2024-01 --out {path}")).await;
+    assert!(failed.err.contains("cannot be stated exactly"), "{}", failed.err);
+    assert!(failed.expect(3).contains("failed"), "the job is shown all the same");
+    let job = only_job(&org).await;
+    for command in [format!("export download {job} --out {path}"), format!("export reconcile {job}")] {
+        let done = run(&org, &command).await;
+        assert_eq!(done.status, Some(3), "{command}: {}", done.err);
+    }
+    assert_eq!(folder.files(), [""; 0]);
+}
+
+#[tokio::test]
+async fn figures_that_are_not_final_are_refused_where_they_must_be() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    add_usage(&org).await;
+    let folder = Folder::new();
+    let path = folder.path("january.csv");
+    let refused = run(&org, &format!("export create --month 2024-01 --require-final --out {path}")).await;
+    assert!(refused.err.contains("another pipeline"), "the reason is given: {}", refused.err);
+    refused.expect(5);
+    assert_eq!(folder.files(), [""; 0]);
+
+    // An open transaction of another test may hold the watermark for a moment.
+    let empty = stack.organization();
+    until("the figures are final", WAIT_TIMEOUT, async || {
+        lambda::invoke(&variable("REFRESH_FUNCTION"), &json!({})).await.unwrap();
+        let done = run(&empty, &format!("export create --month 2024-01 --require-final --out {path}")).await;
+        if done.status == Some(0) { Ok(()) } else { Err(done) }
+    })
+    .await;
+    assert_eq!(folder.files(), ["january.csv"]);
+}
+
+#[tokio::test]
+async fn a_command_gives_a_fresh_token_when_one_is_refused() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let mut claims = stack.issuer.claims("u", &[org.id], "admin");
+    claims["exp"] = json!(Timestamp::now().as_second() - 600);
+    let old = stack.issuer.sign(&claims);
+    let folder = Folder::new();
+    std::fs::write(folder.path("1"), &old).unwrap();
+    std::fs::write(folder.path("2"), &org.token).unwrap();
+    let path = folder.path("");
+    // The first call prints the old token, each later one the new token.
+    let command = format!("cat {path}1 2>/dev/null && rm {path}1 || cat {path}2; echo x >> {path}calls");
+    let done = Command::of(&org)
+        .with("ANALYTICS_TOKEN", "")
+        .with("ANALYTICS_TOKEN_COMMAND", &command)
+        .run("export create --month 2024-01 --wait")
+        .await;
+    assert!(!done.err.contains(&old), "{}", done.err);
+    done.expect(0);
+    assert_eq!(std::fs::read_to_string(folder.path("calls")).unwrap(), "x\nx\n", "one call and one for a fresh token");
+
+    let file = Command::of(&org).with("ANALYTICS_TOKEN", "").with("ANALYTICS_TOKEN_FILE", folder.path("2"));
+    file.run("export list").await.expect(0);
+    // Without a command the token stays refused.
+    let refused = Command::of(&org).with("ANALYTICS_TOKEN", &old).run("export list").await;
+    assert!(refused.err.contains("The token is not valid"), "{}", refused.err);
+    assert!(!refused.err.contains(&old), "{}", refused.err);
+    refused.expect(1);
+}
+
+#[tokio::test]
+async fn a_list_has_all_pages_up_to_the_limit() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let mut ids = Vec::new();
+    for _ in 0..101 {
+        ids.insert(0, org.add_unqueued().await.id().uuid());
+    }
+    assert_eq!(run(&org, "export list --json").await.json::<JobList>().ids(), ids);
+    let done = run(&org, "export list --limit 100 --json").await;
+    assert!(done.err.contains("there are more"), "{}", done.err);
+    assert_eq!(done.json::<JobList>().ids(), ids[..100]);
+    assert_eq!(run(&org, "export list --status failed --json").await.json::<JobList>().ids(), [Uuid::nil(); 0]);
+    let table = run(&org, "export list --status pending --limit 3").await.expect(0);
+    assert_eq!(table.lines().count(), 4, "{table}");
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_as_the_api_explains_it() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let models: Vec<String> = (0..501).map(|_| format!("--model {}", Uuid::new_v4())).collect();
+    let refused = run(&org, &format!("export create --month 2024-01 {}", models.join(" "))).await;
+    assert!(refused.err.contains("The request is not valid"), "{}", refused.err);
+    assert!(refused.err.contains("\n  /models: must name at most 500 models"), "{}", refused.err);
+    assert!(refused.err.contains("requestId: "), "{}", refused.err);
+    refused.expect(1);
+    let unknown = run(&org, &format!("export show {}", Uuid::now_v7())).await;
+    assert!(unknown.err.contains("There is no such export job"), "{}", unknown.err);
+    unknown.expect(1);
+    for wrong in ["export create", "export create --month 2024-13", "usage --start 2024-01-01T00:00:00Z"] {
+        assert_eq!(run(&org, wrong).await.status, Some(2), "{wrong}");
+    }
+    let plain = Command::of(&org).with("ANALYTICS_URL", "http://example.com").run("export list").await;
+    assert!(plain.err.contains("use https"), "{}", plain.err);
+    plain.expect(2);
+}
+
+/// The requests that a server got.
+type Requests = Arc<Mutex<Vec<Request>>>;
+
+/// Starts a server that records what it gets.
+fn record(handle: impl Fn(Arrival) -> Option<Vec<u8>> + Send + Sync + 'static) -> (SocketAddr, Requests) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let requests = Requests::default();
+    let got = Arc::clone(&requests);
+    loopback::serve(listener, move |arrival| {
+        got.lock().unwrap().push(arrival.request.clone());
+        handle(arrival)
+    });
+    (address, requests)
+}
+
+/// The address of the API, for a relay.
+fn api_address() -> SocketAddr {
+    variable("API_URL").strip_prefix("http://").unwrap().trim_end_matches('/').parse().unwrap()
+}
+
+#[tokio::test]
+async fn the_token_goes_to_the_api_alone() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let export = org.export(&tests::organization::export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "daily"));
+    let job = export.await.job.job_id;
+    let (store, at_store) = record(|_| Some(answer("404 Not Found", "")));
+    let (api, at_api) = record(move |arrival| {
+        let bytes = forward(&arrival.request, api_address()).ok()?;
+        let text = String::from_utf8(bytes).unwrap();
+        let lines = text.split("\r\n").map(|line| match line.to_ascii_lowercase().starts_with("location:") {
+            true => format!("location: http://{store}/file"),
+            false => line.to_owned(),
+        });
+        Some(lines.collect::<Vec<_>>().join("\r\n").into_bytes())
+    });
+    let folder = Folder::new();
+    let command = format!("export download {job} --out {}", folder.path("january.csv"));
+    let done = Command::of(&org).with("ANALYTICS_URL", format!("http://{api}")).run(&command).await;
+    done.expect(1);
+    assert_eq!(folder.files(), [""; 0]);
+    let bearer = format!("Bearer {}", org.token);
+    let at_api = at_api.lock().unwrap();
+    assert!(at_api.iter().all(|request| request.header("authorization") == Some(&bearer)), "{at_api:?}");
+    let at_store = at_store.lock().unwrap();
+    let [request] = at_store.as_slice() else { panic!("not one request: {at_store:?}") };
+    assert!(request.headers.iter().all(|(_, value)| !String::from_utf8_lossy(value).contains(&org.token)));
+    assert_eq!((request.header("authorization"), request.target.as_str()), (None, "/file"));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_makes_no_second_job() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let lost = Arc::new(Mutex::new(2));
+    let (api, requests) = record(move |arrival| {
+        let answered = forward(&arrival.request, api_address()).ok();
+        let mut lost = lost.lock().unwrap();
+        *lost -= i32::from(*lost >= 0);
+        match *lost {
+            1 => None,
+            0 => Some(answer("503 Service Unavailable", "")),
+            _ => answered,
+        }
+    });
+    let done = Command::of(&org)
+        .with("ANALYTICS_URL", format!("http://{api}"))
+        .run("export create --month 2024-01 --json")
+        .await;
+    assert_eq!(done.err.matches("trying again").count(), 2, "{}", done.err);
+    let job: ExportJob = done.json();
+    assert_eq!(only_job(&org).await, job.job_id);
+    let requests = requests.lock().unwrap();
+    let keys: Vec<Option<&str>> = requests.iter().map(|request| request.header("idempotency-key")).collect();
+    assert!(keys.len() == 3 && keys[0].is_some() && keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+}
