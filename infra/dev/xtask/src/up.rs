@@ -28,7 +28,7 @@ pub(crate) fn run(watch: bool) -> Result<ExitCode> {
     let _ = std::fs::remove_file(checkout.stack_env());
     let mut stack = Stack::start(checkout, "up", if watch { Kind::Watched } else { Kind::Plain })?;
     let _env = StackEnv::write(stack.checkout(), stack.variables())?;
-    describe(&stack, watch);
+    describe(&stack, watch)?;
     loop {
         if let Err(error) = stack.check() {
             if interrupted() {
@@ -44,7 +44,7 @@ pub(crate) fn run(watch: bool) -> Result<ExitCode> {
     }
 }
 
-fn describe(stack: &Stack, watch: bool) {
+fn describe(stack: &Stack, watch: bool) -> Result<()> {
     let checkout = stack.checkout();
     let env = checkout.stack_env();
     let watched = watch.then(|| ("functions", format!("cargo lambda watch; log in {}", log(stack, "watch"))));
@@ -65,19 +65,19 @@ fn describe(stack: &Stack, watch: bool) {
 In another shell, from {root}:
 
   . {env}
-  ORG={ORGANIZATION}
-  TOKEN=$(cargo xtask token --org $ORG)
-  "$PSQL" "$DATABASE_URL" -v org=$ORG -f infra/dev/local/sample.sql
-  curl -sS $API_URL/analytics/v1/orgs/$ORG/exports -H "Authorization: Bearer $TOKEN" \
-    -H 'Content-Type: application/json' \
-    -d '{{"timeRange": {{"start": "2024-01-01T00:00:00Z", "end": "2024-02-01T00:00:00Z"}}, "granularity": "daily"}}'
-  curl -sS $API_URL/analytics/v1/orgs/$ORG/exports -H "Authorization: Bearer $TOKEN"
-  curl -sSL $API_URL/analytics/v1/orgs/$ORG/exports/<jobId>/download -H "Authorization: Bearer $TOKEN"
+  export ANALYTICS_URL=$API_URL ANALYTICS_ORGANIZATION={ORGANIZATION}
+  export ANALYTICS_TOKEN_COMMAND='cargo xtask token --org {ORGANIZATION}'
+  "$PSQL" "$DATABASE_URL" -v org={ORGANIZATION} -f infra/dev/local/sample.sql
+  {analytics} export create --month 2024-01 --out january.csv
+  {analytics} export list
+  {analytics} --help
 
 Ctrl-C stops everything and removes its data."#,
         root = checkout.root().display(),
         env = checkout.short(&env),
+        analytics = checkout.short(stack.program("analytics")?),
     ));
+    Ok(())
 }
 
 fn log(stack: &Stack, name: &str) -> String {

@@ -9,12 +9,15 @@ mod postgres;
 pub(crate) mod store;
 mod watch;
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 
 use crate::{
-    binaries,
+    binaries::{self, Binaries},
     checkout::Checkout,
     client,
     command::{Output, Spec},
@@ -51,6 +54,7 @@ pub(crate) struct Stack {
     issuer: Issuer,
     key: Key,
     domain: CustomDomain,
+    binaries: Binaries,
     checkout: Checkout,
     run: RunFolder,
 }
@@ -84,6 +88,11 @@ impl Stack {
     /// The environment of programs that use the stack.
     pub(crate) fn variables(&self) -> &[(String, String)] {
         &self.variables
+    }
+
+    /// The path of one of the workspace's programs.
+    pub(crate) fn program(&self, name: &str) -> Result<&Path> {
+        self.binaries.get(name).map(PathBuf::as_path).with_context(|| format!("the workspace has no program `{name}`"))
     }
 
     /// The part of the API's address before `/analytics/v1`.
@@ -168,6 +177,7 @@ struct Parts {
     issuer: Issuer,
     key: Key,
     domain: CustomDomain,
+    binaries: Binaries,
     variables: Vec<(String, String)>,
 }
 
@@ -207,7 +217,7 @@ impl Parts {
         let mut variables = variables(checkout, &domain, &emulator, &postgres, &deployed)?;
         variables.push(("FAULT_PROXIES".to_owned(), proxies));
         variables.extend(store.into_iter().flat_map(Store::variables));
-        let mut parts = Self { watch, emulator, postgres, issuer, key, domain, variables };
+        let mut parts = Self { watch, emulator, postgres, issuer, key, domain, binaries, variables };
         // A disturbed stack answers once its user listens.
         if kind != Kind::Disturbed {
             terminal::step("Waiting for the API", |_| parts.wait().map(|()| ((), parts.domain.url())))?;
@@ -231,8 +241,8 @@ impl Parts {
     }
 
     fn into_stack(self, checkout: Checkout, run: RunFolder) -> Stack {
-        let Self { watch, emulator, postgres, issuer, key, domain, variables } = self;
-        Stack { watch, emulator, postgres, variables, issuer, key, domain, checkout, run }
+        let Self { watch, emulator, postgres, issuer, key, domain, binaries, variables } = self;
+        Stack { watch, emulator, postgres, variables, issuer, key, domain, binaries, checkout, run }
     }
 }
 
