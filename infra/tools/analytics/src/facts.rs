@@ -91,7 +91,8 @@ mod tests {
     #[test]
     fn every_fact_is_compared_and_the_different_ones_are_named() {
         assert!(require_equal(&compare(&file(), &facts())).is_ok());
-        let different: [(&str, fn(&mut Facts)); 6] = [
+        type Change = fn(&mut Facts);
+        let different: [(&str, Change); 6] = [
             ("checksum", |facts| facts.checksum = "sha256:01".to_owned()),
             ("rows", |facts| facts.row_count = 3),
             ("request_count", |facts| facts.totals.request_count += 1),

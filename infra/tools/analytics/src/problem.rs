@@ -41,7 +41,7 @@ pub(crate) enum RequestError {
     NoAnswer(#[source] ureq::Error),
     /// The service refused the request and says why.
     #[error("{problem}")]
-    Refused { status: u16, problem: Problem, retry_after: Option<Duration> },
+    Refused { status: u16, problem: Box<Problem>, retry_after: Option<Duration> },
     /// An answer of another kind.
     #[error("the server answers with the HTTP status {status}, which is not expected here; check the address")]
     Unexpected { status: u16, retry_after: Option<Duration> },

@@ -1,6 +1,6 @@
 //! Repeats of requests that failed for a moment.
 
-use std::{cell::Cell, thread, time::Duration};
+use std::{cell::Cell, rc::Rc, thread, time::Duration};
 
 use backon::{BlockingRetryable as _, ExponentialBuilder};
 
@@ -20,8 +20,9 @@ pub(crate) fn retrying<T>(attempt: impl FnMut() -> Result<T, RequestError>) -> R
         .with_min_delay(MIN_DELAY)
         .with_max_delay(MAX_DELAY)
         .with_max_times(MAX_RETRIES);
-    // backon's blocking retry has no way to change a delay by the error.
-    let asked = Cell::new(Duration::ZERO);
+    // backon's blocking retry has no way to change a delay by the error, and keeps its sleeper for good.
+    let asked = Rc::new(Cell::new(Duration::ZERO));
+    let least = Rc::clone(&asked);
     attempt
         .retry(delays)
         .when(|error: &RequestError| {
@@ -33,7 +34,7 @@ pub(crate) fn retrying<T>(attempt: impl FnMut() -> Result<T, RequestError>) -> R
             let first = text.lines().next().unwrap_or_default();
             terminal::note(&format!("{first}; trying again in {}", terminal::seconds(delay.max(asked.get()))));
         })
-        .sleep(|delay: Duration| thread::sleep(delay.max(asked.get())))
+        .sleep(move |delay: Duration| thread::sleep(delay.max(least.get())))
         .call()
 }
 
