@@ -7,8 +7,8 @@ use std::{
 
 use jiff::Timestamp;
 use loopback::{Arrival, Request, answer, forward};
-use serde_json::json;
-use tests::{ExportJob, Stack, job::JobList, organization::export_of, stack::variable};
+use serde_json::{Value, json};
+use tests::{ExportJob, Stack, job::JobList, organization::export_of, rollup::HEADER, stack::variable};
 use uuid::Uuid;
 
 use super::{Command, Folder, only_job, run};
@@ -83,6 +83,10 @@ async fn a_refusal_is_told_as_the_api_explains_it() {
     plain.expect(2);
 }
 
+fn january() -> Value {
+    export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "daily")
+}
+
 /// The requests that a server got.
 type Requests = Arc<Mutex<Vec<Request>>>;
 
@@ -104,14 +108,9 @@ fn api_address() -> SocketAddr {
     variable("API_URL").strip_prefix("http://").unwrap().trim_end_matches('/').parse().unwrap()
 }
 
-#[tokio::test]
-async fn the_token_goes_to_the_api_alone() {
-    let stack = Stack::from_env().await;
-    let org = stack.organization();
-    let body = export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "daily");
-    let job = org.export(&body).await.job.job_id;
-    let (store, at_store) = record(|_| Some(answer("404 Not Found", "")));
-    let (api, at_api) = record(move |arrival| {
+/// Starts a relay of the API whose downloads lead to another store.
+fn redirect(store: SocketAddr) -> (SocketAddr, Requests) {
+    record(move |arrival| {
         let bytes = forward(&arrival.request, api_address()).ok()?;
         let text = String::from_utf8(bytes).unwrap();
         let lines = text.split("\r\n").map(|line| {
@@ -119,11 +118,19 @@ async fn the_token_goes_to_the_api_alone() {
             if is_location { format!("location: http://{store}/file") } else { line.to_owned() }
         });
         Some(lines.collect::<Vec<_>>().join("\r\n").into_bytes())
-    });
+    })
+}
+
+#[tokio::test]
+async fn the_token_goes_to_the_api_alone() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let job = org.export(&january()).await.job.job_id;
+    let (store, at_store) = record(|_| Some(answer("404 Not Found", "")));
+    let (api, at_api) = redirect(store);
     let folder = Folder::new();
     let command = format!("export download {job} --out {}", folder.path("january.csv"));
-    let done = Command::of(&org).with("ANALYTICS_URL", format!("http://{api}")).run(&command).await;
-    done.expect(1);
+    Command::of(&org).with("ANALYTICS_URL", format!("http://{api}")).run(&command).await.expect(1);
     assert_eq!(folder.files(), [""; 0]);
     let bearer = format!("Bearer {}", org.token);
     let at_api = at_api.lock().unwrap();
@@ -132,6 +139,27 @@ async fn the_token_goes_to_the_api_alone() {
     let [request] = at_store.as_slice() else { panic!("not one request: {at_store:?}") };
     assert!(request.headers.iter().all(|(_, value)| !String::from_utf8_lossy(value).contains(&org.token)));
     assert_eq!((request.header("authorization"), request.target.as_str()), (None, "/file"));
+}
+
+#[tokio::test]
+async fn a_download_of_other_bytes_is_a_mismatch_and_is_not_kept() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let job = org.export(&january()).await.job.job_id;
+    let line = format!("2024-01-01T00:00:00Z,{},,1,2,3,4.0000\n", org.id);
+    for (body, told) in [
+        (format!("{HEADER}{line}"), "different: checksum, rows, request_count"),
+        ("<html>".to_owned(), "line 1 is not a line of an export's file"),
+    ] {
+        let (store, _) = record(move |_| Some(answer("200 OK", &body)));
+        let (api, _) = redirect(store);
+        let folder = Folder::new();
+        let command = format!("export download {job} --out {}", folder.path("january.csv"));
+        let done = Command::of(&org).with("ANALYTICS_URL", format!("http://{api}")).run(&command).await;
+        assert!(done.err.contains(told), "{told}: {}", done.err);
+        done.expect(4);
+        assert_eq!(folder.files(), [""; 0], "{told}");
+    }
 }
 
 #[tokio::test]
