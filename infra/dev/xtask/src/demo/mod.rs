@@ -80,6 +80,7 @@ impl<'a> Demo<'a> {
         terminal::answer(&format!("  … {} lines in all\n", text.lines().count()));
         let reconcile = ["export", "reconcile", id, "--tolerance", "0", "--verify-file"];
         show(&self.analytics("Let the service reconcile", &reconcile)?);
+        terminal::answer("");
         self.reconcile(&csv, &job)?;
         Ok(path)
     }
@@ -139,6 +140,6 @@ impl<'a> Demo<'a> {
 fn show(answer: &str) {
     terminal::answer("");
     for line in answer.lines() {
-        terminal::answer(&format!("  {line}"));
+        terminal::answer(format!("  {line}").trim_end());
     }
 }
