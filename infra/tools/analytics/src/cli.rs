@@ -78,7 +78,8 @@ pub(crate) enum Export {
 #[derive(Debug, Args)]
 pub(crate) struct Period {
     /// Calendar month in UTC, such as 2024-01
-    #[arg(long, value_name = "MONTH", conflicts_with_all = ["start", "end"], required_unless_present_any = ["start", "end"])]
+    #[arg(long, value_name = "MONTH", conflicts_with_all = ["start", "end"])]
+    #[arg(required_unless_present_any = ["start", "end"])]
     month: Option<Month>,
     /// First instant, such as 2024-01-01T00:00:00Z
     #[arg(long, value_name = "TIME", requires = "end", value_parser = instant::parse)]

@@ -1,7 +1,7 @@
 //! The command-line client of the exports: creates, downloads, verifies and reconciles them over HTTP.
 //!
-//! It knows the service by its HTTP API alone. The answer of a command is all that stdout holds; progress and notes go to
-//! stderr.
+//! It knows the service by its HTTP API alone. The answer of a command is all that stdout holds; progress and notes go
+//! to stderr.
 
 mod api;
 mod cli;

@@ -115,7 +115,7 @@ pub(crate) mod tests {
     /// Returns an answer that refuses a request, with a `Retry-After` in seconds.
     pub(crate) fn refused(status: u16, slug: &str, retry_after: u64) -> RequestError {
         let body = format!(
-            r#"{{"type": "https://api.ai-aas.local/problems/{slug}", "title": "T", "status": {status}, "detail": "D."}}"#
+            r#"{{"type": "https://api.example/problems/{slug}", "title": "T", "status": {status}, "detail": "D."}}"#
         );
         let response = Response::builder().status(status).header("Retry-After", retry_after);
         RequestError::of(response.body(Body::builder().data(body)).unwrap())

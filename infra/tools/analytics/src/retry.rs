@@ -13,7 +13,7 @@ const MAX_DELAY: Duration = Duration::from_secs(8);
 /// The longest delay that a server may ask for. The service asks for 30 seconds where jobs have to end first.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// Makes a request until it succeeds, is refused for good, or has failed too often. The server's `Retry-After` is obeyed.
+/// Makes a request until it succeeds, is refused for good, or has failed too often. Obeys the server's `Retry-After`.
 pub(crate) fn retrying<T>(attempt: impl FnMut() -> Result<T, RequestError>) -> Result<T, RequestError> {
     let delays = ExponentialBuilder::default()
         .with_jitter()
