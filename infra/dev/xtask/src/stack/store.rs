@@ -55,7 +55,7 @@ impl Product {
             std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
         };
         match self {
-            Self::Ceph if !CEPH.iter().all(|program| is_there(program)) => {
+            Self::Ceph if !CEPH.iter().all(is_there) => {
                 Some("it is not installed; `apt-get install ceph-mon ceph-osd radosgw ceph-common` installs it")
             }
             Self::Ceph if !rustix::process::geteuid().is_root() => Some("it runs as root alone"),
