@@ -2,6 +2,7 @@
 //!
 //! A new suite is a variant of [`Suite`], its arm in [`Suite::run`] and its module.
 
+mod contract;
 mod faults;
 mod rust;
 mod session;
@@ -47,12 +48,15 @@ enum Suite {
     Faults,
     /// exports on other object stores, Ceph's gateway and LocalStack; only when named
     Stores,
+    /// the OpenAPI document: a generated client and schemathesis, on a stack of its own; only when named
+    Contract,
 }
 
 impl Suite {
-    /// Reports whether the suite runs unless others are named. It does not if it needs what few machines have.
+    /// Reports whether the suite runs unless others are named. It does not if it needs what few machines have, or takes
+    /// long.
     const fn is_default(self) -> bool {
-        !matches!(self, Self::Stores)
+        !matches!(self, Self::Stores | Self::Contract)
     }
 
     fn run(self, session: &mut Session<'_>) -> Result<()> {
@@ -65,6 +69,7 @@ impl Suite {
             Self::Tests => tests::run(session),
             Self::Faults => faults::run(session),
             Self::Stores => stores::run(session),
+            Self::Contract => contract::run(session),
         }
     }
 }
