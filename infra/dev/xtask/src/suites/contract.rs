@@ -11,7 +11,7 @@ use crate::{
 
 const ORGANIZATION: &str = "7f3c2a10-5b7e-4d8f-9a61-0c2d4e6f8a1b";
 const USER: &str = "1c7e9a52-4c1e-4b8e-9a67-5a3f1c2b8d11";
-const SCOPE: &str = "admin platform-admin";
+const SCOPE: &str = "admin analytics:ci:read";
 
 pub(super) fn run(session: &mut Session<'_>) -> Result<()> {
     terminal::heading("contract");
