@@ -288,7 +288,8 @@ async fn figures_that_are_not_final_are_refused_where_they_must_be() {
     // An open transaction of another test may hold the watermark for a moment.
     let empty = stack.organization();
     until("the figures are final", WAIT_TIMEOUT, async || {
-        lambda::invoke(&variable("REFRESH_FUNCTION"), &json!({})).await.unwrap();
+        // An error while an hour of another test can't be computed; this organization's watermark moves all the same.
+        let _ = lambda::invoke(&variable("REFRESH_FUNCTION"), &json!({})).await;
         let done = run(&empty, &format!("export create --month 2024-01 --require-final --out {path}")).await;
         if done.status == Some(0) { Ok(()) } else { Err(done) }
     })
