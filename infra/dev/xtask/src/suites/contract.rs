@@ -11,6 +11,10 @@ use crate::{
 
 const ORGANIZATION: &str = "7f3c2a10-5b7e-4d8f-9a61-0c2d4e6f8a1b";
 const USER: &str = "1c7e9a52-4c1e-4b8e-9a67-5a3f1c2b8d11";
+/// The checks that cannot hold. A schema cannot say that a range ends after its start and within 31 days, or which cursor
+/// belongs to a list, so valid data may be refused; and a job's file is there once the job has succeeded, not once it was
+/// created.
+const EXCLUDED_CHECKS: [&str; 2] = ["positive_data_acceptance", "ensure_resource_availability"];
 const SCOPE: &str = "admin analytics:ci:read";
 
 pub(super) fn run(session: &mut Session<'_>) -> Result<()> {
@@ -47,7 +51,8 @@ pub(super) fn run(session: &mut Session<'_>) -> Result<()> {
     let flow = tool("python").arg(folder.join("flow.py")).arg(&client);
     session.program("client's flow", flow)?;
     let checks = tool("schemathesis").arg("--config-file").arg(folder.join("schemathesis.toml"));
-    let checks = checks.args(["run", "--checks", "all"]).args(session.arguments()).arg(&document);
+    let checks = checks.args(["run", "--checks", "all", "--exclude-checks", &EXCLUDED_CHECKS.join(",")]);
+    let checks = checks.args(session.arguments()).arg(&document);
     session.program("schemathesis", checks)?;
     drop(stack);
     Ok(())
