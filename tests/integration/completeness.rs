@@ -139,11 +139,18 @@ async fn an_hour_that_cannot_be_counted_makes_the_file_provisional() {
     assert_eq!(known.status, "provisional");
     assert!(known.codes().contains(&"hours_failed"), "{known:?}");
     assert!(export.job.warnings[0].contains(&at(60).to_string()), "{:?}", export.job.warnings);
+    let path = format!("/orgs/{}/usage/troubles", org.id);
+    let listed: Value = stack.api.get(&path, &org.token).await.expect(200).json();
+    let trouble = &listed["items"][0];
+    assert_eq!((&trouble["bucketStart"], &trouble["sqlstate"]), (&json!(at(60)), &json!("23514")));
+    assert!(trouble["nextTryAt"].is_string(), "{listed}");
 
     let allow = format!("update usage_troubles set next_try_at = '-infinity' where organization_id = '{}'", org.id);
     org.stack.database.client.batch_execute(&allow).await.unwrap();
     assert_eq!(final_export(&org, &the_month("daily")).await.job.row_count, Some(1));
     assert_eq!(org.show(export.job.job_id).await.changed_since_export, Some(true));
+    let listed: Value = stack.api.get(&path, &org.token).await.expect(200).json();
+    assert_eq!(listed, json!({"items": []}));
 }
 
 #[tokio::test]

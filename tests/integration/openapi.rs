@@ -77,6 +77,7 @@ async fn the_document_names_every_route_and_no_other() {
             "GET /analytics/v1/orgs/{orgId}/exports/{jobId}/download",
             "GET /analytics/v1/orgs/{orgId}/exports/{jobId}/reconciliation",
             "GET /analytics/v1/orgs/{orgId}/usage",
+            "GET /analytics/v1/orgs/{orgId}/usage/troubles",
             "GET /analytics/v1/status/healthz",
             "GET /analytics/v1/status/readyz",
         ]

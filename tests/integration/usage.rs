@@ -134,3 +134,52 @@ async fn usage_has_a_permission_of_its_own() {
     get("analytics:usage:read").await.expect(200);
     get("analytics:exports:read analytics:exports:create").await.problem(403, "forbidden");
 }
+
+#[tokio::test]
+async fn troubles_are_listed_in_pages_and_only_to_their_organization() {
+    let stack = Stack::from_env().await;
+    let (org, other) = (stack.organization(), stack.organization());
+    // Two lengths of bucket begin at one instant.
+    let insert = "insert into usage_troubles
+                      (organization_id, bucket, bucket_start, kind, reason, events, first_at, last_at)
+                  select $1, bucket, start, 'adopted', 'the rollups differ', 7, start, start + interval '1 hour'
+                  from generate_series(timestamptz '2024-01-01Z', '2024-01-02Z', '1 day') start,
+                       unnest(array['hour', 'day']) bucket";
+    stack.database.client.execute(insert, &[&org.id]).await.unwrap();
+    let route = format!("/orgs/{}/usage/troubles", org.id);
+    let mut listed: Vec<(String, String)> = Vec::new();
+    let mut query = "?limit=3".to_owned();
+    loop {
+        let page: Value = stack.api.get(&format!("{route}{query}"), &org.token).await.expect(200).json();
+        for item in page["items"].as_array().unwrap() {
+            let text = |name: &str| item[name].as_str().unwrap().to_owned();
+            listed.push((text("bucketStart"), text("bucket")));
+            assert_eq!(
+                *item,
+                json!({
+                    "bucket": text("bucket"), "bucketStart": text("bucketStart"), "kind": "adopted",
+                    "reason": "the rollups differ", "attempts": 1, "events": 7, "firstAt": text("bucketStart"),
+                    "lastAt": text("bucketStart").replace("T00", "T01"),
+                })
+            );
+        }
+        let Some(next) = page["nextCursor"].as_str() else { break };
+        query = format!("?limit=3&cursor={next}");
+    }
+    let expected = ["2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z"]
+        .into_iter()
+        .flat_map(|start| ["day", "hour"].map(|bucket| (start.to_owned(), bucket.to_owned())));
+    assert_eq!(listed, expected.collect::<Vec<_>>());
+
+    stack.api.get(&route, &other.token).await.problem(403, "forbidden");
+    let reader = stack.issuer.token("ada", &[org.id], "analytics:exports:read");
+    stack.api.get(&route, &reader).await.problem(403, "forbidden");
+    for (query, pointer) in [("cursor=abc", "/query/cursor"), ("limit=0", "/query/limit"), ("start=1", "/query/start")]
+    {
+        let problem = stack.api.get(&format!("{route}?{query}"), &org.token).await.problem(400, "invalid-request");
+        assert_eq!(problem.pointers(), [pointer]);
+    }
+    let nothing: Value =
+        stack.api.get(&format!("/orgs/{}/usage/troubles", other.id), &other.token).await.expect(200).json();
+    assert_eq!(nothing, json!({"items": []}));
+}

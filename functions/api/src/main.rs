@@ -13,6 +13,7 @@ mod query;
 mod router;
 mod scope;
 mod status;
+mod troubles;
 mod usage;
 
 use context::Context;

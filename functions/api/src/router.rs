@@ -9,7 +9,7 @@ use crate::{
     context::Context,
     exports, openapi,
     problem::{Kind, Problem},
-    status, usage,
+    status, troubles, usage,
 };
 
 /// Returns all routes, ready to serve.
@@ -34,6 +34,7 @@ fn routes() -> Router<Arc<Context>> {
         .route("/orgs/{orgId}/exports/{jobId}/audit", get(exports::audit::audit))
         .route("/orgs/{orgId}/exports/{jobId}/reconciliation", get(exports::reconciliation::reconcile))
         .route("/orgs/{orgId}/usage", get(usage::show))
+        .route("/orgs/{orgId}/usage/troubles", get(troubles::list))
         .route("/ci/runs", get(ci::runs::runs))
         .route("/ci/rejections", get(ci::rejections::rejections))
         .route("/ci/trends", get(ci::trends::trends))

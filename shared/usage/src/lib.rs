@@ -29,7 +29,7 @@ pub use self::{
     organizations::organizations,
     series::{UsageEntry, series},
     totals::{Sums, raw_sums, rollup_sums},
-    troubles::{ListedTrouble, TroublePlace, troubles},
+    troubles::{ListedTrouble, TroubleCursor, TroublePage, trouble_cursor, troubles},
 };
 use domain::{ExportRequest, Granularity, Measures, Totals, measures::NAMES};
 use postgres::{DatabaseError, to_system_time};

@@ -11,7 +11,7 @@ use utoipa::{
 };
 
 use super::DOCUMENT;
-use crate::{BASE, ci, exports, openapi, status, usage};
+use crate::{BASE, ci, exports, openapi, status, troubles, usage};
 
 /// Problems that every route with a token has in common.
 const SHARED_PROBLEMS: [(&str, &str); 4] = [
@@ -53,6 +53,7 @@ struct Description;
     exports::audit::audit,
     exports::reconciliation::reconcile,
     usage::show,
+    troubles::list,
     ci::runs::runs,
     ci::rejections::rejections,
     ci::trends::trends,
