@@ -12,9 +12,9 @@ use tests::{
 };
 use uuid::Uuid;
 
-/// The time limit of a message's delivery. While both workers are busy, a message that the emulator receives returns
-/// only after its visibility timeout of 72 s.
-pub(crate) const TURN: Duration = Duration::from_secs(160);
+/// The time limit of a message's deliveries. While both workers are busy, a message that the emulator receives returns
+/// only after its visibility timeout of 72 s. All of its five receives can end so.
+pub(crate) const TURN: Duration = Duration::from_secs(400);
 
 /// The report of a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -15,7 +15,8 @@ use crate::{
 };
 
 pub(crate) const CASES: &[Case] = &[
-    case!(unreadable_message, "a message that is none of ours"),
+    // Beside others it would wait for the messages of its batch.
+    case!(unreadable_message, "a message that is none of ours", alone = true),
     case!(worker_lost_in_every_attempt, "the lease of the fifth attempt runs out; then the dead letter is redriven"),
     case!(two_sweeps_at_once, "the queue is purged, and two sweeps run at once", alone = true),
 ];

@@ -254,12 +254,7 @@ async fn an_existing_file_is_replaced_only_by_force() {
 async fn a_job_that_failed_has_an_exit_status_of_its_own() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
-    // The only value of the column's type that a file cannot have.
-    let insert = format!(
-        "insert into analytics_daily_rollups values ('2024-01-01T00:00:00Z', '{}', null, 1, 1, 1, 'NaN')",
-        org.id
-    );
-    stack.database.client.batch_execute(&insert).await.unwrap();
+    org.insert_not_a_number().await;
     let folder = Folder::new();
     let path = folder.path("january.csv");
     let failed = run(&org, &format!("export create --month 2024-01 --out {path}")).await;

@@ -25,21 +25,19 @@ use tests::{
     Event, Table, UsageDatabase,
     organization::export_of,
     rollup::instant,
-    usage::{expected_rollups, kept_events, rollups, send, system_time},
+    usage::{PERIODS, expected_rollups, kept_events, rollups, send, system_time},
 };
 use tokio_postgres::Client;
 use usage::{
     maintenance::{
         refresh::refresh,
-        retention::{Periods, RetentionReport, retention},
+        retention::{RetentionReport, retention},
     },
     series,
 };
 use uuid::Uuid;
 
 const LONG: Duration = Duration::from_secs(120);
-const PERIODS: Periods =
-    Periods { events_plain_days: 7, events_kept_days: 400, keys_kept_days: 35, rollups_kept_months: 13 };
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 

@@ -19,14 +19,14 @@ use tests::{
     poll::{WAIT_TIMEOUT, until},
     rollup::instant,
     stack::variable,
-    usage::send,
+    usage::{PERIODS, send},
 };
 use tokio_postgres::{Client, Config};
 use usage::{
     UsageError, completeness,
     maintenance::{
         refresh::refresh,
-        retention::{Periods, retention},
+        retention::retention,
     },
     organizations, raw_sums, rollup_sums, series,
 };
@@ -35,8 +35,6 @@ use uuid::Uuid;
 const ORG: Uuid = Uuid::from_u128(1);
 const LONG: Duration = Duration::from_secs(60);
 const SETTINGS: Settings = Settings { connections: 1, limit: LONG };
-const PERIODS: Periods =
-    Periods { events_plain_days: 7, events_kept_days: 400, keys_kept_days: 35, rollups_kept_months: 13 };
 
 /// A database with two events of two days, and their rollups.
 struct Filled {
@@ -206,7 +204,7 @@ async fn rows_of_a_detached_partition_are_an_error() {
     drop(reads);
     drop(own);
 
-    // What retention drops is not missed.
+    // A partition that retention drops is not reported as missing.
     let Filled { database, mut client, .. } = filled;
     client
         .batch_execute(&format!("drop table {events}; delete from usage_partitions where child = '{events}'"))

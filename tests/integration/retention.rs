@@ -7,13 +7,13 @@ use jiff::{SignedDuration, Timestamp};
 use tests::{
     Event, Table, UsageDatabase,
     rollup::instant,
-    usage::{expected_rollups, kept_events, rollups, send},
+    usage::{PERIODS, expected_rollups, kept_events, rollups, send},
 };
 use tokio_postgres::Client;
 use usage::{
     maintenance::{
         refresh::refresh,
-        retention::{Periods, RetentionReport, retention},
+        retention::{RetentionReport, retention},
     },
     rollups_are_kept,
 };
@@ -22,9 +22,6 @@ use uuid::Uuid;
 const ORG: Uuid = Uuid::from_u128(1);
 const MODEL: Uuid = Uuid::from_u128(0xA);
 const LONG: Duration = Duration::from_secs(120);
-/// As the template has them.
-const PERIODS: Periods =
-    Periods { events_plain_days: 7, events_kept_days: 400, keys_kept_days: 35, rollups_kept_months: 13 };
 
 async fn retained(client: &mut Client, now: &str) -> RetentionReport {
     retention(client, instant(now), &PERIODS, LONG).await.expect("the retention succeeds")

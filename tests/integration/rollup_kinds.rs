@@ -10,7 +10,7 @@ use tests::{
     Event, Table, UsageDatabase,
     organization::export_of,
     rollup::instant,
-    usage::{rollups, send},
+    usage::{PERIODS, rollups, send},
 };
 use tokio::time::Instant;
 use tokio_postgres::Client;
@@ -18,7 +18,7 @@ use usage::{
     completeness,
     maintenance::{
         refresh::refresh,
-        retention::{Periods, retention},
+        retention::retention,
     },
     organizations, raw_sums, rollup_sums, series,
 };
@@ -28,8 +28,6 @@ use super::engine;
 
 const ORG: Uuid = Uuid::from_u128(1);
 const LONG: Duration = Duration::from_secs(60);
-const PERIODS: Periods =
-    Periods { events_plain_days: 7, events_kept_days: 400, keys_kept_days: 35, rollups_kept_months: 13 };
 const COLUMNS: &str = "organization_id uuid, model_id uuid, request_count bigint, tokens_total numeric,
                        error_count integer, cost_total numeric";
 const OLD: &str = "'2023-12-31'";

@@ -66,12 +66,7 @@ async fn a_running_job_shows_its_progress_and_no_other_does() {
 async fn a_job_that_failed_says_so_to_a_person() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
-    // The only value of the column's type that a file cannot have.
-    let insert = format!(
-        "insert into analytics_daily_rollups values ('2024-01-01T00:00:00Z', '{}', null, 1, 1, 1, 'NaN')",
-        org.id
-    );
-    stack.database.client.batch_execute(&insert).await.unwrap();
+    org.insert_not_a_number().await;
     let job = org.create(&export_of("2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z", "daily")).await;
     let job = org.ended(job.job_id).await;
     assert_eq!(job.status, "failed");

@@ -10,14 +10,14 @@ use tests::{
     Event, Table, UsageDatabase,
     organization::export_of,
     rollup::instant,
-    usage::{expected_rollups, rollups, send},
+    usage::{PERIODS, expected_rollups, rollups, send},
 };
 use tokio_postgres::Client;
 use usage::{
     Completeness, CutOverError, Figures, ListedTrouble, Sums, TroubleKind, changed_since, completeness,
     maintenance::{
         refresh::{RefreshReport, refresh},
-        retention::{Periods, retention},
+        retention::retention,
     },
     raw_sums, rollup_sums, set_complete_from, troubles,
 };
@@ -26,8 +26,6 @@ use uuid::Uuid;
 const ORG: Uuid = Uuid::from_u128(1);
 const OTHER: Uuid = Uuid::from_u128(2);
 const LONG: Duration = Duration::from_secs(60);
-const PERIODS: Periods =
-    Periods { events_plain_days: 7, events_kept_days: 400, keys_kept_days: 35, rollups_kept_months: 13 };
 
 async fn refreshed(client: &mut Client) -> RefreshReport {
     refresh(client, Timestamp::now(), LONG).await.expect("the refresh succeeds")

@@ -8,16 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tests::{UsageDatabase, rollup::instant};
+use tests::{UsageDatabase, rollup::instant, usage::PERIODS};
 use usage::maintenance::{
     refresh::refresh,
-    retention::{Periods, retention},
+    retention::retention,
 };
 
 const EVENTS: u32 = 1_000_000;
 const LONG: Duration = Duration::from_secs(3600);
-const PERIODS: Periods =
-    Periods { events_plain_days: 7, events_kept_days: 400, keys_kept_days: 35, rollups_kept_months: 13 };
 
 /// A day of 200 organizations, of which few have most of the usage, with 6 models, and times to the microsecond.
 const GENERATE: &str = "

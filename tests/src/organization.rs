@@ -74,6 +74,12 @@ impl<'a> Organization<'a> {
         self.stack.database.insert_rollups(table, self.id, rollups).await;
     }
 
+    /// Adds a rollup of the first day of 2024 with the only cost of the column's type that a file cannot have.
+    pub async fn insert_not_a_number(&self) {
+        let insert = "insert into analytics_daily_rollups values ('2024-01-01T00:00:00Z', $1, null, 1, 1, 1, 'NaN')";
+        self.stack.database.client.execute(insert, &[&self.id]).await.expect("the row is inserted");
+    }
+
     /// Creates an export job.
     pub async fn create(&self, body: &Value) -> ExportJob {
         self.post(body).await.expect(202).json()

@@ -6,12 +6,17 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use ::usage::maintenance::retention::Periods;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use tokio_postgres::{Client, Config, NoTls, types::ToSql};
 use uuid::Uuid;
 
 use crate::{Sums, Table, stack::variable};
+
+/// The periods of the template.
+pub const PERIODS: Periods =
+    Periods { events_plain_days: 7, events_kept_days: 400, keys_kept_days: 35, rollups_kept_months: 13 };
 
 /// A database with the product's tables and nothing in them, on the stack's server.
 #[derive(Debug)]

@@ -48,7 +48,7 @@ struct RejectionView {
         ),
         (
             "cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]+$",
-            description = "`nextCursor` of the previous page, with the same filters",
+            description = "`nextCursor` of the previous page",
         ),
     ),
     responses((status = 200, description = "A page of the rejected documents", body = RejectionList)),

@@ -68,7 +68,7 @@ struct AuditView {
         ),
         (
             "cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]+$",
-            description = "`nextCursor` of the previous page, with the same filters",
+            description = "`nextCursor` of the previous page",
         ),
     ),
     responses(

@@ -13,14 +13,14 @@ const MAX_DELAY: Duration = Duration::from_secs(8);
 /// The longest delay that a server may ask for. The service asks for 30 seconds where jobs have to end first.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// Makes a request until it succeeds, is refused for good, or has failed too often. Obeys the server's `Retry-After`.
+/// Makes a request until it succeeds, is refused permanently, or has failed too often. Obeys the server's `Retry-After`.
 pub(crate) fn retrying<T>(attempt: impl FnMut() -> Result<T, RequestError>) -> Result<T, RequestError> {
     let delays = ExponentialBuilder::default()
         .with_jitter()
         .with_min_delay(MIN_DELAY)
         .with_max_delay(MAX_DELAY)
         .with_max_times(MAX_RETRIES);
-    // backon's blocking retry has no way to change a delay by the error, and keeps its sleeper for good.
+    // backon's blocking retry has no way to change a delay by the error, and keeps its sleeper afterwards.
     let asked = Rc::new(Cell::new(Duration::ZERO));
     let least = Rc::clone(&asked);
     attempt
