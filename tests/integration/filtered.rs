@@ -24,10 +24,7 @@ use tests::{
 use tokio_postgres::{Client, Config};
 use usage::{
     UsageError, completeness,
-    maintenance::{
-        refresh::refresh,
-        retention::retention,
-    },
+    maintenance::{refresh::refresh, retention::retention},
     organizations, raw_sums, rollup_sums, series,
 };
 use uuid::Uuid;

@@ -16,10 +16,7 @@ use tokio::time::Instant;
 use tokio_postgres::Client;
 use usage::{
     completeness,
-    maintenance::{
-        refresh::refresh,
-        retention::retention,
-    },
+    maintenance::{refresh::refresh, retention::retention},
     organizations, raw_sums, rollup_sums, series,
 };
 use uuid::Uuid;

@@ -9,10 +9,7 @@ use std::{
 };
 
 use tests::{UsageDatabase, rollup::instant, usage::PERIODS};
-use usage::maintenance::{
-    refresh::refresh,
-    retention::retention,
-};
+use usage::maintenance::{refresh::refresh, retention::retention};
 
 const EVENTS: u32 = 1_000_000;
 const LONG: Duration = Duration::from_secs(3600);
