@@ -35,6 +35,7 @@ mod filtered;
 mod guide;
 mod large_file;
 mod lists;
+mod localstack;
 mod logs;
 mod migrations;
 mod monthly;

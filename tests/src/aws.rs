@@ -32,7 +32,8 @@ async fn act(service: &str, target: &str, body: &Value) -> Value {
 pub(crate) async fn call(service: &str, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
     // For tests that have no [`Stack`](crate::Stack), which does the same.
     platform::tls::install_crypto();
-    let url = format!("{}{path}", variable("AWS_ENDPOINT_URL"));
+    let own = std::env::var(format!("AWS_ENDPOINT_URL_{}", service.to_uppercase()));
+    let url = format!("{}{path}", own.unwrap_or_else(|_| variable("AWS_ENDPOINT_URL")));
     let secret = variable("AWS_SECRET_ACCESS_KEY");
     let identity = Credentials::new(variable("AWS_ACCESS_KEY_ID"), secret, None, None, "environment").into();
     let region = variable("AWS_REGION");

@@ -87,6 +87,12 @@ impl<'a> Organization<'a> {
 
     /// Adds a job that no message names, so that it stays pending.
     pub async fn add_unqueued(&self) -> Job {
+        // No sweep sends it in the time that a test takes.
+        self.add_unqueued_until(Timestamp::now() + SignedDuration::from_hours(24)).await
+    }
+
+    /// Adds a job that no message names, and that a sweep sends from an instant on.
+    pub async fn add_unqueued_until(&self, resend_at: Timestamp) -> Job {
         let body = export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "daily");
         let request = ExportRequest::from_json(&body).expect("the request is good");
         let now = Timestamp::now();
@@ -96,9 +102,8 @@ impl<'a> Organization<'a> {
         let origin = Origin { request_id: "tests".to_owned(), source_ip: None };
         let record =
             AuditRecord { at: now, action: Action::Create, subject: subject.clone(), org, job: Some(id), origin };
-        // No sweep sends it in the time that a test takes.
         let submission = Submission { id, org, request, subject, at: now };
-        let new = NewJob::queued(submission, now + SignedDuration::from_hours(24), RETENTION);
+        let new = NewJob::queued(submission, resend_at, RETENTION);
         match self.stack.jobs.create(new, None, u32::MAX, &record).await.expect("the job is created") {
             Created::New(job) => *job,
             Created::Existing(job) => panic!("{job:?} existed before"),

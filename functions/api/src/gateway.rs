@@ -57,6 +57,8 @@ pub(crate) struct Reply {
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: String,
     is_base64_encoded: bool,
+    /// No answer sets one. The gateway does not need the field; `cargo lambda watch` answers 500 without it.
+    cookies: [&'static str; 0],
 }
 
 impl Event {
@@ -127,10 +129,10 @@ impl Reply {
         }
         let status_code = parts.status.as_u16();
         match String::from_utf8(to_bytes(body, usize::MAX).await?.into()) {
-            Ok(body) => Ok(Self { status_code, headers, body, is_base64_encoded: false }),
+            Ok(body) => Ok(Self { status_code, headers, body, is_base64_encoded: false, cookies: [] }),
             Err(error) => {
                 let body = BASE64_STANDARD.encode(error.into_bytes());
-                Ok(Self { status_code, headers, body, is_base64_encoded: true })
+                Ok(Self { status_code, headers, body, is_base64_encoded: true, cookies: [] })
             }
         }
     }

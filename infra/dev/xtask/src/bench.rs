@@ -45,7 +45,7 @@ fn environment(stack: &Stack, functions: &Binaries) -> Result<Vec<(String, Strin
         ("BENCH_ORGANIZATIONS", list),
         ("BENCH_RESULTS", stack.checkout().root().join("infra/dev/bench/RESULTS.md").display().to_string()),
         ("BENCH_TOKEN", stack.key().token(&claims)?),
-        ("EMULATOR_PID", stack.emulator().process().to_string()),
+        ("EMULATOR_PID", stack.aws().emulator().process().to_string()),
     ];
     let more = more.map(|(name, value)| (name.to_owned(), value));
     Ok(stack.variables().iter().cloned().chain(more).collect())

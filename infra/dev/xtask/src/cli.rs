@@ -25,6 +25,7 @@ Examples:
   cargo xtask test                         run every check and test
   cargo xtask test --suite tests -- auth   run the tests whose names contain `auth`
   cargo xtask up --watch                   run the stack; edits are live on the next request
+  cargo xtask up --aws localstack          the same on LocalStack instead of the emulator
   cargo xtask bench --quick                see how fast the functions are, in a few minutes
 
   cargo xtask run monthly --month 2024-01  with `up` running: create January's exports
@@ -53,11 +54,7 @@ enum Command {
     ///
     /// Writes `.local/stack.env`, with the addresses and credentials of the stack, for a shell to source.
     /// It is removed when the stack stops.
-    Up {
-        /// Run the functions under `cargo lambda watch`, so that an edit is live on the next request
-        #[arg(long)]
-        watch: bool,
-    },
+    Up(up::Up),
     /// Print a bearer token for the stack of `up`, valid for an hour
     Token(token::Token),
     /// Load usage events from files, on the stack of `up`
@@ -105,7 +102,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     match cli.command {
         Command::Demo => demo::run(),
         Command::Test(tests) => suites::run(&tests),
-        Command::Up { watch } => up::run(watch),
+        Command::Up(up) => up::run(&up),
         Command::Token(token) => token::run(&token),
         Command::Load { arguments } => tool::run("load", &arguments),
         Command::Bench(options) => bench::run(&options),

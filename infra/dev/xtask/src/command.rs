@@ -28,7 +28,7 @@ pub(crate) enum Output<'a> {
 }
 
 /// A command line that has not been started.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Spec {
     program: OsString,
     arguments: Vec<OsString>,

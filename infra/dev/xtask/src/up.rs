@@ -3,6 +3,7 @@
 use std::{fs::TryLockError, path::Path, process::ExitCode, time::Duration};
 
 use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
 
 use crate::{
     checkout::Checkout,
@@ -12,8 +13,39 @@ use crate::{
     stack_env::StackEnv,
 };
 
+/// The kind of stack.
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// Run the functions under `cargo lambda watch`, so that an edit is live on the next request
+    #[arg(long)]
+    watch: bool,
+    /// The AWS to run on
+    #[arg(long, value_enum, value_name = "AWS", default_value_t = AwsName::Emulator)]
+    aws: AwsName,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum AwsName {
+    /// The emulator, which has every service of the template
+    Emulator,
+    /// LocalStack for S3, SQS, EventBridge and CloudFormation, without Docker; the functions are watched. The jobs table
+    /// is on the emulator
+    #[value(name = "localstack")]
+    LocalStack,
+}
+
+impl Up {
+    fn kind(&self) -> Kind {
+        match self.aws {
+            AwsName::LocalStack => Kind::LocalStack,
+            AwsName::Emulator if self.watch => Kind::Watched,
+            AwsName::Emulator => Kind::Plain,
+        }
+    }
+}
+
 /// Runs the stack until a signal asks us to stop, which is its normal end.
-pub(crate) fn run(watch: bool) -> Result<ExitCode> {
+pub(crate) fn run(up: &Up) -> Result<ExitCode> {
     let checkout = Checkout::find()?;
     let lock = checkout.lock_file("up.lock")?;
     match lock.try_lock() {
@@ -26,9 +58,9 @@ pub(crate) fn run(watch: bool) -> Result<ExitCode> {
     }
     // A stack that was killed leaves its file.
     let _ = std::fs::remove_file(checkout.stack_env());
-    let mut stack = Stack::start(checkout, "up", if watch { Kind::Watched } else { Kind::Plain })?;
+    let mut stack = Stack::start(checkout, "up", up.kind())?;
     let _env = StackEnv::write(stack.checkout(), stack.variables())?;
-    describe(&stack, watch)?;
+    describe(&stack, up.kind() != Kind::Plain)?;
     loop {
         if let Err(error) = stack.check() {
             if interrupted() {
@@ -50,7 +82,7 @@ fn describe(stack: &Stack, watch: bool) -> Result<()> {
     let watched = watch.then(|| ("functions", format!("cargo lambda watch; log in {}", log(stack, "watch"))));
     let rows = [
         ("API", format!("{}/analytics/v1", stack.api_url())),
-        ("AWS", stack.emulator().url()),
+        ("AWS", stack.aws().url()),
         ("database", stack.postgres().url()),
         ("issuer", stack.issuer().url().to_owned()),
         ("variables", checkout.short(&env).to_string()),

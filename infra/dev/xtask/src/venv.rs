@@ -25,13 +25,18 @@ pub(crate) fn ensure(checkout: &Checkout) -> Result<()> {
     ensure_folder(checkout, &checkout.venv(), &checkout.infra("requirements.txt"))
 }
 
-/// Makes sure that a folder has the tools of a lock; repairs it otherwise.
+/// Makes sure that a folder has the tools of a lock; repairs it otherwise. What PyPI has as source alone is in a second
+/// lock beside it, `sources.txt`.
 pub(crate) fn ensure_folder(checkout: &Checkout, venv: &Path, requirements: &Path) -> Result<()> {
     let name = venv.file_name().unwrap_or_default().to_string_lossy();
     // Beside another run in this checkout, one installs and the other waits.
     let lock = checkout.lock_file("venv.lock")?;
     lock.lock().with_context(|| format!("can't lock {name}"))?;
-    let text = std::fs::read(requirements).with_context(|| format!("can't read {}", requirements.display()))?;
+    let mut text = std::fs::read(requirements).with_context(|| format!("can't read {}", requirements.display()))?;
+    let sources = Some(requirements.with_file_name("sources.txt")).filter(|path| path.exists());
+    if let Some(sources) = &sources {
+        text.extend(std::fs::read(sources)?);
+    }
     let wanted = hex::encode(Sha256::digest(&text));
     let marker = venv.join(MARKER);
     if std::fs::read_to_string(&marker).is_ok_and(|found| found == mark(&wanted, venv))
@@ -40,7 +45,7 @@ pub(crate) fn ensure_folder(checkout: &Checkout, venv: &Path, requirements: &Pat
         return Ok(());
     }
     terminal::step(&format!("Installing the tools from PyPI into {name}"), |step| {
-        install(checkout, venv, requirements, step)?;
+        install(checkout, venv, requirements, sources.as_deref(), step)?;
         std::fs::write(&marker, mark(&wanted, venv))?;
         Ok(((), String::new()))
     })
@@ -51,7 +56,13 @@ fn mark(wanted: &str, venv: &Path) -> String {
     format!("{wanted} {}\n", venv.display())
 }
 
-fn install(checkout: &Checkout, venv: &Path, requirements: &Path, step: &mut Progress) -> Result<()> {
+fn install(
+    checkout: &Checkout,
+    venv: &Path,
+    requirements: &Path,
+    sources: Option<&Path>,
+    step: &mut Progress,
+) -> Result<()> {
     let tool = venv.join("bin/python");
     let log = checkout.local().join("venv.log");
     let _ = std::fs::remove_file(&log);
@@ -79,11 +90,11 @@ fn install(checkout: &Checkout, venv: &Path, requirements: &Path, step: &mut Pro
     let total = lock.lines().filter(|line| line.contains("==")).count();
     let pip = pip
         .args(["install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"])
-        .args(["--require-hashes", "--no-deps", "--only-binary", ":all:", "-r"])
-        .arg(requirements)
+        .args(["--require-hashes", "--no-deps"])
         .env("PYTHONUNBUFFERED", "1")
         .env("TMPDIR", &scratch);
-    let mut child = pip.spawn(&Output::PipeAndFile(&log))?;
+    let binary = pip.clone().args(["--only-binary", ":all:", "-r"]).arg(requirements);
+    let mut child = binary.spawn(&Output::PipeAndFile(&log))?;
     let Some(output) = child.take_stdout() else { bail!("pip has no output") };
     let mut seen = 0;
     for line in BufReader::new(output).lines() {
@@ -98,7 +109,13 @@ fn install(checkout: &Checkout, venv: &Path, requirements: &Path, step: &mut Pro
             _ => {}
         }
     }
-    if !child.wait()?.success() {
+    let mut installed = child.wait()?.success();
+    if let Some(sources) = sources.filter(|_| installed) {
+        // Built by what is installed: what an isolated build fetches is in no lock.
+        let build = pip.args(["--no-build-isolation", "-r"]).arg(sources);
+        installed = build.run(&Output::File(&log)).is_ok();
+    }
+    if !installed {
         bail!(
             "pip can't install the tools; the log is {}\n{}\nIf Python has no pip or venv module, install them \
              (on Debian and Ubuntu: python3-venv).",

@@ -41,7 +41,15 @@ impl CustomDomain {
     /// Relays to this API of the emulator from now on.
     pub(crate) fn route_to(&self, port: u16, api: &str) {
         // The form with the id in the path: on an API's own host the emulator keeps paths such as /health for itself.
-        let prefix = format!("/_aws/execute-api/{api}/$default");
+        self.relay_to(port, format!("/_aws/execute-api/{api}/$default"));
+    }
+
+    /// Relays to a watch of the functions from now on, whose router knows the API's paths.
+    pub(crate) fn route_to_watch(&self, port: u16) {
+        self.relay_to(port, String::new());
+    }
+
+    fn relay_to(&self, port: u16, prefix: String) {
         let _ = self.target.set(Target { address: SocketAddr::from(([127, 0, 0, 1], port)), prefix });
     }
 

@@ -1,6 +1,10 @@
-//! `template.yaml`, deployed to the emulator by `infra/dev/local/deploy.py`.
+//! `template.yaml`, deployed to the emulator by `infra/dev/local/deploy.py`, or to LocalStack by
+//! `infra/dev/localstack/deploy.py`.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -8,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{binaries::Binaries, checkout::Checkout, command::Spec, private_file, run_folder::RunFolder};
 
 use super::{
-    emulator::Emulator,
+    aws::Aws,
     issuer::{AUDIENCE, Issuer},
 };
 
@@ -29,6 +33,14 @@ pub(crate) struct Settings {
     pub(crate) parameters: BTreeMap<&'static str, String>,
     /// Variables of functions, by the name of the binary, changed after the deploy.
     pub(crate) changes: BTreeMap<&'static str, BTreeMap<&'static str, String>>,
+}
+
+impl Settings {
+    /// Settings with these parameters.
+    pub(crate) fn of<const N: usize>(parameters: [(&'static str, &str); N]) -> Self {
+        let parameters = parameters.map(|(name, value)| (name, value.to_owned())).into();
+        Self { parameters, ..Self::default() }
+    }
 }
 
 /// A deployed stack, as CloudFormation and Lambda describe it.
@@ -63,6 +75,11 @@ impl Deployed {
             .collect()
     }
 
+    /// The queues that LocalStack's triggers read.
+    pub(crate) fn sources(&self) -> &Value {
+        &self.answer["sources"]
+    }
+
     /// The id of the HTTP API, which is the first label of its address.
     pub(crate) fn api_id(&self) -> Result<String> {
         let url = self.output("ApiUrl")?;
@@ -80,7 +97,7 @@ fn text(value: &Value) -> Option<String> {
 pub(crate) struct Deployer<'a> {
     pub(crate) checkout: &'a Checkout,
     pub(crate) run: &'a RunFolder,
-    pub(crate) emulator: &'a Emulator,
+    pub(crate) aws: &'a Aws,
 }
 
 impl Deployer<'_> {
@@ -120,26 +137,28 @@ impl Deployer<'_> {
         }
         let path = self.run.path("deploy.json");
         private_file::write(&path, &request.to_string())?;
-        let spec = self.python("deploy.py").arg(path);
+        let spec = self.python(self.aws.deployer(self.checkout)).arg(path);
         let answer = spec.read(&self.run.log("deploy")).context("can't deploy template.yaml")?;
         let answer = serde_json::from_str(&answer).context("deploy.py gave no answer")?;
         Ok(Deployed { answer })
     }
 
-    /// Saves the functions' logs beside the others.
+    /// Saves the functions' logs beside the others. Watched functions log to the watch's own log.
     pub(crate) fn save_function_logs(self) -> Result<()> {
-        let text = self.python("logs.py").read(&self.run.log("logs"))?;
+        if self.aws.is_local_stack() {
+            return Ok(());
+        }
+        let text = self.python(self.checkout.infra("logs.py")).read(&self.run.log("logs"))?;
         Ok(std::fs::write(self.run.log("functions"), text)?)
     }
 
     /// Puts the objects of a file into the metrics bucket.
     pub(crate) fn put_objects(self, file: &Path) -> Result<()> {
-        let spec = self.python("put.py").env("METRICS_BUCKET", METRICS_BUCKET).arg(file);
+        let spec = self.python(self.checkout.infra("put.py")).env("METRICS_BUCKET", METRICS_BUCKET).arg(file);
         spec.read(&self.run.log("put")).context("can't put the objects").map(drop)
     }
 
-    fn python(self, program: &str) -> Spec {
-        let python = self.run.tool(self.checkout.tool("python")).envs(self.emulator.environment());
-        python.arg(self.checkout.infra(program))
+    fn python(self, program: PathBuf) -> Spec {
+        self.run.tool(self.checkout.tool("python")).envs(self.aws.environment()).arg(program)
     }
 }

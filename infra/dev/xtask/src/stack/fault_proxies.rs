@@ -31,8 +31,7 @@ const PORTS: std::ops::Range<u16> = 20_000..30_000;
 
 /// The settings of the functions, and the list of proxies that the suite reads from `FAULT_PROXIES`.
 pub(crate) fn settings(emulator: &Emulator, postgres: &Postgres, issuer: &Issuer) -> Result<(Settings, String)> {
-    let mut settings = Settings::default();
-    settings.parameters.extend(PARAMETERS.map(|(name, value)| (name, value.to_owned())));
+    let mut settings = Settings::of(PARAMETERS);
     let mut proxies = Vec::new();
     let mut ports = free_ports()?;
     for (function, service, variable) in WAYS {

@@ -1,10 +1,12 @@
-//! One whole stack: PostgreSQL, the AWS emulator, the deployed template, the token issuer and the API's address.
+//! One whole stack: PostgreSQL, AWS by an emulator or LocalStack, the deployed template, the token issuer and the API's address.
 
+mod aws;
 mod custom_domain;
 pub(crate) mod deploy;
 pub(crate) mod emulator;
 mod fault_proxies;
 pub(crate) mod issuer;
+mod local_stack;
 mod postgres;
 pub(crate) mod store;
 mod watch;
@@ -25,12 +27,12 @@ use crate::{
     run_folder::RunFolder,
     venv,
 };
+use aws::Aws;
 use custom_domain::CustomDomain;
-use deploy::{Deployed, Deployer};
-use emulator::Emulator;
+use deploy::{Deployed, Deployer, Settings};
 use issuer::{Issuer, Key};
 use postgres::Postgres;
-use store::Store;
+use store::{Product, Store};
 use watch::Watch;
 
 /// The use of a stack.
@@ -40,6 +42,8 @@ pub(crate) enum Kind {
     Plain,
     /// To edit the functions while it runs.
     Watched,
+    /// To use it, with S3, SQS, EventBridge and CloudFormation of LocalStack, and the functions watched.
+    LocalStack,
     /// To disturb it: whoever uses it has to listen at the ports through which the functions reach the services.
     Disturbed,
 }
@@ -48,7 +52,7 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Stack {
     watch: Option<Watch>,
-    emulator: Emulator,
+    aws: Aws,
     postgres: Postgres,
     variables: Vec<(String, String)>,
     issuer: Issuer,
@@ -112,8 +116,8 @@ impl Stack {
         &self.postgres
     }
 
-    pub(crate) fn emulator(&self) -> &Emulator {
-        &self.emulator
+    pub(crate) fn aws(&self) -> &Aws {
+        &self.aws
     }
 
     pub(crate) fn checkout(&self) -> &Checkout {
@@ -128,7 +132,7 @@ impl Stack {
     /// An error if a part of the stack has ended.
     pub(crate) fn check(&mut self) -> Result<()> {
         self.postgres.check(&self.run)?;
-        self.emulator.check()?;
+        self.aws.check()?;
         self.watch.as_mut().map_or(Ok(()), Watch::check)
     }
 
@@ -140,7 +144,7 @@ impl Stack {
             if let Some(status) = child.ended()? {
                 return Ok(status.success());
             }
-            self.emulator.check()?;
+            self.aws.check()?;
             if self.postgres.ended()? {
                 pause(Duration::from_secs(1))?;
                 self.postgres.restart()?;
@@ -151,7 +155,7 @@ impl Stack {
 
     /// The deployer of this stack.
     pub(crate) fn deployer(&self) -> Deployer<'_> {
-        Deployer { checkout: &self.checkout, run: &self.run, emulator: &self.emulator }
+        Deployer { checkout: &self.checkout, run: &self.run, aws: &self.aws }
     }
 
     /// Keeps the logs, with those of the functions, and prints where they are.
@@ -172,7 +176,7 @@ impl Stack {
 #[derive(Debug)]
 struct Parts {
     watch: Option<Watch>,
-    emulator: Emulator,
+    aws: Aws,
     postgres: Postgres,
     issuer: Issuer,
     key: Key,
@@ -186,7 +190,8 @@ impl Parts {
         let key = Key::of(checkout)?;
         let issuer = Issuer::start(&key)?;
         // These two take a second to start: meanwhile Cargo looks whether there is anything to build.
-        let emulator = Emulator::start(checkout, run, issuer::secret()?)?;
+        let is_local_stack = kind == Kind::LocalStack;
+        let aws = Aws::start(checkout, run, is_local_stack)?;
         let setup = postgres::set_up(checkout, run, issuer::secret()?)?;
         let domain = CustomDomain::start()?;
         let binaries = binaries::build(checkout)?;
@@ -195,29 +200,42 @@ impl Parts {
             let detail = format!("127.0.0.1:{}", postgres.port());
             Ok((postgres, detail))
         })?;
-        let emulator = terminal::step("Starting the AWS emulator", |_| {
-            let emulator = emulator.ready(checkout, run)?;
-            let detail = format!("127.0.0.1:{}", emulator.port());
-            Ok((emulator, detail))
+        let label = if is_local_stack { "Starting LocalStack" } else { "Starting the AWS emulator" };
+        let mut aws = terminal::step(label, |_| {
+            let aws = aws.ready(checkout, run)?;
+            let detail = aws.url();
+            Ok((aws, detail))
         })?;
-        let port = (kind == Kind::Watched).then(postgres::free_port).transpose()?;
+        let port = matches!(kind, Kind::Watched | Kind::LocalStack).then(postgres::free_port).transpose()?;
         let (mut settings, proxies) = match kind {
-            Kind::Disturbed => fault_proxies::settings(&emulator, &postgres, &issuer)?,
+            Kind::Disturbed => fault_proxies::settings(aws.emulator(), &postgres, &issuer)?,
+            // Soon enough for a test to wait.
+            Kind::LocalStack => (Settings::of([("SweepMinutes", "2")]), String::new()),
             Kind::Plain | Kind::Watched => Default::default(),
         };
         settings.parameters.extend(store.into_iter().flat_map(Store::parameters));
         let deployed = terminal::step("Deploying template.yaml", |_| {
-            let deployer = Deployer { checkout, run, emulator: &emulator };
+            let deployer = Deployer { checkout, run, aws: &aws };
             let invoke = port.map(Watch::address);
             let deployed = deployer.deploy(&issuer, &postgres.url(), &binaries, invoke.as_deref(), &settings)?;
             Ok((deployed, String::new()))
         })?;
-        let watch = port.map(|port| Watch::start(checkout, run, &emulator, &deployed, port)).transpose()?;
-        domain.route_to(emulator.port(), &deployed.api_id()?);
-        let mut variables = variables(checkout, &domain, &emulator, &postgres, &deployed)?;
+        let mut watch = port.map(|port| Watch::start(checkout, run, &aws, &deployed, port)).transpose()?;
+        let mut variables = variables(checkout, &domain, &aws, &postgres, &deployed)?;
+        match watch.as_mut().filter(|_| is_local_stack) {
+            Some(watch) => {
+                terminal::step("Applying the migrations", |_| {
+                    aws.connect(checkout, run, deployed.sources(), watch).map(|()| ((), String::new()))
+                })?;
+                domain.route_to_watch(watch.port());
+                variables.push(("AWS_ENDPOINT_URL_LAMBDA".to_owned(), watch.url()));
+                variables.push(("EXPORTS_STORE".to_owned(), Product::LocalStack.name().to_owned()));
+            }
+            None => domain.route_to(aws.emulator().port(), &deployed.api_id()?),
+        }
         variables.push(("FAULT_PROXIES".to_owned(), proxies));
         variables.extend(store.into_iter().flat_map(Store::variables));
-        let mut parts = Self { watch, emulator, postgres, issuer, key, domain, binaries, variables };
+        let mut parts = Self { watch, aws, postgres, issuer, key, domain, binaries, variables };
         // A disturbed stack answers once its user listens.
         if kind != Kind::Disturbed {
             terminal::step("Waiting for the API", |_| parts.wait().map(|()| ((), parts.domain.url())))?;
@@ -231,7 +249,7 @@ impl Parts {
         let agent = client::agent();
         let mut last = String::new();
         let ready = wait_for("the API", Duration::from_secs(90), || {
-            self.emulator.check()?;
+            self.aws.check()?;
             self.watch.as_mut().map_or(Ok(()), Watch::check)?;
             let Ok(mut response) = agent.get(&url).call() else { return Ok(false) };
             last = format!("{} {}", response.status(), response.body_mut().read_to_string().unwrap_or_default());
@@ -241,8 +259,8 @@ impl Parts {
     }
 
     fn into_stack(self, checkout: Checkout, run: RunFolder) -> Stack {
-        let Self { watch, emulator, postgres, issuer, key, domain, binaries, variables } = self;
-        Stack { watch, emulator, postgres, variables, issuer, key, domain, binaries, checkout, run }
+        let Self { watch, aws, postgres, issuer, key, domain, binaries, variables } = self;
+        Stack { watch, aws, postgres, variables, issuer, key, domain, binaries, checkout, run }
     }
 }
 
@@ -255,7 +273,7 @@ pub(crate) fn function_variable(binary: &str) -> String {
 fn variables(
     checkout: &Checkout,
     domain: &CustomDomain,
-    emulator: &Emulator,
+    aws: &Aws,
     postgres: &Postgres,
     deployed: &Deployed,
 ) -> Result<Vec<(String, String)>> {
@@ -270,5 +288,5 @@ fn variables(
     ];
     let more = more.map(|(name, value)| (name.to_owned(), value));
     let functions = deployed.functions().map(|(binary, name)| (function_variable(binary), name));
-    Ok(more.into_iter().chain(functions).chain(deployed.variables()).chain(emulator.environment()).collect())
+    Ok(more.into_iter().chain(functions).chain(deployed.variables()).chain(aws.environment()).collect())
 }

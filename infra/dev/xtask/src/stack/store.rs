@@ -3,18 +3,21 @@
 use std::{
     io::{BufRead as _, BufReader},
     path::PathBuf,
-    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
 
-use super::{deploy::BUCKET, issuer, postgres::free_port};
+use super::{
+    deploy::BUCKET,
+    issuer,
+    local_stack::{self, LocalStack},
+    postgres::free_port,
+};
 use crate::{
     checkout::Checkout,
     command::{Output, Spec},
-    process::{Child, tail, wait_for},
+    process::{Child, tail},
     run_folder::RunFolder,
-    venv,
 };
 
 const ACCESS_KEY: &str = "exports";
@@ -65,34 +68,19 @@ impl Product {
 
     /// Starts the store and creates the bucket.
     pub(crate) fn start(self, checkout: &Checkout, run: &RunFolder) -> Result<Store> {
-        let port = free_port()?;
-        // LocalStack checks signed links against this secret alone.
-        let secret = if self == Self::LocalStack { "test".to_owned() } else { issuer::secret()? };
-        let log = run.log("store");
-        let (server, ready) = match self {
-            Self::Ceph => (ceph(checkout, run, port, &secret), ""),
-            Self::LocalStack => (local_stack(checkout, run, port)?, "/_localstack/health"),
-        };
-        let mut server = server.spawn(&Output::PipeAndFile(&log))?;
-        let endpoint = format!("http://127.0.0.1:{port}");
-        match self {
-            // It makes its user after the gateway answers.
+        let (server, endpoint, secret) = match self {
             Self::Ceph => {
-                let output = server.take_stdout().context("the store has no output")?;
-                let mut line = String::new();
-                BufReader::new(output).read_line(&mut line)?;
-                if line.trim() != "ready" {
-                    bail!("{} did not start\n{}", self.name(), tail(&log, 20));
-                }
+                let secret = issuer::secret()?;
+                let (server, endpoint) = ceph(checkout, run, &secret)?;
+                (server, endpoint, secret)
             }
             Self::LocalStack => {
-                let url = format!("{endpoint}{ready}");
-                wait_for(self.name(), Duration::from_secs(120), || {
-                    server.check_alive(&log)?;
-                    Ok(ureq::get(&url).call().is_ok())
-                })?;
+                let mut server = LocalStack::start(checkout, run, "s3")?;
+                server.wait()?;
+                let endpoint = server.url();
+                (server.into_process(), endpoint, local_stack::SECRET.to_owned())
             }
-        }
+        };
         let bucket = run.tool(checkout.tool("python")).arg(folder(checkout).join("bucket.py"));
         bucket.args([&endpoint, ACCESS_KEY, &secret, BUCKET]).run(&Output::File(&run.log("bucket")))?;
         Ok(Store { _server: server, name: self.name(), endpoint, secret })
@@ -125,33 +113,18 @@ fn folder(checkout: &Checkout) -> PathBuf {
     checkout.root().join("infra/dev/stores")
 }
 
-fn ceph(checkout: &Checkout, run: &RunFolder, port: u16, secret: &str) -> Spec {
+/// Starts the gateway and waits until it has its user, which it makes after it answers.
+fn ceph(checkout: &Checkout, run: &RunFolder, secret: &str) -> Result<(Child, String)> {
+    let port = free_port()?;
+    let log = run.log("store");
     let spec = Spec::new(checkout.tool("python")).arg(folder(checkout).join("ceph.py"));
-    spec.arg(run.path("ceph")).args([&port.to_string(), ACCESS_KEY, secret])
-}
-
-fn local_stack(checkout: &Checkout, run: &RunFolder, port: u16) -> Result<Spec> {
-    let environment = checkout.root().join(".venv-localstack");
-    venv::ensure_folder(checkout, &environment, &folder(checkout).join("localstack.txt"))?;
-    let listen = format!("127.0.0.1:{port}");
-    let scratch = |name: &str| -> Result<PathBuf> {
-        let path = run.path("localstack").join(name);
-        std::fs::create_dir_all(&path)?;
-        Ok(path)
-    };
-    let spec = run.tool(environment.join("bin/python")).args(["-m", "localstack.runtime.main"]);
-    Ok(spec
-        .folder(scratch("run")?)
-        .env("TMPDIR", scratch("tmp")?)
-        .env("FILESYSTEM_ROOT", scratch("root")?)
-        .env("XDG_CACHE_HOME", scratch("cache")?)
-        .env("OVERRIDE_IN_DOCKER", "0")
-        .env("GATEWAY_SERVER", "hypercorn")
-        .env("GATEWAY_LISTEN", &listen)
-        .env("LOCALSTACK_HOST", &listen)
-        .env("SERVICES", "s3")
-        .env("S3_SKIP_SIGNATURE_VALIDATION", "0")
-        .env("DNS_ADDRESS", "0")
-        .env("DISABLE_EVENTS", "1")
-        .env("SKIP_SSL_CERT_DOWNLOAD", "1"))
+    let spec = spec.arg(run.path("ceph")).args([&port.to_string(), ACCESS_KEY, secret]);
+    let mut server = spec.spawn(&Output::PipeAndFile(&log))?;
+    let output = server.take_stdout().context("the store has no output")?;
+    let mut line = String::new();
+    BufReader::new(output).read_line(&mut line)?;
+    if line.trim() != "ready" {
+        bail!("Ceph's gateway did not start\n{}", tail(&log, 20));
+    }
+    Ok((server, format!("http://127.0.0.1:{port}")))
 }

@@ -3,23 +3,28 @@
 //! The deployed functions stay, so that the HTTP API, the queue and every other trigger reach them as ever; only their
 //! invocations are forwarded. Cargo Lambda starts up to four processes per function, as they are needed.
 
-use std::path::PathBuf;
+use std::{
+    net::{SocketAddr, TcpStream},
+    path::PathBuf,
+    time::Duration,
+};
 
 use anyhow::Result;
 
 use crate::{
     checkout::Checkout,
     command::{Output, Spec},
-    process::Child,
+    process::{Child, wait_for},
     run_folder::RunFolder,
 };
 
-use super::{deploy::Deployed, emulator::Emulator};
+use super::{aws::Aws, deploy::Deployed};
 
 /// A running `cargo lambda watch`.
 #[derive(Debug)]
 pub(crate) struct Watch {
     server: Child,
+    port: u16,
     log: PathBuf,
 }
 
@@ -33,7 +38,7 @@ impl Watch {
     pub(crate) fn start(
         checkout: &Checkout,
         run: &RunFolder,
-        emulator: &Emulator,
+        aws: &Aws,
         deployed: &Deployed,
         port: u16,
     ) -> Result<Self> {
@@ -44,9 +49,27 @@ impl Watch {
             .arg(port.to_string())
             // One environment for all.
             .envs(deployed.variables())
-            .envs(emulator.environment());
+            .envs(aws.environment());
         let server = spec.spawn(&Output::File(&log))?;
-        Ok(Self { server, log })
+        Ok(Self { server, port, log })
+    }
+
+    /// The address at which it serves invocations, and the API.
+    pub(crate) fn url(&self) -> String {
+        Self::address(self.port)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Waits until it listens.
+    pub(crate) fn wait(&mut self) -> Result<()> {
+        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
+        wait_for("cargo lambda watch", Duration::from_secs(60), || {
+            self.check()?;
+            Ok(TcpStream::connect(address).is_ok())
+        })
     }
 
     pub(crate) fn check(&mut self) -> Result<()> {

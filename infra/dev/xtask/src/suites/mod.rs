@@ -4,6 +4,7 @@
 
 mod contract;
 mod faults;
+mod localstack;
 mod rust;
 mod session;
 mod stores;
@@ -18,7 +19,7 @@ use clap::{Args, ValueEnum};
 use crate::{checkout::Checkout, process};
 use session::Session;
 
-/// The checks to run; by default all but `stores`.
+/// The checks to run; by default all but those that run only when they are named.
 #[derive(Debug, Args)]
 pub(crate) struct Tests {
     /// Run only this suite; may be repeated
@@ -48,6 +49,9 @@ enum Suite {
     Faults,
     /// exports on other object stores, Ceph's gateway and LocalStack; only when named
     Stores,
+    /// the stack on LocalStack instead of the emulator, with watched functions; only when named
+    #[value(name = "localstack")]
+    LocalStack,
     /// the OpenAPI document: a generated client and schemathesis, on a stack of its own; only when named
     Contract,
 }
@@ -56,7 +60,7 @@ impl Suite {
     /// Reports whether the suite runs unless others are named. It does not if it needs what few machines have, or takes
     /// long.
     const fn is_default(self) -> bool {
-        !matches!(self, Self::Stores | Self::Contract)
+        !matches!(self, Self::Stores | Self::LocalStack | Self::Contract)
     }
 
     fn run(self, session: &mut Session<'_>) -> Result<()> {
@@ -69,6 +73,7 @@ impl Suite {
             Self::Tests => tests::run(session),
             Self::Faults => faults::run(session),
             Self::Stores => stores::run(session),
+            Self::LocalStack => localstack::run(session),
             Self::Contract => contract::run(session),
         }
     }
