@@ -1,6 +1,11 @@
 //! `cargo xtask up`: the stack in the foreground.
 
-use std::{fs::TryLockError, path::Path, process::ExitCode, time::Duration};
+use std::{
+    fs::{File, TryLockError},
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
@@ -47,17 +52,7 @@ impl Up {
 /// Runs the stack until a signal asks us to stop, which is its normal end.
 pub(crate) fn run(up: &Up) -> Result<ExitCode> {
     let checkout = Checkout::find()?;
-    let lock = checkout.lock_file("up.lock")?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => bail!(
-            "a stack of this checkout is already up; its addresses are in {}. Stop it with Ctrl-C where it runs",
-            checkout.short(&checkout.stack_env())
-        ),
-        Err(TryLockError::Error(error)) => return Err(error.into()),
-    }
-    // A stack that was killed leaves its file.
-    let _ = std::fs::remove_file(checkout.stack_env());
+    let _lock = lock(&checkout)?;
     let mut stack = Stack::start(checkout, "up", up.kind())?;
     let _env = StackEnv::write(stack.checkout(), stack.variables())?;
     describe(&stack, up.kind() != Kind::Plain)?;
@@ -74,6 +69,22 @@ pub(crate) fn run(up: &Up) -> Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
     }
+}
+
+/// Becomes the only stack of the checkout whose variables are in its file.
+pub(crate) fn lock(checkout: &Checkout) -> Result<File> {
+    let lock = checkout.lock_file("up.lock")?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => bail!(
+            "a stack of this checkout is already up; its addresses are in {}. Stop it with Ctrl-C where it runs",
+            checkout.short(&checkout.stack_env())
+        ),
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+    }
+    // A stack that was killed leaves its file.
+    let _ = std::fs::remove_file(checkout.stack_env());
+    Ok(lock)
 }
 
 fn describe(stack: &Stack, watch: bool) -> Result<()> {

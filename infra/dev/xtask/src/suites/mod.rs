@@ -5,6 +5,7 @@
 mod contract;
 mod faults;
 mod localstack;
+mod readme;
 mod rust;
 mod session;
 mod stores;
@@ -45,6 +46,8 @@ enum Suite {
     Deny,
     /// cargo test, unit and integration, on a running stack; with Chromium also the screenshots of the report
     Tests,
+    /// the commands of README.md, on a stack of their own
+    Readme,
     /// behaviour of the stack when its parts fail, on a stack of its own
     Faults,
     /// exports on other object stores, Ceph's gateway and LocalStack; only when named
@@ -71,6 +74,7 @@ impl Suite {
             Self::Template => template::run(session),
             Self::Deny => rust::deny(session),
             Self::Tests => tests::run(session),
+            Self::Readme => readme::run(session),
             Self::Faults => faults::run(session),
             Self::Stores => stores::run(session),
             Self::LocalStack => localstack::run(session),
