@@ -17,6 +17,22 @@ async fn store() -> ExportStore {
     ExportStore::from_env(&aws_config::load_defaults(BehaviorVersion::latest()).await).unwrap()
 }
 
+#[tokio::test]
+async fn a_link_that_the_store_refuses_is_found_before_a_person_follows_one() {
+    platform::tls::install_crypto();
+    let http = platform::http::client();
+    store().await.check_links(&http).await.unwrap();
+    // A key of the store's own would take precedence over the wrong one.
+    if std::env::var_os("EXPORTS_ACCESS_KEY_ID").is_some() {
+        return;
+    }
+    let id = std::env::var("AWS_ACCESS_KEY_ID").unwrap();
+    let wrong = aws_credential_types::Credentials::new(id, "wrong", None, None, "test");
+    let sdk = aws_config::defaults(BehaviorVersion::latest()).credentials_provider(wrong).load().await;
+    let refused = ExportStore::from_env(&sdk).unwrap().check_links(&http).await.unwrap_err();
+    assert!(refused.is_refused(), "{refused:?}");
+}
+
 /// The bytes of a file, different for each attempt, and its facts.
 fn file(size: usize, attempt: u8) -> (Vec<u8>, ExportFile) {
     let bytes: Vec<u8> = (0..size).map(|index| (index % 251) as u8 ^ attempt).collect();

@@ -1,5 +1,7 @@
 //! The HTTP function's environment.
 
+use std::sync::OnceLock;
+
 use auth::Verifier;
 use domain::Retention;
 use jobs::{JobsTable, ResendPolicy, queue::ExportQueue, retention_from_env};
@@ -7,6 +9,7 @@ use objects::ExportStore;
 use platform::{
     aws,
     config::{self, ConfigError},
+    http::HttpClient,
 };
 use postgres::Database;
 
@@ -17,6 +20,8 @@ pub(crate) struct Context {
     pub(crate) jobs: JobsTable,
     pub(crate) queue: ExportQueue,
     pub(crate) store: ExportStore,
+    /// Created at the first check of links.
+    pub(crate) http: OnceLock<HttpClient>,
     pub(crate) database: Database,
     /// Maximum number of an organization's unfinished jobs.
     pub(crate) open_jobs_cap: u32,
@@ -37,6 +42,7 @@ impl Context {
             jobs: JobsTable::from_env(&sdk)?,
             queue: ExportQueue::from_env(&sdk)?,
             store: ExportStore::from_env(&sdk)?,
+            http: OnceLock::new(),
             database: Database::from_env("analytics-exports-api")?,
             open_jobs_cap: config::parsed("OPEN_JOBS_CAP", "a whole number")?,
             resend: ResendPolicy::from_env()?,

@@ -3,7 +3,7 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
-use platform::log::Causes;
+use platform::{http, log::Causes};
 use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
@@ -49,13 +49,14 @@ pub(crate) async fn healthz() -> Json<Health> {
     security(()),
 )]
 pub(crate) async fn readyz(State(context): State<Arc<Context>>) -> Result<Json<Health>, Problem> {
-    let (database, jobs, queue, store) = tokio::join!(
+    let (database, jobs, queue, store, links) = tokio::join!(
         ping("database", context.database.ping()),
         ping("jobs table", context.jobs.ping()),
         ping("exports queue", context.queue.ping()),
         ping("exports bucket", context.store.ping()),
+        ping("download links", context.store.check_links(context.http.get_or_init(http::client))),
     );
-    let down: Vec<&str> = [database, jobs, queue, store].into_iter().filter_map(Result::err).collect();
+    let down: Vec<&str> = [database, jobs, queue, store, links].into_iter().filter_map(Result::err).collect();
     if down.is_empty() {
         return Ok(OK);
     }

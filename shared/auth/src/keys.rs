@@ -10,19 +10,14 @@ use std::{
 
 use bytes::Bytes;
 use http::Uri;
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use http_body_util::{BodyExt as _, Limited};
 use jsonwebtoken::{Algorithm, DecodingKey, jwk::JwkSet};
 use tokio::{sync::Mutex, time::timeout};
 
 use platform::{
     config::{self, ConfigError},
+    http::{HttpClient, client},
     log::Causes,
-    tls,
 };
 
 /// Maximum time of the issuer's answer.
@@ -40,8 +35,6 @@ const MAX_SET_BYTES: usize = 256 << 10;
 pub struct KeysUnavailable {
     source: Box<dyn Error + Send + Sync>,
 }
-
-type HttpClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
 
 /// A key set at a URL.
 #[derive(Debug)]
@@ -121,11 +114,7 @@ impl Keys {
     /// Returns the body of the answer. Redirects are not followed, since only the configuration names the source of
     /// keys.
     async fn get(&self) -> Result<Bytes, Box<dyn Error + Send + Sync>> {
-        let http = self.http.get_or_init(|| {
-            let connector = HttpsConnectorBuilder::new().with_tls_config(tls::client_config(&[]));
-            Client::builder(TokioExecutor::new()).build(connector.https_or_http().enable_http1().build())
-        });
-        let response = http.get(self.url.clone()).await?;
+        let response = self.http.get_or_init(client).get(self.url.clone()).await?;
         if !response.status().is_success() {
             return Err(format!("the issuer answered {}", response.status()).into());
         }

@@ -8,7 +8,7 @@ use super::{Granularity, Retention};
 /// Maximum length of one export's range: 31 × 24 hours, so that every calendar month fits.
 pub const MAX_LENGTH: SignedDuration = SignedDuration::from_hours(31 * 24);
 
-/// The half-open range `start ≤ t < end` of instants, at most [`MAX_LENGTH`] long, in whole seconds.
+/// The half-open range `start ≤ t < end` of instants in whole seconds, at most 31 × 24 hours long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Bounds")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -4,6 +4,7 @@ mod cleanup;
 mod key;
 mod probe;
 mod read;
+mod received;
 mod refusal;
 mod settings;
 mod upload;
@@ -93,11 +94,14 @@ impl ExportStore {
     /// # Errors
     /// When there are no credentials to sign with.
     pub async fn sign_link(&self, object: &ExportObject) -> Result<String, StoreError> {
-        let key = object.key();
-        let lifetime = PresigningConfig::expires_in(LINK_LIFETIME);
-        let lifetime = lifetime.map_err(|error| StoreError::new("sign a link to", &key, error))?;
-        let request = self.client.get_object().bucket(&self.bucket).key(&key).presigned(lifetime).await;
-        let request = request.map_err(|error| failed("sign a link to", &key, error))?;
+        self.sign(&object.key(), LINK_LIFETIME).await
+    }
+
+    async fn sign(&self, key: &str, lifetime: Duration) -> Result<String, StoreError> {
+        let lifetime = PresigningConfig::expires_in(lifetime);
+        let lifetime = lifetime.map_err(|error| StoreError::new("sign a link to", key, error))?;
+        let request = self.client.get_object().bucket(&self.bucket).key(key).presigned(lifetime).await;
+        let request = request.map_err(|error| failed("sign a link to", key, error))?;
         Ok(request.uri().to_owned())
     }
 

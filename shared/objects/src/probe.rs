@@ -1,15 +1,35 @@
-//! A check that the store can do all that an export needs.
+//! Checks that the store can do all that an export and its download need.
+
+use std::time::Duration;
 
 use aws_sdk_s3::primitives::ByteStream;
 
 use super::{ExportStore, failed};
-use platform::StoreError;
+use platform::{StoreError, http::HttpClient};
 
 /// The key of the probe's object.
 const KEY: &str = "analytics/exports/probe.csv";
+/// The time for which its link works. Long enough for clocks that differ.
+const PROBE_LIFETIME: Duration = Duration::from_secs(300);
 const CONTENT: &[u8] = b"probe\n";
 
 impl ExportStore {
+    /// Follows a signed link to an object that is not there, as a person's browser would: the store answers 404 if it
+    /// takes the signature, and refuses the link otherwise.
+    ///
+    /// # Errors
+    /// When the store refuses the link, or does not answer.
+    pub async fn check_links(&self, http: &HttpClient) -> Result<(), StoreError> {
+        let link = self.sign(KEY, PROBE_LIFETIME).await?;
+        let link = link.parse().map_err(|error| StoreError::new("follow a link to", KEY, error))?;
+        let answer = http.get(link).await.map_err(|error| StoreError::new("follow a link to", KEY, error))?;
+        match answer.status().as_u16() {
+            // A probe that runs at this moment has put it there.
+            200 | 404 => Ok(()),
+            status => Err(StoreError::refused("follow a link to", KEY, format!("the store answers {status}"))),
+        }
+    }
+
     /// Writes an object as an export does, reads it back, begins and aborts an upload in parts, and deletes the object.
     ///
     /// # Errors

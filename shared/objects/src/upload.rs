@@ -10,7 +10,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use super::{ExportObject, ExportStore, failed};
+use super::{ExportObject, ExportStore, failed, received, settings::Encryption};
 use domain::{ClaimedJob, ExportFile, ExportRequest};
 use platform::{StoreError, log::Causes};
 
@@ -132,6 +132,7 @@ impl Upload {
             .ok_or_else(|| StoreError::new("put", &key, "its checksum is not a SHA-256"))?;
         let (encryption, kms_key) = self.store.encryption.headers();
         self.is_stored = true;
+        let bytes = Bytes::from(mem::take(&mut self.buffer));
         let request = self.store.client.put_object().bucket(&self.store.bucket).key(&key);
         let written = request
             .set_metadata(Some(self.object.metadata(Some(&file.checksum))))
@@ -141,10 +142,11 @@ impl Upload {
             .set_ssekms_key_id(kms_key)
             // The store compares it with the bytes that it received.
             .checksum_sha256(&checksum)
-            .body(Bytes::from(mem::take(&mut self.buffer)).into())
+            .body(bytes.clone().into())
             .send()
-            .await;
-        written.map(|_| ()).map_err(|error| failed("put", &key, error))
+            .await
+            .map_err(|error| failed("put", &key, error))?;
+        self.store.received(&key, &bytes, written.checksum_sha256(), written.e_tag())
     }
 
     async fn send_part(&mut self) -> Result<(), StoreError> {
@@ -157,14 +159,17 @@ impl Upload {
         }
         let Some(Multipart { id, sent }) = &self.parts else { return Ok(()) };
         let number = part_number(&key, sent.len() + self.sending.len() + 1)?;
+        let bytes = Bytes::from(mem::take(&mut self.buffer));
         let request = self.store.client.upload_part().bucket(&self.store.bucket).key(&key);
         let request = request
             .upload_id(id)
             .part_number(number)
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .body(mem::take(&mut self.buffer).into());
+            .body(bytes.clone().into());
+        let store = self.store.clone();
         self.sending.spawn(async move {
             let sent = request.send().await.map_err(|error| failed("send a part of", &key, error))?;
+            store.received(&key, &bytes, sent.checksum_crc32(), sent.e_tag())?;
             let part = CompletedPart::builder().part_number(number);
             Ok(part.set_e_tag(sent.e_tag).set_checksum_crc32(sent.checksum_crc32).build())
         });
@@ -211,8 +216,8 @@ impl Upload {
         Ok(())
     }
 
-    /// Compares the size of the stored object with that of the file. Stores that know checksums have compared those of
-    /// the bytes already; not every store does, and none of them would notice a part that is missing.
+    /// Compares the size of the stored object with that of the file: a checksum of each request does not notice a part
+    /// that is missing.
     async fn verify(&self, file: &ExportFile) -> Result<(), StoreError> {
         let key = self.object.key();
         let found = self.store.client.head_object().bucket(&self.store.bucket).key(&key).send().await;
@@ -223,6 +228,14 @@ impl Upload {
         }
         let size = size.map_or_else(|| "no size".to_owned(), |size| format!("{size} bytes"));
         Err(StoreError::new("verify", &key, format!("the store has {size} of {} bytes", file.bytes)))
+    }
+}
+
+impl ExportStore {
+    /// Compares what the store received. The tag of what a store encrypts is not its MD5.
+    fn received(&self, key: &str, sent: &Bytes, repeated: Option<&str>, tag: Option<&str>) -> Result<(), StoreError> {
+        let tag = tag.filter(|_| self.encryption == Encryption::BucketDefault);
+        received::compare(key, sent, repeated, tag)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The runtime environment of the functions: configuration, log, deadlines, TLS, AWS configuration, pagination cursors,
 //! and the error of an object store.
 //!
-//! Feature `aws` adds module `aws`, feature `tls` adds module `tls`: functions that need only PostgreSQL compile no AWS
+//! Feature `aws` adds module `aws`, feature `tls` adds module `tls`, feature `http` adds module `http`: functions that need only PostgreSQL compile no AWS
 //! crate.
 
 #[cfg(feature = "aws")]
@@ -9,6 +9,8 @@ pub mod aws;
 pub mod config;
 pub mod cursor;
 pub mod deadline;
+#[cfg(feature = "http")]
+pub mod http;
 mod json_log;
 pub mod log;
 pub mod store_error;

@@ -165,6 +165,9 @@ fn the_document_is_valid_for_generators() {
         if fields.get("type").is_some_and(Value::is_array) {
             mistakes.push(format!("{path}: a value that may be null"));
         }
+        if fields.get("description").and_then(Value::as_str).is_some_and(|text| text.contains("[`")) {
+            mistakes.push(format!("{path}: a link of rustdoc"));
+        }
         if path.contains("/responses/")
             && path.rsplit('/').next().is_some_and(|last| last.parse::<u16>().is_ok())
             && !fields.get("description").is_some_and(Value::is_string)

@@ -22,13 +22,21 @@ pub struct Filter {
     /// Only runs that began at or after this RFC 3339 timestamp, or on or after this UTC day
     #[cfg_attr(
         feature = "openapi",
-        param(value_type = Option<String>, pattern = r"^\d{4}-\d{2}-\d{2}(T.+)?$", example = "2025-11-08")
+        param(
+            value_type = Option<String>,
+            pattern = r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2}))?$",
+            example = "2025-11-08"
+        )
     )]
     pub from: Option<Timestamp>,
     /// Only runs that began before this RFC 3339 timestamp, or on or before this UTC day
     #[cfg_attr(
         feature = "openapi",
-        param(value_type = Option<String>, pattern = r"^\d{4}-\d{2}-\d{2}(T.+)?$", example = "2025-11-30")
+        param(
+            value_type = Option<String>,
+            pattern = r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2}))?$",
+            example = "2025-11-30"
+        )
     )]
     pub to: Option<Timestamp>,
 }

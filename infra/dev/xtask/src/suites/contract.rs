@@ -1,6 +1,9 @@
-//! The OpenAPI document against the running service: a client that is generated from it, and generated requests.
+//! The OpenAPI document against the running service: a linter, clients that are generated from it, and generated
+//! requests.
 
-use anyhow::Result;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
 
 use super::session::Session;
 use crate::{
@@ -35,21 +38,33 @@ pub(super) fn run(session: &mut Session<'_>) -> Result<()> {
     sample.arg(checkout.infra("sample.sql")).run(&Output::File(&stack.run().log("sample")))?;
     let document = checkout.root().join("functions/api/openapi.json");
     let client = stack.run().path("client");
-    let tool = |name: &str| -> Spec {
-        stack
-            .run()
-            .tool(tools.join("bin").join(name))
-            // The generator formats what it made.
-            .env("PATH", std::env::join_paths([tools.join("bin")]).unwrap_or_default())
-            .env("API_URL", stack.api_url())
-            .env("TOKEN", &token)
-            .env("ORGANIZATION", ORGANIZATION)
-            .folder(stack.run().path("tmp"))
+    let node = stack.run().path("typescript");
+    let modules = node.join("node_modules/.bin");
+    // The generators find Node and formatters there, and npm a shell.
+    let path = std::env::join_paths([tools.join("bin"), "/usr/bin".into(), "/bin".into()])?;
+    let program = |program: PathBuf| -> Spec {
+        let tool = stack.run().tool(program).env("PATH", &path).env("REDOCLY_TELEMETRY", "off");
+        let tool = tool.env("API_URL", stack.api_url()).env("TOKEN", &token).env("ORGANIZATION", ORGANIZATION);
+        tool.folder(&node)
     };
+    let tool = |name: &str| program(tools.join("bin").join(name));
+    let module = |name: &str| program(modules.join(name));
+    std::fs::create_dir_all(&node)?;
+    for name in ["package.json", "package-lock.json", ".npmrc", "redocly.yaml", "tsconfig.json", "flow.ts"] {
+        std::fs::copy(folder.join(name), node.join(name)).with_context(|| format!("can't copy {name}"))?;
+    }
+    // With the user's environment, as pip has it: it says how the network is reached.
+    let npm = Spec::new(tools.join("bin/npm")).env("PATH", &path).folder(&node);
+    session.program("npm ci", npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]))?;
+    session.program("redocly", module("redocly").arg("lint").arg(&document))?;
+    let types = module("openapi-typescript").arg(&document).args(["--output", "schema.d.ts"]);
+    session.program("TypeScript client", types)?;
+    session.program("its types", module("tsc"))?;
+    session.program("its flow", tool("node").arg("flow.ts"))?;
     let generate = tool("openapi-python-client").args(["generate", "--fail-on-warning", "--path"]).arg(&document);
-    session.program("client", generate.arg("--output-path").arg(&client))?;
+    session.program("Python client", generate.arg("--output-path").arg(&client))?;
     let flow = tool("python").arg(folder.join("flow.py")).arg(&client);
-    session.program("client's flow", flow)?;
+    session.program("its flow", flow)?;
     let checks = tool("schemathesis").arg("--config-file").arg(folder.join("schemathesis.toml"));
     let checks = checks.args(["run", "--checks", "all", "--exclude-checks", &EXCLUDED_CHECKS.join(",")]);
     let checks = checks.args(session.arguments()).arg(&document);

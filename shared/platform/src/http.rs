@@ -1,0 +1,20 @@
+//! Plain requests: for the issuer's keys, and by signed links.
+
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+
+use crate::tls;
+
+/// A client for requests without a body.
+pub type HttpClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+
+/// Creates a client, which reads the system's root certificates. It follows no redirect.
+pub fn client() -> HttpClient {
+    let connector = HttpsConnectorBuilder::new().with_tls_config(tls::client_config(&[]));
+    Client::builder(TokioExecutor::new()).build(connector.https_or_http().enable_http1().build())
+}
