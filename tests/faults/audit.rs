@@ -64,7 +64,7 @@ async fn cross_organization_access_recorded(scene: &Scene) -> Found {
     let org = scene.small().await;
     let job = org.create(&daily()).await.job_id;
     let found = scene.end(&org).await.expect(1, 1..=1);
-    let outsider = scene.stack.issuer.token("operator", &[Uuid::new_v4()], "platform-admin");
+    let outsider = scene.stack.issuer.platform_admin("operator", &[Uuid::new_v4()]);
     scene.stack.api.get(&org.path(&format!("/{job}")), &outsider).await.expect(200);
     let stranger = scene.stack.issuer.token("stranger", &[Uuid::new_v4()], "admin");
     scene.stack.api.get(&org.path(&format!("/{job}")), &stranger).await.expect(403);

@@ -35,6 +35,7 @@ fn bad_tokens(org: &Organization<'_>) -> Vec<(&'static str, String)> {
     let own_key = |kid: Option<&str>| Header { kid: kid.map(str::to_owned), ..issuer.header() };
     let hmac = Header { kid: Some(issuer.public.kid.clone()), ..Header::new(Algorithm::HS256) };
     let public = BASE64.decode(&issuer.public.x).unwrap();
+    let of_type = |kind: &str| sign(&Header { typ: Some(kind.to_owned()), ..issuer.header() }, &good, &issuer.key());
     let another_organization = issuer.claims(&org.user.to_string(), &[Uuid::new_v4()], "admin");
     vec![
         ("garbage", "garbage".to_owned()),
@@ -58,8 +59,28 @@ fn bad_tokens(org: &Organization<'_>) -> Vec<(&'static str, String)> {
         ("alg None, with a signature", by_hand(json!({"alg": "None", "kid": issuer.public.kid}), parts[2])),
         ("the public key as a secret", sign(&hmac, &good, &EncodingKey::from_secret(&public))),
         ("the published text as a secret", sign(&hmac, &good, &EncodingKey::from_secret(issuer.public.x.as_bytes()))),
-        ("unknown key id", sign(&own_key(Some("unknown")), &good, &issuer.key())),
         ("no key id", sign(&own_key(None), &good, &issuer.key())),
+        ("issued in the future", with("iat", json!(now + 60))),
+        ("valid for more than a day", with("exp", json!(now + 86_400 + 60))),
+        ("valid for more than a day, without its beginning", {
+            let mut claims = good.clone();
+            claims.as_object_mut().unwrap().remove("iat");
+            claims["exp"] = json!(now + 86_400 + 60);
+            issuer.sign(&claims)
+        }),
+        (
+            "a critical header",
+            sign(&Header { crit: Some(vec!["b64".to_owned()]), ..issuer.header() }, &good, &issuer.key()),
+        ),
+        (
+            "an empty list of critical headers",
+            sign(&Header { crit: Some(vec![]), ..issuer.header() }, &good, &issuer.key()),
+        ),
+        ("a logout token", of_type("logout+jwt")),
+        ("a proof of possession", of_type("dpop+jwt")),
+        ("a security event", of_type("application/secevent+jwt")),
+        ("an id token", of_type("id+jwt")),
+        ("no type", of_type("")),
         ("a stranger's signature", sign(&issuer.header(), &good, &strangers_key())),
         ("no signature", format!("{}.{}.", parts[0], parts[1])),
         ("other claims, same signature", format!("{}.{}.{}", parts[0], encode(&another_organization), parts[2])),
@@ -92,6 +113,23 @@ async fn a_token_that_proves_nothing_is_refused_without_a_hint() {
     }
     bodies.dedup();
     assert_eq!(bodies.len(), 1, "{bodies:#?}");
+}
+
+#[tokio::test]
+async fn a_key_that_nobody_knows_is_refused_or_asked_for_later() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let unknown = Header { kid: Some("unknown".to_owned()), ..stack.issuer.header() };
+    let token = sign(&unknown, &stack.issuer.claims("ada", &[org.id], "admin"), &stack.issuer.key());
+    // It may be a new key, for which the issuer is asked at most once a minute.
+    let answer = stack.api.get(&org.path(""), &token).await;
+    match answer.status {
+        401 => drop(answer.problem(401, "invalid-token")),
+        _ => {
+            assert!(answer.header("retry-after").is_some());
+            answer.problem(503, "unavailable");
+        }
+    }
 }
 
 #[tokio::test]
@@ -128,11 +166,17 @@ async fn a_good_token_may_differ_in_form() {
         ("org_id", json!(org.id)),
         ("org_id", json!([Uuid::new_v4(), "not a uuid", org.id])),
         ("aud", json!(["somebody-else", stack.issuer.audience])),
+        ("iat", json!(Timestamp::now().as_second() as f64 + 0.5)),
+        ("iat", Value::Null),
         ("scope", json!("openid analytics:exports:read email")),
     ] {
         let mut claims = good.clone();
         claims[name] = value;
         stack.api.get(&org.path(""), &stack.issuer.sign(&claims)).await.expect(200);
+    }
+    for kind in [None, Some("at+jwt"), Some("application/AT+JWT"), Some("jwt")] {
+        let header = Header { typ: kind.map(str::to_owned), ..stack.issuer.header() };
+        stack.api.get(&org.path(""), &sign(&header, &good, &stack.issuer.key())).await.expect(200);
     }
     let by_role = {
         let mut claims = good.clone();
@@ -223,10 +267,13 @@ async fn a_platform_administrator_may_act_in_every_organization() {
     let home = stack.organization();
     let job = org.add_unqueued().await.id();
     for organizations in [vec![home.id], vec![]] {
-        let token = stack.issuer.token("root", &organizations, "platform-admin");
+        let token = stack.issuer.platform_admin("root", &organizations);
         stack.api.get(&org.path(&format!("/{job}")), &token).await.expect(200);
         stack.api.get(&org.path(""), &token).await.expect(200);
     }
-    let nowhere = stack.issuer.token("ada", &[], "admin");
-    stack.api.get(&org.path(""), &nowhere).await.problem(403, "forbidden");
+    // A client may ask for any scope: the role is another thing.
+    for scope in ["admin", "platform-admin", "platform-admin admin"] {
+        let nowhere = stack.issuer.token("ada", &[], scope);
+        stack.api.get(&org.path(""), &nowhere).await.problem(403, "forbidden");
+    }
 }

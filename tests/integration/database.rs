@@ -15,7 +15,7 @@ fn config() -> Config {
 }
 
 fn database(config: Config) -> Database {
-    Database::new(config, "tests").unwrap()
+    Database::new(config, "tests")
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ use uuid::Uuid;
 pub(crate) fn database(search_path: &str) -> Database {
     let mut config: tokio_postgres::Config = variable("DATABASE_URL").parse().unwrap();
     config.options(format!("-c search_path={search_path}"));
-    Database::new(config, "tests").unwrap()
+    Database::new(config, "tests")
 }
 
 /// The bytes and the facts of an export, read over so many connections.
@@ -214,7 +214,7 @@ impl Own {
         let stack = database("public").connect().await.unwrap();
         stack.batch_execute(&format!("create database {name} template template0")).await.unwrap();
         let mut config: tokio_postgres::Config = variable("DATABASE_URL").parse().unwrap();
-        let database = Database::new(config.dbname(&name).clone(), "tests").unwrap();
+        let database = Database::new(config.dbname(&name).clone(), "tests");
         let client = database.connect().await.unwrap();
         for migration in MIGRATIONS {
             client.batch_execute(migration).await.unwrap();
@@ -343,7 +343,7 @@ async fn a_session_that_waits_for_an_export_does_not_stop_it() {
     let other = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let database = Database::new(config, "tests").unwrap();
+            let database = Database::new(config, "tests");
             let locking = database.connect().await.unwrap();
             let watch = database.connect().await.unwrap();
             let lock = format!("begin; lock table {partition} in access exclusive mode; rollback");

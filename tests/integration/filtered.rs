@@ -61,7 +61,7 @@ impl Filled {
         self.client.batch_execute(&grant).await.unwrap();
         let mut config: Config = self.database.url().parse().unwrap();
         config.options(format!("-c role={role}"));
-        Database::new(config, "tests").unwrap()
+        Database::new(config, "tests")
     }
 
     async fn drop(self, role: &str) {
@@ -161,7 +161,7 @@ async fn rows_that_a_policy_or_a_right_hides_are_an_error() {
 #[tokio::test]
 async fn rows_of_a_detached_partition_are_an_error() {
     let filled = Filled::create().await;
-    let own = Database::new(filled.database.url().parse().unwrap(), "tests").unwrap();
+    let own = Database::new(filled.database.url().parse::<postgres::Address>().unwrap(), "tests");
     let request = &filled.request;
     let detached = |name: &str, found: Result<u64, UsageError>| {
         assert!(matches!(&found, Err(UsageError::Detached { partitions }) if partitions == name), "{found:?}");
@@ -283,7 +283,7 @@ fn as_user(program: &Path, data: &Path) -> Command {
 #[tokio::test]
 async fn a_standby_is_refused_unless_it_is_asked_for() {
     let standby = tokio::task::spawn_blocking(Standby::start).await.unwrap();
-    let refused = Database::new(standby.config(), "tests").unwrap();
+    let refused = Database::new(standby.config(), "tests");
     let error = until("the standby answers", WAIT_TIMEOUT, async || match refused.client().await {
         Err(DatabaseError::Standby) => Ok(DatabaseError::Standby),
         Err(error) => Err(format!("{error:?}")),
@@ -295,7 +295,7 @@ async fn a_standby_is_refused_unless_it_is_asked_for() {
     // Whoever asks for it gets it.
     let mut config = standby.config();
     config.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadOnly);
-    let database = Database::new(config, "tests").unwrap();
+    let database = Database::new(config, "tests");
     let client = database.client().await.unwrap();
     let in_recovery = client.query_one("select pg_is_in_recovery()", &[]).await.unwrap();
     assert!(in_recovery.get::<_, bool>(0));

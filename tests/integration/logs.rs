@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tests::{aws, lambda, poll::until, stack::variable};
-
-/// Lines of Lambda itself, which are text on the emulator.
-const PLATFORM: [&str; 4] = ["INIT_START ", "START ", "END ", "REPORT "];
+use tests::{lambda, logs, poll::until, stack::variable};
 
 const LEVELS: [&str; 5] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR"];
 
@@ -15,7 +12,7 @@ const LEVELS: [&str; 5] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR"];
 async fn every_line_is_an_object_with_time_level_and_message() {
     lambda::insist(&variable("SWEEP_FUNCTION"), &json!({})).await;
     let lines = until("the sweep has logged", Duration::from_secs(30), async || {
-        let lines = lines().await;
+        let lines = logs::lines("/aws/lambda/").await;
         if lines.iter().any(|(group, _)| group.ends_with("-sweep")) { Ok(lines) } else { Err(lines.len()) }
     })
     .await;
@@ -30,26 +27,4 @@ async fn every_line_is_an_object_with_time_level_and_message() {
             ["fields", "span", "spans"].into_iter().filter(|name| object.get(name).is_some()).collect();
         assert!(nested.is_empty(), "{group}: {nested:?}: {line}");
     }
-}
-
-/// Returns all lines of functions, each with its log group.
-async fn lines() -> Vec<(String, String)> {
-    let groups = aws::logs("DescribeLogGroups", &json!({"logGroupNamePrefix": "/aws/lambda/"})).await;
-    let mut lines = Vec::new();
-    for group in groups["logGroups"].as_array().expect("log groups") {
-        let name = group["logGroupName"].as_str().expect("a name");
-        let mut request = json!({"logGroupName": name});
-        loop {
-            let page = aws::logs("FilterLogEvents", &request).await;
-            let messages =
-                page["events"].as_array().into_iter().flatten().filter_map(|event| event["message"].as_str());
-            let own = messages.filter(|line| !PLATFORM.iter().any(|prefix| line.starts_with(prefix)));
-            lines.extend(own.filter(|line| !line.trim().is_empty()).map(|line| (name.to_owned(), line.to_owned())));
-            match page["nextToken"].as_str() {
-                Some(token) => request["nextToken"] = json!(token),
-                None => break,
-            }
-        }
-    }
-    lines
 }

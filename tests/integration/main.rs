@@ -10,6 +10,7 @@
 )]
 
 mod analytics;
+mod attacks;
 mod auth;
 mod bad_requests;
 mod ci_access;

@@ -86,7 +86,7 @@ impl Usage {
 async fn totals_differ_by_the_stated_rounding_alone() {
     let database = UsageDatabase::create().await;
     let mut client = database.client().await;
-    let own = Database::new(database.url().parse().unwrap(), "tests").unwrap();
+    let own = Database::new(database.url().parse::<postgres::Address>().unwrap(), "tests");
     let mut random = fastrand::Rng::with_seed(2026);
     let all: Vec<Usage> = (1..=24).map(|org| Usage::random(org, &mut random)).collect();
     for usage in &all {

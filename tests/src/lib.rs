@@ -20,6 +20,7 @@ pub mod csv_file;
 pub mod database;
 pub mod job;
 pub mod lambda;
+pub mod logs;
 pub mod objects;
 pub mod organization;
 pub mod poll;

@@ -75,6 +75,13 @@ impl Issuer {
         sign(&self.header(), claims, &self.key())
     }
 
+    /// Signs a valid token of a platform administrator.
+    pub fn platform_admin(&self, subject: &str, organizations: &[Uuid]) -> String {
+        let mut claims = self.claims(subject, organizations, "");
+        claims["roles"] = json!(["platform-admin"]);
+        self.sign(&claims)
+    }
+
     /// Signs a valid token.
     pub fn token(&self, subject: &str, organizations: &[Uuid], scope: &str) -> String {
         self.sign(&self.claims(subject, organizations, scope))

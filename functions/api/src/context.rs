@@ -13,6 +13,8 @@ use platform::{
 };
 use postgres::Database;
 
+use crate::status::Readiness;
+
 /// The function's clients, made once per process.
 #[derive(Debug)]
 pub(crate) struct Context {
@@ -22,6 +24,7 @@ pub(crate) struct Context {
     pub(crate) store: ExportStore,
     /// Created at the first check of links.
     pub(crate) http: OnceLock<HttpClient>,
+    pub(crate) readiness: Readiness,
     pub(crate) database: Database,
     /// Maximum number of an organization's unfinished jobs.
     pub(crate) open_jobs_cap: u32,
@@ -43,6 +46,7 @@ impl Context {
             queue: ExportQueue::from_env(&sdk)?,
             store: ExportStore::from_env(&sdk)?,
             http: OnceLock::new(),
+            readiness: Readiness::default(),
             database: Database::from_env("analytics-exports-api")?,
             open_jobs_cap: config::parsed("OPEN_JOBS_CAP", "a whole number")?,
             resend: ResendPolicy::from_env()?,

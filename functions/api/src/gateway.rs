@@ -38,7 +38,10 @@ pub(crate) struct Event {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct RequestContext {
+    /// The id in the gateway's access log, and in its answer.
+    request_id: Option<String>,
     http: Http,
 }
 
@@ -62,6 +65,11 @@ pub(crate) struct Reply {
 }
 
 impl Event {
+    /// Returns the gateway's id of the request.
+    pub(crate) fn request_id(&self) -> Option<&str> {
+        self.request_context.request_id.as_deref()
+    }
+
     /// Returns the address of the client.
     pub(crate) fn source_ip(&self) -> Option<&str> {
         self.request_context.http.source_ip.as_deref()

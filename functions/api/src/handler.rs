@@ -15,7 +15,7 @@ use tower::ServiceExt as _;
 
 use crate::{
     gateway::{Event, Reply},
-    problem::{self, Problem},
+    problem::{self, Call, Problem},
 };
 
 /// Maximum time of a request: the function's timeout in the template, a second less than API Gateway waits. Some
@@ -36,17 +36,17 @@ pub(crate) fn deadline(stated: SystemTime) -> Deadline {
 pub(crate) async fn handle(
     router: Router,
     event: Event,
-    request_id: String,
+    invocation_id: String,
     deadline: Deadline,
 ) -> Result<Reply, axum::Error> {
-    let source_ip = event.source_ip().map(str::to_owned);
-    let origin = Origin { request_id: request_id.clone(), source_ip };
-    let mut instance = "/".to_owned();
-    let mut is_head = false;
+    // One id end to end: the gateway's, which its access log has. The invocation's is for events from elsewhere.
+    let request_id = event.request_id().map_or_else(|| invocation_id.clone(), str::to_owned);
+    let origin = Origin { request_id, source_ip: event.source_ip().map(str::to_owned) };
+    let mut call = Call { method: Method::GET, path: "/".to_owned(), origin: origin.clone(), invocation_id };
     let answer = async {
         let mut request = event.into_request()?;
-        request.uri().path().clone_into(&mut instance);
-        is_head = request.method() == Method::HEAD;
+        request.uri().path().clone_into(&mut call.path);
+        request.method().clone_into(&mut call.method);
         request.extensions_mut().insert(origin);
         request.extensions_mut().insert(deadline);
         let Ok(response) = router.oneshot(request).await;
@@ -55,11 +55,12 @@ pub(crate) async fn handle(
     let answer: Result<Response, Problem> =
         timeout_at(deadline.work_until(), answer).await.unwrap_or_else(|elapsed| Err(Problem::too_slow(elapsed)));
     let mut response = answer.into_response();
-    problem::render(&mut response, &instance, &request_id);
+    problem::render(&mut response, &call);
     let headers = response.headers_mut();
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if is_head {
+    headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    if call.method == Method::HEAD {
         *response.body_mut() = Body::empty();
     }
     Reply::read(response).await
@@ -70,19 +71,20 @@ mod tests {
     use std::{sync::Arc, time::Instant};
 
     use axum::routing::get;
-    use postgres::Database;
+    use postgres::{Address, Database};
     use serde_json::{Value, json};
     use tokio::net::TcpListener;
 
     use super::*;
 
     fn event(method: &str, path: &str) -> Event {
-        let event = json!({"rawPath": path, "requestContext": {"http": {"method": method}}});
+        let context = json!({"requestId": "r-1", "http": {"method": method, "sourceIp": "203.0.113.7"}});
+        let event = json!({"rawPath": path, "requestContext": context});
         serde_json::from_value(event).unwrap()
     }
 
     async fn answer(router: Router, event: Event, time: Duration) -> Reply {
-        handle(router, event, "r-1".to_owned(), Deadline::after(time, RESERVE)).await.unwrap()
+        handle(router, event, "i-1".to_owned(), Deadline::after(time, RESERVE)).await.unwrap()
     }
 
     #[test]
@@ -100,7 +102,7 @@ mod tests {
         // The kernel accepts the connection, but no process answers.
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("postgres://nobody@{}/nothing", listener.local_addr().unwrap());
-        let database = Arc::new(Database::new(url.parse().unwrap(), "test").unwrap());
+        let database = Arc::new(Database::new(url.parse::<Address>().unwrap(), "test"));
         let ask = async move || -> Result<(), Problem> {
             database.client().await?;
             Ok(())
@@ -126,6 +128,14 @@ mod tests {
             let problem: Value = serde_json::from_str(&reply.body).unwrap();
             assert_eq!(problem["type"], "https://api.ai-aas.local/problems/invalid-request");
         }
+    }
+
+    #[tokio::test]
+    async fn an_event_without_an_id_has_that_of_its_invocation() {
+        let event = json!({"rawPath": "usage", "requestContext": {"http": {"method": "GET"}}});
+        let reply = answer(Router::new(), serde_json::from_value(event).unwrap(), MAX_TIME).await;
+        let problem: Value = serde_json::from_str(&reply.body).unwrap();
+        assert_eq!(problem["requestId"], "i-1");
     }
 
     #[tokio::test]

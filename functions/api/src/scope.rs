@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use auth::{Access, Caller, Permission};
+use auth::{Access, Caller, Forbidden, Permission};
 use axum::{
     extract::{FromRequestParts, RawPathParams},
     http::{header, request::Parts},
 };
 use domain::{Action, AuditRecord, JobId, OrgId, Origin, Subject};
 use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     context::Context,
@@ -35,7 +36,8 @@ impl OrgScope {
     /// Returns the organization of the route if the caller has `permission` in it. Records a platform administrator's
     /// call in an organization of others first.
     pub(crate) async fn require(&self, permission: Permission) -> Result<OrgId, Problem> {
-        if self.caller.authorize(permission, self.org)? == Access::CrossOrganization {
+        let access = self.caller.authorize(permission, self.org).map_err(|error| denied(error, &self.caller))?;
+        if access == Access::CrossOrganization {
             let job = self.job.as_deref().and_then(|job| job.parse().ok());
             self.context.jobs.record(&self.audit(Action::CrossOrganizationAccess, job)).await?;
         }
@@ -93,9 +95,25 @@ impl FromRequestParts<Arc<Context>> for CiReader {
 
     async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Problem> {
         let caller = context.verifier.verify(bearer_token(parts)?).await?;
-        caller.authorize_on_platform(Permission::ReadCi)?;
+        caller.authorize_on_platform(Permission::ReadCi).map_err(|error| denied(error, &caller))?;
         Ok(Self(caller))
     }
+}
+
+/// The cause of a denied call, for the log.
+#[derive(Debug, thiserror::Error)]
+#[error("the token of {pseudonym} does not grant {permission}")]
+struct Denied {
+    pseudonym: String,
+    permission: Permission,
+}
+
+/// Creates the problem of a denied call, whose log line tells who called without naming a person.
+fn denied(error: Forbidden, caller: &Caller) -> Problem {
+    let Subject { issuer, name } = caller.subject();
+    let digest = Sha256::digest(format!("{issuer}\n{name}"));
+    let pseudonym = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Problem::from(error).because(Denied { pseudonym, permission: error.0 })
 }
 
 /// Returns the token of the one `Authorization: Bearer …` header.

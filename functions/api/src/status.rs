@@ -1,11 +1,15 @@
 //! The health of the function and of its dependencies.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{Json, extract::State};
 use platform::{http, log::Causes};
 use serde::Serialize;
-use tokio::time::timeout;
+use tokio::{sync::Mutex, time::timeout};
 use utoipa::ToSchema;
 
 use crate::{
@@ -16,6 +20,10 @@ use crate::{
 /// Maximum time of a dependency's answer. All are asked at once, so that the answer is well within a request's
 /// deadline.
 const PING_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// The times for which a look holds.
+const READY_LIFETIME: Duration = Duration::from_secs(5);
+const DOWN_LIFETIME: Duration = Duration::from_secs(1);
 
 /// The answer of a healthy service.
 #[derive(Debug, Serialize, ToSchema)]
@@ -49,6 +57,35 @@ pub(crate) async fn healthz() -> Json<Health> {
     security(()),
 )]
 pub(crate) async fn readyz(State(context): State<Arc<Context>>) -> Result<Json<Health>, Problem> {
+    let down = context.readiness.down(&context).await;
+    if down.is_empty() {
+        return Ok(OK);
+    }
+    let detail = format!("Wait until all dependencies answer. These do not: {}.", down.join(", "));
+    Err(Problem::new(Kind::Unavailable, detail))
+}
+
+/// The last look at the dependencies. Anybody may ask, so not every request makes one.
+#[derive(Debug, Default)]
+pub(crate) struct Readiness(Mutex<Option<(Instant, Vec<&'static str>)>>);
+
+impl Readiness {
+    /// Returns the names of the dependencies that do not answer.
+    async fn down(&self, context: &Context) -> Vec<&'static str> {
+        let mut last = self.0.lock().await;
+        if let Some((at, down)) = &*last
+            && at.elapsed() < if down.is_empty() { READY_LIFETIME } else { DOWN_LIFETIME }
+        {
+            return down.clone();
+        }
+        let down = look(context).await;
+        *last = Some((Instant::now(), down.clone()));
+        down
+    }
+}
+
+/// Asks all dependencies at once.
+async fn look(context: &Context) -> Vec<&'static str> {
     let (database, jobs, queue, store, links) = tokio::join!(
         ping("database", context.database.ping()),
         ping("jobs table", context.jobs.ping()),
@@ -56,12 +93,7 @@ pub(crate) async fn readyz(State(context): State<Arc<Context>>) -> Result<Json<H
         ping("exports bucket", context.store.ping()),
         ping("download links", context.store.check_links(context.http.get_or_init(http::client))),
     );
-    let down: Vec<&str> = [database, jobs, queue, store, links].into_iter().filter_map(Result::err).collect();
-    if down.is_empty() {
-        return Ok(OK);
-    }
-    let detail = format!("Wait until all dependencies answer. These do not: {}.", down.join(", "));
-    Err(Problem::new(Kind::Unavailable, detail))
+    [database, jobs, queue, store, links].into_iter().filter_map(Result::err).collect()
 }
 
 /// Returns the name of a dependency as the error if it does not answer in time.

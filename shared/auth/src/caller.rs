@@ -51,8 +51,8 @@ impl fmt::Display for Permission {
 
 /// The grant of every permission within the token's own organizations.
 const ADMIN: &str = "admin";
-/// The grant of every permission in every organization.
-const PLATFORM_ADMIN: &str = "platform-admin";
+/// The role with every permission in every organization.
+pub(super) const PLATFORM_ADMIN: &str = "platform-admin";
 
 /// The bearer of a verified token.
 #[derive(Debug, Clone)]
@@ -61,6 +61,7 @@ pub struct Caller {
     pub(super) organizations: BTreeSet<OrgId>,
     /// Permissions and roles: tokens carry both in `scope` or in `roles`.
     pub(super) grants: BTreeSet<String>,
+    pub(super) is_platform_admin: bool,
 }
 
 /// The kind of a caller's access to an organization.
@@ -90,10 +91,9 @@ impl Caller {
     pub fn authorize(&self, permission: Permission, org: OrgId) -> Result<Access, Forbidden> {
         let own = self.organizations.contains(&org);
         let granted = self.has(ADMIN) || self.has(permission.name());
-        let platform_admin = self.has(PLATFORM_ADMIN);
-        if own && (granted || platform_admin) {
+        if own && (granted || self.is_platform_admin) {
             Ok(Access::Own)
-        } else if platform_admin {
+        } else if self.is_platform_admin {
             Ok(Access::CrossOrganization)
         } else {
             Err(Forbidden(permission))
@@ -106,7 +106,7 @@ impl Caller {
     /// # Errors
     /// When the permission is not granted.
     pub fn authorize_on_platform(&self, permission: Permission) -> Result<(), Forbidden> {
-        let granted = self.has(PLATFORM_ADMIN) || self.has(permission.name());
+        let granted = self.is_platform_admin || self.has(permission.name());
         if granted { Ok(()) } else { Err(Forbidden(permission)) }
     }
 
@@ -127,6 +127,7 @@ mod tests {
             subject: Subject { issuer: "https://issuer.example".to_owned(), name: "ada".to_owned() },
             organizations: [OWN.parse().unwrap()].into(),
             grants: grants.iter().map(|grant| (*grant).to_owned()).collect(),
+            is_platform_admin: false,
         }
     }
 
@@ -145,15 +146,24 @@ mod tests {
 
     #[test]
     fn a_platform_admin_may_do_everything_everywhere() {
-        assert_eq!(access(&["platform-admin"], OWN), Some(Access::Own));
-        assert_eq!(access(&["platform-admin"], OTHER), Some(Access::CrossOrganization));
+        let admin = Caller { is_platform_admin: true, ..caller(&[]) };
+        let access = |org: &str| admin.authorize(Permission::ReadExports, org.parse().unwrap()).ok();
+        assert_eq!(access(OWN), Some(Access::Own));
+        assert_eq!(access(OTHER), Some(Access::CrossOrganization));
+        assert!(admin.authorize_on_platform(Permission::ReadCi).is_ok());
+    }
+
+    #[test]
+    fn a_grant_of_that_name_is_not_the_role() {
+        assert_eq!(access(&[PLATFORM_ADMIN], OWN), None);
+        assert_eq!(access(&[PLATFORM_ADMIN, ADMIN], OTHER), None);
+        assert!(caller(&[PLATFORM_ADMIN]).authorize_on_platform(Permission::ReadCi).is_err());
     }
 
     #[test]
     fn permissions_on_the_platform_need_their_own_grant() {
         let reads = |grants: &[&str]| caller(grants).authorize_on_platform(Permission::ReadCi).is_ok();
         assert!(reads(&["analytics:ci:read"]));
-        assert!(reads(&["platform-admin"]));
         assert!(!reads(&["admin", "analytics:ci:pii", "analytics:exports:read"]));
         assert!(!reads(&[]));
     }

@@ -11,7 +11,12 @@ use std::{
 use bytes::Bytes;
 use http::Uri;
 use http_body_util::{BodyExt as _, Limited};
-use jsonwebtoken::{Algorithm, DecodingKey, jwk::JwkSet};
+use jsonwebtoken::{
+    Algorithm, DecodingKey,
+    jwk::{Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
+};
+use serde::Deserialize;
+use serde_json::Value;
 use tokio::{sync::Mutex, time::timeout};
 
 use platform::{
@@ -24,16 +29,22 @@ use platform::{
 const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 /// Minimum time between fetches, whatever key ids arrive, so that forged tokens do not burden the issuer.
 const MIN_REFETCH_INTERVAL: Duration = Duration::from_secs(60);
+/// Minimum time after a fetch that failed, however many requests wait for keys.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 /// Maximum age of the keys, after which they are fetched again, so that a withdrawn key expires.
 const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 /// Maximum size of a key set, in bytes.
 const MAX_SET_BYTES: usize = 256 << 10;
 
-/// The issuer's keys could not be fetched, and none are cached.
+/// The issuer's keys are not known, so a token of an unknown key is neither good nor bad.
 #[derive(Debug, thiserror::Error)]
-#[error("could not fetch the issuer's keys")]
-pub struct KeysUnavailable {
-    source: Box<dyn Error + Send + Sync>,
+pub enum KeysUnavailable {
+    /// They could not be fetched.
+    #[error("could not fetch the issuer's keys")]
+    Failed(#[source] Box<dyn Error + Send + Sync>),
+    /// They were fetched moments ago, and are not fetched again so soon. The key may be a new one.
+    #[error("the key is unknown, and the issuer's keys are not fetched again for {} s", .0.as_secs())]
+    NotYet(Duration),
 }
 
 /// A key set at a URL.
@@ -49,14 +60,22 @@ pub(super) struct Keys {
 struct Cache {
     keys: Vec<Key>,
     fetched: Option<Instant>,
-    refetched: Option<Instant>,
+    /// The last fetch, but for the first one that succeeded, after which a rotation shows at once.
+    asked: Option<Instant>,
+    has_failed: bool,
 }
 
-/// A key that verifies signatures by the algorithms of its own kind.
+/// A key set whose keys are read one by one, since one that is malformed must not take the others away.
+#[derive(Deserialize)]
+struct KeySet {
+    keys: Vec<Value>,
+}
+
+/// A key that verifies signatures by the algorithms of its own kind or, if it names one, by that one.
 #[derive(Debug, Clone)]
 pub(super) struct Key {
     id: String,
-    pub(super) algorithms: &'static [Algorithm],
+    pub(super) algorithms: Vec<Algorithm>,
     pub(super) key: DecodingKey,
 }
 
@@ -75,31 +94,35 @@ impl Keys {
         Ok(Self { url, http: OnceLock::new(), cache: Mutex::default() })
     }
 
-    /// Returns the key called `id`, or `None` if the issuer has no such key. Fetches the keys when none are cached,
-    /// when `id` is not among them, and when they are too old. While the issuer is unavailable, the cached keys stay
-    /// valid.
-    pub(super) async fn find(&self, id: &str) -> Result<Option<Key>, KeysUnavailable> {
+    /// Returns the keys called `id`, none if the issuer has no such key. Fetches the keys when none are cached, when `id`
+    /// is not among them, and when they are too old. While the issuer is unavailable, the cached keys stay valid.
+    pub(super) async fn find(&self, id: &str) -> Result<Vec<Key>, KeysUnavailable> {
         let mut cache = self.cache.lock().await;
-        let Some(fetched) = cache.fetched else {
-            cache.keys = self.fetch().await?;
-            cache.fetched = Some(Instant::now());
-            return Ok(cache.find(id));
-        };
-        let is_stale = fetched.elapsed() > MAX_AGE || cache.find(id).is_none();
-        let may_fetch = cache.refetched.is_none_or(|at| at.elapsed() > MIN_REFETCH_INTERVAL);
-        if is_stale && may_fetch {
-            cache.refetched = Some(Instant::now());
-            match self.fetch().await {
-                Ok(keys) => {
-                    cache.keys = keys;
-                    cache.fetched = cache.refetched;
-                }
-                Err(error) => {
-                    tracing::warn!(error = %Causes(&error), "issuer's keys not refreshed; cached keys stay in use");
-                }
+        let found = cache.find(id);
+        let is_stale = cache.fetched.is_none_or(|at| at.elapsed() > MAX_AGE);
+        if !found.is_empty() && !is_stale {
+            return Ok(found);
+        }
+        let wait = cache.wait();
+        if !wait.is_zero() {
+            return if found.is_empty() { Err(KeysUnavailable::NotYet(wait)) } else { Ok(found) };
+        }
+        let now = Instant::now();
+        let fetched = self.fetch().await;
+        cache.has_failed = fetched.is_err();
+        cache.asked = (cache.has_failed || cache.fetched.is_some()).then_some(now);
+        match fetched {
+            Ok(keys) => {
+                cache.keys = keys;
+                cache.fetched = Some(now);
+                Ok(cache.find(id))
+            }
+            Err(error) if found.is_empty() => Err(error),
+            Err(error) => {
+                tracing::warn!(error = %Causes(&error), "issuer's keys not refreshed; cached keys stay in use");
+                Ok(found)
             }
         }
-        Ok(cache.find(id))
     }
 
     async fn fetch(&self) -> Result<Vec<Key>, KeysUnavailable> {
@@ -107,8 +130,11 @@ impl Keys {
             Ok(body) => body,
             Err(_) => Err("the issuer did not answer in time".into()),
         };
-        let set = body.and_then(|body| Ok(serde_json::from_slice::<JwkSet>(&body)?));
-        set.map(|set| usable(&set)).map_err(|source| KeysUnavailable { source })
+        let keys = body.and_then(|body| {
+            let keys = usable(serde_json::from_slice(&body)?);
+            if keys.is_empty() { Err("no key of the set verifies signatures".into()) } else { Ok(keys) }
+        });
+        keys.map_err(KeysUnavailable::Failed)
     }
 
     /// Returns the body of the answer. Redirects are not followed, since only the configuration names the source of
@@ -123,29 +149,49 @@ impl Keys {
 }
 
 impl Cache {
-    fn find(&self, id: &str) -> Option<Key> {
-        self.keys.iter().find(|key| key.id == id).cloned()
+    fn find(&self, id: &str) -> Vec<Key> {
+        self.keys.iter().filter(|key| key.id == id).cloned().collect()
+    }
+
+    /// The time until the keys may be fetched again.
+    fn wait(&self) -> Duration {
+        let interval = if self.has_failed { RETRY_INTERVAL } else { MIN_REFETCH_INTERVAL };
+        self.asked.map_or(Duration::ZERO, |at| interval.saturating_sub(at.elapsed()))
     }
 }
 
-/// Returns the keys of a set that verify signatures by asymmetric algorithms. Others are ignored, since a set may serve
-/// other services too.
-fn usable(set: &JwkSet) -> Vec<Key> {
-    let key = |jwk: &jsonwebtoken::jwk::Jwk| {
-        let key = DecodingKey::from_jwk(jwk).ok()?;
-        let algorithms = algorithms(jwk)?;
-        Some(Key { id: jwk.common.key_id.clone()?, algorithms, key })
+/// Returns the keys of a set that verify signatures by asymmetric algorithms. Others are passed over, since a set may
+/// serve other services too.
+fn usable(set: KeySet) -> Vec<Key> {
+    let read = |value| match serde_json::from_value::<Jwk>(value) {
+        Ok(jwk) => key(&jwk),
+        Err(error) => {
+            tracing::warn!(%error, "a key of the issuer's set passed over");
+            None
+        }
     };
-    set.keys.iter().filter_map(key).collect()
+    set.keys.into_iter().filter_map(read).collect()
+}
+
+fn key(jwk: &Jwk) -> Option<Key> {
+    let common = &jwk.common;
+    let is_for_signatures = matches!(common.public_key_use, None | Some(PublicKeyUse::Signature));
+    let verifies = common.key_operations.as_ref().is_none_or(|all| all.contains(&KeyOperations::Verify));
+    if !is_for_signatures || !verifies {
+        return None;
+    }
+    let mut algorithms = algorithms(jwk)?.to_vec();
+    if let Some(only) = common.key_algorithm {
+        algorithms.retain(|algorithm| KeyAlgorithm::from(*algorithm) == only);
+    }
+    let id = common.key_id.clone()?;
+    (!algorithms.is_empty()).then_some(Key { id, algorithms, key: DecodingKey::from_jwk(jwk).ok()? })
 }
 
 /// Returns the algorithms of a key, whatever algorithm a token claims. All are asymmetric, so that a public key never
 /// serves as an HMAC secret.
-fn algorithms(jwk: &jsonwebtoken::jwk::Jwk) -> Option<&'static [Algorithm]> {
-    use jsonwebtoken::jwk::{AlgorithmParameters as P, EllipticCurve as C, PublicKeyUse};
-    if matches!(jwk.common.public_key_use, Some(PublicKeyUse::Encryption)) {
-        return None;
-    }
+fn algorithms(jwk: &Jwk) -> Option<&'static [Algorithm]> {
+    use jsonwebtoken::jwk::{AlgorithmParameters as P, EllipticCurve as C};
     match &jwk.algorithm {
         P::RSA(_) => Some(&[
             Algorithm::RS256,
@@ -162,5 +208,77 @@ fn algorithms(jwk: &jsonwebtoken::jwk::Jwk) -> Option<&'static [Algorithm]> {
         },
         P::OctetKeyPair(_) => Some(&[Algorithm::EdDSA]),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn keys(set: Value) -> Vec<(String, Vec<Algorithm>)> {
+        let usable = usable(serde_json::from_value(set).unwrap());
+        usable.into_iter().map(|key| (key.id, key.algorithms)).collect()
+    }
+
+    /// A key of RFC 8037, with more members.
+    fn ed25519(more: &Value) -> Value {
+        let mut key = json!({
+            "kty": "OKP", "crv": "Ed25519", "kid": "a", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+        });
+        key.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        key
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_used_takes_no_other_away() {
+        let unusable = [
+            json!({"kty": "OKP", "crv": "Ed25519", "kid": "a"}),
+            json!({"kty": "unheard of", "kid": "a"}),
+            json!("no key"),
+            json!({"kty": "oct", "kid": "a", "k": "AAAA"}),
+            json!({"kty": "EC", "crv": "P-521", "kid": "a", "x": "AA", "y": "AA"}),
+            ed25519(&json!({"use": "enc"})),
+            ed25519(&json!({"use": "tls"})),
+            ed25519(&json!({"key_ops": ["sign"]})),
+            ed25519(&json!({"key_ops": []})),
+            ed25519(&json!({"alg": "RS256"})),
+            ed25519(&json!({"kid": null})),
+        ];
+        let mut all = unusable.to_vec();
+        all.push(ed25519(&json!({"kid": "good"})));
+        let found = keys(json!({"keys": all}));
+        assert_eq!(found, [("good".to_owned(), vec![Algorithm::EdDSA])]);
+    }
+
+    #[test]
+    fn a_key_is_for_the_algorithm_that_it_names_and_two_keys_may_have_one_id() {
+        let rsa = |alg: Option<&str>| {
+            let mut key =
+                json!({"kty": "RSA", "kid": "a", "e": "AQAB", "n": "sXchTQ", "use": "sig", "key_ops": ["verify"]});
+            if let Some(alg) = alg {
+                key["alg"] = alg.into();
+            }
+            key
+        };
+        let found = keys(json!({"keys": [rsa(Some("PS384")), rsa(None), rsa(Some("HS256"))]}));
+        let algorithms: Vec<_> = found.iter().map(|(_, algorithms)| algorithms.len()).collect();
+        assert_eq!(algorithms, [1, 6]);
+        assert_eq!(found[0], ("a".to_owned(), vec![Algorithm::PS384]));
+        let cache = Cache {
+            keys: usable(serde_json::from_value(json!({"keys": [rsa(None), rsa(Some("RS256"))]})).unwrap()),
+            ..Cache::default()
+        };
+        assert_eq!((cache.find("a").len(), cache.find("b").len()), (2, 0));
+    }
+
+    #[test]
+    fn a_fetch_that_failed_is_repeated_sooner_than_one_that_succeeded() {
+        let asked = Some(Instant::now());
+        assert!(Cache::default().wait().is_zero());
+        let failed = Cache { asked, has_failed: true, ..Cache::default() }.wait();
+        assert!(!failed.is_zero() && failed <= RETRY_INTERVAL);
+        assert!(Cache { asked, ..Cache::default() }.wait() > RETRY_INTERVAL);
     }
 }

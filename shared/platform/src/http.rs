@@ -15,6 +15,6 @@ pub type HttpClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
 
 /// Creates a client, which reads the system's root certificates. It follows no redirect.
 pub fn client() -> HttpClient {
-    let connector = HttpsConnectorBuilder::new().with_tls_config(tls::client_config(&[]));
+    let connector = HttpsConnectorBuilder::new().with_tls_config(tls::client_config(None));
     Client::builder(TokioExecutor::new()).build(connector.https_or_http().enable_http1().build())
 }

@@ -7,29 +7,26 @@ use std::{
     time::Duration,
 };
 
-use platform::{
-    config::{self, ConfigError},
-    log::Causes,
-    tls,
-};
-use rustls::pki_types::CertificateDer;
+use platform::{log::Causes, tls};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
     task::JoinHandle,
     time::timeout,
 };
 use tokio_postgres::{
-    Client, Config, SimpleQueryMessage,
-    config::{Host, TargetSessionAttrs},
-    tls::MakeTlsConnect,
+    Client, NoTls, SimpleQueryMessage,
+    config::{Host, SslMode, TargetSessionAttrs},
+    tls::{MakeTlsConnect, TlsConnect},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{
     DatabaseError,
+    address::{Address, Protection, Roots},
     coalesce::{Coalesce, CoalesceTls, Switch},
+    guard::Guard,
 };
 
 /// The time in which a connection must be made, or a kept one must answer.
@@ -45,10 +42,19 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// Makes connections to one database. Cheap to clone, for tasks that outlive a borrow of the database.
 #[derive(Clone)]
 pub struct Connector {
-    config: Config,
-    more_roots: Vec<CertificateDer<'static>>,
-    /// Made on first use.
-    tls: Arc<OnceLock<MakeRustlsConnect>>,
+    address: Address,
+    /// For verified names and for any name, each made on first use.
+    tls: Arc<[OnceLock<MakeRustlsConnect>; 2]>,
+}
+
+/// A host to connect to.
+#[derive(Debug)]
+struct Target {
+    host: Host,
+    /// The address or name to call; that of the host unless the configuration has another one.
+    call: String,
+    port: u16,
+    protection: Protection,
 }
 
 /// A connection. Dropping it closes it at once, and the server stops what it was doing for it.
@@ -93,11 +99,9 @@ impl Connection {
 }
 
 impl Connector {
-    /// Adds the settings of every connection to a configuration.
-    ///
-    /// # Errors
-    /// When `PGSSLROOTCERT` is unusable.
-    pub(crate) fn new(mut config: Config, application: &str) -> Result<Self, ConfigError> {
+    /// Adds the settings of every connection to an address.
+    pub(crate) fn new(mut address: Address, application: &str) -> Self {
+        let config = &mut address.config;
         // Dates become instants at midnight UTC, whatever the server's own zone is. A row-level policy is an error
         // where it would hide rows.
         let options = [config.get_options().unwrap_or_default(), "-c timezone=UTC -c row_security=off"].join(" ");
@@ -107,50 +111,114 @@ impl Connector {
             .keepalives_idle(PEER_TIMEOUT)
             .tcp_user_timeout(PEER_TIMEOUT)
             .options(options);
-        Ok(Self { config, more_roots: more_roots()?, tls: Arc::default() })
+        Self { address, tls: Arc::default() }
     }
 
-    /// Makes a connection.
+    /// Makes a connection to the first host that accepts it.
     ///
     /// # Errors
-    /// When the database cannot be reached.
+    /// When the database cannot be reached, or no host is as the address demands.
     pub async fn connect(&self) -> Result<Connection, DatabaseError> {
-        let tls = self.tls.get_or_init(|| MakeRustlsConnect::new(tls::client_config(&self.more_roots)));
         let connecting = async {
-            let connection = match self.config.get_hosts() {
-                [Host::Tcp(host)] if self.config.get_hostaddrs().is_empty() => {
-                    self.connect_to(host, tls.clone()).await?
+            let mut failed = None;
+            for target in self.targets() {
+                let connected = async {
+                    let connection = self.connect_to(&target).await?;
+                    self.check_session(&connection).await?;
+                    Ok(connection)
+                };
+                match connected.await {
+                    Ok(connection) => return Ok(connection),
+                    Err(error) => failed = Some(error),
                 }
-                // With sockets and several hosts the driver does more than to connect. Their messages are not joined.
-                _ => {
-                    let (client, driver) = self.config.connect(tls.clone()).await?;
-                    drive(client, driver)
-                }
-            };
-            self.check_session(&connection).await?;
-            Ok(connection)
+            }
+            Err(failed.unwrap_or_else(|| io::Error::other("the address has no host").into()))
         };
         timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| DatabaseError::NoAnswer)?
     }
 
-    /// Connects to one host as the driver would, with the stream of [`Coalesce`] in between.
-    async fn connect_to(&self, host: &str, mut tls: MakeRustlsConnect) -> Result<Connection, DatabaseError> {
-        let port = self.config.get_ports().first().copied().unwrap_or(5432);
-        let stream = TcpStream::connect((host, port)).await?;
+    /// Returns the hosts of the address, in its order.
+    fn targets(&self) -> Vec<Target> {
+        let Address { config, .. } = &self.address;
+        let calls = config.get_hostaddrs();
+        let named = config.get_hosts().iter().cloned();
+        // An address without a name is the name that its certificate must have.
+        let unnamed = calls.iter().skip(named.len()).map(|call| Host::Tcp(call.to_string()));
+        let target = |(index, host): (usize, Host)| {
+            let call = calls.get(index).map(ToString::to_string);
+            let call = call.unwrap_or_else(|| if let Host::Tcp(name) = &host { name.clone() } else { String::new() });
+            let port = config.get_ports().get(index).or(config.get_ports().first()).copied().unwrap_or(5432);
+            Target { protection: self.address.protection(&host), host, call, port }
+        };
+        named.chain(unnamed).enumerate().map(target).collect()
+    }
+
+    async fn connect_to(&self, target: &Target) -> Result<Connection, DatabaseError> {
+        let name = match &target.host {
+            Host::Tcp(name) => name,
+            #[cfg(unix)]
+            Host::Unix(folder) => {
+                let stream = UnixStream::connect(folder.join(format!(".s.PGSQL.{}", target.port))).await?;
+                return self.speak(stream, "localhost", target.protection).await;
+            }
+        };
+        let stream = TcpStream::connect((target.call.as_str(), target.port)).await?;
         stream.set_nodelay(true)?;
         let socket = SockRef::from(&stream);
-        let keepalive =
-            TcpKeepalive::new().with_time(self.config.get_keepalives_idle()).with_interval(KEEPALIVE_INTERVAL);
+        let config = &self.address.config;
+        let keepalive = TcpKeepalive::new().with_time(config.get_keepalives_idle()).with_interval(KEEPALIVE_INTERVAL);
         socket.set_tcp_keepalive(&keepalive)?;
         #[cfg(target_os = "linux")]
-        socket.set_tcp_user_timeout(self.config.get_tcp_user_timeout().copied())?;
+        socket.set_tcp_user_timeout(config.get_tcp_user_timeout().copied())?;
+        self.speak(stream, name, target.protection).await
+    }
 
+    /// Begins the protocol on a stream as the driver would, with [`Guard`] and [`Coalesce`] in between.
+    async fn speak<S>(&self, stream: S, name: &str, protection: Protection) -> Result<Connection, DatabaseError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        match protection {
+            Protection::Local => self.begin(SslMode::Disable, Guard::passing(stream), NoTls).await,
+            Protection::Unencrypted => self.begin(SslMode::Disable, Guard::watching(stream), NoTls).await,
+            Protection::Verified | Protection::AnyName => {
+                let Ok(tls) = MakeTlsConnect::<Guard<S>>::make_tls_connect(&mut self.tls(protection)?, name);
+                self.begin(SslMode::Require, Guard::passing(stream), tls).await
+            }
+        }
+    }
+
+    async fn begin<S, T>(&self, mode: SslMode, stream: Guard<S>, tls: T) -> Result<Connection, DatabaseError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: TlsConnect<Guard<S>> + Send,
+        T::Stream: Send + 'static,
+        T::Future: Send + 'static,
+    {
         let switch = Switch::default();
-        let Ok(tls) = MakeTlsConnect::<TcpStream>::make_tls_connect(&mut tls, host);
+        let mut config = self.address.config.clone();
+        config.ssl_mode(mode);
         let tls = CoalesceTls(tls, switch.clone());
-        let (client, driver) = self.config.connect_raw(Coalesce::new(stream, switch.clone()), tls).await?;
+        let (client, driver) = config.connect_raw(Coalesce::new(stream, switch.clone()), tls).await?;
         switch.on();
         Ok(drive(client, driver))
+    }
+
+    /// Returns TLS for a protection.
+    fn tls(&self, protection: Protection) -> Result<MakeRustlsConnect, DatabaseError> {
+        let roots = match &self.address.roots {
+            Roots::System => None,
+            Roots::Only(roots) => Some(roots.as_slice()),
+        };
+        let [verified, any_name] = &*self.tls;
+        if protection != Protection::AnyName {
+            return Ok(verified.get_or_init(|| MakeRustlsConnect::new(tls::client_config(roots))).clone());
+        }
+        if let Some(made) = any_name.get() {
+            return Ok(made.clone());
+        }
+        let config = tls::client_config_for_any_name(roots.unwrap_or_default()).map_err(io::Error::other)?;
+        Ok(any_name.get_or_init(|| MakeRustlsConnect::new(config)).clone())
     }
 
     /// Checks `target_session_attrs`, which the driver itself looks at only where it chooses between hosts. Without it,
@@ -163,7 +231,7 @@ impl Connector {
             let mut rows = answer.iter();
             rows.any(|message| matches!(message, SimpleQueryMessage::Row(row) if row.get(column) == Some("t")))
         };
-        match self.config.get_target_session_attrs() {
+        match self.address.config.get_target_session_attrs() {
             TargetSessionAttrs::ReadWrite if is_true(0) => refused("the database does not allow writes"),
             TargetSessionAttrs::ReadOnly if !is_true(0) => refused("the database is not read-only"),
             TargetSessionAttrs::Any if is_true(1) => Err(DatabaseError::Standby),
@@ -185,16 +253,6 @@ where
         }
     });
     Connection { client, driver: Driver(driver) }
-}
-
-/// Reads the certificates in the PEM file named by `PGSSLROOTCERT`, if that is set.
-fn more_roots() -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-    let Some(path) = config::optional("PGSSLROOTCERT") else { return Ok(Vec::new()) };
-    let certificates = rustls_native_certs::load_certs_from_paths(Some(path.as_ref()), None).certs;
-    if certificates.is_empty() {
-        return Err(ConfigError::Invalid { name: "PGSSLROOTCERT", expected: "the path of a PEM file of certificates" });
-    }
-    Ok(certificates)
 }
 
 impl std::fmt::Debug for Connector {

@@ -5,12 +5,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use platform::config::{self, ConfigError};
+use platform::config::ConfigError;
 use tokio::time::timeout;
-use tokio_postgres::Config;
 
 use crate::{
-    DatabaseError,
+    Address, DatabaseError,
     connection::{CONNECT_TIMEOUT, Connection, Connector},
 };
 
@@ -76,22 +75,20 @@ impl Drop for Lease {
 impl Database {
     /// Reads `DATABASE_URL`: a `postgres://` URL or a key=value string. Connects to nothing yet.
     ///
-    /// TLS is used when the server offers it (`sslmode=prefer`, the default) or demanded with `sslmode=require`;
-    /// a certificate is always verified, against the system's roots and those in the PEM file named by
-    /// `PGSSLROOTCERT`, if set.
+    /// Connections use TLS and verify the server's certificate and name, unless the host is this machine or the URL has
+    /// `sslmode=disable`. The URL may have libpq's `sslmode`, of which `verify-ca` accepts any name, `sslrootcert` and
+    /// `channel_binding`; without `sslrootcert`, the variable `PGSSLROOTCERT` counts. Without TLS no password is sent in
+    /// the clear, except on this machine.
     ///
     /// # Errors
     /// When a variable is missing or unusable. The error does not hold the URL.
     pub fn from_env(application: &str) -> Result<Self, ConfigError> {
-        Self::new(config::parsed("DATABASE_URL", "a PostgreSQL connection URL")?, application)
+        Ok(Self::new(Address::from_env()?, application))
     }
 
-    /// Makes the database of a configuration; see [`from_env`](Self::from_env).
-    ///
-    /// # Errors
-    /// When `PGSSLROOTCERT` is unusable.
-    pub fn new(config: Config, application: &str) -> Result<Self, ConfigError> {
-        Ok(Self { connector: Connector::new(config, application)?, kept: Kept::default() })
+    /// Makes the database of an address; see [`from_env`](Self::from_env).
+    pub fn new(address: impl Into<Address>, application: &str) -> Self {
+        Self { connector: Connector::new(address.into(), application), kept: Kept::default() }
     }
 
     /// Returns the kept connection if it still answers, else a new one, which is then kept.
@@ -126,13 +123,13 @@ impl Database {
         self.connector.clone()
     }
 
-    /// Checks that the database answers.
+    /// Checks that the database answers, by a connection that is not kept.
     ///
     /// # Errors
     /// When it does not.
     pub async fn ping(&self) -> Result<(), DatabaseError> {
-        let client = self.client().await?;
-        timeout(CONNECT_TIMEOUT, client.simple_query("")).await.map_err(|_| DatabaseError::NoAnswer)??;
+        // Its session is looked at as part of connecting.
+        self.connect().await?.close().await;
         Ok(())
     }
 

@@ -62,9 +62,31 @@ fn policy_of_file() -> String {
     format!("default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'")
 }
 
+/// The characters that change the direction of the text around them. The page itself has none.
+const DIRECTIONS: [char; 12] = [
+    '\u{061c}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}',
+    '\u{2067}', '\u{2068}', '\u{2069}',
+];
+
+/// Shows characters that change the direction of text by their numbers: with them, a name could read as another one.
+fn visible(page: &str) -> String {
+    page.chars().fold(String::with_capacity(page.len()), |mut text, character| {
+        if DIRECTIONS.contains(&character) {
+            text.push_str(&format!("⟨U+{:04X}⟩", u32::from(character)));
+        } else {
+            text.push(character);
+        }
+        text
+    })
+}
+
 impl Report {
     /// Renders the page.
-    pub(super) fn page(&self) -> Markup {
+    pub(super) fn page(&self) -> String {
+        visible(&self.markup().into_string())
+    }
+
+    fn markup(&self) -> Markup {
         html! {
             (DOCTYPE)
             html lang="en" {
@@ -199,6 +221,15 @@ mod tests {
     }
 
     #[test]
+    fn no_name_turns_text_around() {
+        let mut report = empty();
+        report.filter.service = Some("a\u{202e}nimda\u{2069}".to_owned());
+        let page = report.page();
+        assert!(page.contains("a⟨U+202E⟩nimda⟨U+2069⟩"), "{page}");
+        assert!(!page.contains(DIRECTIONS));
+    }
+
+    #[test]
     fn what_nobody_knows_does_not_look_healthy() {
         let verdict = |verdicts: &[Verdict], short: usize| {
             let evidence = |verdict: &Verdict| Evidence {
@@ -268,7 +299,7 @@ mod tests {
             ..empty()
         };
         // The function sends it as a JSON string.
-        let sent = serde_json::Value::from(report.page().into_string()).to_string();
+        let sent = serde_json::Value::from(report.page()).to_string();
         assert!(sent.len() < 6 << 20, "{} bytes", sent.len());
     }
 

@@ -70,7 +70,7 @@ pub(crate) async fn report(
         (header::CONTENT_SECURITY_POLICY, page::policy()),
         (header::REFERRER_POLICY, "no-referrer".to_owned()),
     ];
-    Ok((headers, report.page().into_string()))
+    Ok((headers, report.page()))
 }
 
 struct Question {

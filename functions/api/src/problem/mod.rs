@@ -13,7 +13,7 @@ use domain::request::FieldError;
 
 pub(crate) use self::{
     kind::Kind,
-    render::{ProblemBody, render},
+    render::{Call, ProblemBody, render},
 };
 
 /// Seconds after which a caller may send a request again that failed on our side.

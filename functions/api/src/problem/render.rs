@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderValue, Method, header},
     response::Response,
 };
-use domain::request::FieldError;
+use domain::{Origin, request::FieldError};
 use platform::log::Causes;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -55,17 +55,28 @@ struct FieldErrorBody {
     detail: String,
 }
 
+/// The request that a problem answers.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) origin: Origin,
+    /// Lambda's own id, which the lines of the platform carry.
+    pub(crate) invocation_id: String,
+}
+
 /// Writes and logs the problem of a response, if it has one. Problems do not know the request that they answer.
-pub(crate) fn render(response: &mut Response, instance: &str, request_id: &str) {
+pub(crate) fn render(response: &mut Response, call: &Call) {
+    let request_id = &call.origin.request_id;
     let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() else { return };
     let (slug, status, title) = problem.kind.parts();
-    log(&problem, slug, request_id);
+    log(&problem, slug, call);
     let body = ProblemBody {
         kind: format!("{TYPE_BASE}{slug}"),
         title,
         status: status.as_u16(),
         detail: problem.detail.clone(),
-        instance: instance.to_owned(),
+        instance: call.path.clone(),
         request_id: request_id.to_owned(),
         errors: problem.errors.iter().map(FieldErrorBody::from).collect(),
     };
@@ -76,13 +87,19 @@ pub(crate) fn render(response: &mut Response, instance: &str, request_id: &str) 
     set_headers(problem.kind, response.headers_mut());
 }
 
-fn log(problem: &Problem, slug: &str, request_id: &str) {
-    let Some(cause) = &problem.cause else { return };
-    let cause = Causes(cause.as_ref());
+fn log(problem: &Problem, slug: &str, call: &Call) {
+    let Call { method, path, origin: Origin { request_id, source_ip }, invocation_id } = call;
+    let cause = problem.cause.as_ref().map(|cause| Causes(cause.as_ref()).to_string());
+    if matches!(problem.kind, Kind::MissingToken | Kind::InvalidToken | Kind::Forbidden) {
+        // Each of them, also without a cause: an attack is many of them.
+        tracing::warn!(problem = slug, request_id, invocation_id, %method, path, source_ip, error = cause, "call denied");
+        return;
+    }
+    let Some(error) = cause else { return };
     if problem.kind.parts().1.is_server_error() {
-        tracing::error!(problem = slug, request_id, error = %cause, "request failed");
+        tracing::error!(problem = slug, request_id, invocation_id, %method, path, error, "request failed");
     } else {
-        tracing::info!(problem = slug, request_id, error = %cause, "request refused");
+        tracing::info!(problem = slug, request_id, invocation_id, %method, path, error, "request refused");
     }
 }
 

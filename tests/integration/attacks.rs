@@ -1,0 +1,5 @@
+//! Attacks that must not succeed. [docs/security.md](../../docs/security.md) lists them beside the standards.
+
+mod database_roles;
+mod database_tls;
+mod denied;

@@ -1,0 +1,33 @@
+//! The lines that functions log.
+
+use serde_json::json;
+
+use crate::aws;
+
+/// Lines of Lambda itself, which are text on the emulator.
+const PLATFORM: [&str; 4] = ["INIT_START ", "START ", "END ", "REPORT "];
+
+/// Returns all lines of the log groups with a prefix, each with its group.
+///
+/// # Panics
+/// When the logs cannot be read.
+pub async fn lines(prefix: &str) -> Vec<(String, String)> {
+    let groups = aws::logs("DescribeLogGroups", &json!({"logGroupNamePrefix": prefix})).await;
+    let mut lines = Vec::new();
+    for group in groups["logGroups"].as_array().expect("log groups") {
+        let name = group["logGroupName"].as_str().expect("a name");
+        let mut request = json!({"logGroupName": name});
+        loop {
+            let page = aws::logs("FilterLogEvents", &request).await;
+            let messages =
+                page["events"].as_array().into_iter().flatten().filter_map(|event| event["message"].as_str());
+            let own = messages.filter(|line| !PLATFORM.iter().any(|prefix| line.starts_with(prefix)));
+            lines.extend(own.filter(|line| !line.trim().is_empty()).map(|line| (name.to_owned(), line.to_owned())));
+            match page["nextToken"].as_str() {
+                Some(token) => request["nextToken"] = json!(token),
+                None => break,
+            }
+        }
+    }
+    lines
+}
