@@ -73,5 +73,6 @@ async fn cross_organization_access_recorded(scene: &Scene) -> Found {
     let crossed: Vec<_> = records.iter().filter(|record| record["action"] == "cross-organization-access").collect();
     assert_eq!(crossed.len(), 1, "{audit}");
     assert_eq!(crossed[0]["subject"], "operator");
+    assert_eq!(crossed[0]["operation"], "GET /analytics/v1/orgs/{orgId}/exports/{jobId}");
     found.note("the administrator's call is on record, the stranger got 403")
 }

@@ -3,3 +3,4 @@
 mod database_roles;
 mod database_tls;
 mod denied;
+mod trail;

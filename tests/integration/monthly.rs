@@ -143,7 +143,7 @@ async fn an_export_that_failed_is_created_anew_and_once() {
     let id = new_job_id();
     let request = ExportRequest { range: month.range().unwrap(), granularity: Granularity::Daily, models: None };
     let subject = Subject::system("monthly-export");
-    let origin = Origin { request_id: "tests".to_owned(), source_ip: None };
+    let origin = Origin::of_service("tests");
     let record = AuditRecord {
         at: now,
         action: Action::Create,

@@ -99,7 +99,7 @@ impl<'a> Organization<'a> {
         let id = new_job_id();
         let org = self.id.into();
         let subject = Subject { issuer: self.stack.issuer.name.clone(), name: self.user.to_string() };
-        let origin = Origin { request_id: "tests".to_owned(), source_ip: None };
+        let origin = Origin::of_service("tests");
         let record =
             AuditRecord { at: now, action: Action::Create, subject: subject.clone(), org, job: Some(id), origin };
         let submission = Submission { id, org, request, subject, at: now };

@@ -41,7 +41,7 @@ pub(crate) async fn handle(
 ) -> Result<Reply, axum::Error> {
     // One id end to end: the gateway's, which its access log has. The invocation's is for events from elsewhere.
     let request_id = event.request_id().map_or_else(|| invocation_id.clone(), str::to_owned);
-    let origin = Origin { request_id, source_ip: event.source_ip().map(str::to_owned) };
+    let origin = Origin { request_id, source_ip: event.source_ip().map(str::to_owned), operation: None };
     let mut call = Call { method: Method::GET, path: "/".to_owned(), origin: origin.clone(), invocation_id };
     let answer = async {
         let mut request = event.into_request()?;

@@ -33,6 +33,7 @@ fn routes() -> Router<Arc<Context>> {
         .route("/orgs/{orgId}/exports/{jobId}/download", get(exports::download::download))
         .route("/orgs/{orgId}/exports/{jobId}/audit", get(exports::audit::audit))
         .route("/orgs/{orgId}/exports/{jobId}/reconciliation", get(exports::reconciliation::reconcile))
+        .route("/orgs/{orgId}/audit", get(exports::audit::trail))
         .route("/orgs/{orgId}/usage", get(usage::show))
         .route("/orgs/{orgId}/usage/troubles", get(troubles::list))
         .route("/ci/runs", get(ci::runs::runs))

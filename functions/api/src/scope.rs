@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use auth::{Access, Caller, Forbidden, Permission};
 use axum::{
-    extract::{FromRequestParts, RawPathParams},
+    extract::{FromRequestParts, MatchedPath, RawPathParams},
     http::{header, request::Parts},
 };
 use domain::{Action, AuditRecord, JobId, OrgId, Origin, Subject};
@@ -74,7 +74,10 @@ impl FromRequestParts<Arc<Context>> for OrgScope {
         let org = org.parse().map_err(|error| Problem::invalid_field("/path/orgId", error))?;
         let job = parameter("jobId");
         let origin = parts.extensions.get::<Origin>().ok_or(MissingPart("origin")).map_err(Problem::internal)?;
-        Ok(Self { context: context.clone(), caller, org, job, origin: origin.clone() })
+        let route = parts.extensions.get::<MatchedPath>().ok_or(MissingPart("route")).map_err(Problem::internal)?;
+        let operation = Some(format!("{} {}", parts.method, route.as_str()));
+        let origin = Origin { operation, ..origin.clone() };
+        Ok(Self { context: context.clone(), caller, org, job, origin })
     }
 }
 

@@ -101,7 +101,7 @@ impl Export<'_> {
         let visible_at = now.saturating_add(delay).unwrap_or(Timestamp::MAX);
         let request = ExportRequest { range: self.range, granularity: Granularity::Daily, models: None };
         let subject = Subject::system("monthly-export");
-        let origin = Origin { request_id: self.request_id.to_owned(), source_ip: None };
+        let origin = Origin::of_service(self.request_id);
         let record =
             AuditRecord { at: now, action: Action::Create, subject: subject.clone(), org, job: Some(id), origin };
         // The sweep sends what is due after its next run. SQS allows longer delays, but counts them in the age of the

@@ -124,7 +124,7 @@ fn expiry(job: &Job, now: Timestamp, request_id: &str) -> AuditRecord {
         subject: Subject::system("sweep"),
         org: job.org(),
         job: Some(job.id()),
-        origin: Origin { request_id: request_id.to_owned(), source_ip: None },
+        origin: Origin::of_service(request_id),
     }
 }
 

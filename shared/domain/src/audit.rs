@@ -15,6 +15,8 @@ pub enum Action {
     Download,
     /// A file expired.
     Expire,
+    /// The stored file was read again, to verify it.
+    VerifyFile,
     /// A platform administrator called a route of another organization.
     CrossOrganizationAccess,
 }
@@ -26,6 +28,7 @@ impl Action {
             Self::Create => "create",
             Self::Download => "download",
             Self::Expire => "expire",
+            Self::VerifyFile => "verify-file",
             Self::CrossOrganizationAccess => "cross-organization-access",
         }
     }
@@ -39,6 +42,17 @@ pub struct Origin {
     /// The address of the client; `None` for actions of the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_ip: Option<String>,
+    /// The method and the route of the call, such as `GET /analytics/v1/orgs/{orgId}/exports`; `None` for actions of the
+    /// service, and in records of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+}
+
+impl Origin {
+    /// Creates the origin of an action of the service.
+    pub fn of_service(request_id: &str) -> Self {
+        Self { request_id: request_id.to_owned(), source_ip: None, operation: None }
+    }
 }
 
 /// A record of one action.

@@ -24,13 +24,14 @@ pub(super) fn partition(org: OrgId) -> String {
     format!("AUDIT#{org}")
 }
 
-pub(super) fn job_prefix(job: JobId) -> String {
-    format!("JOB#{job}#")
+/// Returns the beginning of the sort keys of a job's records, or of those of no job.
+pub(super) fn prefix(job: Option<JobId>) -> String {
+    job.map_or_else(|| "ORG#".to_owned(), |job| format!("JOB#{job}#"))
 }
 
 /// Returns the key of the record with this id, a UUIDv7.
-pub(super) fn key(org: OrgId, job: JobId, id: Uuid) -> Item {
-    primary_key(partition(org), format!("{}{id}", job_prefix(job)))
+pub(super) fn key(org: OrgId, job: Option<JobId>, id: Uuid) -> Item {
+    primary_key(partition(org), format!("{}{id}", prefix(job)))
 }
 
 /// Reads a record and its id from an item.
@@ -56,10 +57,7 @@ impl JobsTable {
 
     pub(super) fn put_record(&self, record: &AuditRecord) -> Result<TransactWriteItem, JobsError> {
         let id = Uuid::now_v7();
-        let sk = match record.job {
-            Some(job) => format!("{}{id}", job_prefix(job)),
-            None => format!("ORG#{id}"),
-        };
+        let sk = format!("{}{id}", prefix(record.job));
         let item = AuditItem { pk: partition(record.org), sk, record: record.clone() };
         let put = Put::builder().table_name(&self.name).set_item(Some(item::write(item)?));
         transaction::put(put.condition_expression("attribute_not_exists(pk)"))

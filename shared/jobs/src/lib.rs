@@ -45,7 +45,7 @@ pub use self::{
     due::{DueCursor, DuePage},
     id::new_job_id,
     item::CorruptItem,
-    list::{AuditPage, Cursor, JobPage, List},
+    list::{AuditCursor, AuditPage, Cursor, JobPage, List},
     resend::ResendPolicy,
     settings::retention_from_env,
 };

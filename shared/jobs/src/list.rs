@@ -22,13 +22,13 @@ pub struct JobPage {
     pub next: Option<Cursor>,
 }
 
-/// A page of a job's audit records.
+/// A page of audit records.
 #[derive(Debug)]
 pub struct AuditPage {
-    /// The records, oldest first.
+    /// The records: job after job as they were created, each oldest first, then those of no job.
     pub records: Vec<AuditRecord>,
     /// The cursor of the next page, if there is one.
-    pub next: Option<Cursor>,
+    pub next: Option<AuditCursor>,
 }
 
 /// A list that is read in pages.
@@ -37,8 +37,28 @@ pub enum List {
     /// An organization's jobs, of one status or of all. The status is that of the table: an expired file counts as
     /// succeeded until the sweep has recorded its expiry.
     Jobs(OrgId, Option<Status>),
-    /// A job's audit records.
-    Audit(OrgId, JobId),
+    /// An organization's audit records, of one job or of all.
+    Audit(OrgId, Option<JobId>),
+}
+
+/// A position in a list of audit records: after the record with this id, of this job if it is of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuditCursor(Option<JobId>, Uuid);
+
+impl AuditCursor {
+    /// Encodes the cursor as opaque text that is valid for this list alone.
+    pub fn encode(self, list: List) -> String {
+        cursor::encode(&(self.0, self.1), &list.name())
+    }
+
+    /// Decodes the text that [`encode`](Self::encode) returned for the same list.
+    ///
+    /// # Errors
+    /// When the text was changed or belongs to another list.
+    pub fn decode(text: &str, list: List) -> Result<Self, InvalidCursor> {
+        let After((job, id)) = cursor::decode(text, &list.name())?;
+        Ok(Self(job, id))
+    }
 }
 
 /// A position in a list: after the entry with this id. Since it names an entry and not a count, new entries don't move
@@ -66,7 +86,7 @@ impl List {
     fn name(self) -> String {
         match self {
             Self::Jobs(org, status) => format!("jobs {org} {}", status.map_or("all", Status::name)),
-            Self::Audit(org, job) => format!("audit {org} {job}"),
+            Self::Audit(org, job) => format!("audit {org} {}", job.map_or("all".to_owned(), |job| job.to_string())),
         }
     }
 }
@@ -98,7 +118,7 @@ impl JobsTable {
         };
         let prefix = status.map_or("JOB#".to_owned(), |status| item::status_sort(status, ""));
         let mut jobs = Vec::new();
-        for item in self.page(query, item::partition(org), prefix, limit).await? {
+        for item in self.page(query, item::partition(org), Some(prefix), limit).await? {
             jobs.push(JobItem::read(item)?);
         }
         let more = jobs.len() > limit;
@@ -107,29 +127,32 @@ impl JobsTable {
         Ok(JobPage { jobs, next })
     }
 
-    /// Returns a page of at most `limit` audit records of a job, oldest first.
+    /// Returns a page of at most `limit` audit records of an organization, of one job or of all.
     ///
     /// # Errors
     /// When DynamoDB does not answer, or an item is not a record.
     pub async fn audit_trail(
         &self,
         org: OrgId,
-        job: JobId,
+        job: Option<JobId>,
         limit: usize,
-        after: Option<Cursor>,
+        after: Option<AuditCursor>,
     ) -> Result<AuditPage, JobsError> {
-        let query = self
-            .client
-            .query()
-            .key_condition_expression("pk = :pk and begins_with(sk, :prefix)")
-            .set_exclusive_start_key(after.map(|Cursor(id)| audit::key(org, job, id)));
+        let query = self.client.query();
+        let query = query.set_exclusive_start_key(after.map(|AuditCursor(job, id)| audit::key(org, job, id)));
+        let (query, prefix) = match job {
+            Some(_) => {
+                (query.key_condition_expression("pk = :pk and begins_with(sk, :prefix)"), Some(audit::prefix(job)))
+            }
+            None => (query.key_condition_expression("pk = :pk"), None),
+        };
         let mut records = Vec::new();
-        for item in self.page(query, audit::partition(org), audit::job_prefix(job), limit).await? {
+        for item in self.page(query, audit::partition(org), prefix, limit).await? {
             records.push(audit::read(item)?);
         }
         let more = records.len() > limit;
         records.truncate(limit);
-        let next = records.last().filter(|_| more).map(|(id, _)| Cursor(*id));
+        let next = records.last().filter(|_| more).map(|(id, record)| AuditCursor(record.job, *id));
         Ok(AuditPage { records: records.into_iter().map(|(_, record)| record).collect(), next })
     }
 
@@ -138,14 +161,16 @@ impl JobsTable {
         &self,
         query: QueryFluentBuilder,
         pk: String,
-        prefix: String,
+        prefix: Option<String>,
         limit: usize,
     ) -> Result<Vec<Item>, JobsError> {
         let mut query = query
             .table_name(&self.name)
             .consistent_read(true)
-            .expression_attribute_values(":pk", AttributeValue::S(pk))
-            .expression_attribute_values(":prefix", AttributeValue::S(prefix));
+            .expression_attribute_values(":pk", AttributeValue::S(pk));
+        if let Some(prefix) = prefix {
+            query = query.expression_attribute_values(":prefix", AttributeValue::S(prefix));
+        }
         let mut items: Vec<Item> = Vec::new();
         // DynamoDB limits an answer to 1 MiB, so a page may take several.
         while items.len() <= limit {
@@ -178,9 +203,15 @@ mod tests {
             for another in [
                 List::Jobs(other, Some(Status::Failed)),
                 List::Jobs(org, None),
-                List::Audit(org, Uuid::from_u128(id).into()),
+                List::Audit(org, Some(Uuid::from_u128(id).into())),
             ] {
                 prop_assert_eq!(Cursor::decode(&text, another), Err(InvalidCursor));
+            }
+            let cursor = AuditCursor(Some(Uuid::from_u128(id).into()), Uuid::from_u128(id));
+            let text = cursor.encode(List::Audit(org, None));
+            prop_assert_eq!(AuditCursor::decode(&text, List::Audit(org, None)), Ok(cursor));
+            for another in [List::Audit(other, None), List::Audit(org, Some(Uuid::from_u128(id).into()))] {
+                prop_assert_eq!(AuditCursor::decode(&text, another), Err(InvalidCursor));
             }
         }
     }

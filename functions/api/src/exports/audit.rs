@@ -1,4 +1,4 @@
-//! `GET …/exports/{jobId}/audit`: the audit trail of a job.
+//! `GET …/exports/{jobId}/audit` and `GET …/audit`: the audit trail of a job, and of an organization.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use auth::Permission;
 use axum::{Json, extract::State};
 use domain::{AuditRecord, JobId, OrgId};
 use jiff::Timestamp;
-use jobs::{Cursor, List};
+use jobs::{AuditCursor, AuditPage, List};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -19,11 +19,11 @@ use crate::{
     scope::OrgScope,
 };
 
-/// A page of a job's audit records.
+/// A page of audit records.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AuditList {
-    /// The records, oldest first.
+    /// The records: job after job as they were created, each oldest first, then those of no job.
     items: Vec<AuditView>,
     /// The cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,7 +38,7 @@ struct AuditView {
     /// The time of the action.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
-    /// `create`, `download`, `expire` or `cross-organization-access`.
+    /// `create`, `download`, `expire`, `verify-file` or `cross-organization-access`.
     action: &'static str,
     /// The actor: the token's subject verbatim, or a part of the service.
     subject: String,
@@ -54,6 +54,10 @@ struct AuditView {
     /// The IP address of the client; absent for the service's own actions.
     #[serde(skip_serializing_if = "Option::is_none")]
     source_ip: Option<String>,
+    /// The method and the route of the call; absent for the service's own actions, and in records of earlier versions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "GET /analytics/v1/orgs/{orgId}/exports/{jobId}/download")]
+    operation: Option<String>,
 }
 
 /// Lists the audit records of an export job, oldest first.
@@ -87,16 +91,52 @@ pub(crate) async fn audit(
 ) -> Result<Json<AuditList>, Problem> {
     let org = scope.require(Permission::ReadAudit).await?;
     let id = scope.job()?;
-    let list = List::Audit(org, id);
+    let list = List::Audit(org, Some(id));
     let limit = query.limit();
-    let after = query.optional_with("cursor", |text| Cursor::decode(text, list));
+    let after = query.optional_with("cursor", |text| AuditCursor::decode(text, list));
     query.finish(Some(()))?;
     find(&context, org, id).await?;
-    let page = context.jobs.audit_trail(org, id, limit, after).await?;
-    Ok(Json(AuditList {
-        items: page.records.into_iter().map(AuditView::from).collect(),
-        next_cursor: page.next.map(|cursor| cursor.encode(list)),
-    }))
+    Ok(Json(AuditList::of(context.jobs.audit_trail(org, Some(id), limit, after).await?, list)))
+}
+
+/// Lists all audit records of an organization: job after job as they were created, each oldest first, then those of no
+/// job, such as a platform administrator's look at the list of jobs.
+#[utoipa::path(
+    get, path = "/orgs/{orgId}/audit", tag = "exports", operation_id = "auditOrganization",
+    params(
+        ("orgId" = Uuid, Path, description = "The organization"),
+        (
+            "limit" = Option<u8>, Query, minimum = 1, maximum = 100,
+            description = "Maximum number of records; 50 by default",
+        ),
+        (
+            "cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]+$",
+            description = "`nextCursor` of the previous page",
+        ),
+    ),
+    responses((status = 200, description = "A page of the records", body = AuditList)),
+    security(("bearer" = [])),
+)]
+pub(crate) async fn trail(
+    State(context): State<Arc<Context>>,
+    scope: OrgScope,
+    mut query: Query,
+) -> Result<Json<AuditList>, Problem> {
+    let org = scope.require(Permission::ReadAudit).await?;
+    let list = List::Audit(org, None);
+    let limit = query.limit();
+    let after = query.optional_with("cursor", |text| AuditCursor::decode(text, list));
+    query.finish(Some(()))?;
+    Ok(Json(AuditList::of(context.jobs.audit_trail(org, None, limit, after).await?, list)))
+}
+
+impl AuditList {
+    fn of(page: AuditPage, list: List) -> Self {
+        Self {
+            items: page.records.into_iter().map(AuditView::from).collect(),
+            next_cursor: page.next.map(|cursor| cursor.encode(list)),
+        }
+    }
 }
 
 impl From<AuditRecord> for AuditView {
@@ -109,6 +149,7 @@ impl From<AuditRecord> for AuditView {
             job_id: record.job,
             request_id: record.origin.request_id,
             source_ip: record.origin.source_ip,
+            operation: record.origin.operation,
         }
     }
 }

@@ -51,6 +51,7 @@ struct Description;
     exports::show::show,
     exports::download::download,
     exports::audit::audit,
+    exports::audit::trail,
     exports::reconciliation::reconcile,
     usage::show,
     troubles::list,

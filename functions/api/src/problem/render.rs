@@ -88,7 +88,7 @@ pub(crate) fn render(response: &mut Response, call: &Call) {
 }
 
 fn log(problem: &Problem, slug: &str, call: &Call) {
-    let Call { method, path, origin: Origin { request_id, source_ip }, invocation_id } = call;
+    let Call { method, path, origin: Origin { request_id, source_ip, .. }, invocation_id } = call;
     let cause = problem.cause.as_ref().map(|cause| Causes(cause.as_ref()).to_string());
     if matches!(problem.kind, Kind::MissingToken | Kind::InvalidToken | Kind::Forbidden) {
         // Each of them, also without a cause: an attack is many of them.

@@ -8,7 +8,7 @@ use std::{str::FromStr, sync::Arc, time::Duration};
 use auth::Permission;
 use axum::{Extension, Json, extract::State};
 use domain::{
-    ExportFile, Job, Totals,
+    Action, ExportFile, Job, Totals,
     reconciliation::{Tolerance, column_text, columns},
 };
 use engine::recount::Recount;
@@ -82,7 +82,10 @@ pub(crate) async fn reconcile(
     let file = finished(&job)?;
     // Each step may take half of the time that is left, so that the later ones have some.
     let again = match verify {
-        Some(Verify::File) => Some(read_again(&job, file, &context, deadline.left() / 2).await?),
+        Some(Verify::File) => {
+            context.jobs.record(&scope.audit(Action::VerifyFile, Some(id))).await?;
+            Some(read_again(&job, file, &context, deadline.left() / 2).await?)
+        }
         None => None,
     };
 
