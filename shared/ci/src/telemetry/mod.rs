@@ -4,6 +4,7 @@
 //! concurrently: the tables end in the same state.
 
 mod bucket;
+mod key;
 pub mod s3;
 mod table;
 
@@ -73,7 +74,10 @@ pub async fn ingest(
     now: Timestamp,
 ) -> Result<Outcome, IngestError> {
     let (object, document) = match bucket.read(object).await? {
-        Found::Document(object, bytes) => (object, CiRun::from_document(&bytes, now)),
+        Found::Document(object, bytes) => {
+            let run = CiRun::from_document(&bytes, now).and_then(|run| key::check(&object.key, run));
+            (object, run)
+        }
         Found::TooLarge(object, size) => (object, Err(too_large(size))),
         Found::Gone => return Ok(Outcome::Gone),
     };
