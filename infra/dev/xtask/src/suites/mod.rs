@@ -46,6 +46,8 @@ enum Suite {
     Deny,
     /// cargo test, unit and integration, on a running stack; with Chromium also the screenshots of the report
     Tests,
+    /// the attacks among the tests: forged tokens, servers in the middle, other organizations; only when named
+    Attacks,
     /// the commands of README.md, on a stack of their own
     Readme,
     /// behaviour of the stack when its parts fail, on a stack of its own
@@ -63,7 +65,7 @@ impl Suite {
     /// Reports whether the suite runs unless others are named. It does not if it needs what few machines have, or takes
     /// long.
     const fn is_default(self) -> bool {
-        !matches!(self, Self::Stores | Self::LocalStack | Self::Contract)
+        !matches!(self, Self::Attacks | Self::Stores | Self::LocalStack | Self::Contract)
     }
 
     fn run(self, session: &mut Session<'_>) -> Result<()> {
@@ -74,6 +76,7 @@ impl Suite {
             Self::Template => template::run(session),
             Self::Deny => rust::deny(session),
             Self::Tests => tests::run(session),
+            Self::Attacks => tests::attacks(session),
             Self::Readme => readme::run(session),
             Self::Faults => faults::run(session),
             Self::Stores => stores::run(session),

@@ -24,6 +24,13 @@ pub(super) fn run(session: &mut Session<'_>) -> Result<()> {
     session.program("screenshots", screenshots)
 }
 
+/// The attacks among the tests, by themselves.
+pub(super) fn attacks(session: &mut Session<'_>) -> Result<()> {
+    let variables = session.stack()?;
+    let tests = session.cargo().args(["test", "--workspace", "--test", "integration", "--", "attacks::", "auth::"]);
+    session.program("attacks", tests.args(session.arguments()).envs(variables))
+}
+
 /// Chromium, or the browser it became, if there is one: `CHROMIUM` names it, or it is on the path.
 fn chromium() -> Option<PathBuf> {
     let named = std::env::var_os("CHROMIUM").filter(|path| !path.is_empty()).map(PathBuf::from);
