@@ -4,4 +4,5 @@ mod ci_documents;
 mod database_roles;
 mod database_tls;
 mod denied;
+mod limits;
 mod trail;

@@ -42,6 +42,18 @@ async fn the_session_that_the_address_asks_for_is_checked_with_one_host_as_with_
     }
 }
 
+#[tokio::test]
+async fn a_host_that_does_not_answer_leaves_time_for_the_next() {
+    // The kernel accepts the connection, but no process answers.
+    let silent = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let real = config();
+    let mut both = Config::new();
+    both.user(real.get_user().unwrap()).password(real.get_password().unwrap()).dbname(real.get_dbname().unwrap());
+    let Host::Tcp(host) = real.get_hosts()[0].clone() else { panic!("the stack's database has one host") };
+    both.host("127.0.0.1").port(silent.local_addr().unwrap().port()).host(host).port(real.get_ports()[0]);
+    database(both).connect().await.unwrap();
+}
+
 /// Everything that an error shows, to whoever prints it in whatever way.
 fn shown(error: &DatabaseError) -> String {
     let mut text = format!("{error} {error:?}");

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use auth::Verifier;
 use domain::Retention;
-use jobs::{JobsTable, ResendPolicy, queue::ExportQueue, retention_from_env};
+use jobs::{DailyLimits, JobsTable, ResendPolicy, queue::ExportQueue, retention_from_env};
 use objects::ExportStore;
 use platform::{
     aws,
@@ -28,6 +28,7 @@ pub(crate) struct Context {
     pub(crate) database: Database,
     /// Maximum number of an organization's unfinished jobs.
     pub(crate) open_jobs_cap: u32,
+    pub(crate) daily_limits: DailyLimits,
     pub(crate) resend: ResendPolicy,
     pub(crate) retention: Retention,
 }
@@ -37,7 +38,8 @@ impl Context {
     /// [`ExportQueue::from_env`], [`ExportStore::from_env`], [`Database::from_env`], [`ResendPolicy::from_env`] and
     /// [`retention_from_env`]:
     ///
-    /// - `OPEN_JOBS_CAP`: maximum number of an organization's unfinished jobs.
+    /// - `OPEN_JOBS_CAP`: maximum number of an organization's unfinished jobs;
+    /// - `DAILY_LIMITS`: maximum numbers of an organization's exports, downloads and queries on one day.
     pub(crate) fn from_env() -> Result<Self, ConfigError> {
         let sdk = aws::sdk_config()?;
         Ok(Self {
@@ -49,6 +51,7 @@ impl Context {
             readiness: Readiness::default(),
             database: Database::from_env("analytics-exports-api")?,
             open_jobs_cap: config::parsed("OPEN_JOBS_CAP", "a whole number")?,
+            daily_limits: config::parsed("DAILY_LIMITS", "three whole numbers with commas between them")?,
             resend: ResendPolicy::from_env()?,
             retention: retention_from_env()?,
         })

@@ -9,6 +9,7 @@ use axum::{
 };
 use domain::{Action, AuditRecord, JobId, OrgId, Origin, Subject};
 use jiff::Timestamp;
+use jobs::Counted;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -42,6 +43,15 @@ impl OrgScope {
             self.context.jobs.record(&self.audit(Action::CrossOrganizationAccess, job)).await?;
         }
         Ok(self.org)
+    }
+
+    /// Counts a call of the organization.
+    ///
+    /// # Errors
+    /// When its calls of this day are used up.
+    pub(crate) async fn count(&self, counted: Counted) -> Result<(), Problem> {
+        let limits = self.context.daily_limits;
+        Ok(self.context.jobs.count(self.org, counted, limits, Timestamp::now()).await?)
     }
 
     /// Creates the audit record of an action of the caller, now.

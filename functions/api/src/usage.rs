@@ -6,6 +6,7 @@ use auth::Permission;
 use axum::{Extension, Json, extract::State};
 use domain::{ExportRequest, Granularity, ModelId, OrgId, TimeRange, Totals, instant::parse as parse_instant};
 use jiff::Timestamp;
+use jobs::Counted;
 use platform::Deadline;
 use postgres::LimitedReads;
 use serde::Serialize;
@@ -17,7 +18,7 @@ use crate::{
     context::Context,
     exports::TotalsView,
     instant::whole_second,
-    problem::{Kind, Problem},
+    problem::{Kind, Problem, ProblemBody},
     query::Query,
     scope::OrgScope,
 };
@@ -106,7 +107,13 @@ struct FreshnessView {
         ("granularity" = Option<Granularity>, Query, description = "The length of the buckets; `daily` by default"),
         ("modelId" = Option<Uuid>, Query, description = "Only this model"),
     ),
-    responses((status = 200, description = "The usage", body = UsageView)),
+    responses(
+        (status = 200, description = "The usage", body = UsageView),
+        (
+            status = 429, description = "The organization's calls of this UTC day are used up; see `Retry-After`",
+            body = ProblemBody, content_type = "application/problem+json",
+        ),
+    ),
     security(("bearer" = [])),
 )]
 pub(crate) async fn show(
@@ -117,6 +124,7 @@ pub(crate) async fn show(
 ) -> Result<Json<UsageView>, Problem> {
     let org = scope.require(Permission::ReadUsage).await?;
     let request = read(query)?;
+    scope.count(Counted::Queries).await?;
     let client = context.database.client().await?;
     let now = Timestamp::now();
     let reads = LimitedReads::begin(&client, deadline.left()).await?;

@@ -23,6 +23,7 @@ mod dispatch;
 mod due;
 mod id;
 mod item;
+mod limits;
 mod list;
 pub mod queue;
 mod resend;
@@ -45,6 +46,7 @@ pub use self::{
     due::{DueCursor, DuePage},
     id::new_job_id,
     item::CorruptItem,
+    limits::{Counted, DailyLimits, InvalidLimits, LimitError},
     list::{AuditCursor, AuditPage, Cursor, JobPage, List},
     resend::ResendPolicy,
     settings::retention_from_env,

@@ -119,22 +119,23 @@ impl Connector {
     /// # Errors
     /// When the database cannot be reached, or no host is as the address demands.
     pub async fn connect(&self) -> Result<Connection, DatabaseError> {
-        let connecting = async {
-            let mut failed = None;
-            for target in self.targets() {
-                let connected = async {
-                    let connection = self.connect_to(&target).await?;
-                    self.check_session(&connection).await?;
-                    Ok(connection)
-                };
-                match connected.await {
-                    Ok(connection) => return Ok(connection),
-                    Err(error) => failed = Some(error),
-                }
+        let targets = self.targets();
+        // A host that does not answer leaves time for the others.
+        let share = CONNECT_TIMEOUT / u32::try_from(targets.len().max(1)).unwrap_or(u32::MAX);
+        let mut failed = DatabaseError::from(io::Error::other("the address has no host"));
+        for target in targets {
+            let connecting = async {
+                let connection = self.connect_to(&target).await?;
+                self.check_session(&connection).await?;
+                Ok(connection)
+            };
+            match timeout(share, connecting).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(error)) => failed = error,
+                Err(_) => failed = DatabaseError::NoAnswer,
             }
-            Err(failed.unwrap_or_else(|| io::Error::other("the address has no host").into()))
-        };
-        timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| DatabaseError::NoAnswer)?
+        }
+        Err(failed)
     }
 
     /// Returns the hosts of the address, in its order.

@@ -12,7 +12,7 @@ use axum::{
 };
 use domain::{Action, ExportRequest, IdempotencyKey, NewJob, Submission, idempotency::InvalidKey, strict};
 use jiff::Timestamp;
-use jobs::{Created, Key, dispatch, new_job_id};
+use jobs::{Counted, Created, Key, dispatch, new_job_id};
 use objects::ExportObject;
 use platform::log::Causes;
 use tracing::{Instrument as _, error, info, info_span};
@@ -61,7 +61,7 @@ const MAX_BODY_BYTES: usize = 64 << 10;
             body = ProblemBody, content_type = "application/problem+json",
         ),
         (
-            status = 429, description = "Too many of the organization's exports are unfinished; see `Retry-After`",
+            status = 429, description = "Too many of the organization's exports are unfinished, or its requests of this UTC day are used up; see `type` and `Retry-After`",
             body = ProblemBody, content_type = "application/problem+json",
         ),
     ),
@@ -76,6 +76,7 @@ pub(crate) async fn create(
     let org = scope.require(Permission::CreateExports).await?;
     let key = idempotency_key(request.headers())?;
     let request = read(request).await?;
+    scope.count(Counted::Exports).await?;
     let now = Timestamp::now();
     let id = new_job_id();
     let record = scope.audit(Action::Create, Some(id));

@@ -10,6 +10,7 @@ use axum::{
 };
 use domain::{Action, ExportFile, Job, State as JobState, Status};
 use jiff::Timestamp;
+use jobs::Counted;
 use objects::ExportObject;
 
 use super::find;
@@ -33,6 +34,10 @@ use crate::{
             status = 404, description = "There is no such job, or it is not ready, failed or expired; see `type`",
             body = ProblemBody, content_type = "application/problem+json",
         ),
+        (
+            status = 429, description = "The organization's calls of this UTC day are used up; see `Retry-After`",
+            body = ProblemBody, content_type = "application/problem+json",
+        ),
     ),
     security(("bearer" = [])),
 )]
@@ -48,6 +53,7 @@ pub(crate) async fn download(
     if method == Method::HEAD {
         return Ok(StatusCode::FOUND.into_response());
     }
+    scope.count(Counted::Downloads).await?;
     let link = context.store.sign_link(&ExportObject::of(&job)).await?;
     context.jobs.record(&scope.audit(Action::Download, Some(job.id()))).await?;
     Ok((StatusCode::FOUND, [(header::LOCATION, link)]).into_response())

@@ -2,7 +2,7 @@
 
 use auth::{AuthError, Forbidden};
 use ci::reports::ReportError;
-use jobs::{CreateError, JobsError};
+use jobs::{Counted, CreateError, JobsError, LimitError};
 use platform::StoreError;
 use postgres::DatabaseError;
 use usage::UsageError;
@@ -49,6 +49,26 @@ impl From<CreateError> for Problem {
                 "Wait until some of the organization's exports are finished, then send the request again.",
             ),
             CreateError::Jobs(error) => error.into(),
+        }
+    }
+}
+
+impl From<LimitError> for Problem {
+    fn from(error: LimitError) -> Self {
+        match error {
+            LimitError::Reached(counted) => {
+                let what = match counted {
+                    Counted::Exports => "requests for exports",
+                    Counted::Downloads => "downloads",
+                    Counted::Queries => "readings of usage and reconciliations",
+                };
+                let detail = format!(
+                    "The organization has made all of its {what} of this UTC day. Wait for the next one, or ask an \
+                     administrator of the platform for a higher limit."
+                );
+                Self::new(Kind::DailyLimit, detail)
+            }
+            LimitError::Jobs(error) => error.into(),
         }
     }
 }

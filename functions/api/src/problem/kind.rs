@@ -19,6 +19,7 @@ pub(crate) enum Kind {
     UnsupportedMediaType,
     IdempotencyKeyReused,
     TooManyOpenJobs,
+    DailyLimit,
     SeriesTooLong,
     FileTooLarge,
     TookTooLong,
@@ -51,6 +52,9 @@ impl Kind {
             }
             Self::TooManyOpenJobs => {
                 ("too-many-open-jobs", StatusCode::TOO_MANY_REQUESTS, "Too many exports are unfinished")
+            }
+            Self::DailyLimit => {
+                ("daily-limit", StatusCode::TOO_MANY_REQUESTS, "The organization's calls of this day are used up")
             }
             Self::SeriesTooLong => ("series-too-long", StatusCode::BAD_REQUEST, "The answer would be too long"),
             Self::FileTooLarge => ("file-too-large", StatusCode::CONFLICT, "The file is too large to verify"),

@@ -8,6 +8,7 @@ use axum::{
     response::Response,
 };
 use domain::{Origin, request::FieldError};
+use jiff::Timestamp;
 use platform::log::Causes;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -109,10 +110,17 @@ fn set_headers(kind: Kind, headers: &mut HeaderMap) {
         Kind::MissingToken => (header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
         Kind::InvalidToken => (header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\"")),
         Kind::Unavailable | Kind::TookTooLong => (header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS)),
+        Kind::DailyLimit => (header::RETRY_AFTER, HeaderValue::from(seconds_until_next_day(Timestamp::now()))),
         Kind::TooManyOpenJobs => (header::RETRY_AFTER, HeaderValue::from(JOB_RETRY_AFTER_SECONDS)),
         _ => return,
     };
     headers.insert(name, value);
+}
+
+/// Returns the seconds until the next UTC day.
+fn seconds_until_next_day(now: Timestamp) -> i64 {
+    const DAY: i64 = 24 * 60 * 60;
+    DAY - now.as_second().rem_euclid(DAY)
 }
 
 impl From<&FieldError> for FieldErrorBody {

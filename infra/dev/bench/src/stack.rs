@@ -118,7 +118,12 @@ impl Stack {
 
     /// Starts a function.
     pub(crate) fn start_binary(&self, binary: &Binary) -> Result<Function> {
-        let variables = [("EXPORTS_QUEUE_URL", self.queue_url.clone()), ("OPEN_JOBS_CAP", u32::MAX.to_string())];
+        let limits = [u32::MAX; 3].map(|limit| limit.to_string()).join(",");
+        let variables = [
+            ("EXPORTS_QUEUE_URL", self.queue_url.clone()),
+            ("OPEN_JOBS_CAP", u32::MAX.to_string()),
+            ("DAILY_LIMITS", limits),
+        ];
         Function::start(binary, &variables)
     }
 

@@ -13,6 +13,7 @@ use domain::{
 };
 use engine::recount::Recount;
 use jiff::Timestamp;
+use jobs::Counted;
 use objects::ExportObject;
 use platform::Deadline;
 use postgres::LimitedReads;
@@ -66,6 +67,10 @@ enum Verify {
             status = 409, description = "The file is too large to verify",
             body = ProblemBody, content_type = "application/problem+json",
         ),
+        (
+            status = 429, description = "The organization's calls of this UTC day are used up; see `Retry-After`",
+            body = ProblemBody, content_type = "application/problem+json",
+        ),
     ),
     security(("bearer" = [])),
 )]
@@ -80,6 +85,7 @@ pub(crate) async fn reconcile(
     let (tolerance, verify) = read(query)?;
     let job = find(&context, org, id).await?;
     let file = finished(&job)?;
+    scope.count(Counted::Queries).await?;
     // Each step may take half of the time that is left, so that the later ones have some.
     let again = match verify {
         Some(Verify::File) => {
