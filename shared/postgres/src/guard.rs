@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The type of the messages about authentication.
 const AUTHENTICATION: u8 = b'R';
-/// What such a message says, after its header.
+/// The codes of such messages, after their headers.
 const OK: u32 = 0;
 const CLEARTEXT_PASSWORD: u32 = 3;
 

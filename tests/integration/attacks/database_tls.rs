@@ -136,9 +136,9 @@ impl Drop for Authority {
 #[tokio::test]
 async fn a_server_that_says_no_to_tls_gets_no_password() {
     let server = Server::start(None).await;
+    let authority = Authority::new();
     for mode in MODES {
         let parameter = if mode.is_empty() { String::new() } else { format!("&sslmode={mode}") };
-        let authority = Authority::new();
         let url =
             server.url(&format!("user:{PASSWORD}"), &format!("{parameter}&sslrootcert={}", authority.file.display()));
         let error = connect(&url).await.unwrap_err();

@@ -61,7 +61,7 @@ const MAX_BODY_BYTES: usize = 64 << 10;
             body = ProblemBody, content_type = "application/problem+json",
         ),
         (
-            status = 429, description = "Too many of the organization's exports are unfinished, or its requests of this UTC day are used up; see `type` and `Retry-After`",
+            status = 429, description = "Too many exports are unfinished, or this UTC day's requests are used up; see `type`",
             body = ProblemBody, content_type = "application/problem+json",
         ),
     ),

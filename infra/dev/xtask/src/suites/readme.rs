@@ -1,13 +1,10 @@
 //! The commands of README.md, so that they stay true: every block of `bash`, but those of `bash ignore`, which need what
 //! a machine may not have.
 
-use std::{collections::BTreeSet, ffi::OsString, path::Path};
-
 use anyhow::{Context, Result, ensure};
 
 use super::session::Session;
 use crate::{
-    checkout::Checkout,
     command::Spec,
     stack::{Kind, Stack},
     stack_env::StackEnv,
@@ -50,11 +47,14 @@ pub(super) fn play(stack: &mut Stack, selects: impl Fn(&str) -> bool) -> Result<
     let commands: String = blocks(&text).filter(|(section, _)| selects(section)).map(|(_, block)| block).collect();
     ensure!(!commands.is_empty(), "README.md has no commands to run");
     let env = StackEnv::write(&checkout, stack.variables())?;
-    let before = files(&checkout)?;
+    let made: Vec<_> = outputs(&commands).map(|name| checkout.root().join(name)).collect();
+    for path in &made {
+        ensure!(!path.exists(), "{} is in the way; move it", checkout.short(path));
+    }
     let shell = Spec::new("bash").args(["-c", &format!("{BEGIN}{commands}")]).folder(checkout.root());
     let passed = stack.attend(shell);
-    for made in files(&checkout)?.difference(&before) {
-        std::fs::remove_file(checkout.root().join(made))?;
+    for path in &made {
+        let _ = std::fs::remove_file(path);
     }
     drop(env);
     passed
@@ -78,15 +78,20 @@ fn blocks(text: &str) -> impl Iterator<Item = (&str, String)> {
     })
 }
 
-/// The names of the files in the checkout's root.
-fn files(checkout: &Checkout) -> Result<BTreeSet<OsString>> {
-    let is_file = |path: &Path| path.is_file();
-    let entries = std::fs::read_dir(checkout.root())?.collect::<Result<Vec<_>, _>>()?;
-    Ok(entries.into_iter().filter(|entry| is_file(&entry.path())).map(|entry| entry.file_name()).collect())
+/// The files that commands write, by their options.
+fn outputs(commands: &str) -> impl Iterator<Item = &str> {
+    let words = commands.split_whitespace();
+    words.clone().zip(words.skip(1)).filter(|(option, _)| matches!(*option, "-o" | "--out")).map(|(_, name)| name)
 }
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn outputs_are_the_files_after_their_options() {
+        let commands = "curl -L x -o usage.csv\nanalytics export create --out january.csv --json\n";
+        assert_eq!(super::outputs(commands).collect::<Vec<_>>(), ["usage.csv", "january.csv"]);
+    }
+
     #[test]
     fn blocks_of_bash_have_their_section() {
         let text = "## One\n```bash\na\nb\n```\n```bash ignore\nc\n```\n### Part\n## Two\n```console\n$ d\n```\n```bash\ne\n```\n";
