@@ -11,7 +11,7 @@ use platform::log::Causes;
 use postgres::Database;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
-use tests::{Service, Stack, poll::until};
+use tests::{Service, Stack, poll::until, template::Template};
 
 fn with(service: &Service<'_>, name: &str, value: Value) -> Vec<u8> {
     let mut document = service.document("hostile");
@@ -176,6 +176,7 @@ async fn the_log_quotes_no_row_that_the_database_refuses() {
 /// The emulator has no metric filters on fields. The test compares the filter's text with the message.
 #[test]
 fn the_metric_counts_the_line_that_is_logged() {
-    let template = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml")).unwrap();
-    assert!(template.contains(&format!(r#"FilterPattern: '{{ $.message = "{REJECTED}" }}'"#)));
+    let operations = Template::operations();
+    let pattern = operations.value("Resources/RejectionsMetric/Properties/FilterPattern");
+    assert_eq!(*pattern, json!(format!(r#"{{ $.message = "{REJECTED}" }}"#)));
 }

@@ -3,17 +3,29 @@
 use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
 use serde_json::{Map, Value, json};
 
-/// `template.yaml`, with intrinsic functions in their long form, such as `{"Ref": "WorkerTimeout"}`.
+/// A template, with intrinsic functions in their long form, such as `{"Ref": "WorkerTimeout"}`.
 #[derive(Debug)]
 pub struct Template(Value);
 
 impl Template {
-    /// Reads the template.
+    /// Reads `template.yaml`.
     ///
     /// # Panics
     /// When it is not valid YAML.
     pub fn read() -> Self {
-        let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml")).unwrap();
+        Self::at("template.yaml")
+    }
+
+    /// Reads `infra/operations.yaml`, the application that is nested in it.
+    ///
+    /// # Panics
+    /// When it is not valid YAML.
+    pub fn operations() -> Self {
+        Self::at("infra/operations.yaml")
+    }
+
+    fn at(path: &str) -> Self {
+        let text = std::fs::read_to_string(format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
         Self(to_json(&Yaml::load_from_str(&text).unwrap()[0]))
     }
 
@@ -22,7 +34,7 @@ impl Template {
     /// # Panics
     /// When there is none.
     pub fn value(&self, path: &str) -> &Value {
-        self.0.pointer(&format!("/{path}")).unwrap_or_else(|| panic!("template.yaml has no {path}"))
+        self.0.pointer(&format!("/{path}")).unwrap_or_else(|| panic!("the template has no {path}"))
     }
 
     /// Returns the number at a path; for a reference to a parameter, the parameter's default.
@@ -65,6 +77,6 @@ fn to_json(node: &Yaml<'_>) -> Value {
             };
             json!({name: to_json(node)})
         }
-        other => panic!("template.yaml has {other:?}"),
+        other => panic!("the template has {other:?}"),
     }
 }

@@ -1,8 +1,9 @@
 """Deploys template.yaml to the emulator, with the binaries of `cargo build`.
 
 Does what `sam build` and `sam deploy` do, in a second: uploads a zip per function, which contains the binary as
-`bootstrap`, and creates a stack of the template, in which only the CodeUri of each function is changed. Then sets what
-the emulator ignores (see settle.py). Endpoint and credentials come from the standard AWS variables.
+`bootstrap`, and creates a stack of the template, in which only the CodeUri of each function is changed. Nested
+applications, which the emulator does not have, become stacks beside it (see nested.py). Then sets what the emulator
+ignores (see settle.py). Endpoint and credentials come from the standard AWS variables.
 
     deploy.py request.json
 
@@ -21,6 +22,7 @@ Prints a JSON object: the `outputs` of the stack and, by the name of the binary,
 
 import io
 import json
+import os
 import sys
 import time
 import zipfile
@@ -28,6 +30,7 @@ import zipfile
 import boto3
 from samcli.yamlhelper import yaml_parse
 
+import nested
 import settle
 
 ARTIFACTS = "local-artifacts"
@@ -39,8 +42,13 @@ def main():
     with open(request["template"], encoding="utf-8") as file:
         template = yaml_parse(file.read())
     functions = upload(template, request["binaries"])
+    applications = nested.take_out(template, os.path.dirname(request["template"]))
     outputs = create(request["stack"], template, request["parameters"])
     settled = settle.settle(request["stack"], request["parameters"])
+    for application in applications:
+        stack, parameters = f"{request['stack']}-{application.logical}", application.parameters(outputs)
+        create(stack, application.template, parameters)
+        settle.settle(stack, parameters)
     variables = {
         binary: settle.add_variables(settled[logical], proxy(request["invoke"], binary))
         for logical, binary in functions.items()
@@ -91,7 +99,7 @@ def create(stack, template, parameters):
     while True:
         state = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
         if state["StackStatus"] == "CREATE_COMPLETE":
-            return {output["OutputKey"]: output["OutputValue"] for output in state["Outputs"]}
+            return {output["OutputKey"]: output["OutputValue"] for output in state.get("Outputs", [])}
         if state["StackStatus"] != "CREATE_IN_PROGRESS":
             events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
             reasons = [

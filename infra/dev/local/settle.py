@@ -18,7 +18,8 @@ def settle(stack, parameters):
     """Settles all resources of the stack. Returns the names of its functions by logical id."""
     cloudformation = boto3.client("cloudformation")
     template = cloudformation.get_template(StackName=stack, TemplateStage="Processed")["TemplateBody"]
-    defaults = {name: known["Default"] for name, known in template["Parameters"].items() if "Default" in known}
+    known = template.get("Parameters", {})
+    defaults = {name: parameter["Default"] for name, parameter in known.items() if "Default" in parameter}
     parameters = {**defaults, **parameters}
     resources = cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
     names = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
@@ -42,7 +43,7 @@ def settle(stack, parameters):
         elif kind == "AWS::Events::Rule":
             check_rule(name, properties)
         elif kind == "AWS::Logs::MetricFilter":
-            check_metric_filter(names[properties["LogGroupName"]["Ref"]], properties)
+            check_metric_filter(properties["LogGroupName"], properties)
     make_download_key(template, names)
     return functions
 

@@ -1,7 +1,8 @@
 """Deploys template.yaml to a LocalStack that has no Lambda, DynamoDB or HTTP API.
 
 LocalStack gets, by its CloudFormation, every resource of the template that it can make: all whose types it has and that
-refer to no other. The jobs table goes, by CloudFormation too, to the server that AWS_ENDPOINT_URL_DYNAMODB names. The
+refer to no other. Nested applications are stacks beside it, since their parent lacks what some of their parameters name.
+The jobs table goes, by CloudFormation too, to the server that AWS_ENDPOINT_URL_DYNAMODB names. The
 functions run under `cargo lambda watch`; triggers.py passes messages and schedules on to them. So that it hears of the
 schedules, the rules of the functions' events send to a queue.
 
@@ -27,6 +28,9 @@ import boto3
 from samcli.lib.intrinsic_resolver.intrinsic_property_resolver import IntrinsicResolver
 from samcli.lib.intrinsic_resolver.intrinsics_symbol_table import IntrinsicsSymbolTable
 from samcli.yamlhelper import yaml_parse
+
+sys.path.append(os.path.join(os.path.dirname(__file__), "..", "local"))
+import nested
 
 # The types of LocalStack 4.9.2. It deletes nothing by lifecycle rules and counts nothing by metric filters.
 TYPES = ("AWS::CloudWatch::", "AWS::Events::", "AWS::IAM::User", "AWS::Logs::", "AWS::S3::", "AWS::SQS::")
@@ -60,9 +64,13 @@ def main():
     with open(request["template"], encoding="utf-8") as file:
         template = yaml_parse(file.read())
     stack, parameters = request["stack"], request["parameters"]
+    applications = nested.take_out(template, os.path.dirname(request["template"]))
     functions = {logical: resource for logical, resource in template["Resources"].items()
                  if resource["Type"] == FUNCTION}
     names, outputs = create(None, stack, parameters, part(template, TYPES, rules(stack, functions)))
+    for application in applications:
+        values = application.parameters(outputs)
+        create(None, f"{stack}-{application.logical}", values, part(application.template, TYPES, {}, values))
     dynamodb = os.environ["AWS_ENDPOINT_URL_DYNAMODB"]
     tables, more = create(dynamodb, stack, parameters, part(template, (TABLE,), {}))
     variables = resolve(template, parameters, {**names, **tables})
@@ -114,17 +122,23 @@ def sources(functions, names):
     yield {"queue": names["Schedules"], "function": None, "batch": 1, "concurrency": 2, "partial": False}
 
 
-def part(template, types, more):
-    """Returns the template with the resources of these types that refer to no others, and with more resources."""
-    every = template["Resources"]
-    kept = {logical: resource for logical, resource in every.items() if resource["Type"].startswith(types)}
+def part(template, types, more, values=None):
+    """Returns the template with the resources of these types that refer to no others, and with more resources.
+
+    With `values`, only those parameters are kept, and the resources that refer to no others."""
+    known = template.get("Parameters", {})
+    absent = {} if values is None else {name: None for name in known if name not in values}
+    every = {**template["Resources"], **absent}
+    kept = {logical: resource for logical, resource in template["Resources"].items()
+            if resource["Type"].startswith(types)}
     while missing := [logical for logical, resource in kept.items() if not references(resource, every) <= kept.keys()]:
         for logical in missing:
             del kept[logical]
-    outputs = {name: output for name, output in template["Outputs"].items()
+    outputs = {name: output for name, output in template.get("Outputs", {}).items()
                if references(output, every) <= kept.keys()}
-    keys = ("AWSTemplateFormatVersion", "Parameters", "Rules", "Conditions")
-    return {**{key: template[key] for key in keys}, "Resources": {**kept, **more}, "Outputs": outputs}
+    others = {key: template[key] for key in ("AWSTemplateFormatVersion", "Rules", "Conditions") if key in template}
+    parameters = {name: parameter for name, parameter in known.items() if name not in absent}
+    return {**others, "Parameters": parameters, "Resources": {**kept, **more}, "Outputs": outputs}
 
 
 def references(value, resources):

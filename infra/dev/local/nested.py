@@ -1,0 +1,39 @@
+"""Nested applications, for an emulator whose CloudFormation has none.
+
+CloudFormation makes a stack of a nested application, and passes it values of its parent as parameters. Here the parent
+states these values as outputs, and the application is deployed as a stack of its own after it.
+"""
+
+import os
+
+from samcli.yamlhelper import yaml_parse
+
+
+class Application:
+    """A nested application that was taken out of its parent."""
+
+    def __init__(self, logical, template, names):
+        self.logical = logical
+        self.template = template
+        self._names = names
+
+    def parameters(self, outputs):
+        """Takes the parent's values out of its outputs. Those that the parent does not have are left out."""
+        return {name: outputs.pop(output) for name, output in self._names.items() if output in outputs}
+
+
+def take_out(template, folder):
+    """Takes the applications out of a template in this folder, and adds an output for each of their parameters."""
+    applications = []
+    for logical, resource in list(template["Resources"].items()):
+        if resource["Type"] != "AWS::Serverless::Application":
+            continue
+        del template["Resources"][logical]
+        properties = resource["Properties"]
+        with open(os.path.join(folder, properties["Location"]), encoding="utf-8") as file:
+            application = yaml_parse(file.read())
+        names = {name: f"{logical}{name}" for name in properties["Parameters"]}
+        for name, output in names.items():
+            template["Outputs"][output] = {"Value": properties["Parameters"][name]}
+        applications.append(Application(logical, application, names))
+    return applications
