@@ -25,13 +25,6 @@ fn compiles_none(package: &str, features: &[&str], banned: &[&str]) {
 }
 
 #[test]
-fn functions_of_the_database_compile_no_aws_sdk() {
-    compiles_none("refresh", &[], AWS_SDK);
-    compiles_none("retention", &[], AWS_SDK);
-    compiles_none("migrate", &[], AWS_SDK);
-}
-
-#[test]
 fn shared_crates_do_not_know_the_lambda_runtime() {
     compiles_none("platform", &["--all-features"], &["lambda_", "postgres", "tokio-postgres"]);
     for package in ["domain", "postgres", "engine", "jobs", "objects", "usage", "ci"] {

@@ -5,6 +5,7 @@
 //! statements on the table wait behind it; the migration is then retried.
 
 mod adopted;
+mod rights;
 
 use std::time::Duration;
 
@@ -38,7 +39,8 @@ pub struct Migrated {
     /// The number of the last migration that this program knows. Less than `version` after a deploy was rolled back:
     /// the database then stays as it is, since every migration keeps it compatible with the previous version.
     pub known: i32,
-    /// The limits of maintenance on the platform's own rollup tables, as sentences.
+    /// The limits of maintenance on the platform's own rollup tables, and rights that could not be given to roles, as
+    /// sentences.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<String>,
 }
@@ -138,7 +140,11 @@ pub async fn migrate(client: &mut Client, until: Instant) -> Result<Migrated, Mi
             sleep(RETRY_DELAY).await;
         }
     }
-    let limits = adopted::limits(client).await?;
+    let mut limits = adopted::limits(client).await?;
+    // A newer version knows what its functions need.
+    if version(client).await? == known() {
+        limits.extend(rights::give(client).await?);
+    }
     Ok(Migrated { applied, version: version(client).await?, known: known(), limits })
 }
 

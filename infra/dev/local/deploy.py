@@ -2,8 +2,9 @@
 
 Does what `sam build` and `sam deploy` do, in a second: uploads a zip per function, which contains the binary as
 `bootstrap`, and creates a stack of the template, in which only the CodeUri of each function is changed. Nested
-applications, which the emulator does not have, become stacks beside it (see nested.py). Then sets what the emulator
-ignores (see settle.py). Endpoint and credentials come from the standard AWS variables.
+applications, which the emulator does not have, become stacks beside it (see nested.py). Before, makes the database's
+roles, and the secrets of their logins (see infra/database/logins.py); after, sets what the emulator ignores (see
+settle.py). Endpoint and credentials come from the standard AWS variables.
 
     deploy.py request.json
 
@@ -12,6 +13,7 @@ Fields of the request:
 - template: path of the template
 - stack: name of the stack
 - parameters: values of the template's parameters
+- database: the `url` of the database for a user that may create roles, and the path of `psql`
 - binaries: paths of the binaries by name
 - invoke: null, or the URL of a service that runs all invocations instead of the deployed binaries
 - changes: variables of functions to override after the deployment, by the name of the binary
@@ -33,6 +35,9 @@ from samcli.yamlhelper import yaml_parse
 import nested
 import settle
 
+sys.path.append(os.path.join(os.path.dirname(__file__), "../../database"))
+import logins
+
 ARTIFACTS = "local-artifacts"
 
 
@@ -41,6 +46,8 @@ def main():
         request = json.load(file)
     with open(request["template"], encoding="utf-8") as file:
         template = yaml_parse(file.read())
+    prefix = request["parameters"].get("DatabaseSecrets") or template["Parameters"]["DatabaseSecrets"]["Default"]
+    logins.make(request["database"]["url"], request["database"]["psql"], prefix)
     functions = upload(template, request["binaries"])
     applications = nested.take_out(template, os.path.dirname(request["template"]))
     outputs = create(request["stack"], template, request["parameters"])

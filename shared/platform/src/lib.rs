@@ -1,8 +1,7 @@
 //! The runtime environment of the functions: configuration, log, deadlines, TLS, AWS configuration, pagination cursors,
 //! and the error of an object store.
 //!
-//! Feature `aws` adds module `aws`, feature `tls` adds module `tls`, feature `http` adds module `http`: functions that need only PostgreSQL compile no AWS
-//! crate.
+//! Feature `aws` adds module `aws`, `http` adds `http`, `secrets` adds `secret`, and `tls` adds `tls`.
 
 #[cfg(feature = "aws")]
 pub mod aws;
@@ -13,6 +12,8 @@ pub mod deadline;
 pub mod http;
 mod json_log;
 pub mod log;
+#[cfg(feature = "secrets")]
+pub mod secret;
 pub mod store_error;
 #[cfg(feature = "tls")]
 pub mod tls;

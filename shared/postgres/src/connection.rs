@@ -27,6 +27,7 @@ use crate::{
     address::{Address, Protection, Roots},
     coalesce::{Coalesce, CoalesceTls, Switch},
     guard::Guard,
+    login::{Login, Logins},
 };
 
 /// The time in which a connection must be made, or a kept one must answer.
@@ -43,6 +44,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Connector {
     address: Address,
+    /// The login, where it is not the address's own.
+    logins: Option<Arc<Logins>>,
     /// For verified names and for any name, each made on first use.
     tls: Arc<[OnceLock<MakeRustlsConnect>; 2]>,
 }
@@ -100,7 +103,7 @@ impl Connection {
 
 impl Connector {
     /// Adds the settings of every connection to an address.
-    pub(crate) fn new(mut address: Address, application: &str) -> Self {
+    pub(crate) fn new(mut address: Address, logins: Option<Logins>, application: &str) -> Self {
         let config = &mut address.config;
         // Dates become instants at midnight UTC, whatever the server's own zone is. A row-level policy is an error
         // where it would hide rows.
@@ -111,21 +114,39 @@ impl Connector {
             .keepalives_idle(PEER_TIMEOUT)
             .tcp_user_timeout(PEER_TIMEOUT)
             .options(options);
-        Self { address, tls: Arc::default() }
+        Self { address, logins: logins.map(Arc::new), tls: Arc::default() }
     }
 
-    /// Makes a connection to the first host that accepts it.
+    /// Makes a connection to the first host that accepts it. When the database refuses a login that is kept in a secret,
+    /// the secret is read again, since it may have been rotated.
     ///
     /// # Errors
-    /// When the database cannot be reached, or no host is as the address demands.
+    /// When the database cannot be reached, no host is as the address demands, or the secret cannot be read.
     pub async fn connect(&self) -> Result<Connection, DatabaseError> {
+        let Some(logins) = &self.logins else { return self.connect_as(None).await };
+        let login = logins.current().await?;
+        let refused = match self.connect_as(Some(&login)).await {
+            Err(error) if error.is_refused_login() => error,
+            other => return other,
+        };
+        for other in logins.others(&login).await? {
+            if let Ok(connection) = self.connect_as(Some(&other)).await {
+                tracing::info!("the database's login was rotated");
+                logins.keep(other).await;
+                return Ok(connection);
+            }
+        }
+        Err(refused)
+    }
+
+    async fn connect_as(&self, login: Option<&Login>) -> Result<Connection, DatabaseError> {
         let targets = self.targets();
         // A host that does not answer leaves time for the others.
         let share = CONNECT_TIMEOUT / u32::try_from(targets.len().max(1)).unwrap_or(u32::MAX);
         let mut failed = DatabaseError::from(io::Error::other("the address has no host"));
         for target in targets {
             let connecting = async {
-                let connection = self.connect_to(&target).await?;
+                let connection = self.connect_to(&target, login).await?;
                 self.check_session(&connection).await?;
                 Ok(connection)
             };
@@ -154,13 +175,13 @@ impl Connector {
         named.chain(unnamed).enumerate().map(target).collect()
     }
 
-    async fn connect_to(&self, target: &Target) -> Result<Connection, DatabaseError> {
+    async fn connect_to(&self, target: &Target, login: Option<&Login>) -> Result<Connection, DatabaseError> {
         let name = match &target.host {
             Host::Tcp(name) => name,
             #[cfg(unix)]
             Host::Unix(folder) => {
                 let stream = UnixStream::connect(folder.join(format!(".s.PGSQL.{}", target.port))).await?;
-                return self.speak(stream, "localhost", target.protection).await;
+                return self.speak(stream, "localhost", target.protection, login).await;
             }
         };
         let stream = TcpStream::connect((target.call.as_str(), target.port)).await?;
@@ -171,25 +192,37 @@ impl Connector {
         socket.set_tcp_keepalive(&keepalive)?;
         #[cfg(target_os = "linux")]
         socket.set_tcp_user_timeout(config.get_tcp_user_timeout().copied())?;
-        self.speak(stream, name, target.protection).await
+        self.speak(stream, name, target.protection, login).await
     }
 
     /// Begins the protocol on a stream as the driver would, with [`Guard`] and [`Coalesce`] in between.
-    async fn speak<S>(&self, stream: S, name: &str, protection: Protection) -> Result<Connection, DatabaseError>
+    async fn speak<S>(
+        &self,
+        stream: S,
+        name: &str,
+        protection: Protection,
+        login: Option<&Login>,
+    ) -> Result<Connection, DatabaseError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         match protection {
-            Protection::Local => self.begin(SslMode::Disable, Guard::passing(stream), NoTls).await,
-            Protection::Unencrypted => self.begin(SslMode::Disable, Guard::watching(stream), NoTls).await,
+            Protection::Local => self.begin(SslMode::Disable, Guard::passing(stream), NoTls, login).await,
+            Protection::Unencrypted => self.begin(SslMode::Disable, Guard::watching(stream), NoTls, login).await,
             Protection::Verified | Protection::AnyName => {
                 let Ok(tls) = MakeTlsConnect::<Guard<S>>::make_tls_connect(&mut self.tls(protection)?, name);
-                self.begin(SslMode::Require, Guard::passing(stream), tls).await
+                self.begin(SslMode::Require, Guard::passing(stream), tls, login).await
             }
         }
     }
 
-    async fn begin<S, T>(&self, mode: SslMode, stream: Guard<S>, tls: T) -> Result<Connection, DatabaseError>
+    async fn begin<S, T>(
+        &self,
+        mode: SslMode,
+        stream: Guard<S>,
+        tls: T,
+        login: Option<&Login>,
+    ) -> Result<Connection, DatabaseError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         T: TlsConnect<Guard<S>> + Send,
@@ -199,6 +232,9 @@ impl Connector {
         let switch = Switch::default();
         let mut config = self.address.config.clone();
         config.ssl_mode(mode);
+        if let Some(login) = login {
+            login.apply(&mut config);
+        }
         let tls = CoalesceTls(tls, switch.clone());
         let (client, driver) = config.connect_raw(Coalesce::new(stream, switch.clone()), tls).await?;
         switch.on();

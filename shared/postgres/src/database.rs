@@ -5,12 +5,16 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use platform::config::ConfigError;
+use platform::{
+    config::{self, ConfigError},
+    secret::Secret,
+};
 use tokio::time::timeout;
 
 use crate::{
     Address, DatabaseError,
     connection::{CONNECT_TIMEOUT, Connection, Connector},
+    login::Logins,
 };
 
 /// A database, with one connection that is made on first use and kept between invocations.
@@ -80,15 +84,24 @@ impl Database {
     /// `channel_binding`; without `sslrootcert`, the variable `PGSSLROOTCERT` counts. Without TLS no password is sent in
     /// the clear, except on this machine.
     ///
+    /// With `DATABASE_SECRET`, the name or ARN of a secret in AWS Secrets Manager, the user and the password are its
+    /// members `username` and `password`. They are read with the first connection, and again when the database refuses
+    /// them.
+    ///
     /// # Errors
     /// When a variable is missing or unusable. The error does not hold the URL.
     pub fn from_env(application: &str) -> Result<Self, ConfigError> {
-        Ok(Self::new(Address::from_env()?, application))
+        let secret = config::optional("DATABASE_SECRET").map(Secret::new).transpose()?;
+        Ok(Self::with(Address::from_env()?, secret.map(Logins::new), application))
     }
 
     /// Makes the database of an address; see [`from_env`](Self::from_env).
     pub fn new(address: impl Into<Address>, application: &str) -> Self {
-        Self { connector: Connector::new(address.into(), application), kept: Kept::default() }
+        Self::with(address.into(), None, application)
+    }
+
+    fn with(address: Address, logins: Option<Logins>, application: &str) -> Self {
+        Self { connector: Connector::new(address, logins, application), kept: Kept::default() }
     }
 
     /// Returns the kept connection if it still answers, else a new one, which is then kept.

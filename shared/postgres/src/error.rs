@@ -2,6 +2,7 @@
 
 use std::{error::Error, fmt};
 
+use platform::secret::SecretError;
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::connection::CONNECT_TIMEOUT;
@@ -21,6 +22,9 @@ pub enum DatabaseError {
     /// No connection could be made.
     #[error("could not connect to the database")]
     Connect(#[from] std::io::Error),
+    /// The secret with the database's user and password could not be read.
+    #[error("could not log in to the database")]
+    Secret(#[from] SecretError),
     /// PostgreSQL reported an error.
     #[error("database error")]
     Server(#[source] Box<ServerError>),
@@ -63,7 +67,8 @@ impl DatabaseError {
     pub fn is_transient(&self) -> bool {
         match self {
             // A failover makes the standby the primary.
-            Self::NoAnswer | Self::Standby | Self::Connect(_) => true,
+            // A secret that cannot be read is mended without the job's help, as a server is.
+            Self::NoAnswer | Self::Standby | Self::Connect(_) | Self::Secret(_) => true,
             // Classes by Appendix A of the PostgreSQL manual: 22 data exception, 42 syntax or access rule, 0A not
             // supported. Of class 3D and 3F, the database or schema is missing.
             Self::Server(error) => {
@@ -118,6 +123,11 @@ impl DatabaseError {
     /// Reports whether a right is missing, or a policy would hide rows.
     pub fn is_refused_access(&self) -> bool {
         self.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE)
+    }
+
+    /// Reports whether the server refused the user or the password.
+    pub(crate) fn is_refused_login(&self) -> bool {
+        matches!(self.code(), Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION))
     }
 
     /// Reports whether the server ended a statement at its timeout.

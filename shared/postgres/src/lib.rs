@@ -7,6 +7,7 @@ mod database;
 mod error;
 mod guard;
 mod limit;
+mod login;
 pub mod tables;
 mod time;
 

@@ -115,6 +115,7 @@ fn on_database(checkout: &Checkout, run: &RunFolder, binary: &str, event: &Value
             serde_json::from_str(&text).context("variables.py gave no answer")?;
         variables.retain(|name, _| std::env::var_os(name).is_none());
         variables.insert("DATABASE_URL".to_owned(), url.to_owned());
+        variables.remove("DATABASE_SECRET");
         Ok((runtime::invoke(&program, &variables, event, &run.log(binary))?, String::new()))
     })
 }

@@ -34,7 +34,7 @@ pub(super) struct Packed {
 
 /// Packs all partitions of days before `before`.
 pub(super) async fn pack_partitions(
-    client: &mut Client,
+    client: &Client,
     before: Date,
     end: Instant,
     packed: &mut Packed,
@@ -50,7 +50,7 @@ pub(super) async fn pack_partitions(
 }
 
 async fn pack_partition(
-    client: &mut Client,
+    client: &Client,
     partition: &Partition,
     end: Instant,
     packed: &mut Packed,
@@ -125,21 +125,11 @@ async fn pack_day(
 
 /// Drops a partition of events and returns `true`, unless events arrived in it since it was packed. Later events go to
 /// the default partition.
-async fn drop_empty(client: &mut Client, partition: &Partition) -> Result<bool, DatabaseError> {
-    let Partition { table, name, .. } = partition;
-    let transaction = client.transaction().await?;
-    // The parent first, as writers lock them.
-    match transaction.batch_execute(&format!("lock table only {} in access exclusive mode", table.name())).await {
-        Err(error) if is_busy(&error) => return Ok(false),
-        other => other?,
+async fn drop_empty(client: &Client, partition: &Partition) -> Result<bool, DatabaseError> {
+    match partition.drop_empty(client).await {
+        Err(error) if is_busy(&error) => Ok(false),
+        other => Ok(other?),
     }
-    let row = transaction.query_one(&format!("select not exists (select from {name})"), &[]).await?;
-    let empty: bool = row.try_get(0)?;
-    if empty {
-        partition.drop(&transaction).await?;
-        transaction.commit().await?;
-    }
-    Ok(empty)
 }
 
 /// Returns the size of a table in bytes, with its indexes and compressed values; 0 if it does not exist.

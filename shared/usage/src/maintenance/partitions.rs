@@ -110,21 +110,19 @@ impl Partition {
     pub(super) async fn create(&self, client: &Client) -> Result<Option<u64>, tokio_postgres::Error> {
         let start = to_system_time(self.start());
         let end = to_system_time(self.end());
-        let create = "with made as (select usage_create_partition($1, $2, $3, $4) as moved),
-                           registered as (
-                               insert into usage_partitions (parent, child, lower, upper)
-                               select $1, $2, $3, $4 from made where moved is not null
-                               on conflict do nothing
-                           )
-                      select moved from made";
+        let create = "select usage_create_partition($1, $2, $3, $4)";
         let row = client.query_one(create, &[&self.table.name(), &self.name, &start, &end]).await?;
         Ok(row.try_get::<_, Option<i64>>(0)?.map(i64::unsigned_abs))
     }
 
-    /// Drops it with its rows.
+    /// Drops it with its rows, which are all before the limit in `usage_state`.
     pub(super) async fn drop(&self, transaction: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
-        transaction.execute("delete from usage_partitions where child = $1", &[&self.name]).await?;
-        transaction.batch_execute(&format!("drop table {}", self.name)).await
+        transaction.execute("select usage_drop_partition($1, false)", &[&self.name]).await.map(drop)
+    }
+
+    /// Drops it and returns `true`, unless it has rows.
+    pub(super) async fn drop_empty(&self, client: &Client) -> Result<bool, tokio_postgres::Error> {
+        client.query_one("select usage_drop_partition($1, true)", &[&self.name]).await?.try_get(0)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{binaries::Binaries, checkout::Checkout, command::Spec, private_file,
 use super::{
     aws::Aws,
     issuer::{AUDIENCE, Issuer},
+    postgres::Postgres,
 };
 
 /// Name of the stack.
@@ -23,8 +24,10 @@ pub(crate) const BUCKET: &str = "analytics-exports";
 /// Name of the bucket of CI's documents.
 const METRICS_BUCKET: &str = "ai-aas-build-metrics";
 
-/// The variable that deploy.py adds to a function whose invocations are forwarded.
-const PROXY: &str = "MINISTACK_LAMBDA_PROXY_URL";
+/// The variables that belong to one function: the key that signs downloads, the secret of its login, and what deploy.py
+/// adds where invocations are forwarded.
+const OWN: [&str; 4] =
+    ["EXPORTS_ACCESS_KEY_ID", "EXPORTS_SECRET_ACCESS_KEY", "DATABASE_SECRET", "MINISTACK_LAMBDA_PROXY_URL"];
 
 /// The settings in which one stack differs from others.
 #[derive(Debug, Default)]
@@ -63,14 +66,13 @@ impl Deployed {
 
     /// The variables of all functions together: for one that is started by hand, or by `cargo lambda watch`.
     ///
-    /// Without the key that signs downloads. It may not write, and the worker would use it too; the administrator's
-    /// credentials sign as well.
+    /// Without the key that signs downloads: it may not write, and the worker would use it too; the administrator's
+    /// credentials sign as well. And without the secret of a database's login, which is another for each function.
     pub(crate) fn variables(&self) -> BTreeMap<String, String> {
         let functions = self.answer["variables"].as_object().into_iter().flatten();
         let variables = functions.filter_map(|(_, variables)| variables.as_object()).flatten();
         variables
-            .filter(|(name, _)| !matches!(name.as_str(), "EXPORTS_ACCESS_KEY_ID" | "EXPORTS_SECRET_ACCESS_KEY"))
-            .filter(|(name, _)| *name != PROXY)
+            .filter(|(name, _)| !OWN.contains(&name.as_str()))
             .filter_map(|(name, value)| Some((name.clone(), text(value)?)))
             .collect()
     }
@@ -105,7 +107,7 @@ impl Deployer<'_> {
     pub(crate) fn deploy(
         self,
         issuer: &Issuer,
-        database_url: &str,
+        postgres: &Postgres,
         binaries: &Binaries,
         invoke: Option<&str>,
         settings: &Settings,
@@ -114,7 +116,7 @@ impl Deployer<'_> {
             "template": self.checkout.template(),
             "stack": STACK,
             "parameters": {
-                "DatabaseUrl": database_url,
+                "DatabaseUrl": postgres.address(),
                 "Issuer": issuer.url(),
                 "Audience": AUDIENCE,
                 "JwksUrl": issuer.keys_url(),
@@ -128,6 +130,7 @@ impl Deployer<'_> {
                 "RequireTls": "false",
                 "CreateDownloadKey": "false",
             },
+            "database": {"url": postgres.url(), "psql": postgres.client()},
             "binaries": binaries,
             "invoke": invoke,
             "changes": settings.changes,

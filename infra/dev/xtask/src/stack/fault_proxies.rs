@@ -37,11 +37,11 @@ pub(crate) fn settings(emulator: &Emulator, postgres: &Postgres, issuer: &Issuer
     for (function, service, variable) in WAYS {
         let listen = ports.next().context("no free port")?;
         let url = match service {
-            "postgres" => postgres.url(),
+            "postgres" => postgres.address(),
             "jwks" => issuer.keys_url(),
             _ => emulator.url(),
         };
-        let target = url.rsplit('@').next().unwrap_or_default().trim_start_matches("http://");
+        let target = url.split("://").last().unwrap_or_default();
         let target = target.split('/').next().unwrap_or_default();
         let name = format!("{function}.{service}");
         let own = format!("127.0.0.1:{listen}");

@@ -217,10 +217,10 @@ impl Parts {
         let deployed = terminal::step("Deploying template.yaml", |_| {
             let deployer = Deployer { checkout, run, aws: &aws };
             let invoke = port.map(Watch::address);
-            let deployed = deployer.deploy(&issuer, &postgres.url(), &binaries, invoke.as_deref(), &settings)?;
+            let deployed = deployer.deploy(&issuer, &postgres, &binaries, invoke.as_deref(), &settings)?;
             Ok((deployed, String::new()))
         })?;
-        let mut watch = port.map(|port| Watch::start(checkout, run, &aws, &deployed, port)).transpose()?;
+        let mut watch = port.map(|port| Watch::start(checkout, run, &aws, &deployed, &postgres, port)).transpose()?;
         let mut variables = variables(checkout, &domain, &aws, &postgres, &deployed)?;
         match watch.as_mut().filter(|_| is_local_stack) {
             Some(watch) => {
@@ -288,5 +288,9 @@ fn variables(
     ];
     let more = more.map(|(name, value)| (name.to_owned(), value));
     let functions = deployed.functions().map(|(binary, name)| (function_variable(binary), name));
-    Ok(more.into_iter().chain(functions).chain(deployed.variables()).chain(aws.environment()).collect())
+    let mut variables: Vec<_> =
+        more.into_iter().chain(functions).chain(deployed.variables()).chain(aws.environment()).collect();
+    // For tests and people: that of the database's superuser.
+    variables.push(("DATABASE_URL".to_owned(), postgres.url()));
+    Ok(variables)
 }

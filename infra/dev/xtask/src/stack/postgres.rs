@@ -119,8 +119,14 @@ impl Place {
 }
 
 impl Postgres {
+    /// The database's address, for its superuser.
     pub(crate) fn url(&self) -> String {
         format!("postgres://{USER}:{}@127.0.0.1:{}/{DATABASE}", self.password, self.port)
+    }
+
+    /// The database's address, without a user.
+    pub(crate) fn address(&self) -> String {
+        format!("postgres://127.0.0.1:{}/{DATABASE}", self.port)
     }
 
     pub(crate) fn port(&self) -> u16 {

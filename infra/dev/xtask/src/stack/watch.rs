@@ -18,7 +18,7 @@ use crate::{
     run_folder::RunFolder,
 };
 
-use super::{aws::Aws, deploy::Deployed};
+use super::{aws::Aws, deploy::Deployed, postgres::Postgres};
 
 /// A running `cargo lambda watch`.
 #[derive(Debug)]
@@ -40,6 +40,7 @@ impl Watch {
         run: &RunFolder,
         aws: &Aws,
         deployed: &Deployed,
+        postgres: &Postgres,
         port: u16,
     ) -> Result<Self> {
         let log = run.log("watch");
@@ -47,8 +48,9 @@ impl Watch {
             .folder(checkout.root())
             .args(["lambda", "watch", "--invoke-address", "127.0.0.1", "--concurrency", "4", "--invoke-port"])
             .arg(port.to_string())
-            // One environment for all.
+            // One environment for all: so one login, too.
             .envs(deployed.variables())
+            .env("DATABASE_URL", postgres.url())
             .envs(aws.environment());
         let server = spec.spawn(&Output::File(&log))?;
         Ok(Self { server, port, log })
