@@ -18,6 +18,7 @@ mod lambda;
 mod postgres;
 mod process;
 mod proxies;
+mod rights;
 mod rule;
 mod scene;
 mod store;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         turns::CASES,
         keys::CASES,
         telemetry::CASES,
+        rights::CASES,
     ]
     .concat();
     case::run(&arguments, cases)

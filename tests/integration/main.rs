@@ -46,6 +46,7 @@ mod ranges;
 mod reconciliation;
 mod refresh;
 mod retention;
+mod rights;
 mod rollup_kinds;
 mod rollup_shapes;
 mod schedules;

@@ -28,6 +28,7 @@ pub mod problem;
 pub mod program;
 pub mod queue;
 pub mod reference;
+pub mod rights;
 pub mod rollup;
 pub mod stack;
 pub mod template;

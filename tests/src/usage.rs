@@ -12,7 +12,7 @@ use rust_decimal::Decimal;
 use tokio_postgres::{Client, Config, NoTls, types::ToSql};
 use uuid::Uuid;
 
-use crate::{Sums, Table, stack::variable};
+use crate::{Sums, Table, poll::until, stack::variable};
 
 /// The periods of the template.
 pub const PERIODS: Periods =
@@ -83,6 +83,22 @@ impl UsageDatabase {
         let mut config: Config = variable("DATABASE_URL").parse().expect("DATABASE_URL is a URL");
         let name = format!("usage_{}", Uuid::new_v4().simple());
         connect(&config).await.batch_execute(&format!("create database {name}")).await.expect("a database is created");
+        config.dbname(&name);
+        Self { config, name }
+    }
+
+    /// Creates a copy. Nothing may be connected to this one.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn copy(&self) -> Self {
+        let mut config: Config = variable("DATABASE_URL").parse().expect("DATABASE_URL is a URL");
+        let name = format!("usage_{}", Uuid::new_v4().simple());
+        let create = format!("create database {name} template {}", self.name);
+        until("the template is not in use", Duration::from_secs(10), async || {
+            connect(&config).await.batch_execute(&create).await
+        })
+        .await;
         config.dbname(&name);
         Self { config, name }
     }

@@ -48,41 +48,33 @@ const COMPLETENESS: &[Right] = &[right(
 )];
 
 /// The reading of raw events, to explain a rollup by them.
-const EVENTS: &[Right] = &[right(
-    "select",
-    &["usage_events", "usage_events_packed", "usage_events_unpacked", "usage_freshness", "usage_state"],
-)];
+const EVENTS: &[Right] =
+    &[right("select", &["usage_events", "usage_events_unpacked", "usage_freshness", "usage_state"])];
 
 const RUNS: &[Right] = &[right("select", &["ci_pseudonym_key", "ci_rejections", "ci_runs"])];
 
-const INGEST: &[Right] = &[
-    right("select, insert, update, delete", &["ci_rejections", "ci_runs"]),
-    right("select", &["ci_pseudonym_key"]),
-];
+const INGEST: &[Right] =
+    &[right("select, insert, update, delete", &["ci_rejections", "ci_runs"]), right("select", &["ci_pseudonym_key"])];
 
 /// The rights of the refresh, which the retention runs as well.
 const REFRESH: &[Right] = &[
-    right("select", &["usage_events", "usage_events_packed", "usage_events_unpacked", "usage_cut_overs"]),
+    right("select", &["usage_cut_overs", "usage_events", "usage_events_packed", "usage_events_unpacked"]),
     right("select, update", &["usage_state"]),
+    right("select, delete", &["usage_dirty_hours"]),
+    right("select, insert, update", &["usage_days", "usage_refreshed"]),
     right(
-        "select, insert, update, delete",
-        &[
-            "analytics_daily_rollups",
-            "analytics_hourly_rollups",
-            "usage_days",
-            "usage_dirty_hours",
-            "usage_notices",
-            "usage_refreshed",
-            "usage_slice_sums",
-            "usage_slices",
-            "usage_troubles",
-            "usage_watermarks",
-        ],
+        "select, insert, delete",
+        &["analytics_daily_rollups", "analytics_hourly_rollups", "usage_slice_sums", "usage_watermarks"],
     ),
+    right("select, insert, update", &["usage_slices"]),
+    right("select, insert, update, delete", &["usage_notices", "usage_troubles"]),
 ];
 
 const RETENTION: &[Right] = &[
+    // To lock it: nothing of it is deleted but whole partitions.
     right("delete", &["usage_events"]),
+    right("insert", &["usage_dirty_hours"]),
+    right("delete", &["usage_days", "usage_slices"]),
     right("select, delete", &["usage_event_keys", "usage_events_default", "usage_events_refused"]),
     right("select, delete", &["analytics_daily_rollups_default", "analytics_hourly_rollups_default"]),
     right(

@@ -44,7 +44,7 @@ def settle(stack, parameters):
             check_rule(name, properties)
         elif kind == "AWS::Logs::MetricFilter":
             check_metric_filter(properties["LogGroupName"], properties)
-    make_download_key(template, names)
+    make_download_key(stack, template, names)
     return functions
 
 
@@ -71,8 +71,8 @@ def expect(what, wanted, found):
 
 def settle_function(name, properties):
     functions = boto3.client("lambda")
-    reserved = properties.get("ReservedConcurrentExecutions")
-    if reserved is not None:
+    if "ReservedConcurrentExecutions" in properties:
+        reserved = int(properties["ReservedConcurrentExecutions"])
         functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=reserved)
         found = functions.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions")
         expect(f"{name}: ReservedConcurrentExecutions", reserved, found)
@@ -199,22 +199,22 @@ def check_metric_filter(group, properties):
     expect(f"{group}: metric filter", [properties["FilterPattern"]], [entry["filterPattern"] for entry in found])
 
 
-def make_download_key(template, names):
-    """Creates the access keys of the template.
+def make_download_key(stack, template, names):
+    """Creates the access keys of the template, and the secrets that hold them.
 
     The emulator does not support AWS::IAM::AccessKey and refuses templates that create one. The parameter
-    CreateDownloadKey is therefore false, and the key is added to the function's variables here.
+    CreateDownloadKey is therefore false, and the key and its secret are made here.
     """
-    iam = boto3.client("iam")
+    iam, secrets = boto3.client("iam"), boto3.client("secretsmanager")
     for logical, resource in template["Resources"].items():
         user = resource["Properties"].get("UserName", {}).get("Ref") if "Properties" in resource else None
         if resource["Type"] != "AWS::IAM::AccessKey" or logical in names or user not in names:
             continue
         key = iam.create_access_key(UserName=names[user])["AccessKey"]
-        add_variables(names["ApiFunction"], {
-            "EXPORTS_ACCESS_KEY_ID": key["AccessKeyId"],
-            "EXPORTS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
-        })
+        value = {"accessKeyId": key["AccessKeyId"], "secretAccessKey": key["SecretAccessKey"]}
+        name = f"{stack}/download-key"
+        secrets.create_secret(Name=name, SecretString=json.dumps(value))
+        add_variables(names["ApiFunction"], {"EXPORTS_LINK_SECRET": name})
 
 
 def add_variables(function, more):

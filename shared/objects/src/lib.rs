@@ -2,6 +2,7 @@
 
 mod cleanup;
 mod key;
+mod link_key;
 mod probe;
 mod read;
 mod received;
@@ -19,6 +20,7 @@ use aws_sdk_s3::{
 };
 
 pub use key::ExportObject;
+use link_key::LinkKey;
 pub use read::ObjectBytes;
 pub use upload::Upload;
 
@@ -28,6 +30,7 @@ use settings::{Addressing, Encryption};
 use platform::{
     StoreError,
     config::{self, ConfigError},
+    secret::Secret,
 };
 
 /// The time for which a download link works.
@@ -37,6 +40,8 @@ pub const LINK_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug, Clone)]
 pub struct ExportStore {
     client: Client,
+    /// The client that signs links, if their key is another.
+    links: Option<Client>,
     bucket: String,
     /// The part of an object's plain address before its key.
     address: String,
@@ -47,9 +52,11 @@ impl ExportStore {
     /// Reads the SDK's standard variables and these:
     ///
     /// - `EXPORTS_BUCKET`: the bucket;
-    /// - `EXPORTS_ACCESS_KEY_ID` and `EXPORTS_SECRET_ACCESS_KEY`, optional: a key for this store alone. A link that is
-    ///   signed with a function's own session expires with that session, long before [`LINK_LIFETIME`]; a link that is
-    ///   signed with a long-term key does not. A store outside AWS has keys of its own;
+    /// - `EXPORTS_ACCESS_KEY_ID` and `EXPORTS_SECRET_ACCESS_KEY`, optional: a key for this store alone, as a store outside
+    ///   AWS has;
+    /// - `EXPORTS_LINK_SECRET`, optional: the secret in AWS Secrets Manager with the members `accessKeyId` and
+    ///   `secretAccessKey`, a key that signs links and does nothing else. A link that is signed with a function's own
+    ///   session expires with that session, long before [`LINK_LIFETIME`]; a link of a long-term key does not;
     /// - `EXPORTS_ENCRYPTION` and `EXPORTS_KMS_KEY_ID`, optional: the encryption that uploads ask for, `none`, `AES256` or
     ///   `aws:kms`. Without them the bucket's default applies, which on AWS is encryption;
     /// - `EXPORTS_ADDRESSING`, optional, for a store outside AWS: `path` or `virtual`. `path` is the default.
@@ -81,7 +88,11 @@ impl ExportStore {
             }
         };
         let encryption = Encryption::from_env()?;
-        Ok(Self { client: Client::from_conf(builder.build()), bucket, address, encryption })
+        let links = config::optional("EXPORTS_LINK_SECRET").map(|id| {
+            let key = LinkKey::new(Secret::with(sdk, id));
+            Client::from_conf(builder.clone().credentials_provider(key).build())
+        });
+        Ok(Self { client: Client::from_conf(builder.build()), links, bucket, address, encryption })
     }
 
     /// Returns the plain address of an object. It has no signature and grants no access.
@@ -100,7 +111,8 @@ impl ExportStore {
     async fn sign(&self, key: &str, lifetime: Duration) -> Result<String, StoreError> {
         let lifetime = PresigningConfig::expires_in(lifetime);
         let lifetime = lifetime.map_err(|error| StoreError::new("sign a link to", key, error))?;
-        let request = self.client.get_object().bucket(&self.bucket).key(key).presigned(lifetime).await;
+        let client = self.links.as_ref().unwrap_or(&self.client);
+        let request = client.get_object().bucket(&self.bucket).key(key).presigned(lifetime).await;
         let request = request.map_err(|error| failed("sign a link to", key, error))?;
         Ok(request.uri().to_owned())
     }

@@ -7,6 +7,8 @@ use aws_sdk_s3::primitives::ByteStream;
 use super::{ExportStore, failed};
 use platform::{StoreError, http::HttpClient};
 
+/// The beginning of the keys of all objects.
+const PREFIX: &str = "analytics/exports/";
 /// The key of the probe's object.
 const KEY: &str = "analytics/exports/probe.csv";
 /// The time for which its link works. Long enough for clocks that differ.
@@ -14,20 +16,30 @@ const PROBE_LIFETIME: Duration = Duration::from_secs(300);
 const CONTENT: &[u8] = b"probe\n";
 
 impl ExportStore {
-    /// Follows a signed link to an object that is not there, as a person's browser would: the store answers 404 if it
-    /// takes the signature, and refuses the link otherwise.
+    /// Follows a signed link to the first object of the bucket, as a person's browser would. In a bucket without objects,
+    /// follows a link to one that is not there: the store answers 404 if it takes the signature.
     ///
     /// # Errors
     /// When the store refuses the link, or does not answer.
     pub async fn check_links(&self, http: &HttpClient) -> Result<(), StoreError> {
-        let link = self.sign(KEY, PROBE_LIFETIME).await?;
-        let link = link.parse().map_err(|error| StoreError::new("follow a link to", KEY, error))?;
-        let answer = http.get(link).await.map_err(|error| StoreError::new("follow a link to", KEY, error))?;
+        let first = self.first_key().await?;
+        let key = first.as_deref().unwrap_or(KEY);
+        let link = self.sign(key, PROBE_LIFETIME).await?;
+        let link = link.parse().map_err(|error| StoreError::new("follow a link to", key, error))?;
+        let answer = http.get(link).await.map_err(|error| StoreError::new("follow a link to", key, error))?;
         match answer.status().as_u16() {
-            // A probe that runs at this moment has put it there.
+            // An object that was just deleted, or the probe's own.
             200 | 404 => Ok(()),
-            status => Err(StoreError::refused("follow a link to", KEY, format!("the store answers {status}"))),
+            // Amazon S3 tells a key that may not list the bucket no more of an object that is not there.
+            403 if first.is_none() && self.links.is_some() => Ok(()),
+            status => Err(StoreError::refused("follow a link to", key, format!("the store answers {status}"))),
         }
+    }
+
+    async fn first_key(&self) -> Result<Option<String>, StoreError> {
+        let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(PREFIX).max_keys(1).send().await;
+        let listed = list.map_err(|error| failed("list the objects of", "", error))?;
+        Ok(listed.contents.and_then(|objects| objects.into_iter().next()).and_then(|object| object.key))
     }
 
     /// Writes an object as an export does, reads it back, begins and aborts an upload in parts, and deletes the object.

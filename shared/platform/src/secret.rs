@@ -68,7 +68,9 @@ impl Secret {
     pub async fn pending<T: DeserializeOwned>(&self) -> Result<Option<T>, SecretError> {
         match self.read("AWSPENDING").await {
             Ok(value) => self.parse(&value).map(Some),
-            Err(SecretError::Unread { source, .. }) if matches!(*source, Error::ResourceNotFoundException(_)) => Ok(None),
+            Err(SecretError::Unread { source, .. }) if matches!(*source, Error::ResourceNotFoundException(_)) => {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }

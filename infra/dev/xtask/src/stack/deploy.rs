@@ -24,10 +24,9 @@ pub(crate) const BUCKET: &str = "analytics-exports";
 /// Name of the bucket of CI's documents.
 const METRICS_BUCKET: &str = "ai-aas-build-metrics";
 
-/// The variables that belong to one function: the key that signs downloads, the secret of its login, and what deploy.py
+/// The variables that belong to one function: the secrets of the key that signs links and of a login, and what deploy.py
 /// adds where invocations are forwarded.
-const OWN: [&str; 4] =
-    ["EXPORTS_ACCESS_KEY_ID", "EXPORTS_SECRET_ACCESS_KEY", "DATABASE_SECRET", "MINISTACK_LAMBDA_PROXY_URL"];
+const OWN: [&str; 3] = ["EXPORTS_LINK_SECRET", "DATABASE_SECRET", "MINISTACK_LAMBDA_PROXY_URL"];
 
 /// The settings in which one stack differs from others.
 #[derive(Debug, Default)]
@@ -66,8 +65,8 @@ impl Deployed {
 
     /// The variables of all functions together: for one that is started by hand, or by `cargo lambda watch`.
     ///
-    /// Without the key that signs downloads: it may not write, and the worker would use it too; the administrator's
-    /// credentials sign as well. And without the secret of a database's login, which is another for each function.
+    /// Without the secrets of single functions: the administrator's credentials sign links as well, and a login is another
+    /// for each function.
     pub(crate) fn variables(&self) -> BTreeMap<String, String> {
         let functions = self.answer["variables"].as_object().into_iter().flatten();
         let variables = functions.filter_map(|(_, variables)| variables.as_object()).flatten();
