@@ -15,6 +15,7 @@ mod deliveries;
 mod http;
 mod keys;
 mod lambda;
+mod logins;
 mod postgres;
 mod process;
 mod proxies;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         keys::CASES,
         telemetry::CASES,
         rights::CASES,
+        logins::CASES,
     ]
     .concat();
     case::run(&arguments, cases)

@@ -133,8 +133,8 @@ impl<'a> World<'a> {
 
     async fn ingest(&self) -> Result<(), String> {
         let [(key, _), bad] = &self.documents;
-        // A new version each time: nothing is left to do for one that was stored before.
-        let version = self.service.put(key, self.service.document("run").to_string()).await;
+        // Of another run each time, in the place of the last one's.
+        let version = self.service.put(key, self.service.document(&Uuid::new_v4().to_string()).to_string()).await;
         let good = &(key.clone(), version);
         let records: Vec<Value> =
             [good, bad].map(|(key, version)| self.service.record(key, Some(version), "FF")).to_vec();

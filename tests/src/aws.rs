@@ -22,6 +22,11 @@ pub async fn logs(action: &str, body: &Value) -> Value {
     act("logs", &format!("Logs_20140328.{action}"), body).await
 }
 
+/// Calls an action of Secrets Manager.
+pub async fn secrets(action: &str, body: &Value) -> Value {
+    act("secretsmanager", &format!("secretsmanager.{action}"), body).await
+}
+
 async fn act(service: &str, target: &str, body: &Value) -> Value {
     let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target)];
     let answer = call(service, Method::POST, "/", &headers, body.to_string().into_bytes()).await.expect(200);

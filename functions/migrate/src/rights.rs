@@ -53,8 +53,7 @@ const EVENTS: &[Right] =
 
 const RUNS: &[Right] = &[right("select", &["ci_pseudonym_key", "ci_rejections", "ci_runs"])];
 
-const INGEST: &[Right] =
-    &[right("select, insert, update, delete", &["ci_rejections", "ci_runs"]), right("select", &["ci_pseudonym_key"])];
+const INGEST: &[Right] = &[right("select, insert, update, delete", &["ci_rejections", "ci_runs"])];
 
 /// The rights of the refresh, which the retention runs as well.
 const REFRESH: &[Right] = &[
