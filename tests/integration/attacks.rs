@@ -5,4 +5,5 @@ mod database_roles;
 mod database_tls;
 mod denied;
 mod limits;
+mod links;
 mod trail;

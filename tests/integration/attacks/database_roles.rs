@@ -1,10 +1,13 @@
-//! A role of the database that may only read, and wants to do more.
+//! Roles of the database that want to do more than they may.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tests::{
     Event, UsageDatabase,
     usage::{kept_events, send},
 };
+use tokio::time::Instant;
 use tokio_postgres::{Client, error::SqlState};
 use uuid::Uuid;
 
@@ -56,5 +59,68 @@ async fn the_triggers_of_usage_events_serve_no_other_table() {
     let waiting = client.query_one("select count(*) from usage_dirty_hours", &[]).await.unwrap();
     assert_eq!(waiting.get::<_, i64>(0), 1);
     client.batch_execute(&format!("drop owned by {role}; drop role {role}")).await.unwrap();
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn the_login_of_the_retention_changes_nothing_but_old_usage() {
+    let database = UsageDatabase::create_empty().await;
+    let mut client = database.client().await;
+    migrate::migrate(&mut client, Instant::now() + Duration::from_secs(60)).await.unwrap();
+    let this_month = format!("analytics_daily_rollups_{}", Timestamp::now().strftime("%Y%m"));
+    client.batch_execute("set role analytics_retention").await.unwrap();
+    for statement in [
+        // Tables of others, and partitions that are kept.
+        "select usage_drop_partition('ci_runs', false)",
+        "select usage_drop_partition('usage_days', true)",
+        "select usage_drop_partition('usage_events_default', true)",
+        &format!("select usage_drop_partition('{this_month}', false)"),
+        "select usage_create_partition('ci_runs', 'ci_runs_20240101', '2024-01-01', '2024-01-02')",
+        "select usage_create_partition('usage_events', 'mine', '2024-01-01', '2024-01-02')",
+        "select usage_create_partition('usage_events', 'usage_events_20240101', '2024-02-01', '2024-03-01')",
+        // Events that were never sent.
+        "create temporary table bait (like usage_events);
+         select usage_pack('bait', '2024-01-01', 1)",
+        "select usage_pack_rows('usage_events_default', '2024-01-01', 1)",
+        "insert into usage_events (event_id) values (gen_random_uuid())",
+        "update usage_events set cost_usd = 0",
+        "insert into usage_events_packed (day) values (now())",
+        "drop table usage_events",
+        "alter table usage_events disable trigger all",
+        "create table mine ()",
+    ] {
+        refused(&client, statement).await;
+    }
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_writer_only_writes_and_a_reader_only_reads() {
+    let database = UsageDatabase::create_empty().await;
+    let mut client = database.client().await;
+    migrate::migrate(&mut client, Instant::now() + Duration::from_secs(60)).await.unwrap();
+    let event = Event::at(ORG, Timestamp::from_second(Timestamp::now().as_second()).unwrap());
+    client.batch_execute("set role analytics_writer").await.unwrap();
+    assert_eq!(send(&client, std::slice::from_ref(&event)).await, 1);
+    for statement in [
+        "select from usage_events",
+        "delete from usage_events",
+        "insert into analytics_daily_rollups values (now(), gen_random_uuid(), null, 1, 1, 1, 1)",
+        "insert into usage_event_keys values (gen_random_uuid(), gen_random_uuid(), now())",
+        "select from ci_runs",
+    ] {
+        refused(&client, statement).await;
+    }
+    client.batch_execute("set role analytics_reader").await.unwrap();
+    assert_eq!(kept_events(&client).await, [event]);
+    for statement in [
+        "insert into usage_events (event_id) values (gen_random_uuid())",
+        "delete from analytics_daily_rollups",
+        "select from usage_event_keys",
+        "select from ci_pseudonym_key",
+        "select from ci_runs",
+    ] {
+        refused(&client, statement).await;
+    }
     database.drop().await;
 }
