@@ -1,0 +1,114 @@
+//! The template, with archives in place of the code to build.
+
+use std::{collections::BTreeSet, path::Path};
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// What SAM builds.
+const BINARY: &str = "Binary:";
+const CODE: &str = "CodeUri: .";
+
+/// The text of `template.yaml`, with the name of the binary for each line that names a function's code.
+#[derive(Debug)]
+pub(super) struct Template {
+    lines: Vec<(String, Option<String>)>,
+}
+
+impl Template {
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
+        Self::parse(&text)
+    }
+
+    /// Pairs each `CodeUri` with the `Binary` before it. The text stays as it is otherwise, comments included.
+    fn parse(text: &str) -> Result<Self> {
+        let mut binary = None;
+        let mut lines = Vec::new();
+        for line in text.lines() {
+            let words = line.trim();
+            if let Some(name) = words.strip_prefix(BINARY) {
+                let earlier = binary.replace(name.trim().to_owned());
+                ensure!(earlier.is_none(), "the function of {earlier:?} has no `{CODE}`");
+            }
+            let code = match words {
+                CODE => Some(binary.take().context("a function's code has no `Binary` before it")?),
+                other if other.starts_with("CodeUri:") => bail!("the release builds no `{other}`"),
+                _ => None,
+            };
+            lines.push((line.to_owned(), code));
+        }
+        ensure!(binary.is_none(), "the function of {binary:?} has no `{CODE}`");
+        let template = Self { lines };
+        ensure!(!template.functions().is_empty(), "the template has no function");
+        Ok(template)
+    }
+
+    /// The names of the binaries.
+    pub(super) fn functions(&self) -> BTreeSet<String> {
+        self.lines.iter().filter_map(|(_, code)| code.clone()).collect()
+    }
+
+    /// The template that `sam deploy` takes without a build: each function's code is the archive beside it.
+    pub(super) fn with_zips(&self) -> String {
+        let lines = self.lines.iter().map(|(line, code)| match code {
+            Some(name) => line.replace(CODE, &format!("CodeUri: {name}.zip")) + "\n",
+            None => format!("{line}\n"),
+        });
+        lines.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FUNCTIONS: &str = "\
+  A:
+    Metadata:
+      BuildProperties:
+        Binary: api
+    Properties:
+      CodeUri: .  
+      Handler: bootstrap
+  B:
+    Metadata: {}
+      BuildProperties:
+        Binary: sweep
+    Properties:
+      CodeUri: .
+";
+
+    #[test]
+    fn each_function_gets_its_own_archive() {
+        let template = Template::parse(FUNCTIONS).expect("a template");
+        assert_eq!(template.functions().into_iter().collect::<Vec<_>>(), ["api", "sweep"]);
+        let text = template.with_zips();
+        let codes: Vec<_> = text.lines().filter(|line| line.contains("CodeUri")).map(str::trim).collect();
+        assert_eq!(codes, ["CodeUri: api.zip", "CodeUri: sweep.zip"]);
+        assert_eq!(text.lines().count(), FUNCTIONS.lines().count());
+    }
+
+    #[test]
+    fn a_function_that_would_be_left_out_is_an_error() {
+        for (text, error) in [
+            ("CodeUri: .\n", "no `Binary`"),
+            ("Binary: a\nBinary: b\nCodeUri: .\n", "has no `CodeUri: .`"),
+            ("Binary: a\n", "has no `CodeUri: .`"),
+            ("Binary: a\nCodeUri: ./folder\n", "builds no"),
+            ("Resources: {}\n", "no function"),
+        ] {
+            let found = Template::parse(text).expect_err(text).to_string();
+            assert!(found.contains(error), "{found}");
+        }
+    }
+
+    #[test]
+    fn the_template_of_this_checkout_is_understood() {
+        let checkout = crate::checkout::Checkout::find().expect("a checkout");
+        let functions = Template::read(&checkout.template()).expect("a template").functions();
+        let folders = std::fs::read_dir(checkout.root().join("functions")).expect("functions");
+        let folders: BTreeSet<_> =
+            folders.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+        assert_eq!(functions, folders);
+    }
+}
