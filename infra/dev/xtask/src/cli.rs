@@ -90,7 +90,7 @@ enum Command {
     /// Build what `sam build` deploys, reproducibly: archives, bills of materials, digests
     ///
     /// Writes into `target/release-zips/<architecture>`: per function a zip for Lambda and a bill of materials
-    /// (CycloneDX 1.6), a template.yaml with which `sam deploy --template-file` deploys the zips, and SHA256SUMS. cargo-lambda
+    /// (CycloneDX 1.6), a template with which `sam deploy --template-file` deploys the zips, and their digests. cargo-lambda
     /// builds, as in `sam build`; but paths of this machine are replaced and its variables hidden, so that every build of a
     /// commit gives the same bytes, on machines of one kind of processor. `--check` builds the commit twice and compares.
     ///

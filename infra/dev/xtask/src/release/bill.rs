@@ -122,14 +122,26 @@ pub(crate) fn validate(checkout: &Checkout, run: &RunFolder, bills: &[PathBuf]) 
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use super::*;
+    use super::{super::crates, *};
 
     const TARGET: &str = "aarch64-unknown-linux-gnu";
 
-    fn bill(function: &str) -> Value {
+    /// What a program of the toolchain writes, in this checkout.
+    fn output(program: &str, arguments: &[&str]) -> String {
+        let root = Checkout::find().expect("a checkout").root().to_owned();
+        let output = std::process::Command::new(program).current_dir(root).args(arguments).output().expect(program);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    fn crates() -> Crates {
+        let tree = output("cargo", &[crates::TREE.as_slice(), &["--target", TARGET]].concat());
         let checkout = Checkout::find().expect("a checkout");
-        let crates = Crates::read(checkout.root(), TARGET, &checkout.local().join("bill-test.log")).expect("crates");
-        let bill = Bill::of(&crates, function).expect("a bill");
+        Crates::parse(&tree, &output("rustc", &["-vV"]), checkout.root()).expect("crates")
+    }
+
+    fn bill(function: &str) -> Value {
+        let bill = Bill::of(&crates(), function).expect("a bill");
         serde_json::from_str(&bill.to_json().expect("text")).expect("JSON")
     }
 
@@ -140,15 +152,9 @@ mod tests {
 
     /// What Cargo links when the function is all that it builds.
     fn built_alone(function: &str) -> BTreeSet<String> {
-        let checkout = Checkout::find().expect("a checkout");
-        let output = std::process::Command::new("cargo")
-            .current_dir(checkout.root())
-            .args(["tree", "--locked", "--package", function, "--target", TARGET, "--prefix", "none"])
-            .args(["--edges", "normal,no-proc-macro", "--format", "{p}"])
-            .output()
-            .expect("cargo runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8(output.stdout).expect("text");
+        let tree = ["tree", "--locked", "--package", function, "--target", TARGET, "--prefix", "none"];
+        let edges = ["--edges", "normal,no-proc-macro", "--format", "{p}"];
+        let text = output("cargo", &[tree.as_slice(), &edges].concat());
         text.lines().skip(1).filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
     }
 
@@ -197,8 +203,7 @@ mod tests {
 
     #[test]
     fn the_bill_of_another_file_is_another_bill() {
-        let checkout = Checkout::find().expect("a checkout");
-        let crates = Crates::read(checkout.root(), TARGET, &checkout.local().join("bill-test.log")).expect("crates");
+        let crates = crates();
         let text = |file: &[u8]| {
             let bill = Bill::of(&crates, "sweep").expect("a bill").of_file(file).to_json().expect("text");
             serde_json::from_str::<Value>(&bill).expect("JSON")["serialNumber"].clone()

@@ -35,14 +35,33 @@ pub(super) struct Crates {
     pub(super) compiler: String,
 }
 
+/// The whole workspace, since `cargo lambda build --bin` chooses features for all of it. Procedural macros and what build
+/// scripts use run in the compiler alone.
+pub(super) const TREE: [&str; 9] = [
+    "tree",
+    "--locked",
+    "--workspace",
+    "--edges",
+    "normal,no-proc-macro",
+    "--prefix",
+    "depth",
+    "--format",
+    "\t{p}\t{l}\t",
+];
+
 impl Crates {
     /// Asks Cargo. `cargo metadata` would not do: its features are those of tests and build scripts as well.
     pub(super) fn read(source: &Path, target: &str, errors: &Path) -> Result<Self> {
-        // The whole workspace, since `cargo lambda build --bin` chooses features for all of it. Procedural macros and
-        // what build scripts use run in the compiler alone.
-        let tree = ["tree", "--locked", "--workspace", "--edges", "normal,no-proc-macro", "--prefix", "depth"];
-        let spec = Spec::new("cargo").folder(source).args(tree).args(["--target", target, "--format", "\t{p}\t{l}\t"]);
-        let mut crates = Self { all: linked(&spec.read(errors)?)?, compiler: compiler(source, errors)? };
+        let tree = Spec::new("cargo").folder(source).args(TREE).args(["--target", target]).read(errors)?;
+        let compiler = Spec::new("rustc").folder(source).arg("-vV").read(errors)?;
+        Self::parse(&tree, &compiler, source)
+    }
+
+    /// Reads what `cargo tree` and `rustc -vV` wrote, and the checksums of a workspace's Cargo.lock.
+    pub(super) fn parse(tree: &str, compiler: &str, source: &Path) -> Result<Self> {
+        let compiler = compiler.lines().find_map(|line| line.strip_prefix("release: "));
+        let compiler = compiler.context("rustc does not tell its version")?.to_owned();
+        let mut crates = Self { all: linked(tree)?, compiler };
         let lock = Lockfile::load(source.join("Cargo.lock")).context("can't read Cargo.lock")?;
         for package in lock.packages {
             let id = Id { name: package.name.to_string(), version: package.version.to_string() };
@@ -104,18 +123,11 @@ fn linked(tree: &str) -> Result<BTreeMap<Id, Crate>> {
     Ok(all)
 }
 
-/// The version of the compiler that rust-toolchain.toml names.
-fn compiler(source: &Path, errors: &Path) -> Result<String> {
-    let text = Spec::new("rustc").folder(source).arg("-vV").read(errors)?;
-    let release = text.lines().find_map(|line| line.strip_prefix("release: "));
-    release.map(str::to_owned).context("rustc does not tell its version")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TREE: &str = "\
+    const LINES: &str = "\
 0\ta v0.1.0 (/x/a)\tMIT\t
 1\tb v1.0.0\tMIT/Apache-2.0\t
 2\tc v2.0.0\tISC\t
@@ -130,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_tree_tells_what_is_linked_with_what() {
-        let all = linked(TREE).expect("a tree");
+        let all = linked(LINES).expect("a tree");
         let of = |name: &str| all.iter().find(|(id, _)| id.name == name).expect(name).1;
         assert_eq!(names(&of("a").dependencies), ["b 1.0.0", "c 3.0.0"]);
         assert_eq!(names(&of("b").dependencies), ["c 2.0.0"]);

@@ -17,16 +17,13 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use sha2::{Digest, Sha256};
 
-pub(crate) use bill::validate;
 use bill::Bill;
+pub(crate) use bill::validate;
 use build::Place;
 use crates::Crates;
 use template::Template;
 
 use crate::{checkout::Checkout, command::Spec, run_folder::RunFolder, venv};
-
-/// The file that lists the digests of the others, as `sha256sum --check` reads it.
-const SUMS: &str = "SHA256SUMS";
 
 #[derive(Debug, Args)]
 pub(crate) struct Release {
@@ -113,16 +110,17 @@ fn make(checkout: &Checkout, run: &RunFolder, place: &Place, folder: &Path, rele
         let path = binaries.join(&function).join("bootstrap");
         let bootstrap = std::fs::read(&path).with_context(|| format!("the build made no {}", path.display()))?;
         place.check_traces(&function, &bootstrap)?;
-        std::fs::write(folder.join(format!("{function}.zip")), archive::zip(&bootstrap)?)?;
-        let bill = folder.join(format!("{function}.cdx.json"));
+        std::fs::write(folder.join(template::archive(&function, release.architecture)), archive::zip(&bootstrap)?)?;
+        let bill = folder.join(format!("{function}-{}.cdx.json", release.architecture.name()));
         std::fs::write(&bill, Bill::of(&crates, &function)?.of_file(&bootstrap).to_json()?)?;
         bills.push(bill);
     }
     validate(checkout, run, &bills)?;
     if release.only.is_empty() {
-        std::fs::write(folder.join("template.yaml"), template.with_zips())?;
+        let name = format!("template-{}.yaml", release.architecture.name());
+        std::fs::write(folder.join(name), template.with_zips(release.architecture)?)?;
     }
-    write_sums(folder)
+    write_sums(folder, release.architecture)
 }
 
 /// The functions to build; an error if one of them is not in the template.
@@ -135,13 +133,14 @@ fn chosen(template: &Template, only: &[String]) -> Result<BTreeSet<String>> {
     Ok(if only.is_empty() { all } else { only.iter().cloned().collect() })
 }
 
-fn write_sums(folder: &Path) -> Result<String> {
+/// Writes the digests of the other files, as `sha256sum --check` reads them.
+fn write_sums(folder: &Path, architecture: Architecture) -> Result<String> {
     let mut sums = String::new();
     for path in files(folder)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         sums.push_str(&format!("{}  {name}\n", hex::encode(Sha256::digest(std::fs::read(&path)?))));
     }
-    std::fs::write(folder.join(SUMS), &sums)?;
+    std::fs::write(folder.join(format!("SHA256SUMS-{}", architecture.name())), &sums)?;
     Ok(sums)
 }
 

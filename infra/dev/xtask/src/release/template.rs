@@ -4,9 +4,13 @@ use std::{collections::BTreeSet, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::Architecture;
+
 /// What SAM builds.
 const BINARY: &str = "Binary:";
 const CODE: &str = "CodeUri: .";
+/// The parameter that must fit the archives.
+const PARAMETER: &str = "  Architecture:";
 
 /// The text of `template.yaml`, with the name of the binary for each line that names a function's code.
 #[derive(Debug)]
@@ -48,14 +52,43 @@ impl Template {
         self.lines.iter().filter_map(|(_, code)| code.clone()).collect()
     }
 
-    /// The template that `sam deploy` takes without a build: each function's code is the archive beside it.
-    pub(super) fn with_zips(&self) -> String {
-        let lines = self.lines.iter().map(|(line, code)| match code {
-            Some(name) => line.replace(CODE, &format!("CodeUri: {name}.zip")) + "\n",
-            None => format!("{line}\n"),
-        });
-        lines.collect()
+    /// The template that `sam deploy` takes without a build: each function's code is the archive beside it, and no other
+    /// architecture than theirs can be chosen.
+    pub(super) fn with_zips(&self, architecture: Architecture) -> Result<String> {
+        let name = architecture.name();
+        let mut text = String::new();
+        let mut is_parameter = false;
+        let mut settled = 0;
+        for (line, code) in &self.lines {
+            let words = line.trim();
+            if line.len() - line.trim_start().len() <= 2 && !words.is_empty() {
+                is_parameter = line.trim_end() == PARAMETER;
+            }
+            let setting =
+                ["AllowedValues: ", "Default: "].iter().find(|name| is_parameter && words.starts_with(**name));
+            let line = match (code, setting) {
+                (Some(function), _) => line.replace(CODE, &format!("CodeUri: {}", archive(function, architecture))),
+                (None, Some(setting)) => {
+                    settled += 1;
+                    let value = if *setting == "Default: " { name.to_owned() } else { format!("[{name}]") };
+                    format!("    {setting}{value}")
+                }
+                (None, None) => line.clone(),
+            };
+            text.push_str(&line);
+            text.push('\n');
+        }
+        ensure!(
+            settled == 2,
+            "the template's parameter Architecture has no `Default` and `AllowedValues`, each on a line"
+        );
+        Ok(text)
     }
+}
+
+/// The name of a function's archive, different for each architecture, so that those of a release can be in one folder.
+pub(super) fn archive(function: &str, architecture: Architecture) -> String {
+    format!("{function}-{}.zip", architecture.name())
 }
 
 #[cfg(test)]
@@ -63,15 +96,24 @@ mod tests {
     use super::*;
 
     const FUNCTIONS: &str = "\
+Parameters:
+  Level:
+    AllowedValues: [INFO]
+    Default: INFO
+  Architecture:
+    Type: String
+    AllowedValues: [arm64, x86_64]
+    Default: arm64
+Resources:
   A:
     Metadata:
       BuildProperties:
         Binary: api
     Properties:
-      CodeUri: .  
+      CodeUri: .
       Handler: bootstrap
   B:
-    Metadata: {}
+    Metadata:
       BuildProperties:
         Binary: sweep
     Properties:
@@ -79,13 +121,24 @@ mod tests {
 ";
 
     #[test]
-    fn each_function_gets_its_own_archive() {
+    fn each_function_gets_its_own_archive_and_the_architecture_is_settled() {
         let template = Template::parse(FUNCTIONS).expect("a template");
         assert_eq!(template.functions().into_iter().collect::<Vec<_>>(), ["api", "sweep"]);
-        let text = template.with_zips();
-        let codes: Vec<_> = text.lines().filter(|line| line.contains("CodeUri")).map(str::trim).collect();
-        assert_eq!(codes, ["CodeUri: api.zip", "CodeUri: sweep.zip"]);
-        assert_eq!(text.lines().count(), FUNCTIONS.lines().count());
+        let text = template.with_zips(Architecture::X86_64).expect("a template");
+        let expected = FUNCTIONS
+            .replacen("CodeUri: .", "CodeUri: api-x86_64.zip", 1)
+            .replacen("CodeUri: .", "CodeUri: sweep-x86_64.zip", 1)
+            .replace("AllowedValues: [arm64, x86_64]", "AllowedValues: [x86_64]")
+            .replace("Default: arm64", "Default: x86_64");
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn an_architecture_that_would_not_be_settled_is_an_error() {
+        for lost in ["    Default: arm64\n", "    AllowedValues: [arm64, x86_64]\n", "  Architecture:\n"] {
+            let template = Template::parse(&FUNCTIONS.replace(lost, "")).expect("a template");
+            assert!(template.with_zips(Architecture::Arm64).is_err(), "{lost}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(super) fn run(session: &mut Session<'_>) -> Result<()> {
     let rules = rules.arg("infra/dev/hardening/templates.yaml").args(template::all(&checkout)?);
     session.program("templates", template::region(rules))?;
     // Offline, so that every machine gives the same answer.
-    let workflows = session.other_tool(tools.join("zizmor")).args(["--offline", "--no-progress", ".github"]);
+    let workflows = session.other_tool(tools.join("zizmor")).args(["--offline", "--no-progress", "--pedantic", ".github"]);
     session.program("workflows", workflows)?;
     terminal::heading("bills");
     session.time("bills", || {

@@ -48,7 +48,8 @@ fn collect(folder: &Path, is_deep: bool, templates: &mut Vec<PathBuf>) -> Result
             if is_deep {
                 collect(&path, true, templates)?;
             }
-        } else if path.extension().is_some_and(|kind| ["json", "template", "yaml", "yml"].iter().any(|it| kind == *it)) {
+        } else if path.extension().is_some_and(|kind| ["json", "template", "yaml", "yml"].iter().any(|it| kind == *it))
+        {
             let text = std::fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))?;
             if text.lines().any(|line| MARKS.iter().any(|mark| line.trim_start().starts_with(mark))) {
                 templates.push(path);
