@@ -14,19 +14,24 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 
 def main():
-    validator = JsonStrictValidator(SchemaVersion.V1_6)
     mistakes = []
     for path in sys.argv[1:]:
         with open(path, encoding="utf-8") as file:
             text = file.read()
         name = os.path.basename(path)
-        error = validator.validate_str(text)
-        found = [str(error.data)] if error else list(check(json.loads(text)))
+        mistake = error(text)
+        found = [mistake] if mistake else list(check(json.loads(text)))
         mistakes += [f"{name}: {mistake}" for mistake in found]
         if not found:
             print(f"{name}: valid, {len(json.loads(text)['components'])} components")
     if mistakes or len(sys.argv) == 1:
         sys.exit("\n".join(mistakes) or "no bill to check")
+
+
+def error(text):
+    """Returns what the schema says against a text, None if nothing."""
+    found = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
+    return None if found is None else f"{found}"[:2000]
 
 
 def check(bill):
