@@ -20,8 +20,9 @@ use crate::{
 };
 
 /// The variables that say where tools are and how the network is reached. All others are hidden: `CFLAGS`,
-/// `CARGO_PROFILE_RELEASE_LTO` and their like choose what is built.
-const PASSED: [&str; 5] = ["HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "TMPDIR", "XDG_CACHE_HOME"];
+/// `CARGO_PROFILE_RELEASE_LTO` and their like choose what is built, and `RUSTUP_TOOLCHAIN` another compiler than
+/// rust-toolchain.toml does.
+const PASSED: [&str; 4] = ["HOME", "RUSTUP_HOME", "TMPDIR", "XDG_CACHE_HOME"];
 /// What a build that reads the time reads: the earliest time of an archive, 1980-01-01.
 const SOURCE_DATE_EPOCH: &str = "315532800";
 

@@ -52,8 +52,10 @@ pub(super) const TREE: [&str; 9] = [
 impl Crates {
     /// Asks Cargo. `cargo metadata` would not do: its features are those of tests and build scripts as well.
     pub(super) fn read(source: &Path, target: &str, errors: &Path) -> Result<Self> {
-        let tree = Spec::new("cargo").folder(source).args(TREE).args(["--target", target]).read(errors)?;
-        let compiler = Spec::new("rustc").folder(source).arg("-vV").read(errors)?;
+        // Of the toolchain that rust-toolchain.toml names, as the build is.
+        let program = |name: &str| Spec::new(name).folder(source).env_remove("RUSTUP_TOOLCHAIN");
+        let tree = program("cargo").args(TREE).args(["--target", target]).read(errors)?;
+        let compiler = program("rustc").arg("-vV").read(errors)?;
         Self::parse(&tree, &compiler, source)
     }
 
