@@ -30,7 +30,8 @@ pub(crate) struct Release {
     /// The processor architecture of the functions
     #[arg(long, value_enum, default_value_t = Architecture::Arm64)]
     architecture: Architecture,
-    /// Build only this function, without the template; may be repeated
+    /// Build only this function, without the template; may be repeated. A release's bytes come from a whole build alone:
+    /// compare a selection with the same selection
     #[arg(long, value_name = "FUNCTION")]
     only: Vec<String>,
     /// Build the commit a second time, in a clone with folders of its own, and fail unless every byte is the same
