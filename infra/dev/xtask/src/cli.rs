@@ -5,7 +5,7 @@ use std::{ffi::OsString, process::ExitCode};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{bench, demo, process, suites, task, token, tool, up};
+use crate::{bench, demo, process, release, suites, task, token, tool, up};
 
 /// Sets up, runs and tests the whole stack on one machine.
 ///
@@ -27,6 +27,7 @@ Examples:
   cargo xtask up --watch                   run the stack; edits are live on the next request
   cargo xtask up --aws localstack          the same on LocalStack instead of the emulator
   cargo xtask bench --quick                see how fast the functions are, in a few minutes
+  cargo xtask release                      build what a release deploys, with bills of materials
 
   cargo xtask run monthly --month 2024-01  with `up` running: create January's exports
 
@@ -86,6 +87,15 @@ enum Command {
     /// --only start` in both, three times in turns. Compare the medians of the two RESULTS.md, run by run: timings of
     /// different hours are not comparable.
     Bench(bench_options::Options),
+    /// Build what `sam build` deploys, reproducibly: archives, bills of materials, digests
+    ///
+    /// Writes into `target/release-zips/<architecture>`: per function a zip for Lambda and a bill of materials
+    /// (CycloneDX 1.6), a template with which `sam deploy --template-file` deploys the zips, and their digests. cargo-lambda
+    /// builds, as in `sam build`; but paths of this machine are replaced and its variables hidden, so that every build of a
+    /// commit gives the same bytes, on machines of one kind of processor. `--check` builds the commit twice and compares.
+    ///
+    /// A function takes minutes. `--only sweep` builds one of the small ones.
+    Release(release::Release),
     /// Run a scheduled task by hand, wait for it and print what it did, as JSON
     ///
     /// The task's own function does it, on the stack of `up`. With --database-url, which the tasks take that need
@@ -106,6 +116,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         Command::Token(token) => token::run(&token),
         Command::Load { arguments } => tool::run("load", &arguments),
         Command::Bench(options) => bench::run(&options),
+        Command::Release(release) => release::run(&release),
         Command::Run(task) => task::run(&task),
         Command::Reingest { arguments } => tool::run("reingest", &arguments),
     }

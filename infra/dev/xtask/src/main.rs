@@ -12,6 +12,7 @@ mod command;
 mod demo;
 mod private_file;
 mod process;
+mod release;
 mod run_folder;
 mod runtime;
 mod stack;

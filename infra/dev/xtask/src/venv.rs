@@ -25,6 +25,14 @@ pub(crate) fn ensure(checkout: &Checkout) -> Result<()> {
     ensure_folder(checkout, &checkout.venv(), &checkout.infra("requirements.txt"))
 }
 
+/// Makes sure that the tools are there that check templates, workflows, bills of materials and advisories. They are large,
+/// and not needed to run anything. Returns the folder of their programs.
+pub(crate) fn hardening(checkout: &Checkout) -> Result<PathBuf> {
+    let venv = checkout.root().join(".venv-hardening");
+    ensure_folder(checkout, &venv, &checkout.root().join("infra/dev/hardening/requirements.txt"))?;
+    Ok(venv.join("bin"))
+}
+
 /// Makes sure that a folder has the tools of a lock; repairs it otherwise. What PyPI has as source alone is in a second
 /// lock beside it, `sources.txt`.
 pub(crate) fn ensure_folder(checkout: &Checkout, venv: &Path, requirements: &Path) -> Result<()> {

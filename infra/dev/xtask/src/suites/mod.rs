@@ -2,8 +2,10 @@
 //!
 //! A new suite is a variant of [`Suite`], its arm in [`Suite::run`] and its module.
 
+mod advisories;
 mod contract;
 mod faults;
+mod hardening;
 mod localstack;
 mod readme;
 mod rust;
@@ -40,9 +42,9 @@ enum Suite {
     Clippy,
     /// cargo doc, warnings are errors
     Doc,
-    /// sam validate --lint, cfn-lint, and the size of the packaged template
+    /// sam validate --lint, cfn-lint, and the size of each packaged template
     Template,
-    /// cargo deny: bans, licenses and sources of all dependencies. Advisories need the network, which CI has
+    /// cargo deny: bans, licenses and sources of all dependencies; advisories where their database can be had
     Deny,
     /// cargo test, unit and integration, on a running stack; with Chromium also the screenshots of the report
     Tests,
@@ -59,13 +61,20 @@ enum Suite {
     LocalStack,
     /// the OpenAPI document: a generated client and schemathesis, on a stack of its own; only when named
     Contract,
+    /// checkov and cfn-lint on each template, zizmor on the workflows, bills of materials; only when named
+    Hardening,
+    /// advisories of all locked crates and packages, of PyPI and npm too; needs the network; only when named
+    Advisories,
 }
 
 impl Suite {
     /// Reports whether the suite runs unless others are named. It does not if it needs what few machines have, or takes
     /// long.
     const fn is_default(self) -> bool {
-        !matches!(self, Self::Attacks | Self::Stores | Self::LocalStack | Self::Contract)
+        !matches!(
+            self,
+            Self::Attacks | Self::Stores | Self::LocalStack | Self::Contract | Self::Hardening | Self::Advisories
+        )
     }
 
     fn run(self, session: &mut Session<'_>) -> Result<()> {
@@ -82,6 +91,8 @@ impl Suite {
             Self::Stores => stores::run(session),
             Self::LocalStack => localstack::run(session),
             Self::Contract => contract::run(session),
+            Self::Hardening => hardening::run(session),
+            Self::Advisories => advisories::run(session),
         }
     }
 }

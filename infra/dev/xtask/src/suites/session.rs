@@ -74,7 +74,12 @@ impl<'a> Session<'a> {
 
     /// A Python tool from PyPI, in the checkout's folder.
     pub(super) fn python_tool(&self, name: &str) -> Result<Spec> {
-        Ok(self.folder.tool(self.tool(name)?).folder(self.checkout.root()))
+        Ok(self.other_tool(self.tool(name)?))
+    }
+
+    /// A tool from PyPI that is installed elsewhere, in the checkout's folder.
+    pub(super) fn other_tool(&self, program: PathBuf) -> Spec {
+        self.folder.tool(program).folder(self.checkout.root())
     }
 
     /// The variables of the stack that the suites share. The first suite that asks starts it.
@@ -111,7 +116,7 @@ impl<'a> Session<'a> {
         Ok(value)
     }
 
-    /// Notes that a program is not installed.
+    /// Notes that a program can't run here.
     pub(super) fn skip(&mut self, name: &str, reason: &str) {
         terminal::heading(name);
         terminal::line(&format!("skipped: {reason}"));
