@@ -4,6 +4,7 @@
 
 mod contract;
 mod faults;
+mod fuzz;
 mod localstack;
 mod readme;
 mod rust;
@@ -59,13 +60,15 @@ enum Suite {
     LocalStack,
     /// the OpenAPI document: a generated client and schemathesis, on a stack of its own; only when named
     Contract,
+    /// bytes that a stranger could send, as a fuzzer finds them, for ten minutes or `FUZZ_SECONDS`; only when named
+    Fuzz,
 }
 
 impl Suite {
     /// Reports whether the suite runs unless others are named. It does not if it needs what few machines have, or takes
     /// long.
     const fn is_default(self) -> bool {
-        !matches!(self, Self::Attacks | Self::Stores | Self::LocalStack | Self::Contract)
+        !matches!(self, Self::Attacks | Self::Stores | Self::LocalStack | Self::Contract | Self::Fuzz)
     }
 
     fn run(self, session: &mut Session<'_>) -> Result<()> {
@@ -82,6 +85,7 @@ impl Suite {
             Self::Stores => stores::run(session),
             Self::LocalStack => localstack::run(session),
             Self::Contract => contract::run(session),
+            Self::Fuzz => fuzz::run(session),
         }
     }
 }
