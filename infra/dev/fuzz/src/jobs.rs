@@ -59,3 +59,22 @@ fn change(job: &Job) {
     let _ = job.sweep(NOW, 3, NOW);
     let _ = (job.status(NOW), job.is_open(), job.version(), job.expires_at());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `serde_dynamo` panics at them.
+    #[test]
+    fn an_attribute_of_a_type_that_the_sdk_does_not_know_is_an_error() {
+        let world = World::start();
+        let table = world.make(JobsTable::from_env);
+        let org = ORGANIZATION.parse().unwrap();
+        for value in [r"{}", r#"{"XS":"new"}"#, r#"{"L":[{}]}"#, r#"{"M":{"a":{"L":[{"XS":1}]}}}"#] {
+            let answer = format!("job\n%%\n200\n\n{{\"Item\":{{\"pk\":{{\"S\":\"ORG#x\"}},\"a\":{value}}}}}");
+            let read = world.run(Input::new(answer.as_bytes()), table.get(org, org.uuid().into()));
+            let error = read.unwrap_err().to_string();
+            assert_eq!(error, "item ORG#x/ of the jobs table is not as this version writes it", "{value}");
+        }
+    }
+}

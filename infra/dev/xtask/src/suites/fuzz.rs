@@ -22,8 +22,8 @@ const DEFAULT_SECONDS: u32 = 600;
 /// The time after which one input counts as endless, in seconds.
 const INPUT_TIMEOUT: u32 = 20;
 
-/// Memory after which one input counts as too much, in MiB: the smallest function has 512.
-const MEMORY: u32 = 512;
+/// Memory of the fuzzer, with all inputs that it keeps, after which the last input counts as too much, in MiB.
+const MEMORY: u32 = 2048;
 
 pub(super) fn run(session: &mut Session<'_>) -> Result<()> {
     let seconds = match env::var(SECONDS) {
