@@ -103,8 +103,13 @@ fn to_event(request: &[u8]) -> Vec<u8> {
     event.to_string().into_bytes()
 }
 
-/// Checks that an answer is one that API Gateway passes on: a status of HTTP, and a problem for every refusal.
+/// The maximum length of a function's answer, in bytes.
+const MAX_ANSWER: usize = 6 << 20;
+
+/// Checks that an answer is one that Lambda and API Gateway pass on: not too long, a status of HTTP, and a problem for
+/// every refusal.
 fn check(reply: &Value) {
+    assert!(reply.to_string().len() < MAX_ANSWER, "an answer of {} bytes", reply.to_string().len());
     let status = reply["statusCode"].as_u64().expect("a status");
     assert!((200..600).contains(&status), "{reply}");
     let body = reply["body"].as_str().expect("a body");

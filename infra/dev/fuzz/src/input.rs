@@ -5,10 +5,10 @@ const SEPARATOR: &[u8] = b"\n%%\n";
 
 /// An input, cut into its parts.
 #[derive(Debug, Clone, Copy)]
-pub struct Input<'a> {
+pub(crate) struct Input<'a> {
     /// What arrives: the event or, for some targets, a shorter form of it.
-    pub head: &'a [u8],
-    /// The answers of AWS, one after the other, each a [`Message`](Self::message) whose first line is the status.
+    pub(crate) head: &'a [u8],
+    /// The answers of AWS, one after the other, each a [`Message`] whose first line is the status.
     rest: Option<&'a [u8]>,
 }
 
@@ -22,7 +22,7 @@ pub(crate) struct Message<'a> {
 
 impl<'a> Input<'a> {
     /// Cuts an input.
-    pub fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         let (head, rest) = cut(bytes, SEPARATOR);
         Self { head, rest }
     }

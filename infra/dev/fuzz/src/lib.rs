@@ -4,7 +4,7 @@
 //! plays the inputs of `corpus`, which the fuzzer found worth keeping, as an ordinary test.
 //!
 //! A target gives its bytes to the function's own code, from the event that Lambda would pass on to the answer. AWS is a
-//! client that answers with the rest of the input ([`Input`]), the issuer of tokens is a server on this machine, and the
+//! client that answers with the rest of the input, the issuer of tokens is a server on this machine, and the
 //! database is a closed port.
 
 #![allow(
@@ -25,8 +25,6 @@ mod queues;
 mod schedules;
 mod tokens;
 mod world;
-
-pub use input::Input;
 
 /// A target: its name, which is also that of its folder in `corpus`, and its function.
 pub type Target = (&'static str, fn(&[u8]));

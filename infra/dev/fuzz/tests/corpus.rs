@@ -37,3 +37,37 @@ fn every_sample_event_is_answered_by_every_function() {
         assert!(play(name, &events) > 0);
     }
 }
+
+/// The fuzzer's inputs are short. These are as long as an event may be, or as a body that is read.
+#[test]
+fn deep_and_long_inputs_are_answered() {
+    let post = "POST /analytics/v1/orgs/ORG/exports\nauthorization: Bearer TOKEN\ncontent-type: application/json\n\n";
+    let heads = [
+        ("api-event", ""),
+        ("api-request", post),
+        ("api-cursor", "/analytics/v1/orgs/ORG/exports?cursor=CURSOR\njobs\n"),
+        ("token", "{\"alg\":\"EdDSA\",\"kid\":\"key\"}\n\n"),
+        ("token", ""),
+        ("key-set", "{\"keys\":"),
+        ("worker", ""),
+        ("worker", "message\n\n"),
+        ("telemetry", "{\"Records\":"),
+        ("telemetry", "message\n\n"),
+        ("ci-document", ""),
+        ("monthly", ""),
+        ("migrate", "{\"ResponseURL\":"),
+    ];
+    for (name, head) in heads {
+        for (unit, length) in [("[", 65_000), ("{\"a\":", 65_000), ("[", 1 << 20), ("{\"Records\":[", 1 << 20)] {
+            target(name).unwrap()((head.to_owned() + &unit.repeat(length / unit.len())).as_bytes());
+        }
+    }
+    let request = target("api-request").unwrap();
+    let token = "authorization: Bearer TOKEN\n";
+    // API Gateway takes 10 KiB of request line and headers.
+    request(format!("GET /analytics/v1/orgs/ORG/exports?{}\n{token}", "a&".repeat(5000)).as_bytes());
+    let members: Vec<_> = (0..6000).map(|number| format!("\"{number:x}\":0")).collect();
+    request(format!("{post}{{{}}}", members.join(",")).as_bytes());
+    let models = vec!["0"; 30_000].join(",");
+    request(format!("{post}{{\"models\":[{models}]}}").as_bytes());
+}
