@@ -1,6 +1,6 @@
 //! Plays the inputs of `corpus` and the sample events: an input that once found a fault finds it again on each run.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test, which names the file that it fails at")]
 
 use std::{collections::BTreeSet, fs, path::Path};
 

@@ -52,8 +52,7 @@ pub(super) fn run(session: &mut Session<'_>) -> Result<()> {
             .arg(format!("-dict={}", folder.join("words.dict").display()))
             .args([found, folder.join("corpus").join(target)]);
         let log = run.log(target);
-        let name = format!("fuzz {target}");
-        let passed = session.time(&name, || {
+        let passed = session.time(target, || {
             let fuzzed = terminal::step(&format!("Fuzzing {target} for {share} s"), |_| {
                 fuzz.run(&Output::File(&log))?;
                 Ok(((), summary(&log)?))
