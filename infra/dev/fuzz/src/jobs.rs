@@ -70,7 +70,7 @@ mod tests {
         let world = World::start();
         let table = world.make(JobsTable::from_env);
         let org = ORGANIZATION.parse().unwrap();
-        for value in [r#"{"XS":"new"}"#, r#"{"L":[{}]}"#, r#"{"M":{"a":{"L":[{"XS":1}]}}}"#] {
+        for value in [r#"{"XS":"new"}"#, r#"{"L":[{"XS":1}]}"#, r#"{"M":{"a":{"L":[{"XS":1}]}}}"#] {
             let answer = format!("job\n%%\n200\n\n{{\"Item\":{{\"pk\":{{\"S\":\"ORG#x\"}},\"a\":{value}}}}}");
             let read = world.run(Input::new(answer.as_bytes()), table.get(org, org.uuid().into()));
             let error = read.unwrap_err().to_string();
