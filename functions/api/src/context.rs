@@ -7,7 +7,7 @@ use domain::Retention;
 use jobs::{DailyLimits, JobsTable, ResendPolicy, queue::ExportQueue, retention_from_env};
 use objects::ExportStore;
 use platform::{
-    aws,
+    aws::SdkConfig,
     config::{self, ConfigError},
     http::HttpClient,
 };
@@ -17,7 +17,7 @@ use crate::status::Readiness;
 
 /// The function's clients, made once per process.
 #[derive(Debug)]
-pub(crate) struct Context {
+pub struct Context {
     pub(crate) verifier: Verifier,
     pub(crate) jobs: JobsTable,
     pub(crate) queue: ExportQueue,
@@ -34,19 +34,21 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Reads, besides the SDK's standard variables and those of [`Verifier::from_env`], [`JobsTable::from_env`],
+    /// Creates the clients. Reads the variables of [`Verifier::from_env`], [`JobsTable::from_env`],
     /// [`ExportQueue::from_env`], [`ExportStore::from_env`], [`Database::from_env`], [`ResendPolicy::from_env`] and
     /// [`retention_from_env`]:
     ///
     /// - `OPEN_JOBS_CAP`: maximum number of an organization's unfinished jobs;
     /// - `DAILY_LIMITS`: maximum numbers of an organization's exports, downloads and queries on one day.
-    pub(crate) fn from_env() -> Result<Self, ConfigError> {
-        let sdk = aws::sdk_config()?;
+    ///
+    /// # Errors
+    /// When a variable is missing or unusable.
+    pub fn from_env(sdk: &SdkConfig) -> Result<Self, ConfigError> {
         Ok(Self {
             verifier: Verifier::from_env()?,
-            jobs: JobsTable::from_env(&sdk)?,
-            queue: ExportQueue::from_env(&sdk)?,
-            store: ExportStore::from_env(&sdk)?,
+            jobs: JobsTable::from_env(sdk)?,
+            queue: ExportQueue::from_env(sdk)?,
+            store: ExportStore::from_env(sdk)?,
             http: OnceLock::new(),
             readiness: Readiness::default(),
             database: Database::from_env("analytics-exports-api")?,

@@ -26,7 +26,7 @@ const QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b
 /// The parts of an event that the routes use.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Event {
+pub struct Event {
     raw_path: Option<String>,
     raw_query_string: Option<String>,
     #[serde(default)]
@@ -55,7 +55,7 @@ struct Http {
 /// An answer as the gateway reads it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Reply {
+pub struct Reply {
     pub(crate) status_code: u16,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: String,

@@ -27,13 +27,16 @@ const RESERVE: Duration = Duration::from_secs(1);
 
 /// Returns the deadline of a request whose invocation ends at `stated`. All waits of a request share this one
 /// deadline.
-pub(crate) fn deadline(stated: SystemTime) -> Deadline {
+pub fn deadline(stated: SystemTime) -> Deadline {
     let left = Deadline::new(stated, Duration::ZERO).left().min(MAX_TIME);
     Deadline::after(left, RESERVE)
 }
 
 /// Answers an event before its deadline: a request that takes longer gets a problem.
-pub(crate) async fn handle(
+///
+/// # Errors
+/// When the body of the answer cannot be read.
+pub async fn handle(
     router: Router,
     event: Event,
     invocation_id: String,

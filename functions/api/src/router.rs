@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Returns all routes, ready to serve.
-pub(crate) fn router(context: Context) -> Router {
+pub fn router(context: Context) -> Router {
     Router::new()
         .nest(BASE, routes())
         .fallback(async || {

@@ -5,14 +5,12 @@
 
 use std::time::Duration;
 
-use aws_lambda_events::cloudformation::{
-    CloudFormationCustomResourceRequest, CloudFormationCustomResourceResponse,
-    CloudFormationCustomResourceResponseStatus,
-};
+use aws_lambda_events::cloudformation::{CloudFormationCustomResourceRequest, CloudFormationCustomResourceResponse};
+use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 use tracing::warn;
 
-pub(crate) use aws_lambda_events::cloudformation::CloudFormationCustomResourceResponseStatus as Status;
+pub use aws_lambda_events::cloudformation::CloudFormationCustomResourceResponseStatus as Status;
 
 /// The physical id of the resource. It never changes, since another id would mean another resource.
 const PHYSICAL_ID: &str = "migrations";
@@ -25,20 +23,30 @@ const MAX_ATTEMPTS: u32 = 5;
 
 /// A request that waits for an answer.
 #[derive(Debug)]
-pub(crate) struct Request {
+pub struct Request {
     is_delete: bool,
     url: String,
     answer: CloudFormationCustomResourceResponse,
 }
 
+/// An answer that was not sent yet.
+#[derive(Debug)]
+pub struct Answer {
+    url: String,
+    body: String,
+}
+
 /// The reason why a request was not answered.
 #[derive(Debug, thiserror::Error)]
 #[error("could not answer CloudFormation")]
-pub(crate) struct Unanswered(#[from] reqwest::Error);
+pub struct Unanswered(#[from] reqwest::Error);
 
 impl Request {
     /// Reads a request; `None` if the event is not from CloudFormation.
-    pub(crate) fn read(event: Value) -> Result<Option<Self>, serde_json::Error> {
+    ///
+    /// # Errors
+    /// When the event has the URL of CloudFormation's requests, and is none.
+    pub fn read(event: Value) -> Result<Option<Self>, serde_json::Error> {
         use CloudFormationCustomResourceRequest::{Create, Delete, Update};
         if event.get("ResponseURL").is_none() {
             return Ok(None);
@@ -62,28 +70,37 @@ impl Request {
     }
 
     /// Reports whether the resource is to be deleted.
-    pub(crate) const fn is_delete(&self) -> bool {
+    pub const fn is_delete(&self) -> bool {
         self.is_delete
     }
 
-    /// Sends the answer, and retries if it is not accepted.
-    pub(crate) async fn answer(
-        mut self,
-        status: CloudFormationCustomResourceResponseStatus,
-        reason: &str,
-        data: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<(), Unanswered> {
+    /// Returns the answer to the request. A reason that is too long is cut.
+    pub fn answer(mut self, status: Status, reason: &str, data: impl IntoIterator<Item = (String, String)>) -> Answer {
         self.answer.status = status;
         self.answer.reason = Some(reason[..reason.floor_char_boundary(MAX_REASON)].to_owned());
         self.answer.data = data.into_iter().collect();
-        let body = serde_json::json!(self.answer).to_string();
+        Answer { url: self.url, body: serde_json::json!(self.answer).to_string() }
+    }
+}
+
+impl Answer {
+    /// Returns the request that sends the answer.
+    pub fn request(&self, client: &Client) -> RequestBuilder {
+        // Without a content type, since the URL is signed for a request that has none.
+        client.put(&self.url).body(self.body.clone())
+    }
+
+    /// Sends the answer, and retries if it is not accepted.
+    ///
+    /// # Errors
+    /// When it was not accepted in any attempt.
+    pub async fn send(self) -> Result<(), Unanswered> {
         platform::tls::install_crypto();
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build()?;
+        let client = Client::builder().timeout(Duration::from_secs(5)).build()?;
         let mut tries = 0;
         loop {
-            // Without a content type, since the URL is signed for a request that has none.
-            let sent = client.put(&self.url).body(body.clone()).send().await;
-            let Err(error) = sent.and_then(reqwest::Response::error_for_status) else { return Ok(()) };
+            let sent = self.request(&client).send().await;
+            let Err(error) = sent.and_then(Response::error_for_status) else { return Ok(()) };
             // The URL is a secret.
             let error = error.without_url();
             tries += 1;

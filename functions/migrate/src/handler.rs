@@ -1,14 +1,16 @@
 //! One invocation: by CloudFormation, which expects the answer at a URL, or by a person, who waits for the result.
 
 use lambda_runtime::Error;
-use migrate::{MigrateError, Migrated, migrate};
+use migrate::{
+    MigrateError, Migrated,
+    cloudformation::{Request, Status},
+    migrate,
+};
 use platform::{Deadline, config::ConfigError, log::Causes};
 use postgres::{Database, DatabaseError};
 use serde_json::{Value, json};
 use tokio::time::timeout_at;
 use tracing::{error, info, warn};
-
-use crate::cloudformation::{Request, Status};
 
 /// The reason why an invocation did not migrate.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +32,7 @@ pub(crate) async fn handle(event: Value, deadline: Deadline) -> Result<Value, Er
     let Some(request) = Request::read(event)? else { return Ok(json!(run(deadline).await?)) };
     if request.is_delete() {
         // The database outlives the stack.
-        request.answer(Status::Success, "migrations are not undone", Vec::new()).await?;
+        request.answer(Status::Success, "migrations are not undone", Vec::new()).send().await?;
         return Ok(Value::Null);
     }
     answer(request, run(deadline).await).await
@@ -40,12 +42,13 @@ async fn answer(request: Request, done: Result<Migrated, RunError>) -> Result<Va
     match done {
         Ok(migrated) => {
             let data = [("Version", migrated.version.to_string()), ("Applied", migrated.applied.join(" "))];
-            request.answer(Status::Success, "migrated", data.map(|(name, value)| (name.to_owned(), value))).await?;
+            let data = data.map(|(name, value)| (name.to_owned(), value));
+            request.answer(Status::Success, "migrated", data).send().await?;
             Ok(json!(migrated))
         }
         // CloudFormation has its answer. An error here would only make Lambda retry the invocation.
         Err(error) => {
-            request.answer(Status::Failed, &Causes(&error).to_string(), Vec::new()).await?;
+            request.answer(Status::Failed, &Causes(&error).to_string(), Vec::new()).send().await?;
             Ok(Value::Null)
         }
     }

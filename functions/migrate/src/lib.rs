@@ -5,6 +5,7 @@
 //! statements on the table wait behind it; the migration is then retried.
 
 mod adopted;
+pub mod cloudformation;
 mod rights;
 
 use std::time::Duration;

@@ -1,6 +1,5 @@
 //! Migrates the database, as a step of every deploy or on request.
 
-mod cloudformation;
 mod handler;
 
 use std::time::Duration;

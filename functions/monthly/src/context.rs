@@ -5,14 +5,14 @@ use std::time::Duration;
 use domain::Retention;
 use jobs::{JobsTable, ResendPolicy, queue::ExportQueue, retention_from_env};
 use platform::{
-    aws,
+    aws::SdkConfig,
     config::{self, ConfigError},
 };
 use postgres::Database;
 
 /// The function's clients and settings, created once per process.
 #[derive(Debug)]
-pub(crate) struct Context {
+pub struct Context {
     pub(crate) jobs: JobsTable,
     pub(crate) queue: ExportQueue,
     pub(crate) database: Database,
@@ -25,21 +25,28 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Reads, besides the SDK's standard variables and those of [`JobsTable::from_env`], [`ExportQueue::from_env`],
+    /// Creates the clients. Reads the variables of [`JobsTable::from_env`], [`ExportQueue::from_env`],
     /// [`Database::from_env`], [`ResendPolicy::from_env`] and [`retention_from_env`]:
     ///
     /// - `SWEEP_MINUTES`: the time between two sweeps;
     /// - `LAST_HOUR`: the last hour of the schedule, in UTC.
-    pub(crate) fn from_env() -> Result<Self, ConfigError> {
-        let sdk = aws::sdk_config()?;
+    ///
+    /// # Errors
+    /// When a variable is missing or unusable.
+    pub fn from_env(sdk: &SdkConfig) -> Result<Self, ConfigError> {
         Ok(Self {
-            jobs: JobsTable::from_env(&sdk)?,
-            queue: ExportQueue::from_env(&sdk)?,
+            jobs: JobsTable::from_env(sdk)?,
+            queue: ExportQueue::from_env(sdk)?,
             database: Database::from_env("analytics-exports-monthly")?,
             resend: ResendPolicy::from_env()?,
             retention: retention_from_env()?,
             sweep_interval: config::minutes("SWEEP_MINUTES")?,
             last_hour: config::parsed("LAST_HOUR", "an hour from 0 to 23")?,
         })
+    }
+
+    /// Returns the last hour of the schedule, in UTC.
+    pub const fn last_hour(&self) -> i8 {
+        self.last_hour
     }
 }

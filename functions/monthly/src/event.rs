@@ -6,16 +6,16 @@ use serde_json::Value;
 
 /// The request of an invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Order {
+pub struct Order {
     /// The month to export.
-    pub(crate) month: Month,
+    pub month: Month,
     /// The kind of request.
-    pub(crate) kind: Kind,
+    pub kind: Kind,
 }
 
 /// The kinds of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// The schedule's. Organizations whose figures are not final wait for the next one, unless it `is_last`.
     Scheduled {
         /// `true` at the last hour of the schedule.
@@ -29,21 +29,27 @@ pub(crate) enum Kind {
 
 /// An event without a month that can be exported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum BadEvent {
+pub enum BadEvent {
+    /// It is of no known form.
     #[error(
         "the event is neither a schedule's nor {{\"month\": \"2024-01\"}}, with \"again\": true for a further \
          edition, of one \"organization\" or of all"
     )]
     Unknown,
+    /// Its month is none.
     #[error("{0:?} {1}")]
     NoMonth(String, InvalidMonth),
+    /// Its month has not ended.
     #[error("the month {0} is not over yet")]
     NotOver(Month),
 }
 
 /// Reads `{"month": "2024-01"}`, or the event of a schedule's rule, which requests the month before the event's time.
 /// An empty event requests the month before `now`. `last_hour` is the last hour of the schedule, in UTC.
-pub(crate) fn read(event: &Value, last_hour: i8, now: Timestamp) -> Result<Order, BadEvent> {
+///
+/// # Errors
+/// When the event is of another form, or its month is not over.
+pub fn read(event: &Value, last_hour: i8, now: Timestamp) -> Result<Order, BadEvent> {
     let fields = event.as_object().ok_or(BadEvent::Unknown)?;
     let text = |name: &str| fields.get(name).and_then(Value::as_str).ok_or(BadEvent::Unknown);
     let order = if fields.is_empty() {

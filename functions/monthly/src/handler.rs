@@ -36,21 +36,39 @@ const LEASE: SignedDuration = SignedDuration::from_mins(2);
 
 /// The reason why a run is not complete.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum RunError {
+pub enum RunError {
+    /// The database failed.
     #[error("could not list the organizations with usage")]
     Usage(#[from] UsageError),
+    /// The jobs table failed.
     #[error(transparent)]
     Jobs(#[from] JobsError),
+    /// Another invocation has the lease.
     #[error("another invocation works on {month} until {until}; invoke again then")]
-    Held { month: Month, until: Timestamp },
+    Held {
+        /// The month.
+        month: Month,
+        /// The end of the lease.
+        until: Timestamp,
+    },
+    /// Another request for a further edition is unfinished.
     #[error("edition {edition} of {month} is not finished; invoke again with its organization, or with none, first")]
-    OtherEdition { month: Month, edition: u32 },
+    OtherEdition {
+        /// The month.
+        month: Month,
+        /// The unfinished edition.
+        edition: u32,
+    },
+    /// The month has no range of instants.
     #[error("{0} is too far away to be exported")]
     NoRange(Month),
+    /// Every export of a page failed.
     #[error("no export of a whole page could be created; the run stops there: {0}")]
     NothingWorks(String),
+    /// The time limit was reached.
     #[error("not finished yet; invoke again to continue: {0}")]
     Unfinished(String),
+    /// Some exports failed.
     #[error("some exports could not be created; invoke again to retry them: {0}")]
     SomeFailed(String),
 }
@@ -60,7 +78,7 @@ pub(crate) enum RunError {
 ///
 /// # Errors
 /// When the run is not complete. Lambda then retries, and an alarm is raised.
-pub(crate) async fn run(
+pub async fn run(
     order: Order,
     request_id: &str,
     deadline: Deadline,

@@ -2,13 +2,13 @@
 
 use jobs::{JobsTable, ResendPolicy, queue::ExportQueue};
 use platform::{
-    aws,
+    aws::SdkConfig,
     config::{self, ConfigError},
 };
 
 /// The sweep's clients and settings, created once per process.
 #[derive(Debug)]
-pub(crate) struct Context {
+pub struct Context {
     pub(crate) jobs: JobsTable,
     pub(crate) queue: ExportQueue,
     /// The queue of the messages of failed jobs, which operators redrive.
@@ -19,16 +19,18 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Reads, besides the SDK's standard variables and those of [`JobsTable::from_env`], [`ExportQueue::from_env`],
+    /// Creates the clients. Reads the variables of [`JobsTable::from_env`], [`ExportQueue::from_env`],
     /// [`ExportQueue::dead_letters_from_env`] and [`ResendPolicy::from_env`]:
     ///
     /// - `MAX_RECEIVES`: the number of attempts that a job gets.
-    pub(crate) fn from_env() -> Result<Self, ConfigError> {
-        let sdk = aws::sdk_config()?;
+    ///
+    /// # Errors
+    /// When a variable is missing or unusable.
+    pub fn from_env(sdk: &SdkConfig) -> Result<Self, ConfigError> {
         Ok(Self {
-            jobs: JobsTable::from_env(&sdk)?,
-            queue: ExportQueue::from_env(&sdk)?,
-            dead_letters: ExportQueue::dead_letters_from_env(&sdk)?,
+            jobs: JobsTable::from_env(sdk)?,
+            queue: ExportQueue::from_env(sdk)?,
+            dead_letters: ExportQueue::dead_letters_from_env(sdk)?,
             resend: ResendPolicy::from_env()?,
             max_attempts: config::parsed("MAX_RECEIVES", "a whole number")?,
         })

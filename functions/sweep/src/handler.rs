@@ -18,7 +18,7 @@ use crate::context::Context;
 /// The counts of a sweep.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Report {
+pub struct Report {
     /// Pending jobs whose first message was sent.
     sent: u32,
     /// Pending jobs whose lost message was sent again.
@@ -49,7 +49,10 @@ enum SweepError {
 }
 
 /// Processes jobs until none is due or the time limit is reached.
-pub(crate) async fn sweep(request_id: &str, deadline: Deadline, context: &Context) -> Result<Report, JobsError> {
+///
+/// # Errors
+/// When the table does not answer, or an item cannot be read.
+pub async fn sweep(request_id: &str, deadline: Deadline, context: &Context) -> Result<Report, JobsError> {
     let now = Timestamp::now();
     let mut report = Report::default();
     let mut next = None;

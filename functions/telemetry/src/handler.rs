@@ -24,7 +24,7 @@ const MAX_CONCURRENT: usize = 16;
 /// The payload of an invocation.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Event {
+pub enum Event {
     /// A notification from the bucket, or from a person who sends a failed one again.
     Bucket(Notification),
     /// A batch of notifications from the bucket's queue.
@@ -34,10 +34,13 @@ pub(crate) enum Event {
 /// A notification has documents that could not be stored. The log has the errors.
 #[derive(Debug, thiserror::Error)]
 #[error("not every document could be stored; send the notification again")]
-pub(crate) struct Unfinished;
+pub struct Unfinished;
 
 /// Handles every record. For a queue's batch, the response names the messages to deliver again.
-pub(crate) async fn handle(event: Event, context: &Context) -> Result<SqsBatchResponse, Unfinished> {
+///
+/// # Errors
+/// When a document of a notification without a queue could not be stored.
+pub async fn handle(event: Event, context: &Context) -> Result<SqsBatchResponse, Unfinished> {
     match event {
         Event::Bucket(notification) => {
             let records = notification.into_records().map(|record| (0, record)).collect();

@@ -1,16 +1,12 @@
-//! The telemetry function: reads the documents that CI puts into the metrics bucket, and stores the runs that they
-//! describe.
+//! Runs the telemetry function on Lambda.
 
-mod context;
-mod handler;
-mod notification;
-
-use context::Context;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use platform::aws;
+use telemetry::{Context, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     platform::log::init();
-    let context = Context::from_env()?;
-    run(service_fn(async |event: LambdaEvent<_>| Ok::<_, Error>(handler::handle(event.payload, &context).await?))).await
+    let context = Context::from_env(&aws::sdk_config()?)?;
+    run(service_fn(async |event: LambdaEvent<_>| Ok::<_, Error>(handle(event.payload, &context).await?))).await
 }

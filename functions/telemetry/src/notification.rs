@@ -11,7 +11,7 @@ const SUFFIX: &str = ".json";
 /// A notification. Fields that are not needed here are ignored, since S3 may add more.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Notification {
+pub enum Notification {
     /// Changes of objects.
     Changes {
         #[serde(rename = "Records")]
@@ -26,14 +26,14 @@ pub(crate) enum Notification {
 
 /// The name of the test event.
 #[derive(Debug, Deserialize)]
-pub(crate) enum TestEvent {
+pub enum TestEvent {
     #[serde(rename = "s3:TestEvent")]
     Test,
 }
 
 /// A change of one object.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Record {
+pub struct Record {
     #[serde(rename = "eventName")]
     event: String,
     s3: Entity,

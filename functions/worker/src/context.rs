@@ -6,14 +6,14 @@ use domain::Retention;
 use jobs::{JobsTable, ResendPolicy, queue::ExportQueue, retention_from_env};
 use objects::ExportStore;
 use platform::{
-    aws,
+    aws::SdkConfig,
     config::{self, ConfigError},
 };
 use postgres::Database;
 
 /// The worker's clients and settings, created once per process.
 #[derive(Debug)]
-pub(crate) struct Context {
+pub struct Context {
     pub(crate) jobs: JobsTable,
     pub(crate) queue: ExportQueue,
     pub(crate) database: Database,
@@ -29,19 +29,21 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Reads, besides the SDK's standard variables and those of [`JobsTable::from_env`], [`ExportQueue::from_env`],
+    /// Creates the clients. Reads the variables of [`JobsTable::from_env`], [`ExportQueue::from_env`],
     /// [`Database::from_env`], [`ExportStore::from_env`], [`ResendPolicy::from_env`] and [`retention_from_env`]:
     ///
     /// - `EXPORT_CONNECTIONS`: the number of database connections over which a large export is read;
     /// - `RETRY_DELAY_SECONDS`: the delay before the second attempt at a job;
     /// - `MAX_RECEIVES`: the `maxReceiveCount` of the queue's redrive policy.
-    pub(crate) fn from_env() -> Result<Self, ConfigError> {
-        let sdk = aws::sdk_config()?;
+    ///
+    /// # Errors
+    /// When a variable is missing or unusable.
+    pub fn from_env(sdk: &SdkConfig) -> Result<Self, ConfigError> {
         Ok(Self {
-            jobs: JobsTable::from_env(&sdk)?,
-            queue: ExportQueue::from_env(&sdk)?,
+            jobs: JobsTable::from_env(sdk)?,
+            queue: ExportQueue::from_env(sdk)?,
             database: Database::from_env("analytics-exports-worker")?,
-            store: ExportStore::from_env(&sdk)?,
+            store: ExportStore::from_env(sdk)?,
             connections: config::parsed("EXPORT_CONNECTIONS", "a number of at least 1")?,
             retry_delay: config::seconds("RETRY_DELAY_SECONDS")?,
             resend: ResendPolicy::from_env()?,

@@ -20,7 +20,7 @@ pub(crate) struct Delivery {
 /// A record that lacks something that every delivery by SQS has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a record of the event has no valid {0}")]
-pub(crate) struct InvalidDelivery(&'static str);
+pub struct InvalidDelivery(&'static str);
 
 impl TryFrom<SqsMessage> for Delivery {
     type Error = InvalidDelivery;

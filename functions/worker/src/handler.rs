@@ -40,7 +40,7 @@ enum Outcome {
 /// The event of an invocation.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Event {
+pub enum Event {
     /// An operator's request to check the store, such as after a deploy.
     Probe {
         /// `true` to check it.
@@ -53,16 +53,23 @@ pub(crate) enum Event {
 /// The answer to an event.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub(crate) enum Answer {
+pub enum Answer {
+    /// The messages that the queue has to deliver again.
     Batch(SqsBatchResponse),
-    Probe { store: &'static str },
+    /// The result of a check of the store.
+    Probe {
+        /// `ok`, or `not checked`.
+        store: &'static str,
+    },
 }
 
 /// The reason why an event was not handled.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum EventError {
+pub enum EventError {
+    /// A record is not one of SQS.
     #[error(transparent)]
     Delivery(#[from] InvalidDelivery),
+    /// The store failed its check.
     #[error("the store lacks something that exports need: {0}")]
     Store(String),
 }
@@ -71,7 +78,7 @@ pub(crate) enum EventError {
 ///
 /// # Errors
 /// When a batch is not one of SQS, or the store fails its check.
-pub(crate) async fn handle(event: Event, deadline: Deadline, context: &Context) -> Result<Answer, EventError> {
+pub async fn handle(event: Event, deadline: Deadline, context: &Context) -> Result<Answer, EventError> {
     match event {
         Event::Batch(batch) => Ok(Answer::Batch(run_batch(batch, deadline, context).await?)),
         Event::Probe { probe: false } => Ok(Answer::Probe { store: "not checked" }),

@@ -1,17 +1,13 @@
-//! The worker: receives export jobs from the queue, writes the CSV of each and stores it.
+//! Runs the worker on Lambda.
 
-mod context;
-mod delivery;
-mod export;
-mod failure;
-mod handler;
-mod retry;
+// The future of an export nests deeper than the compiler's default allows across crates.
+#![recursion_limit = "256"]
 
 use std::time::Duration;
 
-use context::Context;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use platform::Deadline;
+use platform::{Deadline, aws};
+use worker::{Context, handle};
 
 /// Time reserved at the end of an invocation to abort an upload, write the job's state and return the message.
 const RESERVE: Duration = Duration::from_secs(10);
@@ -19,10 +15,10 @@ const RESERVE: Duration = Duration::from_secs(10);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     platform::log::init();
-    let context = Context::from_env()?;
+    let context = Context::from_env(&aws::sdk_config()?)?;
     run(service_fn(async |event: LambdaEvent<_>| {
         let deadline = Deadline::new(event.context.deadline(), RESERVE);
-        Ok::<_, Error>(handler::handle(event.payload, deadline, &context).await?)
+        Ok::<_, Error>(handle(event.payload, deadline, &context).await?)
     }))
     .await
 }

@@ -14,6 +14,10 @@ use domain::{
 /// Lifetime of the files of items without `expires_at`, which were written when it was a constant.
 const OLD_FILES_DAYS: u32 = 90;
 
+/// The maximum of a count that grows with each write. No item reaches it; a greater one would overflow when it is counted
+/// up, and a fencing token would begin again from zero.
+pub(super) const MAX_COUNT: u64 = 1 << 53;
+
 /// An item that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("item {key} of the jobs table is not as this version writes it")]
@@ -32,7 +36,19 @@ impl CorruptItem {
 pub(super) fn read<'a, T: Deserialize<'a>>(attributes: Item) -> Result<T, CorruptItem> {
     let key = ["pk", "sk"].map(|name| attributes.get(name).and_then(|value| value.as_s().ok()).cloned());
     let key = key.map(Option::unwrap_or_default).join("/");
+    if !attributes.values().all(is_known) {
+        return Err(CorruptItem::new(&key, None));
+    }
     serde_dynamo::from_item(attributes).map_err(|source| CorruptItem::new(&key, source))
+}
+
+/// Reports whether a value has a type that this version of the SDK knows. `serde_dynamo` panics at any other.
+fn is_known(value: &AttributeValue) -> bool {
+    match value {
+        AttributeValue::L(values) => values.iter().all(is_known),
+        AttributeValue::M(values) => values.values().all(is_known),
+        value => !value.is_unknown(),
+    }
 }
 
 /// Returns the attributes of an item.
@@ -203,6 +219,9 @@ impl JobItem {
     }
 
     fn into_job(self) -> Option<Job> {
+        if self.fence > MAX_COUNT {
+            return None;
+        }
         let expires_at =
             self.expires_at.or_else(|| self.completed_at.map(|completed| days_after(completed, OLD_FILES_DAYS)));
         let state = match self.status {
@@ -350,7 +369,7 @@ mod tests {
             models in prop::option::of(prop::collection::vec(any::<u128>(), 1..4)),
             warnings in prop::collection::vec("\\PC*", 0..3),
             (issuer, name) in ("\\PC*", "\\PC*"),
-            fence in any::<u64>(),
+            fence in 0..=MAX_COUNT,
             claims_before_redrive in any::<u64>(),
             state in state(),
         ) {
@@ -418,6 +437,31 @@ mod tests {
         assert_eq!(JobItem::read(item.clone()).unwrap().expires_at(), Some(at(6)));
         item.remove("expires_at");
         assert_eq!(JobItem::read(item).unwrap().expires_at(), Some(at(5 + 90 * 86_400)));
+    }
+
+    #[test]
+    fn a_fence_that_cannot_be_counted_up_is_an_error() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let range = TimeRange::new(at(0), at(1)).unwrap();
+        let job = |fence| {
+            let nil = Uuid::nil();
+            Job::restore(JobParts {
+                id: nil.into(),
+                org: nil.into(),
+                request: ExportRequest { range, granularity: Granularity::Daily, models: None },
+                subject: Subject::system("tests"),
+                created_at: at(0),
+                warnings: Vec::new(),
+                fence,
+                claims_before_redrive: 0,
+                state: State::Pending { sent: true, resend_at: at(1) },
+            })
+        };
+        let read = |fence| JobItem::read(JobItem::write(&job(fence)).unwrap());
+        assert!(read(MAX_COUNT).is_ok());
+        for fence in [MAX_COUNT + 1, u64::MAX] {
+            assert!(read(fence).is_err(), "{fence}");
+        }
     }
 
     #[test]

@@ -4,7 +4,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    JobsError, JobsTable, item,
+    CorruptItem, Item, JobsError, JobsTable,
+    item::{self, MAX_COUNT},
     transaction::{self, Refused},
 };
 use domain::{Month, MonthlyRun, monthly::FIRST_EDITION};
@@ -20,6 +21,15 @@ struct RunItem {
 /// Returns the partition of the runs of the first edition, or of all further ones.
 fn partition(month: Month, edition: u32) -> String {
     if edition == FIRST_EDITION { format!("MONTHLY#{month}") } else { format!("MONTHLY#{month}#AGAIN") }
+}
+
+/// Reads a run, whose counts can be counted up.
+fn read(attributes: Item) -> Result<MonthlyRun, CorruptItem> {
+    let RunItem { pk, sk, run, .. } = item::read(attributes)?;
+    let MonthlyRun { edition, created, already_there, failed, waiting, provisional, version, .. } = run;
+    let counts = [edition.into(), created, already_there, failed, waiting, provisional, version];
+    let is_countable = edition < u32::MAX && counts.iter().all(|count| *count <= MAX_COUNT);
+    if is_countable { Ok(run) } else { Err(CorruptItem::new(&format!("{pk}/{sk}"), None)) }
 }
 
 impl JobsTable {
@@ -77,6 +87,37 @@ impl JobsTable {
             .limit(1);
         let answer = query.send().await.map_err(|error| JobsError::table("read the monthly runs", error))?;
         let last = answer.items.unwrap_or_default().into_iter().next();
-        Ok(last.map(item::read::<RunItem>).transpose()?.map(|item| item.run))
+        Ok(last.map(read).transpose()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_run_whose_counts_cannot_be_counted_up_is_an_error() {
+        let month = "2024-01".parse().unwrap();
+        let run = || MonthlyRun::new(Uuid::nil(), month, Timestamp::UNIX_EPOCH);
+        let read = |run: MonthlyRun| {
+            let item = RunItem { pk: "MONTHLY#2024-01".to_owned(), sk: "RUN#0".to_owned(), version: 0, run };
+            read(item::write(item).unwrap())
+        };
+        assert_eq!(read(run()).unwrap(), run());
+        for bad in [
+            MonthlyRun { version: u64::MAX, ..run() },
+            MonthlyRun { edition: u32::MAX, ..run() },
+            MonthlyRun { created: u64::MAX, ..run() },
+            MonthlyRun { already_there: u64::MAX, ..run() },
+            MonthlyRun { failed: u64::MAX, ..run() },
+            MonthlyRun { waiting: u64::MAX, ..run() },
+            MonthlyRun { provisional: u64::MAX, ..run() },
+        ] {
+            let error = read(bad.clone()).unwrap_err();
+            assert!(error.to_string().starts_with("item MONTHLY#2024-01/RUN#0 "), "{bad:?}: {error}");
+        }
     }
 }

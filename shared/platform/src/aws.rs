@@ -5,7 +5,8 @@
 
 use std::env;
 
-use aws_config::{BehaviorVersion, Region, SdkConfig, environment::EnvironmentVariableCredentialsProvider};
+pub use aws_config::SdkConfig;
+use aws_config::{BehaviorVersion, Region, environment::EnvironmentVariableCredentialsProvider};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 

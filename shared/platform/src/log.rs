@@ -1,6 +1,6 @@
 //! The log, and the form of errors in it.
 
-use std::{env, error::Error, fmt};
+use std::{env, error::Error, fmt, io};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::format::JsonFields;
@@ -21,6 +21,11 @@ pub fn init() {
         // Without the time, which Lambda adds to text.
         log.with_target(false).without_time().init();
     }
+}
+
+/// Starts logging in JSON to a writer, from `INFO` on, for programs that Lambda does not run.
+pub fn init_json<W: io::Write + 'static>(writer: impl Fn() -> W + Send + Sync + 'static) {
+    tracing_subscriber::fmt().with_writer(writer).fmt_fields(JsonFields::new()).event_format(JsonLine).init();
 }
 
 /// Displays an error with all its causes, in one line: `could not store the file: could not put object …: …`.

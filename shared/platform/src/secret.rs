@@ -76,7 +76,8 @@ impl Secret {
     }
 
     async fn read(&self, stage: &str) -> Result<GetSecretValueOutput, SecretError> {
-        let asking = self.client.get_secret_value().secret_id(&self.id).version_stage(stage).send();
+        // Boxed, since the futures of all that connects to a database would nest deeper than the compiler allows.
+        let asking = Box::pin(self.client.get_secret_value().secret_id(&self.id).version_stage(stage).send());
         let answer = timeout(TIMEOUT, asking).await.map_err(|_| SecretError::NoAnswer(self.id.clone()))?;
         answer.map_err(|error| SecretError::Unread { id: self.id.clone(), source: Box::new(error.into()) })
     }

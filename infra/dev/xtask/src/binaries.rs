@@ -29,17 +29,41 @@ pub(crate) fn build(checkout: &Checkout) -> Result<Binaries> {
 
 /// Builds the functions and what measures them, as they are deployed: with the release profile.
 pub(crate) fn build_release(checkout: &Checkout) -> Result<Binaries> {
-    let others = ["analytics", "load", "migrate", "reingest", "tests", "xtask"].map(|package| ["--exclude", package]);
+    let others =
+        ["analytics", "fuzz", "load", "migrate", "reingest", "tests", "xtask"].map(|package| ["--exclude", package]);
     cargo_build(checkout, &[&["--release", "--workspace", "--bins"], others.concat().as_slice()].concat())
+}
+
+/// The instrumentation by which libFuzzer sees what an input reaches: that of `cargo fuzz`, without the sanitizers, which
+/// need a nightly compiler.
+const INSTRUMENTATION: [&str; 5] = [
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+];
+
+/// Builds the fuzzer and returns its path.
+pub(crate) fn build_fuzzer(checkout: &Checkout) -> Result<PathBuf> {
+    let folder = checkout.root().join("infra/dev/fuzz/program");
+    // With a target, so that flags are not for programs that run during the build.
+    let selection = ["--release", "--locked", "--target", "host-tuple"];
+    terminal::line(&terminal::paint("2", &format!("cargo build {}, in infra/dev/fuzz/program", selection.join(" "))));
+    let spec = cargo(checkout).folder(folder).arg("build").args(selection);
+    let spec = spec.arg("--target-dir").arg(checkout.root().join("target/fuzz"));
+    let spec = spec.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", INSTRUMENTATION.join("\u{1f}"));
+    executables(spec)?.remove("fuzz-program").context("the build made no fuzzer")
 }
 
 fn cargo_build(checkout: &Checkout, selection: &[&str]) -> Result<Binaries> {
     terminal::line(&terminal::paint("2", &format!("cargo build {}", selection.join(" "))));
-    let mut child = cargo(checkout)
-        .arg("build")
-        .args(selection.iter().copied())
-        .args(["--message-format", "json-render-diagnostics"])
-        .spawn(&Output::Pipe)?;
+    executables(cargo(checkout).arg("build").args(selection.iter().copied()))
+}
+
+/// Runs a build and returns the programs that it made.
+fn executables(build: Spec) -> Result<Binaries> {
+    let mut child = build.args(["--message-format", "json-render-diagnostics"]).spawn(&Output::Pipe)?;
     let output = child.take_stdout().context("cargo has no output")?;
     let mut binaries = Binaries::new();
     for line in BufReader::new(output).lines() {

@@ -8,7 +8,7 @@ use super::session::Session;
 use crate::{checkout::Checkout, command::Spec, venv};
 
 /// The manifests of the workspaces.
-const MANIFESTS: [&str; 2] = ["Cargo.toml", "shared/fuzz/Cargo.toml"];
+const MANIFESTS: [&str; 2] = ["Cargo.toml", "infra/dev/fuzz/program/Cargo.toml"];
 
 /// Checks all locks. It needs the network and fails without, since it runs only when it is named.
 pub(super) fn run(session: &mut Session<'_>) -> Result<()> {

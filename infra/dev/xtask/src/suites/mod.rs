@@ -5,6 +5,7 @@
 mod advisories;
 mod contract;
 mod faults;
+mod fuzz;
 mod hardening;
 mod localstack;
 mod readme;
@@ -65,6 +66,8 @@ enum Suite {
     Hardening,
     /// advisories of all locked crates and packages, of PyPI and npm too; needs the network; only when named
     Advisories,
+    /// bytes that a stranger could send, as a fuzzer finds them, for ten minutes or `FUZZ_SECONDS`; only when named
+    Fuzz,
 }
 
 impl Suite {
@@ -73,7 +76,13 @@ impl Suite {
     const fn is_default(self) -> bool {
         !matches!(
             self,
-            Self::Attacks | Self::Stores | Self::LocalStack | Self::Contract | Self::Hardening | Self::Advisories
+            Self::Attacks
+                | Self::Stores
+                | Self::LocalStack
+                | Self::Contract
+                | Self::Hardening
+                | Self::Advisories
+                | Self::Fuzz
         )
     }
 
@@ -93,6 +102,7 @@ impl Suite {
             Self::Contract => contract::run(session),
             Self::Hardening => hardening::run(session),
             Self::Advisories => advisories::run(session),
+            Self::Fuzz => fuzz::run(session),
         }
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn deny(session: &mut Session<'_>) -> Result<()> {
     let deny = Spec::new(session.tool("cargo-deny")?).folder(session.checkout().root());
     session.program("cargo deny", deny.clone().args(["check", "bans", "licenses", "sources"]))?;
     // Never shipped, so its licences don't matter.
-    let fuzz = deny.clone().args(["--manifest-path", "shared/fuzz/Cargo.toml", "--workspace"]);
+    let fuzz = deny.clone().args(["--manifest-path", "infra/dev/fuzz/program/Cargo.toml", "--workspace"]);
     session.program("fuzz target", fuzz.args(["check", "bans", "sources"]))?;
     let is_here = deny.clone().args(["fetch", "db"]).run(&Output::Inherit).is_ok();
     process::check()?;

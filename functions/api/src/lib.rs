@@ -1,0 +1,25 @@
+//! The HTTP function: checks requests for exports, queues them, and reports on jobs, usage and CI.
+
+mod ci;
+mod completeness;
+mod context;
+mod exports;
+mod gateway;
+mod handler;
+mod instant;
+mod openapi;
+mod problem;
+mod query;
+mod router;
+mod scope;
+mod status;
+mod troubles;
+mod usage;
+
+pub use context::Context;
+pub use gateway::{Event, Reply};
+pub use handler::{deadline, handle};
+pub use router::router;
+
+/// The common beginning of every path.
+const BASE: &str = "/analytics/v1";

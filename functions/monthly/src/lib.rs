@@ -1,0 +1,11 @@
+//! The monthly exports: runs on the 1st and creates a daily export of the previous month for every organization with
+//! usage.
+
+mod context;
+mod event;
+mod handler;
+mod organization;
+
+pub use context::Context;
+pub use event::{BadEvent, Kind, Order, read};
+pub use handler::{RunError, run};

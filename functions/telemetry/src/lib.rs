@@ -1,0 +1,9 @@
+//! The telemetry function: reads the documents that CI puts into the metrics bucket, and stores the runs that they
+//! describe.
+
+mod context;
+mod handler;
+mod notification;
+
+pub use context::Context;
+pub use handler::{Event, Unfinished, handle};

@@ -1,0 +1,11 @@
+//! The worker: receives export jobs from the queue, writes the CSV of each and stores it.
+
+mod context;
+mod delivery;
+mod export;
+mod failure;
+mod handler;
+mod retry;
+
+pub use context::Context;
+pub use handler::{Answer, Event, EventError, handle};
