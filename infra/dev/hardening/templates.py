@@ -32,6 +32,9 @@ def checkov(template):
     ran = subprocess.run([program, "--file", template, *options], capture_output=True, text=True, check=False)
     try:
         report = json.loads(ran.stdout)
+        if report.get("resource_count") == 0 and report["parsing_errors"] == 0:
+            print(f"{template}: checkov has no check of its resources")
+            return
         summary, results = report["summary"], report["results"]
     except (ValueError, KeyError, TypeError):
         sys.exit(f"{template}: checkov checked nothing\n{ran.stdout[-2000:]}{ran.stderr[-2000:]}")
