@@ -27,6 +27,14 @@ pub async fn secrets(action: &str, body: &Value) -> Value {
     act("secretsmanager", &format!("secretsmanager.{action}"), body).await
 }
 
+/// Calls an action of IAM. Returns its answer, which is XML.
+pub async fn iam(action: &str, parameters: &[(&str, &str)]) -> String {
+    let all = [("Action", action), ("Version", "2010-05-08")];
+    let pairs: Vec<String> = all.iter().chain(parameters).map(|(name, value)| format!("{name}={value}")).collect();
+    let headers = [("content-type", "application/x-www-form-urlencoded")];
+    call("iam", Method::POST, "/", &headers, pairs.join("&").into_bytes()).await.expect(200).text()
+}
+
 async fn act(service: &str, target: &str, body: &Value) -> Value {
     let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target)];
     let answer = call(service, Method::POST, "/", &headers, body.to_string().into_bytes()).await.expect(200);
