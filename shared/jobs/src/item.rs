@@ -443,6 +443,10 @@ mod tests {
             });
             let item = JobItem::write(&job).unwrap();
             let stored = JobItem::read(item.clone()).unwrap();
+            prop_assert!(item.get("models").is_none_or(AttributeValue::is_n), "the models are in the job's item");
+            if job.request().models.is_some() {
+                prop_assert!(JobItem::read(item.clone()).unwrap().with_models(None).is_err());
+            }
             prop_assert_eq!(stored.models_key().is_some(), job.request().models.is_some());
             prop_assert_eq!(stored.with_models(models_of(&job).unwrap()).unwrap(), job.clone());
             // Items of before have the models themselves.
