@@ -79,3 +79,38 @@ fn every_function_in_a_vpc_may_use_it() {
         assert_eq!(policies["Fn::If"][1], json!([{"Ref": "NetworkPolicy"}]), "{role}");
     }
 }
+
+#[test]
+fn what_writes_jobs_may_not_change_audit_records() {
+    let template = Template::read();
+    let mut writers = Vec::new();
+    for role in template.resources("AWS::IAM::Role") {
+        let policies = template.value(&format!("Resources/{role}/Properties/Policies"));
+        let statements: Vec<&serde_json::Value> = policies
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap())
+            .collect();
+        let writes = |statement: &&&serde_json::Value| {
+            statement["Effect"] == "Allow" && statement["Action"].to_string().contains("dynamodb:PutItem")
+        };
+        if !statements.iter().any(|statement| writes(&statement)) {
+            continue;
+        }
+        let deny = statements.iter().find(|statement| statement["Effect"] == "Deny");
+        let deny = deny.unwrap_or_else(|| panic!("{role} may change audit records"));
+        for action in ["BatchWriteItem", "DeleteItem", "PartiQLDelete", "PartiQLUpdate", "UpdateItem"] {
+            let actions = deny["Action"].as_array().unwrap();
+            assert!(actions.contains(&json!(format!("dynamodb:{action}"))), "{role}: {action}");
+        }
+        assert_eq!(deny["Resource"], json!({"Fn::GetAtt": ["JobsTable", "Arn"]}), "{role}");
+        let condition = json!({
+            "ForAllValues:StringLike": {"dynamodb:LeadingKeys": "AUDIT#*"},
+            "Null": {"dynamodb:LeadingKeys": "false"},
+        });
+        assert_eq!(deny["Condition"], condition, "{role}");
+        writers.push(role.to_owned());
+    }
+    assert_eq!(writers.len(), 4, "{writers:?}");
+}

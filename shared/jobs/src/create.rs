@@ -107,6 +107,7 @@ impl JobsTable {
             }
             items.extend(self.count_open(job.org(), i8::from(job.is_open()), Some(cap))?);
             items.push(self.put_job(None, job)?);
+            items.extend(self.put_models(job)?);
             items.push(self.put_record(record)?);
             let refused = match self.write(items, "create a job").await {
                 Ok(()) => return Ok(Created::New(Box::new(new.into_job()))),

@@ -18,6 +18,9 @@ const OLD_FILES_DAYS: u32 = 90;
 /// up, and a fencing token would begin again from zero.
 pub(super) const MAX_COUNT: u64 = 1 << 53;
 
+/// The sort key of the item of a job's models, which is alone in its partition.
+const MODELS_SORT: &str = "MODELS";
+
 /// An item that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("item {key} of the jobs table is not as this version writes it")]
@@ -68,7 +71,7 @@ pub(super) struct JobItem {
     granularity: Granularity,
     range: TimeRange,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    models: Option<Vec<ModelId>>,
+    models: Option<Models>,
     subject: Subject,
     created_at: Timestamp,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -95,6 +98,68 @@ pub(super) struct JobItem {
     exhausted: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     file: Option<FileItem>,
+}
+
+/// The requested models, as a job's item has them.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Models {
+    /// The number of models, which an item of their own lists. A version that does not know of that item cannot read a
+    /// number as a list: it fails instead of exporting all models.
+    Apart(usize),
+    /// The models themselves, in items of before.
+    Inline(Vec<ModelId>),
+}
+
+/// The item of a job's models. It is not in the organization's partition, whose size DynamoDB limits.
+#[derive(Serialize, Deserialize)]
+struct ModelsItem {
+    pk: String,
+    sk: String,
+    models: Vec<ModelId>,
+}
+
+/// A job whose models are to be read, if they are in an item of their own.
+pub(super) struct StoredJob {
+    job: Job,
+    key: String,
+    apart: Option<usize>,
+}
+
+/// Returns the key of the item of a job's models. Each has a partition of its own, so none grows.
+pub(super) fn models_key(org: OrgId, id: JobId) -> Item {
+    primary_key(models_partition(org, id), MODELS_SORT.to_owned())
+}
+
+fn models_partition(org: OrgId, id: JobId) -> String {
+    format!("MODELS#{org}#{id}")
+}
+
+/// Returns the item of a job's models; `None` if it exports all models.
+pub(super) fn models_of(job: &Job) -> Result<Option<Item>, JobsError> {
+    let Some(models) = job.request().models.clone() else { return Ok(None) };
+    write(ModelsItem { pk: models_partition(job.org(), job.id()), sk: MODELS_SORT.to_owned(), models }).map(Some)
+}
+
+impl StoredJob {
+    /// Returns the key of the models' item, if the job needs it.
+    pub(super) fn models_key(&self) -> Option<Item> {
+        self.apart.map(|_| models_key(self.job.org(), self.job.id()))
+    }
+
+    /// Returns the whole job, given the item of its models. A missing or incomplete list is an error: an export without
+    /// it would be of all models.
+    pub(super) fn with_models(self, item: Option<Item>) -> Result<Job, CorruptItem> {
+        let Some(count) = self.apart else { return Ok(self.job) };
+        let corrupt = || CorruptItem::new(&self.key, None);
+        let ModelsItem { models, .. } = read(item.ok_or_else(corrupt)?)?;
+        if models.len() != count {
+            return Err(corrupt());
+        }
+        let mut parts = self.job.into_parts();
+        parts.request.models = Some(models);
+        Ok(Job::restore(parts))
+    }
 }
 
 /// The facts of a file. Sums are text, since a count may exceed the numbers that serde can pass to DynamoDB.
@@ -169,7 +234,7 @@ impl JobItem {
             job_id: job.id(),
             granularity,
             range,
-            models,
+            models: models.map(|models| Models::Apart(models.len())),
             subject: job.subject().clone(),
             created_at: job.created_at(),
             warnings: job.warnings().to_vec(),
@@ -212,13 +277,19 @@ impl JobItem {
         Ok(item)
     }
 
-    pub(super) fn read(attributes: Item) -> Result<Job, CorruptItem> {
-        let item: Self = read(attributes)?;
+    pub(super) fn read(attributes: Item) -> Result<StoredJob, CorruptItem> {
+        let mut item: Self = read(attributes)?;
         let key = format!("{}/{}", item.pk, item.sk);
-        item.into_job().ok_or_else(|| CorruptItem::new(&key, None))
+        let (models, apart) = match item.models.take() {
+            None => (None, None),
+            Some(Models::Inline(models)) => (Some(models), None),
+            Some(Models::Apart(count)) => (None, Some(count)),
+        };
+        let job = item.into_job(models).ok_or_else(|| CorruptItem::new(&key, None))?;
+        Ok(StoredJob { job, key, apart })
     }
 
-    fn into_job(self) -> Option<Job> {
+    fn into_job(self, models: Option<Vec<ModelId>>) -> Option<Job> {
         if self.fence > MAX_COUNT {
             return None;
         }
@@ -242,7 +313,7 @@ impl JobItem {
         Some(Job::restore(JobParts {
             id: self.job_id,
             org: self.org_id,
-            request: ExportRequest { range: self.range, granularity: self.granularity, models: self.models },
+            request: ExportRequest { range: self.range, granularity: self.granularity, models },
             subject: self.subject,
             created_at: self.created_at,
             warnings: self.warnings,
@@ -389,7 +460,20 @@ mod tests {
                 claims_before_redrive: claims_before_redrive.min(fence),
                 state,
             });
-            prop_assert_eq!(JobItem::read(JobItem::write(&job).unwrap()).unwrap(), job);
+            let item = JobItem::write(&job).unwrap();
+            let stored = JobItem::read(item.clone()).unwrap();
+            prop_assert!(item.get("models").is_none_or(AttributeValue::is_n), "the models are in the job's item");
+            if job.request().models.is_some() {
+                prop_assert!(JobItem::read(item.clone()).unwrap().with_models(None).is_err());
+            }
+            prop_assert_eq!(stored.models_key().is_some(), job.request().models.is_some());
+            prop_assert_eq!(stored.with_models(models_of(&job).unwrap()).unwrap(), job.clone());
+            // Items of before have the models themselves.
+            let mut before = item;
+            if let Some(list) = models_of(&job).unwrap().and_then(|mut item| item.remove("models")) {
+                before.insert("models".to_owned(), list);
+            }
+            prop_assert_eq!(JobItem::read(before).unwrap().with_models(None).unwrap(), job);
         }
     }
 
@@ -434,9 +518,9 @@ mod tests {
             state,
         });
         let mut item = JobItem::write(&job).unwrap();
-        assert_eq!(JobItem::read(item.clone()).unwrap().expires_at(), Some(at(6)));
+        assert_eq!(JobItem::read(item.clone()).unwrap().with_models(None).unwrap().expires_at(), Some(at(6)));
         item.remove("expires_at");
-        assert_eq!(JobItem::read(item).unwrap().expires_at(), Some(at(5 + 90 * 86_400)));
+        assert_eq!(JobItem::read(item).unwrap().with_models(None).unwrap().expires_at(), Some(at(5 + 90 * 86_400)));
     }
 
     #[test]
@@ -468,7 +552,7 @@ mod tests {
     fn an_item_that_is_no_job_is_an_error_that_names_it() {
         let item = Item::from([("pk".to_owned(), AttributeValue::S("ORG#x".to_owned()))]);
         assert_eq!(
-            JobItem::read(item).unwrap_err().to_string(),
+            JobItem::read(item).err().unwrap().to_string(),
             "item ORG#x/ of the jobs table is not as this version writes it"
         );
     }

@@ -4,6 +4,7 @@
 //! | item | `pk` | `sk` |
 //! |---|---|---|
 //! | job | `ORG#<org>` | `JOB#<job>` |
+//! | models of a job's filter | `MODELS#<org>#<job>` | `MODELS` |
 //! | idempotency key | `ORG#<org>` | `KEY#<digest>` |
 //! | key of a scheduled export | `ORG#<org>` | `MONTHLY#<month>` |
 //! | number of open jobs | `ORG#<org>` | `OPEN` |
@@ -145,8 +146,8 @@ impl JobsTable {
     /// # Errors
     /// When DynamoDB does not answer, or the item is not a job.
     pub async fn get(&self, org: OrgId, id: JobId) -> Result<Option<Job>, JobsError> {
-        let item = self.get_item(item::key(org, id), "read a job").await?;
-        Ok(item.map(JobItem::read).transpose()?)
+        let Some(item) = self.get_item(item::key(org, id), "read a job").await? else { return Ok(None) };
+        self.with_models(item).await.map(Some)
     }
 
     /// Claims the job for one invocation: `pending → running`, or `running → running` once the lease has expired.
@@ -208,6 +209,8 @@ impl JobsTable {
     ) -> Result<Option<J>, JobsError> {
         let next = transition.next();
         let mut items = vec![self.put_job(Some(transition.expected()), next)?];
+        // Jobs of before have their models in their own item, which this write replaces.
+        items.extend(self.put_models(next)?);
         items.extend(self.count_open(next.org(), transition.open_jobs_change(), None)?);
         if let Some(record) = record {
             items.push(self.put_record(record)?);
@@ -226,6 +229,16 @@ impl JobsTable {
     pub async fn ping(&self) -> Result<(), JobsError> {
         let nobody = item::key(uuid::Uuid::nil().into(), uuid::Uuid::nil().into());
         self.get_item(nobody, "reach the jobs table").await.map(|_| ())
+    }
+
+    /// Reads a job from its item and, if it has one, from that of its models.
+    async fn with_models(&self, item: Item) -> Result<Job, JobsError> {
+        let stored = JobItem::read(item)?;
+        let models = match stored.models_key() {
+            Some(key) => self.get_item(key, "read a job's models").await?,
+            None => None,
+        };
+        Ok(stored.with_models(models)?)
     }
 
     async fn get_item(&self, key: Item, action: &'static str) -> Result<Option<Item>, JobsError> {
@@ -252,6 +265,12 @@ impl JobsTable {
                 .expression_attribute_values(":due", due::millisecond(due_at)),
             None => put.condition_expression("#status = :status and fence = :fence and attribute_not_exists(due_at)"),
         })
+    }
+
+    /// Returns the write of a job's models, if it has some. They never change, so it needs no condition.
+    fn put_models(&self, job: &Job) -> Result<Option<TransactWriteItem>, JobsError> {
+        let put = |item| transaction::put(Put::builder().table_name(&self.name).set_item(Some(item)));
+        item::models_of(job)?.map(put).transpose()
     }
 
     /// Returns the change of an organization's number of open jobs, on the condition that it stays within `cap`, if

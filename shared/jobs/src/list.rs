@@ -3,10 +3,7 @@
 use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
 use uuid::Uuid;
 
-use super::{
-    Item, JobsError, JobsTable, audit,
-    item::{self, JobItem},
-};
+use super::{Item, JobsError, JobsTable, audit, item};
 use domain::{AuditRecord, Job, JobId, OrgId, Status};
 use platform::cursor::{self, After, InvalidCursor};
 
@@ -119,7 +116,7 @@ impl JobsTable {
         let prefix = status.map_or("JOB#".to_owned(), |status| item::status_sort(status, ""));
         let mut jobs = Vec::new();
         for item in self.page(query, item::partition(org), Some(prefix), limit).await? {
-            jobs.push(JobItem::read(item)?);
+            jobs.push(self.with_models(item).await?);
         }
         let more = jobs.len() > limit;
         jobs.truncate(limit);

@@ -15,7 +15,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_sdk_s3::{
     Client,
-    config::{Builder, Credentials},
+    config::{Builder, Credentials, IdentityCache},
     presigning::PresigningConfig,
 };
 
@@ -90,7 +90,8 @@ impl ExportStore {
         let encryption = Encryption::from_env()?;
         let links = config::optional("EXPORTS_LINK_SECRET").map(|id| {
             let key = LinkKey::new(Secret::with(sdk, id));
-            Client::from_conf(builder.clone().credentials_provider(key).build())
+            let config = builder.clone().credentials_provider(key).identity_cache(IdentityCache::no_cache());
+            Client::from_conf(config.build())
         });
         Ok(Self { client: Client::from_conf(builder.build()), links, bucket, address, encryption })
     }
