@@ -54,6 +54,7 @@ fn bad_tokens(org: &Organization<'_>) -> Vec<(&'static str, String)> {
         ("no audience", without("aud")),
         ("no subject", without("sub")),
         ("an empty subject", with("sub", json!(""))),
+        ("a subject that would fill the table", with("sub", json!("a".repeat(256)))),
         ("a blank subject", with("sub", json!(" \t\u{a0}"))),
         ("alg none", by_hand(json!({"alg": "none", "typ": "JWT", "kid": issuer.public.kid}), "")),
         ("alg None, with a signature", by_hand(json!({"alg": "None", "kid": issuer.public.kid}), parts[2])),

@@ -39,6 +39,7 @@ mod lists;
 mod localstack;
 mod logs;
 mod migrations;
+mod models;
 mod monthly;
 mod openapi;
 mod partition_races;

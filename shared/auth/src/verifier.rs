@@ -13,6 +13,10 @@ use super::{
 use domain::Subject;
 use platform::config::{self, ConfigError};
 
+/// The maximum length of a subject, which is that of OpenID Connect Core 1.0, section 2. Every job and audit record has
+/// one, for ever.
+const MAX_SUBJECT_BYTES: usize = 255;
+
 /// Maximum length of a token, in bytes. API Gateway limits all headers to 10 KiB.
 const MAX_TOKEN_BYTES: usize = 8 << 10;
 /// Maximum difference between the issuer's clock and ours, in seconds.
@@ -147,6 +151,9 @@ impl Verifier {
         // An audit record without a name would prove nothing.
         if claims.sub.trim().is_empty() {
             return Err(AuthError::Refused("no subject"));
+        }
+        if claims.sub.len() > MAX_SUBJECT_BYTES {
+            return Err(AuthError::Refused("a subject of more than 255 bytes"));
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let now = i64::try_from(now).unwrap_or(i64::MAX);

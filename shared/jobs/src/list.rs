@@ -1,6 +1,7 @@
 //! Lists in pages.
 
 use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use uuid::Uuid;
 
 use super::{Item, JobsError, JobsTable, audit, item};
@@ -9,6 +10,9 @@ use platform::cursor::{self, After, InvalidCursor};
 
 /// The name of the index of an organization's jobs by status.
 const BY_STATUS: &str = "by-status";
+
+/// The number of models' items that a list reads at a time.
+const MAX_CONCURRENT_READS: usize = 16;
 
 /// A page of an organization's jobs.
 #[derive(Debug)]
@@ -114,10 +118,9 @@ impl JobsTable {
             }
         };
         let prefix = status.map_or("JOB#".to_owned(), |status| item::status_sort(status, ""));
-        let mut jobs = Vec::new();
-        for item in self.page(query, item::partition(org), Some(prefix), limit).await? {
-            jobs.push(self.with_models(item).await?);
-        }
+        let items = self.page(query, item::partition(org), Some(prefix), limit).await?;
+        let jobs = stream::iter(items).map(|item| self.with_models(item)).buffered(MAX_CONCURRENT_READS);
+        let mut jobs: Vec<Job> = jobs.try_collect().await?;
         let more = jobs.len() > limit;
         jobs.truncate(limit);
         let next = jobs.last().filter(|_| more).map(|job| Cursor(job.id().uuid()));
