@@ -26,8 +26,9 @@ fn replaced(service: &Service<'_>, old: &str, new: &str) -> Vec<u8> {
 }
 
 /// Returns a document with one more member, as it is written.
-fn with_text(service: &Service<'_>, member: &str) -> Vec<u8> {
-    service.document("hostile").to_string().replacen('{', &format!("{{{member},"), 1).into_bytes()
+fn with_text(service: &Service<'_>, run: &str, member: &str) -> Vec<u8> {
+    let document = service.document(run).to_string();
+    document.replacen('{', &format!("{{{member},"), 1).into_bytes()
 }
 
 /// Hostile documents, each with a part of the expected reason.
@@ -69,11 +70,19 @@ fn hostile(service: &Service<'_>) -> Vec<(&'static str, Vec<u8>, &'static str)> 
         ("date", with(service, "started_at", json!("08.11.2025")), "started_at must be an RFC 3339"),
         ("long", with(service, "service", json!("x".repeat(100_000))), "service must be at most 256 bytes"),
         // JSON, but more decimals than a number of PostgreSQL has.
-        ("number-small", with_text(service, r#""tiny": 1e-20000"#), "cannot keep a value of the document"),
-        ("number-long", with_text(service, &format!(r#""pi": 3.{}"#, "1".repeat(20_000))), "cannot keep a value"),
+        (
+            "number-small",
+            with_text(service, "number-small", r#""tiny": 1e-20000"#),
+            "cannot keep a value of the document",
+        ),
+        (
+            "number-long",
+            with_text(service, "number-long", &format!(r#""pi": 3.{}"#, "1".repeat(20_000))),
+            "cannot keep a value",
+        ),
         (
             "numbers",
-            with_text(service, &format!(r#""all": [1e300{}]"#, ",1e300".repeat(10_000))),
+            with_text(service, "numbers", &format!(r#""all": [1e300{}]"#, ",1e300".repeat(10_000))),
             "numbers written out",
         ),
         ("large", vec![b' '; (1 << 20) + 1], "must be at most 1048576 bytes long; it has 1048577"),
