@@ -1,5 +1,5 @@
 -- Documents that tell of a run whose row another document has: of each run, only the newest counts. Their facts stay here,
--- so that no run is replaced without a trace. Functions only add rows.
+-- so that no run is replaced unseen. Functions only add rows.
 
 create table ci_replacements (
     id                  bigint      generated always as identity primary key,

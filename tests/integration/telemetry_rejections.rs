@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ci::{
     CiRun, ObjectVersion, Sequencer,
-    telemetry::{REJECTED, store_run},
+    telemetry::{REJECTED, REPLACED, store_run},
 };
 use jiff::Timestamp;
 use platform::log::Causes;
@@ -184,8 +184,10 @@ async fn the_log_quotes_no_row_that_the_database_refuses() {
 
 /// The emulator has no metric filters on fields. The test compares the filter's text with the message.
 #[test]
-fn the_metric_counts_the_line_that_is_logged() {
+fn the_metrics_count_the_lines_that_are_logged() {
     let operations = Template::operations();
-    let pattern = operations.value("Resources/RejectionsMetric/Properties/FilterPattern");
-    assert_eq!(*pattern, json!(format!(r#"{{ $.message = "{REJECTED}" }}"#)));
+    for (metric, message) in [("RejectionsMetric", REJECTED), ("ReplacementsMetric", REPLACED)] {
+        let pattern = operations.value(&format!("Resources/{metric}/Properties/FilterPattern"));
+        assert_eq!(*pattern, json!(format!(r#"{{ $.message = "{message}" }}"#)));
+    }
 }

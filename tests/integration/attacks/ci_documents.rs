@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
+use ci::telemetry::REPLACED;
 use serde_json::{Value, json};
-use tests::{Service, Stack, program::program};
+use tests::{
+    Service, Stack, logs,
+    poll::{WAIT_TIMEOUT, until},
+    program::program,
+};
 
 /// Stores a run at its key. Returns its document.
 async fn stored(service: &Service<'_>, run: &str) -> Value {
@@ -125,6 +130,15 @@ async fn a_run_that_is_replaced_from_a_key_without_a_folder_says_so() {
         }
     };
     check("at first").await;
+    let line = until("it is logged", WAIT_TIMEOUT, async || {
+        let lines = logs::lines("/aws/lambda/").await;
+        let mut lines = lines.into_iter().map(|(_, line)| line);
+        lines.find(|line| line.contains(REPLACED) && line.contains(&forged)).ok_or(())
+    })
+    .await;
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&line["level"], &line["replaced_by"]), (&json!("WARN"), &json!(forged)));
+    assert_eq!(line["key"], first.object_key);
     // Both notifications again, in any order, and the listing.
     for (key, version) in [(&first.object_key, first.object_version.as_deref()), (&forged, Some(version.as_str()))] {
         for sequencer in ["01", "FF", ""] {
