@@ -193,14 +193,9 @@ async fn concurrent_writers_in_any_order_end_in_the_same_state() {
     assert_eq!(store_run(&clients[0], run, object).await.unwrap(), Stored::Unchanged);
 }
 
-/// One object takes a run over and then tells of another, which a third object takes over. In every order the first
-/// document counts for its run again, and both runs tell that another document was replaced.
-#[tokio::test]
-async fn a_run_that_was_taken_over_for_a_while_is_restored_in_every_order() {
-    let stack = Stack::from_env().await;
-    let service = stack.service();
-    let client = Database::from_env("tests").unwrap().connect().await.unwrap();
-    let version = |key: &str, seconds: i64, run: &str| {
+/// Returns four versions of three objects: `b` takes the run of `a` over, then tells of another, which `c` takes over.
+fn taken_over(service: &Service<'_>) -> [(CiRun, ObjectVersion); 4] {
+    [("a", 1, "first"), ("b", 2, "first"), ("b", 3, "second"), ("c", 4, "second")].map(|(key, seconds, run)| {
         let document = service.document(run).to_string();
         let run = CiRun::from_document(document.as_bytes(), Timestamp::now()).unwrap();
         let object = ObjectVersion {
@@ -211,9 +206,17 @@ async fn a_run_that_was_taken_over_for_a_while_is_restored_in_every_order() {
             sequencer: s3::sequencer(&format!("{seconds:02}")),
         };
         (run, object)
-    };
-    let versions =
-        [version("a", 1, "first"), version("b", 2, "first"), version("b", 3, "second"), version("c", 4, "second")];
+    })
+}
+
+/// One object takes a run over and then tells of another, which a third object takes over. In every order the first
+/// document counts for its run again, and both runs tell that another document was replaced.
+#[tokio::test]
+async fn a_run_that_was_taken_over_for_a_while_is_restored_in_every_order() {
+    let stack = Stack::from_env().await;
+    let service = stack.service();
+    let client = Database::from_env("tests").unwrap().connect().await.unwrap();
+    let versions = taken_over(&service);
     let orders = (0..256_usize)
         .map(|number| [number / 64, number / 16 % 4, number / 4 % 4, number % 4])
         .filter(|order| order.iter().collect::<BTreeSet<_>>().len() == 4);
@@ -236,4 +239,38 @@ async fn a_run_that_was_taken_over_for_a_while_is_restored_in_every_order() {
         count += 1;
     }
     assert_eq!(count, 24);
+}
+
+/// The same versions over several connections: what is restored, recorded and replaced at the same time ends the same.
+#[tokio::test]
+async fn a_run_that_was_taken_over_for_a_while_is_restored_under_concurrent_writers() {
+    let stack = Stack::from_env().await;
+    let service = stack.service();
+    let connections = Database::from_env("tests").unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        clients.push(connections.connect().await.unwrap());
+    }
+    let versions = taken_over(&service);
+    for round in 0..200_usize {
+        let writers = clients.iter().enumerate().map(|(number, client)| {
+            let versions = &versions;
+            async move {
+                for step in 0..4 {
+                    // Each writer in an order of its own: 1 and 3 have no divisor in common with 4.
+                    let index = (round / 8 + number + step * if number % 2 == 0 { 1 } else { 3 }) % 4;
+                    let (run, object) = &versions[index];
+                    store_run(client, run, object).await.unwrap();
+                }
+            }
+        });
+        futures_util::future::join_all(writers).await;
+        let left: Vec<_> = service.runs().await.into_iter().map(|run| (run.run_id, run.object_key)).collect();
+        let expected = [("first".to_owned(), service.key("a")), ("second".to_owned(), service.key("c"))];
+        assert_eq!(left, expected, "round {round}: {:?}", service.replacements().await);
+        let kept = service.replacements().await;
+        let from_b = |run: &str| kept.iter().any(|kept| kept.run_id == run && kept.object_key == service.key("b"));
+        assert!(from_b("first") && from_b("second"), "round {round}: {kept:?}");
+        service.forget().await;
+    }
 }

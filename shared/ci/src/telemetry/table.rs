@@ -50,14 +50,17 @@ pub async fn store_run(client: &Client, run: &CiRun, object: &ObjectVersion) -> 
                     return Ok(Stored::Unchanged);
                 }
                 // What its object said before counts no more, and what counted for the run may be gone meanwhile.
-                remove_older_run(client, run, object).await?;
+                remove(client, run, object, Remove::OtherRun).await?;
                 continue;
             }
-            Ok(Stored::Replaced) => {
-                warn_of_replaced(client, object).await?;
-                return Ok(Stored::Replaced);
+            Ok(stored) => {
+                if stored == Stored::Replaced {
+                    warn_of_replaced(client, object).await?;
+                }
+                // A newer version of the object may have been recorded while this one was stored.
+                remove(client, run, object, Remove::Outdated).await?;
+                return Ok(stored);
             }
-            Ok(Stored::New) => return Ok(Stored::New),
             Err(error) => error,
         };
         // Another version of this object described another run.
@@ -65,7 +68,7 @@ pub async fn store_run(client: &Client, run: &CiRun, object: &ObjectVersion) -> 
         if !taken || removals == MAX_REMOVALS {
             return Err(error);
         }
-        if remove_older_run(client, run, object).await? {
+        if remove(client, run, object, Remove::OtherRun).await? {
             record(client, run, object).await?;
             return Ok(Stored::Unchanged);
         }
@@ -202,21 +205,45 @@ fn identity<'a>(parameters: &mut Parameters<'a>, run: &'a CiRun) -> [String; 3] 
 const REPLACED_COLUMNS: &str =
     "service, run_id, command, object_key, object_version, object_etag, object_time, object_sequencer";
 
-/// Removes the other run that an older version of this object described, and records what it said. The newest of the
-/// other documents that tell of that run counts then. Reports whether a newer version described one.
-async fn remove_older_run(client: &Client, run: &CiRun, object: &ObjectVersion) -> Result<bool, DatabaseError> {
+/// Which row of an object is removed.
+#[derive(Clone, Copy)]
+enum Remove {
+    /// That of another run, if an older version described it.
+    OtherRun,
+    /// That of the run, if a newer version of the object is recorded, which describes another run.
+    Outdated,
+}
+
+/// Removes a row of an object that describes another run by now, and records what it said. The newest of the other
+/// documents that tell of the removed run counts then. Reports whether the object has a newer version's row.
+async fn remove(client: &Client, run: &CiRun, object: &ObjectVersion, which: Remove) -> Result<bool, DatabaseError> {
     let mut parameters = Parameters::default();
     let key = parameters.text(&object.key);
     let version = parameters.text(&object.version);
     let time = parameters.push(Type::TIMESTAMPTZ, to_system_time(object.time));
     let sequencer = parameters.text(object.sequencer.as_str());
-    let [service, run_id, command] = identity(&mut parameters, run);
     let names = columns(run, object).into_iter().map(|column| column.name).collect::<Vec<_>>().join(", ");
+    let condition = match which {
+        Remove::OtherRun => {
+            let [service, run_id, command] = identity(&mut parameters, run);
+            format!(
+                "(object_time, object_sequencer) <= ({time}, {sequencer})
+             and (service, run_id, command) <> ({service}, {run_id}, {command})"
+            )
+        }
+        Remove::Outdated => "exists (
+                 select from ci_replacements newer
+                 where newer.object_key = ci_runs.object_key
+                   and (newer.object_time, newer.object_sequencer) > (ci_runs.object_time, ci_runs.object_sequencer)
+                   and (newer.service, newer.run_id, newer.command)
+                       <> (ci_runs.service, ci_runs.run_id, ci_runs.command)
+             )"
+        .to_owned(),
+    };
     let statement = format!(
         "with removed as (
              delete from ci_runs
-             where object_key = {key} and (object_time, object_sequencer) <= ({time}, {sequencer})
-               and (service, run_id, command) <> ({service}, {run_id}, {command})
+             where object_key = {key} and {condition}
              returning ci_runs.*
          ),
          recorded as (
