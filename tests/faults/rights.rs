@@ -134,7 +134,9 @@ impl<'a> World<'a> {
     async fn ingest(&self) -> Result<(), String> {
         let [(key, _), bad] = &self.documents;
         // Of another run each time, in the place of the last one's.
-        let version = self.service.put(key, self.service.document(&Uuid::new_v4().to_string()).to_string()).await;
+        let mut document = self.service.document("run");
+        document["command"] = Uuid::new_v4().to_string().into();
+        let version = self.service.put(key, document.to_string()).await;
         let good = &(key.clone(), version);
         let records: Vec<Value> =
             [good, bad].map(|(key, version)| self.service.record(key, Some(version), "FF")).to_vec();

@@ -72,17 +72,20 @@ async fn the_sample_of_the_guide_becomes_a_row() {
 async fn a_key_may_hold_anything() {
     let stack = Stack::from_env().await;
     let service = stack.service();
-    let mut keys: Vec<String> =
+    let mut documents: Vec<(String, String)> =
         ["a+b", "a%2Bb", "a b", "a%20b", "café", "実行 1", "a&b=c?d#e;f", "\"quoted'", "100%", "%"]
-            .map(|name| service.key(name))
+            .map(|name| (service.key(name), name.to_owned()))
             .into();
-    keys.push(format!("metrics/2025/11/08/{}.json", Uuid::new_v4()));
-    keys.sort();
-    for (number, key) in keys.iter().enumerate() {
-        service.put(key, service.document(&format!("{number:02}")).to_string()).await;
+    let unnamed = Uuid::new_v4().to_string();
+    documents.push((format!("metrics/2025/11/08/{unnamed}.json"), unnamed));
+    documents.sort();
+    for (key, run) in &documents {
+        service.put(key, service.document(run).to_string()).await;
     }
-    let rows = service.wait("all are stored", |runs| runs.len() == keys.len()).await;
-    assert_eq!(rows.iter().map(|row| row.object_key.clone()).collect::<Vec<_>>(), keys);
+    let rows = service.wait("all are stored", |runs| runs.len() == documents.len()).await;
+    let mut stored: Vec<(String, String)> = rows.into_iter().map(|row| (row.object_key, row.run_id)).collect();
+    stored.sort();
+    assert_eq!(stored, documents);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Duplicate and reordered events: the newest version wins.
 
+use std::collections::BTreeSet;
+
 use ci::{
     CiRun, ObjectVersion,
     telemetry::{Stored, s3, store_run},
@@ -26,7 +28,7 @@ async fn a_duplicate_changes_nothing() {
     let service = stack.service();
     let good = service.key("good");
     let bad = service.key("bad");
-    let version = service.put(&good, service.document("run").to_string()).await;
+    let version = service.put(&good, service.document("good").to_string()).await;
     let bad_version = service.put(&bad, "[]").await;
     let first = service.wait("it is stored", |runs| runs.len() == 1).await;
     service.rejection(&bad).await;
@@ -71,9 +73,11 @@ async fn an_object_that_describes_another_run_no_longer_describes_the_first() {
     let stack = Stack::from_env().await;
     let service = stack.service();
     let key = service.key("run");
-    let typo = service.put(&key, service.document("typo").to_string()).await;
-    let corrected = service.put(&key, service.document("corrected").to_string()).await;
-    let is_corrected = |runs: &[RunRow]| versions(runs) == [Some(corrected.as_str())] && runs[0].run_id == "corrected";
+    let mut document = service.document("run");
+    document["command"] = "make chekc".into();
+    let typo = service.put(&key, document.to_string()).await;
+    let corrected = service.put(&key, service.document("run").to_string()).await;
+    let is_corrected = |runs: &[RunRow]| versions(runs) == [Some(corrected.as_str())] && runs[0].run_id == "run";
     service.wait("the second is stored", is_corrected).await;
     for order in [[(&typo, "01"), (&corrected, "02")], [(&corrected, "02"), (&typo, "01")]] {
         stack.database.client.execute("delete from ci_runs where service = $1", &[&service.name]).await.unwrap();
@@ -81,6 +85,9 @@ async fn an_object_that_describes_another_run_no_longer_describes_the_first() {
             notify(&service, &key, Some(version), sequencer).await;
         }
         assert!(is_corrected(&service.runs().await), "{order:?}");
+        let kept = service.replacements().await;
+        assert_eq!(kept.len(), 1, "{kept:?}");
+        assert_eq!((&kept[0].object_version, &kept[0].run["command"]), (&Some(typo.clone()), &json!("make chekc")));
     }
 }
 
@@ -171,9 +178,99 @@ async fn concurrent_writers_in_any_order_end_in_the_same_state() {
             service.runs().await.into_iter().map(|run| (run.run_id, run.object_version)).collect();
         let expected = [("fourth", "c202"), ("run", "b304")];
         assert_eq!(left, expected.map(|(run, version)| (run.to_owned(), Some(version.to_owned()))), "round {round}");
-        stack.database.client.execute("delete from ci_runs where service = $1", &[&service.name]).await.unwrap();
+        let kept = service.replacements().await;
+        let others = |run: &str, counting: &str| -> BTreeSet<String> {
+            let of_run = kept.iter().filter(|kept| kept.run_id == run && kept.object_key != service.key(counting));
+            of_run.map(|kept| kept.object_key.clone()).collect()
+        };
+        assert_eq!(others("run", "b"), BTreeSet::from([service.key("a")]), "round {round}");
+        assert_eq!(others("third", ""), BTreeSet::from([service.key("c")]), "round {round}");
+        assert!(kept.len() <= versions.len(), "each version once, however often it was stored: {kept:?}");
+        service.forget().await;
     }
     let (run, object) = &versions[0];
     assert_eq!(store_run(&clients[0], run, object).await.unwrap(), Stored::New);
     assert_eq!(store_run(&clients[0], run, object).await.unwrap(), Stored::Unchanged);
+}
+
+/// Returns four versions of three objects: `b` takes the run of `a` over, then tells of another, which `c` takes over.
+fn taken_over(service: &Service<'_>) -> [(CiRun, ObjectVersion); 4] {
+    [("a", 1, "first"), ("b", 2, "first"), ("b", 3, "second"), ("c", 4, "second")].map(|(key, seconds, run)| {
+        let document = service.document(run).to_string();
+        let run = CiRun::from_document(document.as_bytes(), Timestamp::now()).unwrap();
+        let object = ObjectVersion {
+            key: service.key(key),
+            version: Some(format!("{key}{seconds}-{}", service.name)),
+            etag: seconds.to_string(),
+            time: Timestamp::from_second(1_762_600_000 + seconds).unwrap(),
+            sequencer: s3::sequencer(&format!("{seconds:02}")),
+        };
+        (run, object)
+    })
+}
+
+/// One object takes a run over and then tells of another, which a third object takes over. In every order the first
+/// document counts for its run again, and both runs tell that another document was replaced.
+#[tokio::test]
+async fn a_run_that_was_taken_over_for_a_while_is_restored_in_every_order() {
+    let stack = Stack::from_env().await;
+    let service = stack.service();
+    let client = Database::from_env("tests").unwrap().connect().await.unwrap();
+    let versions = taken_over(&service);
+    let orders = (0..256_usize)
+        .map(|number| [number / 64, number / 16 % 4, number / 4 % 4, number % 4])
+        .filter(|order| order.iter().collect::<BTreeSet<_>>().len() == 4);
+    let mut count = 0;
+    for order in orders {
+        for again in 0..3 {
+            for index in order {
+                let (run, object) = &versions[index];
+                store_run(&client, run, object).await.unwrap();
+            }
+            let left: Vec<_> = service.runs().await.into_iter().map(|run| (run.run_id, run.object_key)).collect();
+            let expected = [("first".to_owned(), service.key("a")), ("second".to_owned(), service.key("c"))];
+            assert_eq!(left, expected, "{order:?}, round {again}");
+            let page: serde_json::Value = stack.ci(&format!("runs?service={}", service.name)).await.expect(200).json();
+            let marks: Vec<_> = page["items"].as_array().unwrap().iter().map(|run| &run["replacements"]).collect();
+            assert_eq!(marks, [&json!(1), &json!(1)], "{order:?}, round {again}");
+            assert!(service.replacements().await.len() <= 4, "{order:?}, round {again}");
+        }
+        service.forget().await;
+        count += 1;
+    }
+    assert_eq!(count, 24);
+}
+
+/// The same versions over several connections: what is restored, recorded and replaced at the same time ends the same.
+#[tokio::test]
+async fn a_run_that_was_taken_over_for_a_while_is_restored_under_concurrent_writers() {
+    let stack = Stack::from_env().await;
+    let service = stack.service();
+    let connections = Database::from_env("tests").unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        clients.push(connections.connect().await.unwrap());
+    }
+    let versions = taken_over(&service);
+    for round in 0..200_usize {
+        let writers = clients.iter().enumerate().map(|(number, client)| {
+            let versions = &versions;
+            async move {
+                for step in 0..4 {
+                    // Each writer in an order of its own: 1 and 3 have no divisor in common with 4.
+                    let index = (round / 8 + number + step * if number % 2 == 0 { 1 } else { 3 }) % 4;
+                    let (run, object) = &versions[index];
+                    store_run(client, run, object).await.unwrap();
+                }
+            }
+        });
+        futures_util::future::join_all(writers).await;
+        let left: Vec<_> = service.runs().await.into_iter().map(|run| (run.run_id, run.object_key)).collect();
+        let expected = [("first".to_owned(), service.key("a")), ("second".to_owned(), service.key("c"))];
+        assert_eq!(left, expected, "round {round}: {:?}", service.replacements().await);
+        let kept = service.replacements().await;
+        let from_b = |run: &str| kept.iter().any(|kept| kept.run_id == run && kept.object_key == service.key("b"));
+        assert!(from_b("first") && from_b("second"), "round {round}: {kept:?}");
+        service.forget().await;
+    }
 }

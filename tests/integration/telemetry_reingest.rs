@@ -16,7 +16,7 @@ async fn prepare(service: &Service<'_>) {
         let run = format!("{number:02}");
         // One key with characters that listings and notifications encode.
         let name = if number == 3 { "03 +%2B é&".to_owned() } else { run.clone() };
-        service.put(&service.key(&name), service.document(&run).to_string()).await;
+        service.put(&service.key(&name), service.document(name.as_str()).to_string()).await;
     }
     service.put(&service.key("10-bad"), "{").await;
     service.put(&(service.key("11") + ".txt"), "notes").await;

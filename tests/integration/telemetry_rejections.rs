@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ci::{
     CiRun, ObjectVersion, Sequencer,
-    telemetry::{REJECTED, store_run},
+    telemetry::{REJECTED, REPLACED, store_run},
 };
 use jiff::Timestamp;
 use platform::log::Causes;
@@ -26,8 +26,9 @@ fn replaced(service: &Service<'_>, old: &str, new: &str) -> Vec<u8> {
 }
 
 /// Returns a document with one more member, as it is written.
-fn with_text(service: &Service<'_>, member: &str) -> Vec<u8> {
-    service.document("hostile").to_string().replacen('{', &format!("{{{member},"), 1).into_bytes()
+fn with_text(service: &Service<'_>, run: &str, member: &str) -> Vec<u8> {
+    let document = service.document(run).to_string();
+    document.replacen('{', &format!("{{{member},"), 1).into_bytes()
 }
 
 /// Hostile documents, each with a part of the expected reason.
@@ -69,11 +70,19 @@ fn hostile(service: &Service<'_>) -> Vec<(&'static str, Vec<u8>, &'static str)> 
         ("date", with(service, "started_at", json!("08.11.2025")), "started_at must be an RFC 3339"),
         ("long", with(service, "service", json!("x".repeat(100_000))), "service must be at most 256 bytes"),
         // JSON, but more decimals than a number of PostgreSQL has.
-        ("number-small", with_text(service, r#""tiny": 1e-20000"#), "cannot keep a value of the document"),
-        ("number-long", with_text(service, &format!(r#""pi": 3.{}"#, "1".repeat(20_000))), "cannot keep a value"),
+        (
+            "number-small",
+            with_text(service, "number-small", r#""tiny": 1e-20000"#),
+            "cannot keep a value of the document",
+        ),
+        (
+            "number-long",
+            with_text(service, "number-long", &format!(r#""pi": 3.{}"#, "1".repeat(20_000))),
+            "cannot keep a value",
+        ),
         (
             "numbers",
-            with_text(service, &format!(r#""all": [1e300{}]"#, ",1e300".repeat(10_000))),
+            with_text(service, "numbers", &format!(r#""all": [1e300{}]"#, ",1e300".repeat(10_000))),
             "numbers written out",
         ),
         ("large", vec![b' '; (1 << 20) + 1], "must be at most 1048576 bytes long; it has 1048577"),
@@ -175,8 +184,10 @@ async fn the_log_quotes_no_row_that_the_database_refuses() {
 
 /// The emulator has no metric filters on fields. The test compares the filter's text with the message.
 #[test]
-fn the_metric_counts_the_line_that_is_logged() {
+fn the_metrics_count_the_lines_that_are_logged() {
     let operations = Template::operations();
-    let pattern = operations.value("Resources/RejectionsMetric/Properties/FilterPattern");
-    assert_eq!(*pattern, json!(format!(r#"{{ $.message = "{REJECTED}" }}"#)));
+    for (metric, message) in [("RejectionsMetric", REJECTED), ("ReplacementsMetric", REPLACED)] {
+        let pattern = operations.value(&format!("Resources/{metric}/Properties/FilterPattern"));
+        assert_eq!(*pattern, json!(format!(r#"{{ $.message = "{message}" }}"#)));
+    }
 }

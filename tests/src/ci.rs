@@ -38,6 +38,21 @@ pub struct RunRow {
     pub ingested_at: String,
 }
 
+/// A row of `ci_replacements`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplacementRow {
+    /// The run.
+    pub run_id: String,
+    /// The object that does not count.
+    pub object_key: String,
+    /// Its version.
+    pub object_version: Option<String>,
+    /// What it says, by the columns of `ci_runs`.
+    pub run: Value,
+    /// The object that counted when this was recorded.
+    pub replaced_by_key: String,
+}
+
 impl<'a> Service<'a> {
     pub(crate) fn new(stack: &'a Stack) -> Self {
         Self { stack, name: format!("service-{}", Uuid::new_v4()) }
@@ -95,6 +110,29 @@ impl<'a> Service<'a> {
             if is(&runs) { Ok(runs) } else { Err(runs) }
         })
         .await
+    }
+
+    /// Reads what was recorded of documents of this service's runs that do not count, oldest first.
+    pub async fn replacements(&self) -> Vec<ReplacementRow> {
+        let query = "select run_id, object_key, object_version, run::text, replaced_by_key
+                     from ci_replacements where service = $1 order by id";
+        let rows = self.stack.database.client.query(query, &[&self.name]).await.unwrap();
+        let row = |row: tokio_postgres::Row| ReplacementRow {
+            run_id: row.get(0),
+            object_key: row.get(1),
+            object_version: row.get(2),
+            run: serde_json::from_str(row.get(3)).expect("the database writes JSON"),
+            replaced_by_key: row.get(4),
+        };
+        rows.into_iter().map(row).collect()
+    }
+
+    /// Removes the service's runs and what was recorded of them.
+    pub async fn forget(&self) {
+        for table in ["ci_runs", "ci_replacements"] {
+            let delete = format!("delete from {table} where service = $1");
+            self.stack.database.client.execute(&delete, &[&self.name]).await.unwrap();
+        }
     }
 
     /// Reads the rejections of an object, each with its reason and version, oldest first.

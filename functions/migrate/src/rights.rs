@@ -51,9 +51,13 @@ const COMPLETENESS: &[Right] = &[right(
 const EVENTS: &[Right] =
     &[right("select", &["usage_events", "usage_events_unpacked", "usage_freshness", "usage_state"])];
 
-const RUNS: &[Right] = &[right("select", &["ci_pseudonym_key", "ci_rejections", "ci_runs"])];
+const RUNS: &[Right] = &[right("select", &["ci_pseudonym_key", "ci_rejections", "ci_replacements", "ci_runs"])];
 
-const INGEST: &[Right] = &[right("select, insert, update, delete", &["ci_rejections", "ci_runs"])];
+const INGEST: &[Right] = &[
+    right("select, insert, update, delete", &["ci_rejections", "ci_runs"]),
+    // What was replaced stays as it was recorded.
+    right("select, insert", &["ci_replacements"]),
+];
 
 /// The rights of the refresh, which the retention runs as well.
 const REFRESH: &[Right] = &[

@@ -196,7 +196,8 @@ def check_rule(name, properties):
 
 def check_metric_filter(group, properties):
     found = boto3.client("logs").describe_metric_filters(logGroupName=group)["metricFilters"]
-    expect(f"{group}: metric filter", [properties["FilterPattern"]], [entry["filterPattern"] for entry in found])
+    pattern = properties["FilterPattern"]
+    expect(f"{group}: metric filter {pattern}", 1, [entry["filterPattern"] for entry in found].count(pattern))
 
 
 def make_download_key(stack, template, names):

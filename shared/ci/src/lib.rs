@@ -16,7 +16,7 @@
 //!
 //! Until then the field is kept unread in `extra`. To make a field `runner` a column that can be read and filtered by:
 //!
-//! 1. a migration adds the column to `ci_runs` (nullable, or with a default for the runs that are there);
+//! 1. a migration adds the column to `ci_runs`, nullable: what `ci_replacements` keeps may lack it;
 //! 2. [`CiRun`] gets the field, and the private module `document` reads it: one entry in `TEXTS` for a text, and one
 //!    line in `Reader::run`;
 //! 3. `columns` in `telemetry/table.rs` gets one line: the column's name, its type and its value;

@@ -54,6 +54,10 @@ struct TargetView {
     runs: u64,
     /// `pass` if the bound was kept, `fail` if it was missed, `insufficient` with too few runs for a verdict.
     verdict: Verdict,
+    /// The number of measured runs that documents at other keys told of, too, and that one of them replaced; absent if
+    /// there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaced_runs: Option<u64>,
     /// The objects of these runs, by key: at most the first 4,000 of a target, and 16,000 in total. The list of runs
     /// has all.
     objects: Vec<ObjectView>,
@@ -68,6 +72,9 @@ struct ObjectView {
     /// The version of the object; absent if the bucket keeps no versions.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<String>,
+    /// The number of documents at other keys that told of its run and were replaced; absent if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replacements: Option<u64>,
 }
 
 /// A value that is no JSON number.
@@ -125,7 +132,7 @@ impl From<TargetsError> for Problem {
 impl TryFrom<Evidence> for TargetView {
     type Error = Problem;
 
-    fn try_from(Evidence { target, measured, verdict, objects }: Evidence) -> Result<Self, Problem> {
+    fn try_from(Evidence { target, measured, verdict, replaced_runs, objects }: Evidence) -> Result<Self, Problem> {
         Ok(Self {
             id: target.id,
             service: target.service,
@@ -135,6 +142,7 @@ impl TryFrom<Evidence> for TargetView {
             value: measured.value.map(number).transpose()?,
             runs: measured.runs,
             verdict,
+            replaced_runs: Some(replaced_runs).filter(|count| *count > 0),
             objects: objects.into_iter().map(ObjectView::from).collect(),
         })
     }
@@ -145,7 +153,7 @@ fn number(exact: Decimal) -> Result<f64, Problem> {
 }
 
 impl From<EvidenceObject> for ObjectView {
-    fn from(EvidenceObject { key, version }: EvidenceObject) -> Self {
-        Self { key, version }
+    fn from(EvidenceObject { key, version, replacements }: EvidenceObject) -> Self {
+        Self { key, version, replacements: Some(replacements).filter(|count| *count > 0) }
     }
 }

@@ -236,6 +236,7 @@ mod tests {
                 target: Target::checked_in().unwrap().remove(0),
                 measured: Measured { value: None, runs: 0 },
                 verdict: *verdict,
+                replaced_runs: 0,
                 objects: Vec::new(),
             };
             let name = Series { service: "s".to_owned(), command: "c".to_owned(), environment: "e".to_owned() };

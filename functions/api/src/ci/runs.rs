@@ -68,6 +68,10 @@ struct RunView {
     /// The time of ingestion.
     #[schema(value_type = String, format = DateTime)]
     ingested_at: Timestamp,
+    /// The number of documents at other keys that told of this run and were replaced; absent if there are none. Their
+    /// content is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replacements: Option<u64>,
 }
 
 /// Lists the runs of CI by their start, newest first. A page of very large documents may be shorter than `limit`.
@@ -138,6 +142,7 @@ impl RunView {
             object_key: run.object_key,
             object_version: run.object_version,
             ingested_at: whole_second(run.ingested_at),
+            replacements: Some(run.replacements).filter(|count| *count > 0),
         }
     }
 }

@@ -91,7 +91,7 @@ impl Report {
                     }
                 }
                 tbody {
-                    @for Evidence { target, measured, verdict, .. } in &self.evidence {
+                    @for Evidence { target, measured, verdict, replaced_runs, .. } in &self.evidence {
                         @let duration = target.measure == Measure::P95DurationSeconds;
                         tr {
                             td data-label="Target" { span { (target.id) } }
@@ -120,6 +120,9 @@ impl Report {
                                 (measured.runs)
                                 @if measured.runs < u64::from(target.minimum_runs) {
                                     ", at least " (target.minimum_runs) " needed"
+                                }
+                                @if *replaced_runs > 0 {
+                                    span.fail { " ⚠ " (replaced_runs) " replaced from another key" }
                                 }
                             }
                             td data-label="Measure" { @if duration { "p95 duration" } @else { "success rate" } }

@@ -7,7 +7,7 @@ use postgres::{LimitedReads, to_system_time};
 use rust_decimal::Decimal;
 use tokio_postgres::{Client, types::Type};
 
-use super::{ReportError, read_count, rows};
+use super::{ReportError, read_count, rows, runs::REPLACEMENTS};
 use crate::{CiStatus, Measure, Target, Verdict, sql::Parameters, target::Measured};
 
 /// The maximum number of objects that are named for one target.
@@ -22,6 +22,8 @@ pub struct Evidence {
     pub measured: Measured,
     /// The verdict on it.
     pub verdict: Verdict,
+    /// The number of measured runs that other objects told of, too.
+    pub replaced_runs: u64,
     /// The objects of the runs that were measured, by key; the first of them, if there are more than asked for.
     pub objects: Vec<EvidenceObject>,
 }
@@ -33,6 +35,8 @@ pub struct EvidenceObject {
     pub key: String,
     /// Its version, where the bucket keeps versions.
     pub version: Option<String>,
+    /// The number of other objects that told of its run and do not count.
+    pub replacements: u64,
 }
 
 /// Measures a target by the runs that began in a month, UTC. At most `max_objects` objects are named. The measurement
@@ -65,13 +69,14 @@ pub async fn evidence(
     let limit = parameters.push(Type::INT8, rows(max_objects));
     let query = format!(
         "with counted as (
-             select status, duration_seconds, object_key, object_version from ci_runs
+             select status, duration_seconds, object_key, object_version, {REPLACEMENTS} from ci_runs
              where service = {service} and command = {command}
                and started_at >= {start} and started_at < {end} and status = any({statuses})),
-         named as (select object_key, object_version from counted order by object_key limit {limit})
-         select count(*) as runs, ({value})::text as value,
+         named as (select object_key, object_version, replacements from counted order by object_key limit {limit})
+         select count(*) as runs, count(*) filter (where replacements > 0) as replaced_runs, ({value})::text as value,
                 (select coalesce(array_agg(object_key order by object_key), '{{}}') from named) as keys,
-                (select coalesce(array_agg(object_version order by object_key), '{{}}') from named) as versions
+                (select coalesce(array_agg(object_version order by object_key), '{{}}') from named) as versions,
+                (select coalesce(array_agg(replacements order by object_key), '{{}}') from named) as replacements
          from counted"
     );
     let snapshot = LimitedReads::begin(client, timeout).await?;
@@ -82,6 +87,12 @@ pub async fn evidence(
     let measured = Measured { runs: read_count(&row, "runs")?, value };
     let keys: Vec<String> = row.try_get("keys")?;
     let versions: Vec<Option<String>> = row.try_get("versions")?;
-    let objects = keys.into_iter().zip(versions).map(|(key, version)| EvidenceObject { key, version }).collect();
-    Ok(Evidence { verdict: target.judge(measured), target, measured, objects })
+    let replacements: Vec<i64> = row.try_get("replacements")?;
+    let mut objects = Vec::with_capacity(keys.len());
+    for ((key, version), replacements) in keys.into_iter().zip(versions).zip(replacements) {
+        let replacements = replacements.try_into().map_err(|_| ReportError::Row("ci_replacements"))?;
+        objects.push(EvidenceObject { key, version, replacements });
+    }
+    let replaced_runs = read_count(&row, "replaced_runs")?;
+    Ok(Evidence { verdict: target.judge(measured), target, measured, replaced_runs, objects })
 }

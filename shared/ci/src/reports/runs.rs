@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use tokio_postgres::{Client, Row, types::Type};
 use uuid::Uuid;
 
-use super::{Filter, ReportError, is_instant, one_more_than, read_time};
+use super::{Filter, ReportError, is_instant, one_more_than, read_count, read_time};
 use crate::{CiStatus, Pseudonyms, sql::Parameters};
 
 /// The maximum size of the extra fields on a page: a function's answer is limited to 6 MB, and is sent as a string of
@@ -41,6 +41,8 @@ pub struct StoredRun {
     pub object_version: Option<String>,
     /// The time at which the document was read.
     pub ingested_at: Timestamp,
+    /// The number of other objects that told of this run and do not count.
+    pub replacements: u64,
 }
 
 /// A page of runs.
@@ -102,7 +104,8 @@ pub async fn runs(
     let extra = parameters.push(Type::BOOL, extra);
     let rows = parameters.push(Type::INT8, one_more_than(limit));
     let query = format!(
-        "select {COLUMNS}, case when {extra} then extra::text end as extra
+        "select {COLUMNS}, case when {extra} then extra::text end as extra,
+                {REPLACEMENTS}
          from ci_runs
          where {condition}
          order by started_at desc, id desc
@@ -133,6 +136,11 @@ const COLUMNS: &str = "id, run_id, service, command, status, started_at, finishe
     duration_seconds::float8 as duration_seconds, commit_sha, actor, environment, collector_version,
     object_key, object_version, ingested_at";
 
+/// The number of other objects that told of the run of a row of `ci_runs`. The same in whatever order they were read.
+pub(super) const REPLACEMENTS: &str = "(select count(distinct other.object_key) from ci_replacements other
+      where (other.service, other.run_id, other.command) = (ci_runs.service, ci_runs.run_id, ci_runs.command)
+        and other.object_key <> ci_runs.object_key) as replacements";
+
 fn read(row: &Row) -> Result<StoredRun, ReportError> {
     // As text, since a number may be larger than any that this program can hold.
     let extra: Option<String> = row.try_get("extra")?;
@@ -153,6 +161,7 @@ fn read(row: &Row) -> Result<StoredRun, ReportError> {
         object_key: row.try_get("object_key")?,
         object_version: row.try_get("object_version")?,
         ingested_at: read_time(row, "ingested_at")?,
+        replacements: read_count(row, "replacements")?,
     })
 }
 

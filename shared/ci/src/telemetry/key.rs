@@ -2,42 +2,124 @@
 
 use crate::{CiRun, InvalidDocument};
 
-/// Refuses a run of another service than the folder of its key, `metrics/YYYY/MM/DD/<service>/<run_id>.json`. Rights to
-/// write are given by folders: without this, whoever may write one service's documents could replace another's runs.
+/// Refuses a run that is not the one of its key: `metrics/YYYY/MM/DD/<run_id>.json` or
+/// `metrics/YYYY/MM/DD/<service>/<run_id>.json`. Rights to write are given by keys: without this, whoever may write one
+/// service's documents, or one run's, could replace others.
+///
+/// Names are compared byte by byte: another case, a look-alike and a space at the end are other names.
 ///
 /// # Errors
-/// When the services differ.
+/// When the service or the run id differs, or the key is of neither form.
 pub(super) fn check(key: &str, run: CiRun) -> Result<CiRun, InvalidDocument> {
-    match service(key) {
-        Some(service) if service != run.service => {
-            Err(InvalidDocument::new(format!("service must be {service:?}, as the folder of the document says")))
-        }
-        _ => Ok(run),
+    let Some(name) = name(key) else {
+        let mistake = "the document must be at metrics/YYYY/MM/DD/<run_id>.json or \
+                       metrics/YYYY/MM/DD/<service>/<run_id>.json";
+        return Err(InvalidDocument::new(mistake));
+    };
+    let Some((folder, _)) = name.split_once('/') else {
+        return if name == run.run_id { Ok(run) } else { Err(other_run(name)) };
+    };
+    // A service, and a run id, may itself have a slash.
+    let rest = name.strip_prefix(run.service.as_str()).and_then(|rest| rest.strip_prefix('/'));
+    match rest {
+        None => Err(InvalidDocument::new(format!("service must be {folder:?}, as the folder of the document says"))),
+        Some(rest) if rest == run.run_id => Ok(run),
+        Some(rest) => Err(other_run(rest)),
     }
 }
 
-/// Returns the service that a key has a folder for.
-fn service(key: &str) -> Option<&str> {
-    let [_, year, month, day, service, _] = key.split('/').collect::<Vec<_>>().try_into().ok()?;
+fn other_run(expected: &str) -> InvalidDocument {
+    InvalidDocument::new(format!("run_id must be {expected:?}, as the name of the document says"))
+}
+
+/// Returns what follows the day in a key, without the suffix.
+fn name(key: &str) -> Option<&str> {
+    let mut parts = key.strip_suffix(".json")?.splitn(5, '/');
+    let day = [parts.next()?, parts.next()?, parts.next()?, parts.next()?];
     let is_number = |text: &str, digits| text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
-    (is_number(year, 4) && is_number(month, 2) && is_number(day, 2)).then_some(service)
+    let is_day = day[0] == "metrics" && is_number(day[1], 4) && is_number(day[2], 2) && is_number(day[3], 2);
+    parts.next().filter(|_| is_day)
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
     use super::*;
 
+    fn mistake(key: &str, service: &str, run_id: &str) -> Option<String> {
+        let document = json!({
+            "run_id": run_id, "service": service, "command": "make check", "status": "success",
+            "started_at": "2025-11-08T15:04:05Z", "finished_at": "2025-11-08T15:06:07Z", "duration_seconds": 122.3,
+            "commit_sha": "abc", "actor": "a", "environment": "e", "collector_version": "1",
+        });
+        let now = Timestamp::constant(1_762_700_000, 0);
+        let run = CiRun::from_document(document.to_string().as_bytes(), now).unwrap();
+        check(key, run).err().map(|error| error.to_string())
+    }
+
     #[test]
-    fn only_the_layout_with_a_folder_names_a_service() {
-        for (key, expected) in [
-            ("metrics/2025/11/08/user-org-service/ci-1.json", Some("user-org-service")),
-            ("metrics/2025/11/08/ci-1.json", None),
-            ("metrics/2025/11/08/a/b/ci-1.json", None),
-            ("metrics/2025/nov/08/a/ci-1.json", None),
-            ("metrics/2025/1/08/a/ci-1.json", None),
-            ("metrics/2025/11/08//ci-1.json", Some("")),
+    fn a_document_tells_of_the_run_of_its_key() {
+        for (name, service, run_id) in [
+            ("ci-1", "user-org-service", "ci-1"),
+            ("user-org-service/ci-1", "user-org-service", "ci-1"),
+            ("a/b/1", "a/b", "1"),
+            ("a/b/1", "a", "b/1"),
+            ("a/1.json", "a", "1.json"),
+            ("実行 1", "a", "実行 1"),
         ] {
-            assert_eq!(service(key), expected, "{key}");
+            assert_eq!(mistake(&format!("metrics/2025/11/08/{name}.json"), service, run_id), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_only_look_alike_are_others() {
+        for (name, expected) in [
+            ("a/2", "run_id must be \"2\""),
+            ("a/x/1", "run_id must be \"x/1\""),
+            ("2", "run_id must be \"2\""),
+            // Cyrillic, full width, another case, spaces, an encoding that nobody decodes, a name after a slash.
+            ("\u{430}/1", "service must be"),
+            ("ａ/1", "service must be"),
+            ("A/1", "service must be"),
+            ("a /1", "service must be"),
+            ("%61/1", "service must be"),
+            ("/1", "service must be \"\""),
+            ("ab/1", "service must be \"ab\""),
+            ("x/a/1", "service must be \"x\""),
+            ("a/１", "run_id must be"),
+            ("a/1 ", "run_id must be"),
+            ("a/ 1", "run_id must be"),
+            ("a/%31", "run_id must be"),
+            ("a//1", "run_id must be"),
+            ("a/1\u{200b}", "run_id must be"),
+            ("a/1.json", "run_id must be"),
+        ] {
+            let mistake = mistake(&format!("metrics/2025/11/08/{name}.json"), "a", "1");
+            assert!(mistake.as_deref().is_some_and(|found| found.contains(expected)), "{name}: {mistake:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_id_with_a_slash_does_not_pass_for_a_folder() {
+        let found = mistake("metrics/2025/11/08/attacker/1.json", "a", "attacker/1");
+        assert!(found.is_some_and(|found| found.contains("service must be \"attacker\"")));
+    }
+
+    #[test]
+    fn a_key_of_neither_form_is_refused() {
+        for key in [
+            "metrics/1.json",
+            "metrics/2025/nov/08/a/1.json",
+            "metrics/2025/1/08/1.json",
+            "metrics/2025/11/08/1.JSON",
+            "Metrics/2025/11/08/1.json",
+            "metrics//2025/11/08/1.json",
+            "metrics/x/2025/11/08/1.json",
+        ] {
+            let found = mistake(key, "a", "1");
+            assert!(found.is_some_and(|found| found.contains("the document must be at metrics/")), "{key}");
         }
     }
 }

@@ -14,7 +14,7 @@ use postgres::DatabaseError;
 use tokio_postgres::Client;
 
 pub use bucket::{Found, MetricsBucket};
-pub use table::{Stored, store_rejection, store_run};
+pub use table::{REPLACED, Stored, store_rejection, store_run};
 
 use crate::{CiRun, InvalidDocument, ObjectVersion, Sequencer, document::MAX_DOCUMENT_BYTES};
 

@@ -81,6 +81,7 @@ pub(crate) fn documents() -> Vec<Document> {
                     format!("2025-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
                 };
                 let run_id = run_id(month, day, number);
+                let run_id = if command == "make check" { run_id } else { format!("{run_id}-test") };
                 let body = json!({
                     "run_id": run_id,
                     "service": service,
@@ -95,10 +96,9 @@ pub(crate) fn documents() -> Vec<Document> {
                 });
                 // As text, so that no digit is lost on the way.
                 let duration = format!("{{\"duration_seconds\":{}.{:03},", milliseconds / 1000, milliseconds % 1000);
-                let file = if command == "make check" { run_id } else { format!("{run_id}-test") };
                 let folder = if index == 0 { String::new() } else { format!("{service}/") };
                 documents.push(Document {
-                    key: format!("metrics/2025/{month:02}/{day:02}/{folder}{file}.json"),
+                    key: format!("metrics/2025/{month:02}/{day:02}/{folder}{run_id}.json"),
                     body: body.to_string().replacen('{', &duration, 1),
                 });
             }
