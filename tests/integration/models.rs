@@ -66,7 +66,6 @@ async fn five_hundred_models_leave_the_job_small() {
     let bytes = 2 * size(&stored) + 200;
     let years = 10_000_000_000 / (bytes * JOBS_A_DAY * 365);
     assert!(years >= 8, "{bytes} bytes: an organization's partition is full after {years} years; {stored:?}");
-    println!("{bytes} bytes a job: {years} years");
 }
 
 #[tokio::test]
