@@ -104,7 +104,7 @@ fn what_writes_jobs_may_not_change_audit_records() {
             let actions = deny["Action"].as_array().unwrap();
             assert!(actions.contains(&json!(format!("dynamodb:{action}"))), "{role}: {action}");
         }
-        assert_eq!(deny["Resource"], json!({"Fn::GetAtt": ["JobsTable", "Arn"]}), "{role}");
+        assert_eq!(deny["Resource"], json!({"Fn::GetAtt": "JobsTable.Arn"}), "{role}");
         let condition = json!({
             "ForAllValues:StringLike": {"dynamodb:LeadingKeys": "AUDIT#*"},
             "Null": {"dynamodb:LeadingKeys": "false"},
