@@ -48,7 +48,7 @@ async fn rights_taken_away(scene: &Scene) -> Found {
     }
     assert!(unnoticed.is_empty(), "nothing failed after {unnoticed:#?}");
     assert!(count > 30, "{count} rights");
-    Found::default().note(&format!("each of {count} was missed"))
+    Found::default().note(format!("each of {count} was missed"))
 }
 
 impl<'a> World<'a> {
