@@ -2,19 +2,15 @@
 -- with their owner's rights, so that its own role needs none of the owner's. They accept no other tables than those of
 -- usage, and only who is granted them can use them.
 
--- Makes a table the partition of `parent` for [lower, upper), with the rows of that range that came to the default
--- partition before it, and registers it. Returns how many those were, or null if the partition is there. Whoever must not
--- wait long for the users of the table sets lock_timeout.
-create or replace function usage_create_partition(parent text, child text, lower timestamptz, upper timestamptz)
+-- Makes a partition, and registers it; see usage_make_partition.
+alter function usage_create_partition(text, text, timestamptz, timestamptz) rename to usage_make_partition;
+
+create function usage_create_partition(parent text, child text, lower timestamptz, upper timestamptz)
 returns bigint
 language plpgsql security definer as $$
 declare
-    patience text := current_setting('lock_timeout');
-    period   text := case when starts_with(parent, 'usage_events') then 'YYYYMMDD' else 'YYYYMM' end;
-    fallback text;
-    key      text;
-    astray   boolean := false;
-    moved    bigint := 0;
+    period text := case when starts_with(parent, 'usage_events') then 'YYYYMMDD' else 'YYYYMM' end;
+    moved  bigint;
 begin
     if parent is null or child is null
         or parent <> all (array['usage_events', 'usage_events_packed', 'analytics_hourly_rollups', 'analytics_daily_rollups'])
@@ -23,39 +19,10 @@ begin
     then
         raise insufficient_privilege using message = format('%L is no partition of %L', child, parent);
     end if;
-    if to_regclass(quote_ident(child)) is not null then
-        return null;
+    moved := usage_make_partition(parent, child, lower, upper);
+    if moved is not null then
+        insert into usage_partitions values (parent, child, lower, upper) on conflict do nothing;
     end if;
-    -- The end of a batch of a refresh, as long as it takes: nobody waits behind this lock.
-    perform set_config('lock_timeout', '60s', true);
-    perform pg_advisory_xact_lock(x'0072656672657368'::bigint);
-    perform set_config('lock_timeout', patience, true);
-    -- Writers lock the table before they choose a partition.
-    execute format('lock table only %I in share row exclusive mode', parent);
-
-    select attname, partdefid::regclass into strict key, fallback
-    from pg_partitioned_table
-    join pg_attribute on attrelid = partrelid and attnum = partattrs[0]
-    where partrelid = quote_ident(parent)::regclass;
-    if fallback <> '-' then
-        execute format('select exists (select from %s where %I >= $1 and %I < $2)', fallback, key, key)
-            into astray using lower, upper;
-    end if;
-    if astray then
-        -- Readers too: they choose partitions as writers do.
-        execute format('lock table only %I in access exclusive mode', parent);
-        execute format('lock table %s in access exclusive mode', fallback);
-    end if;
-    -- Attached when it is filled: no trigger of the parent sees these rows again.
-    execute format('create table %I (like %I including defaults including constraints including storage
-                                     including compression)', child, parent);
-    if astray then
-        execute format('with moved as (delete from %s where %I >= $1 and %I < $2 returning *)
-                        insert into %I select * from moved', fallback, key, key, child) using lower, upper;
-        get diagnostics moved = row_count;
-    end if;
-    execute format('alter table %I attach partition %I for values from (%L) to (%L)', parent, child, lower, upper);
-    insert into usage_partitions values (parent, child, lower, upper) on conflict do nothing;
     return moved;
 end
 $$;

@@ -33,7 +33,7 @@ const ROLES: [Role; 8] = [
 
 const ROLLUPS: &[Right] = &[right("select", &["analytics_daily_rollups", "analytics_hourly_rollups"])];
 
-/// What tells whether rollups are whole.
+/// The reading of the tables that tell whether rollups are whole.
 const COMPLETENESS: &[Right] = &[right(
     "select",
     &[
@@ -55,7 +55,7 @@ const RUNS: &[Right] = &[right("select", &["ci_pseudonym_key", "ci_rejections", 
 
 const INGEST: &[Right] = &[
     right("select, insert, update, delete", &["ci_rejections", "ci_runs"]),
-    // What was replaced stays as it was recorded.
+    // Records of replacements are never changed.
     right("select, insert", &["ci_replacements"]),
 ];
 
@@ -100,7 +100,7 @@ const REVOKE: &str = "
     from pg_proc, aclexplode(proacl)
     where pronamespace = current_schema()::regnamespace and grantee = to_regrole($1::text) and grantor = current_user::regrole";
 
-/// Whether the role has all of these privileges on a table. A grant by somebody who may not give one is only a warning.
+/// Checks that the role has all of these privileges on a table. A grant by somebody who may not give one is only a warning.
 const HAS: &str = "select bool_and(has_table_privilege($1::text, $2::text, privilege))
                    from unnest(string_to_array($3::text, ', ')) privilege";
 

@@ -6,7 +6,7 @@ const SEPARATOR: &[u8] = b"\n%%\n";
 /// An input, cut into its parts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Input<'a> {
-    /// What arrives: the event or, for some targets, a shorter form of it.
+    /// The input: the event or, for some targets, a shorter form of it.
     pub(crate) head: &'a [u8],
     /// The answers of AWS, one after the other, each a [`Message`] whose first line is the status.
     rest: Option<&'a [u8]>,

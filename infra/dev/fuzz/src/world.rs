@@ -125,7 +125,7 @@ fn response(bytes: &[u8]) -> Response {
         answer.headers_mut().insert("content-length", length.to_string());
     }
     for (name, value) in headers {
-        // What is no header cannot arrive as one.
+        // Only a valid header can arrive as one.
         let _ = answer.headers_mut().try_insert(name, value);
     }
     answer

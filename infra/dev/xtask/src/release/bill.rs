@@ -126,7 +126,7 @@ mod tests {
 
     const TARGET: &str = "aarch64-unknown-linux-gnu";
 
-    /// What a program of the toolchain writes, in this checkout.
+    /// The output of a program of the toolchain, in this checkout.
     fn output(program: &str, arguments: &[&str]) -> String {
         let root = Checkout::find().expect("a checkout").root().to_owned();
         let output = std::process::Command::new(program).current_dir(root).args(arguments).output().expect(program);
@@ -150,7 +150,7 @@ mod tests {
         components.iter().map(|component| component["name"].as_str().expect("a name").to_owned()).collect()
     }
 
-    /// What Cargo links when the function is all that it builds.
+    /// The crates that Cargo links when the function is all that it builds.
     fn built_alone(function: &str) -> BTreeSet<String> {
         let tree = ["tree", "--locked", "--package", function, "--target", TARGET, "--prefix", "none"];
         let edges = ["--edges", "normal,no-proc-macro", "--format", "{p}"];

@@ -23,7 +23,7 @@ use crate::{
 /// `CARGO_PROFILE_RELEASE_LTO` and their like choose what is built, and `RUSTUP_TOOLCHAIN` another compiler than
 /// rust-toolchain.toml does.
 const PASSED: [&str; 4] = ["HOME", "RUSTUP_HOME", "TMPDIR", "XDG_CACHE_HOME"];
-/// What a build that reads the time reads: the earliest time of an archive, 1980-01-01.
+/// The time that a build reads if it reads one: the earliest of an archive, 1980-01-01.
 const SOURCE_DATE_EPOCH: &str = "315532800";
 
 /// The folders of one build.
