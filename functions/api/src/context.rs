@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use auth::Verifier;
+use ci::search::Searches;
 use domain::Retention;
 use jobs::{DailyLimits, JobsTable, ResendPolicy, queue::ExportQueue, retention_from_env};
 use objects::ExportStore;
@@ -26,6 +27,7 @@ pub struct Context {
     pub(crate) http: OnceLock<HttpClient>,
     pub(crate) readiness: Readiness,
     pub(crate) database: Database,
+    pub(crate) searches: Searches,
     /// Maximum number of an organization's unfinished jobs.
     pub(crate) open_jobs_cap: u32,
     pub(crate) daily_limits: DailyLimits,
@@ -52,6 +54,7 @@ impl Context {
             http: OnceLock::new(),
             readiness: Readiness::default(),
             database: Database::from_env("analytics-exports-api")?,
+            searches: Searches::default(),
             open_jobs_cap: config::parsed("OPEN_JOBS_CAP", "a whole number")?,
             daily_limits: config::parsed("DAILY_LIMITS", "three whole numbers with commas between them")?,
             resend: ResendPolicy::from_env()?,

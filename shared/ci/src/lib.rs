@@ -33,6 +33,8 @@ pub mod regression;
 #[cfg(feature = "reports")]
 pub mod reports;
 pub mod run;
+#[cfg(feature = "reports")]
+pub mod search;
 #[cfg(any(feature = "reports", feature = "telemetry"))]
 mod sql;
 pub mod target;

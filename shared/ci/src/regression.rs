@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use changepoints::{Settings, changes};
+use changepoints::{Change, Settings};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -75,16 +75,22 @@ const MIN_BASE: f64 = 0.001;
 
 impl Regression {
     /// Finds the changes of a series. `runs` are in the order of time, oldest first; `neighbours` are the other
-    /// environments of the same service and command, however few runs they have.
+    /// environments of the same service and command, however few runs they have. `changes` finds the changes of the
+    /// durations of the runs.
     ///
     /// # Errors
     /// When the runs are too few for two sides of a change.
-    pub fn find(runs: &[SeriesRun], neighbours: &[Neighbour], settings: &Settings) -> Result<Vec<Self>, TooFewRuns> {
+    pub fn find(
+        runs: &[SeriesRun],
+        neighbours: &[Neighbour],
+        settings: &Settings,
+        changes: impl FnOnce(&[f64]) -> Vec<Change>,
+    ) -> Result<Vec<Self>, TooFewRuns> {
         if runs.len() < 2 * settings.side {
             return Err(TooFewRuns { runs: runs.len() });
         }
         let durations: Vec<f64> = runs.iter().map(|run| run.duration_seconds).collect();
-        let found = changes(&durations, settings).into_iter().map(|change| {
+        let found = changes(&durations).into_iter().map(|change| {
             let first = &runs[change.index];
             Self {
                 changed_at: first.started_at,
@@ -138,6 +144,7 @@ fn moved(runs: &[SeriesRun], index: usize, neighbour: &Neighbour) -> Option<Stri
 
 #[cfg(test)]
 mod tests {
+    use changepoints::changes;
     use jiff::ToSpan as _;
 
     use super::*;
@@ -157,7 +164,8 @@ mod tests {
     }
 
     fn find(runs: &[SeriesRun], neighbours: &[Neighbour]) -> Vec<Regression> {
-        Regression::find(runs, neighbours, &Settings::default()).unwrap()
+        let settings = Settings::default();
+        Regression::find(runs, neighbours, &settings, |durations| changes(durations, &settings)).unwrap()
     }
 
     #[test]
@@ -174,9 +182,10 @@ mod tests {
     #[test]
     fn too_few_runs_are_an_error() {
         let settings = Settings::default();
-        assert_eq!(Regression::find(&runs(23, 12), &[], &settings), Err(TooFewRuns { runs: 23 }));
-        assert_eq!(Regression::find(&[], &[], &settings), Err(TooFewRuns { runs: 0 }));
-        assert_eq!(Regression::find(&runs(24, 12), &[], &settings).unwrap().len(), 1);
+        let find = |runs: &[SeriesRun]| Regression::find(runs, &[], &settings, |values| changes(values, &settings));
+        assert_eq!(find(&runs(23, 12)), Err(TooFewRuns { runs: 23 }));
+        assert_eq!(find(&[]), Err(TooFewRuns { runs: 0 }));
+        assert_eq!(find(&runs(24, 12)).unwrap().len(), 1);
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub(crate) mod regressions;
 pub(crate) mod rejections;
 pub(crate) mod report;
 pub(crate) mod runs;
+mod searching;
 mod tables;
 pub(crate) mod trends;
 mod verdict;

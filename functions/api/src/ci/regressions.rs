@@ -14,6 +14,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
+use super::searching::{end_of_search, log};
 use crate::{context::Context, instant::whole_second, problem::Problem, query::Query, scope::CiReader};
 
 /// The changes of a page of series.
@@ -76,7 +77,8 @@ struct InsufficientView {
 
 /// Lists the changes in the duration of successful runs, for each service, command and environment: those of the median
 /// by at least `minPercent` and `minSeconds` for which a permutation test rejects chance (p ≤ 0.001). Considers the
-/// latest 1,000 successful runs of a series. A page that takes long to compute may cover fewer series than `limit`.
+/// latest 1,000 successful runs of a series. A page may cover fewer series than `limit`: the server searches for at most
+/// two seconds.
 #[utoipa::path(
     get, path = "/ci/regressions", tag = "ci", operation_id = "listRegressions",
     params(
@@ -111,10 +113,10 @@ pub(crate) async fn regressions(
     let client = context.database.client().await?;
     let page = reports::series(&client, &filter, limit, after, deadline.left()).await?;
     let mut list = RegressionList { items: Vec::new(), insufficient: Vec::new(), next_cursor: None };
-    // Half of the time that is left, so that the last series may take longer than the others.
-    let end = Instant::now() + deadline.left() / 2;
+    let mut search = context.searches.begin();
+    let end = end_of_search(deadline);
     for (at, series) in page.series.iter().enumerate() {
-        match Regression::find(&series.runs, &series.neighbours, &settings) {
+        match search.find(&series.runs, &series.neighbours, &settings) {
             Ok(found) => list.items.extend(found.into_iter().map(|change| RegressionView::new(&series.series, change))),
             Err(few) => list.insufficient.push(InsufficientView::new(&series.series, few.runs)),
         }
@@ -124,6 +126,7 @@ pub(crate) async fn regressions(
             break;
         }
     }
+    log(&search);
     Ok(Json(list))
 }
 

@@ -12,6 +12,7 @@ use changepoints::Settings;
 use ci::{
     Regression,
     reports::{self, Filter, MAX_DAYS, SeriesRuns},
+    search::Search,
 };
 use domain::Month;
 use jiff::{SignedDuration, Timestamp};
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 use super::{
     evidence,
     page::{self, Report, Shown},
+    searching::{end_of_search, log},
 };
 use crate::{context::Context, problem::Problem, query::Query, scope::CiReader};
 
@@ -29,7 +31,7 @@ const DEFAULT_RANGE: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// Maximum length of the range: an answer of a function may have 6 MB, which all charts with more days would exceed.
 const MAX_RANGE: SignedDuration = SignedDuration::from_hours(366 * 24);
 /// Maximum number of series that are considered: those with the most runs.
-const MAX_SERIES: usize = 100;
+pub(super) const MAX_SERIES: usize = 100;
 /// Maximum number of charts: those of the worst series.
 pub(super) const MAX_CHARTS: usize = 24;
 
@@ -98,8 +100,9 @@ async fn make(context: &Context, question: Question, now: Timestamp, deadline: D
     let Question { filter, settings, month } = question;
     let client = context.database.client().await?;
     let (busiest, series) = reports::busiest(&client, &filter, MAX_SERIES, deadline.left()).await?;
-    // Half of the time that is left: the charts and the evidence need the rest.
-    let found = find(busiest, &settings, Instant::now() + deadline.left() / 2);
+    let mut search = context.searches.begin();
+    let found = find(busiest, &settings, &mut search, end_of_search(deadline));
+    log(&search);
     let looked_at = found.len();
     let mut changes = Vec::new();
     let mut short = Vec::new();
@@ -134,10 +137,10 @@ struct Found {
 
 /// Finds changes in each series until `end`. The worst come first: those that became slower the most, then those with
 /// other changes, those without a change, and those with too few runs.
-fn find(series: Vec<SeriesRuns>, settings: &Settings, end: Instant) -> Vec<Found> {
+fn find(series: Vec<SeriesRuns>, settings: &Settings, search: &mut Search<'_>, end: Instant) -> Vec<Found> {
     let mut found = Vec::new();
     for series in series {
-        let verdict = Regression::find(&series.runs, &series.neighbours, settings).map_err(|few| few.runs);
+        let verdict = search.find(&series.runs, &series.neighbours, settings).map_err(|few| few.runs);
         found.push(Found { series, verdict });
         if Instant::now() > end {
             break;

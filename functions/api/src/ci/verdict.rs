@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use super::{
     chart::{day_of, percent},
     page::{Report, name},
+    report::MAX_SERIES,
 };
 
 impl Report {
@@ -61,7 +62,12 @@ impl Report {
                     (slower) ", speed-ups: " (self.changes.len() - slower)
                     ", series with too few runs for a verdict: " (self.short.len()) "."
                     @if self.series > self.looked_at as u64 {
-                        " There are " (self.series) "; these have the most runs. Ask for a service to see the others."
+                        " There are " (self.series) "; these have the most runs. "
+                        @if self.looked_at < MAX_SERIES.min(usize::try_from(self.series).unwrap_or(MAX_SERIES)) {
+                            "There was no time for more: load the page again, it goes on where it stopped."
+                        } @else {
+                            "Ask for a service to see the others."
+                        }
                     }
                 }
             }
