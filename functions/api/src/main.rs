@@ -6,7 +6,7 @@ use platform::aws;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    platform::log::init();
+    platform::log::init(env!("CARGO_PKG_NAME"));
     let router = router(Context::from_env(&aws::sdk_config()?)?);
     run(service_fn(|LambdaEvent { payload, context }: LambdaEvent<Event>| {
         let deadline = deadline(context.deadline());

@@ -12,7 +12,7 @@ const RESERVE: Duration = Duration::from_secs(30);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    platform::log::init();
+    platform::log::init(env!("CARGO_PKG_NAME"));
     // Each invocation reads the environment, so that its answer can report a mistake there.
     run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
         let deadline = Deadline::new(event.context.deadline(), RESERVE);

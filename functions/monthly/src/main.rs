@@ -11,7 +11,7 @@ const RESERVE: Duration = Duration::from_secs(120);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    platform::log::init();
+    platform::log::init(env!("CARGO_PKG_NAME"));
     let context = Context::from_env(&aws::sdk_config()?)?;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
         let deadline = Deadline::new(event.context.deadline(), RESERVE);

@@ -14,7 +14,7 @@ const RESERVE: Duration = Duration::from_secs(60);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    platform::log::init();
+    platform::log::init(env!("CARGO_PKG_NAME"));
     let context = Context::from_env()?;
     run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
         // The event is ignored: a rule and a person request the same.

@@ -6,7 +6,7 @@ use telemetry::{Context, handle};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    platform::log::init();
+    platform::log::init(env!("CARGO_PKG_NAME"));
     let context = Context::from_env(&aws::sdk_config()?)?;
     run(service_fn(async |event: LambdaEvent<_>| Ok::<_, Error>(handle(event.payload, &context).await?))).await
 }

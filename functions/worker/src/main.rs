@@ -14,7 +14,7 @@ const RESERVE: Duration = Duration::from_secs(10);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    platform::log::init();
+    platform::log::init(env!("CARGO_PKG_NAME"));
     let context = Context::from_env(&aws::sdk_config()?)?;
     run(service_fn(async |event: LambdaEvent<_>| {
         let deadline = Deadline::new(event.context.deadline(), RESERVE);

@@ -3,14 +3,11 @@
 //! Lambda filters lines by `level` and takes their time from `timestamp`. It treats lines without a `timestamp` in RFC
 //! 3339 as `INFO`, whatever their level, so both are at the top level. The fields of the event and of its spans are
 //! beside them, so that queries and metric filters name each field directly, such as `$.job_id`.
-//!
-//! An event with the field `metric` counts 1 in the CloudWatch metric of that name: its line has the embedded metric
-//! format, from which CloudWatch makes the metric without a filter and without a call.
 
 use std::fmt;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::{
     fmt::{
@@ -20,8 +17,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// The namespace of the metrics. The template's alarms name it.
-const METRICS_NAMESPACE: &str = "AnalyticsExports";
+use crate::process::process;
 
 /// Formats events as JSON. An event's field takes precedence over its spans' fields of the same name, and an inner
 /// span's over an outer's.
@@ -47,27 +43,13 @@ where
         let mut fields = String::new();
         context.format_fields(Writer::new(&mut fields), event)?;
         line.extend(parse(&fields)?);
-        let now = Timestamp::now();
-        if let Some(Value::String(metric)) = line.remove("metric") {
-            line.insert("_aws".to_owned(), embedded_metric(&metric, now));
-            line.insert(metric, 1.into());
-        }
-        line.insert("timestamp".to_owned(), now.to_string().into());
+        let process = process();
+        line.insert("service".to_owned(), process.service.into());
+        line.insert("version".to_owned(), process.version.into());
+        line.insert("timestamp".to_owned(), Timestamp::now().to_string().into());
         line.insert("level".to_owned(), event.metadata().level().as_str().into());
         writeln!(writer, "{}", Value::Object(line))
     }
-}
-
-/// Returns the metadata of a metric without dimensions, whose value is beside it in the line.
-fn embedded_metric(name: &str, now: Timestamp) -> Value {
-    json!({
-        "Timestamp": now.as_millisecond(),
-        "CloudWatchMetrics": [{
-            "Namespace": METRICS_NAMESPACE,
-            "Dimensions": [[]],
-            "Metrics": [{"Name": name, "Unit": "Count"}],
-        }],
-    })
 }
 
 /// Parses fields that [`JsonFields`] formatted; a span without fields has an empty text.
@@ -126,22 +108,6 @@ mod tests {
     }
 
     #[test]
-    fn an_event_counts_in_the_metric_that_it_names() {
-        let lines = logged(|| error!(metric = "FailedExports", code = "worker_lost", "export job failed"));
-        let line = &lines[0];
-        assert_eq!((&line["FailedExports"], &line["code"]), (&1.into(), &"worker_lost".into()));
-        let metric = &line["_aws"]["CloudWatchMetrics"][0];
-        assert_eq!(
-            (&metric["Namespace"], &metric["Metrics"][0]["Name"]),
-            (&"AnalyticsExports".into(), &"FailedExports".into())
-        );
-        assert_eq!(metric["Dimensions"], json!([[]]));
-        let time: Timestamp = line["timestamp"].as_str().unwrap().parse().unwrap();
-        assert_eq!(line["_aws"]["Timestamp"], time.as_millisecond());
-        assert_eq!(line.get("metric"), None);
-    }
-
-    #[test]
     fn fields_of_event_and_spans_are_at_the_top_level() {
         let lines = logged(|| {
             let _outer = info_span!("message", job_id = "outer", receives = 3, empty = tracing::field::Empty).entered();
@@ -152,7 +118,9 @@ mod tests {
             info!(bytes = 4_u64, level = "none", rows = tracing::field::display(5), "done");
         });
         let mut line = lines[0].clone();
-        line.as_object_mut().unwrap().remove("timestamp");
+        for common in ["timestamp", "service", "version"] {
+            assert!(line.as_object_mut().unwrap().remove(common).is_some(), "{common}");
+        }
         let wanted = serde_json::json!({
             "level": "INFO", "message": "done", "job_id": "inner", "receives": 3, "bytes": 4, "rows": "5",
         });

@@ -1,4 +1,4 @@
-//! The runtime environment of the functions: configuration, log, deadlines, TLS, AWS configuration, pagination cursors,
+//! The runtime environment of the functions: configuration, log, metrics, deadlines, TLS, AWS configuration, pagination cursors,
 //! and the error of an object store.
 //!
 //! Feature `aws` adds module `aws`, `http` adds `http`, `secrets` adds `secret`, and `tls` adds `tls`.
@@ -12,6 +12,8 @@ pub mod deadline;
 pub mod http;
 mod json_log;
 pub mod log;
+pub mod metrics;
+mod process;
 #[cfg(feature = "secrets")]
 pub mod secret;
 pub mod store_error;

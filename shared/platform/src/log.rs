@@ -5,15 +5,18 @@ use std::{env, error::Error, fmt, io};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::format::JsonFields;
 
-use crate::json_log::JsonLine;
+use crate::{json_log::JsonLine, process};
 
-/// Starts logging to stdout, by the function's `LoggingConfig`: Lambda sets `AWS_LAMBDA_LOG_LEVEL`, by default `INFO`,
-/// and `AWS_LAMBDA_LOG_FORMAT`, `JSON` or text.
+/// Starts logging to stdout in the name of a function, from the level of the variable `LOG_LEVEL` on, by default `INFO`.
+/// The format is that of the function's `LoggingConfig`: Lambda sets `AWS_LAMBDA_LOG_FORMAT`, `JSON` or text.
+///
+/// The level is the function's own, not Lambda's `ApplicationLogLevel`, which would drop the lines of metrics as well.
 ///
 /// The log of the Lambda runtime's own crate would add an engine for regular expressions to each binary.
-pub fn init() {
+pub fn init(service: &'static str) {
+    process::name(service);
     let variable = |name| env::var(name).unwrap_or_default();
-    let level = variable("AWS_LAMBDA_LOG_LEVEL").parse().unwrap_or(LevelFilter::INFO);
+    let level = variable("LOG_LEVEL").parse().unwrap_or(LevelFilter::INFO);
     let log = tracing_subscriber::fmt().with_max_level(level);
     if variable("AWS_LAMBDA_LOG_FORMAT").eq_ignore_ascii_case("json") {
         log.fmt_fields(JsonFields::new()).event_format(JsonLine).init();

@@ -1,0 +1,33 @@
+//! What a process says of itself in each line of its log.
+
+use std::{env, sync::OnceLock};
+
+/// The name, the version and the stack of a process.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// The function's short name, such as `worker`.
+    pub(crate) service: &'static str,
+    /// The commit that a release was built from.
+    pub(crate) version: &'static str,
+    /// The name of the CloudFormation stack: variable `STACK`.
+    pub(crate) stack: String,
+}
+
+static PROCESS: OnceLock<Process> = OnceLock::new();
+
+/// The version of this build: the commit of a release, `dev` of a debug build.
+pub(crate) const VERSION: &str = env!("ANALYTICS_VERSION");
+
+/// Names the process, once.
+pub(crate) fn name(service: &'static str) {
+    PROCESS.get_or_init(|| Process { service, version: VERSION, stack: stack() });
+}
+
+/// Returns the process, `unnamed` in a program that named none.
+pub(crate) fn process() -> &'static Process {
+    PROCESS.get_or_init(|| Process { service: "unnamed", version: VERSION, stack: stack() })
+}
+
+fn stack() -> String {
+    env::var("STACK").ok().filter(|stack| !stack.is_empty()).unwrap_or_else(|| "local".to_owned())
+}
