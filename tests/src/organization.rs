@@ -102,7 +102,7 @@ impl<'a> Organization<'a> {
         let origin = Origin::of_service("tests");
         let record =
             AuditRecord { at: now, action: Action::Create, subject: subject.clone(), org, job: Some(id), origin };
-        let submission = Submission { id, org, request, subject, at: now };
+        let submission = Submission { id, org, request, subject, at: now, request_id: "tests".to_owned() };
         let new = NewJob::queued(submission, resend_at, RETENTION);
         match self.stack.jobs.create(new, None, u32::MAX, &record).await.expect("the job is created") {
             Created::New(job) => *job,

@@ -8,8 +8,10 @@ use jiff::Timestamp;
 use objects::Upload;
 use platform::StoreError;
 use postgres::Database;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use usage::{UsageError, completeness};
+
+use crate::metrics::Durations;
 
 /// The reason why an export was not stored.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +33,8 @@ impl From<RollupError> for ExportError {
     }
 }
 
-/// Reads the rows of a claimed job, writes them to `upload` and finishes it, reporting to `progress`.
+/// Reads the rows of a claimed job, writes them to `upload` and finishes it, reporting to `progress` and adding to
+/// `durations`.
 ///
 /// # Errors
 /// When the database or the store fails. The upload is then unfinished and must be aborted.
@@ -41,6 +44,7 @@ pub(crate) async fn export(
     upload: &mut Upload,
     settings: Settings,
     progress: &watch::Sender<Progress>,
+    durations: &mut Durations,
 ) -> Result<ExportFile, ExportError> {
     upload.remove_earlier_attempts().await;
     let job = claimed.job();
@@ -51,12 +55,18 @@ pub(crate) async fn export(
     let completeness =
         completeness(snapshot.client(), job.org(), request.range, request.granularity, Timestamp::now()).await?;
     let mut csv = CsvFile::read(snapshot).await?;
+    let mut last = Instant::now();
+    let mut lap = || std::mem::replace(&mut last, Instant::now()).elapsed();
     while let Some(chunk) = csv.next().await? {
+        durations.read += lap();
         upload.write(chunk.bytes()).await?;
+        durations.upload += lap();
         progress.send_replace(csv.progress());
     }
     let mut file = csv.finish().await?;
+    durations.read += lap();
     file.completeness = Some(completeness.of_figures(file.row_count > 0));
     upload.finish(&file).await?;
+    durations.upload += lap();
     Ok(file)
 }

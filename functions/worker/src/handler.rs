@@ -3,7 +3,7 @@
 use std::{convert::Infallible, future::pending, time::Duration};
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
-use domain::{Claim, ClaimRefused, ClaimedJob, ExportFile, Failure, Job, JobId, OrgId, Progress, State, Transition};
+use domain::{Claim, ClaimRefused, ClaimedJob, ExportFile, Failure, JobId, OrgId, Progress, Transition};
 use engine::Settings;
 use jiff::Timestamp;
 use jobs::{ClaimError, FinishError, queue::Message};
@@ -21,6 +21,7 @@ use crate::{
     delivery::{Delivery, InvalidDelivery},
     export::export,
     failure::AttemptError,
+    metrics::{Attempt, Durations},
     retry,
 };
 
@@ -74,13 +75,18 @@ pub enum EventError {
     Store(String),
 }
 
-/// Handles an event.
+/// Handles an event of the invocation `request_id`.
 ///
 /// # Errors
 /// When a batch is not one of SQS, or the store fails its check.
-pub async fn handle(event: Event, deadline: Deadline, context: &Context) -> Result<Answer, EventError> {
+pub async fn handle(
+    event: Event,
+    request_id: &str,
+    deadline: Deadline,
+    context: &Context,
+) -> Result<Answer, EventError> {
     match event {
-        Event::Batch(batch) => Ok(Answer::Batch(run_batch(batch, deadline, context).await?)),
+        Event::Batch(batch) => Ok(Answer::Batch(run_batch(batch, request_id, deadline, context).await?)),
         Event::Probe { probe: false } => Ok(Answer::Probe { store: "not checked" }),
         Event::Probe { probe: true } => match context.store.probe().await {
             Ok(()) => Ok(Answer::Probe { store: "ok" }),
@@ -95,6 +101,7 @@ pub async fn handle(event: Event, deadline: Deadline, context: &Context) -> Resu
 /// When the event is not one of SQS. Nothing has been done then, and the queue delivers all messages again.
 async fn run_batch(
     event: SqsEvent,
+    request_id: &str,
     deadline: Deadline,
     context: &Context,
 ) -> Result<SqsBatchResponse, InvalidDelivery> {
@@ -102,7 +109,7 @@ async fn run_batch(
     let mut response = SqsBatchResponse::default();
     for delivery in deliveries {
         let span = info_span!("message", message_id = delivery.message_id, receives = delivery.receives);
-        if let Outcome::Return(delay) = run(&delivery, deadline, context).instrument(span).await {
+        if let Outcome::Return(delay) = run(&delivery, request_id, deadline, context).instrument(span).await {
             give_back(&delivery, delay, context).await;
             response.add_failure(delivery.message_id);
         }
@@ -110,7 +117,7 @@ async fn run_batch(
     Ok(response)
 }
 
-async fn run(delivery: &Delivery, deadline: Deadline, context: &Context) -> Outcome {
+async fn run(delivery: &Delivery, request_id: &str, deadline: Deadline, context: &Context) -> Outcome {
     let Message::Export { org_id, job_id } = match serde_json::from_str(&delivery.body) {
         Ok(message) => message,
         Err(error) => {
@@ -124,8 +131,10 @@ async fn run(delivery: &Delivery, deadline: Deadline, context: &Context) -> Outc
             Ok(claimed) => claimed,
             Err(outcome) => return outcome,
         };
-        let made = make(&claimed, deadline, context).await;
-        end(&claimed, made, delivery, context).await
+        let attempt = Attempt::begin(&claimed, delivery, request_id);
+        let mut durations = Durations::default();
+        let made = make(&claimed, deadline, &mut durations, context).await;
+        end(&claimed, made, &attempt, &durations, delivery, context).await
     }
     .instrument(span)
     .await
@@ -176,12 +185,13 @@ async fn claim(
 async fn make(
     claimed: &ClaimedJob,
     deadline: Deadline,
+    durations: &mut Durations,
     context: &Context,
 ) -> Result<(ExportFile, Upload), AttemptError> {
     let mut upload = context.store.upload(claimed);
     let settings = Settings { connections: context.connections.get(), limit: deadline.left() };
     let (progress, seen) = watch::channel(Progress::default());
-    let work = export(&context.database, claimed, &mut upload, settings, &progress);
+    let work = export(&context.database, claimed, &mut upload, settings, &progress, durations);
     let made = tokio::select! {
         made = timeout_at(deadline.work_until(), work) => match made {
             Ok(made) => made.map_err(AttemptError::from),
@@ -215,12 +225,15 @@ async fn report(claimed: &ClaimedJob, mut progress: watch::Receiver<Progress>, c
 async fn end(
     claimed: &ClaimedJob,
     made: Result<(ExportFile, Upload), AttemptError>,
+    attempt: &Attempt,
+    durations: &Durations,
     delivery: &Delivery,
     context: &Context,
 ) -> Outcome {
     let now = Timestamp::now();
     let delay = retry::delay(context.retry_delay, delivery.receives);
     let mut stored = None;
+    let mut failed = None;
     let (transition, outcome) = match made {
         Ok((file, upload)) => {
             stored = Some(upload);
@@ -228,16 +241,18 @@ async fn end(
         }
         Err(error) => {
             let failure = error.failure();
-            let receives = delivery.receives;
-            warn!(error = %Causes(&error), code = failure.code(), receives, "export attempt failed");
-            give_up(claimed, failure, receives >= context.max_receives, delay, context)
+            failed = Some((failure, error));
+            give_up(claimed, failure, delivery.receives >= context.max_receives, delay, context)
         }
     };
-    match context.jobs.finish(transition).await {
-        Ok(job) => {
-            log(&job);
-            outcome
-        }
+    let written = context.jobs.finish(transition).await;
+    match &failed {
+        // Of the job as it was claimed if its state could not be written.
+        Some((failure, error)) => attempt.failed(written.as_ref().unwrap_or(claimed.job()), *failure, error),
+        None => written.iter().for_each(|job| attempt.succeeded(job, durations)),
+    }
+    match written {
+        Ok(_) => outcome,
         Err(FinishError::LostClaim) => {
             warn!("export job taken over by another invocation, whose outcome counts");
             // The job names the object of that invocation, and will never name this one. After an unknown outcome, in
@@ -272,24 +287,6 @@ fn give_up(
     } else {
         let visible_at = now.saturating_add(delay).unwrap_or(Timestamp::MAX);
         (claimed.release(context.resend.resend_at(visible_at)), Outcome::Return(delay))
-    }
-}
-
-fn log(job: &Job) {
-    match job.state() {
-        State::Succeeded { file, .. } => info!(rows = file.row_count, bytes = file.bytes, "export job succeeded"),
-        // With the ids as fields: a log that is limited to errors has no spans.
-        State::Failed { failure, exhausted, .. } => error!(
-            metric = "FailedExports",
-            org_id = %job.org(),
-            job_id = %job.id(),
-            code = failure.code(),
-            exhausted,
-            attempts = job.attempts(),
-            "export job failed"
-        ),
-        State::Pending { .. } => info!("export job released for another attempt"),
-        State::Running { .. } | State::Expired { .. } => {}
     }
 }
 

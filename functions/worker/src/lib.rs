@@ -5,6 +5,7 @@ mod delivery;
 mod export;
 mod failure;
 mod handler;
+mod metrics;
 mod retry;
 
 pub use context::Context;

@@ -18,7 +18,7 @@ async fn main() -> Result<(), Error> {
     let context = Context::from_env(&aws::sdk_config()?)?;
     run(service_fn(async |event: LambdaEvent<_>| {
         let deadline = Deadline::new(event.context.deadline(), RESERVE);
-        Ok::<_, Error>(handle(event.payload, deadline, &context).await?)
+        Ok::<_, Error>(handle(event.payload, &event.context.request_id, deadline, &context).await?)
     }))
     .await
 }

@@ -150,8 +150,20 @@ impl Seen {
         let id = nil.into();
         let org = nil.into();
         let created_at = at(0);
+        let request_id = None;
         let warnings = Vec::new();
-        Job::restore(JobParts { id, org, request, subject, created_at, warnings, fence, claims_before_redrive, state })
+        Job::restore(JobParts {
+            id,
+            org,
+            request,
+            subject,
+            created_at,
+            request_id,
+            warnings,
+            fence,
+            claims_before_redrive,
+            state,
+        })
     }
 
     /// The job as its holder has it, made by the claim that led to it.

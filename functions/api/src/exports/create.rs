@@ -80,7 +80,8 @@ pub(crate) async fn create(
     let now = Timestamp::now();
     let id = new_job_id();
     let record = scope.audit(Action::Create, Some(id));
-    let submission = Submission { id, org, request, subject: scope.subject(), at: now };
+    let request_id = record.origin.request_id.clone();
+    let submission = Submission { id, org, request, subject: scope.subject(), at: now, request_id };
     let new = NewJob::queued(submission, context.resend.resend_at(now), context.retention);
     let job = match context.jobs.create(new, key.as_ref().map(Key::Client), context.open_jobs_cap, &record).await? {
         Created::Existing(job) => *job,

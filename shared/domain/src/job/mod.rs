@@ -51,6 +51,8 @@ pub struct JobParts {
     pub subject: Subject,
     /// The time of acceptance, in whole seconds.
     pub created_at: Timestamp,
+    /// The request that created the job; absent from jobs of before version 0.2.
+    pub request_id: Option<String>,
     /// Warnings about the range, for readers of the file.
     pub warnings: Vec<String>,
     /// The number of claims so far. The value after a claim is that claim's fencing token.
@@ -131,6 +133,11 @@ impl Job {
     /// Returns the organization whose usage is exported.
     pub const fn org(&self) -> OrgId {
         self.0.org
+    }
+
+    /// Returns the request that created the job, as the log names it.
+    pub fn request_id(&self) -> Option<&str> {
+        self.0.request_id.as_deref()
     }
 
     /// Returns the requested export.
@@ -235,7 +242,14 @@ mod tests {
         let range = TimeRange::new(NOW, days_after(NOW, 31)).unwrap();
         let request = ExportRequest { range, granularity: Granularity::Daily, models: None };
         let nil = uuid::Uuid::nil();
-        let submission = Submission { id: nil.into(), org: nil.into(), request, subject, at: created_at };
+        let submission = Submission {
+            id: nil.into(),
+            org: nil.into(),
+            request,
+            subject,
+            at: created_at,
+            request_id: "r".to_owned(),
+        };
         NewJob::queued(submission, at(900), RETENTION).into_job()
     }
 

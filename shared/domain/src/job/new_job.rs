@@ -18,6 +18,8 @@ pub struct Submission {
     pub subject: Subject,
     /// The time of acceptance.
     pub at: Timestamp,
+    /// The request that was accepted, which the log names too.
+    pub request_id: String,
 }
 
 /// A job that is not stored yet: pending and never claimed. The jobs table creates jobs from this type alone.
@@ -36,7 +38,7 @@ impl NewJob {
     }
 
     fn pending(submission: Submission, state: State, retention: Retention) -> Self {
-        let Submission { id, org, request, subject, at } = submission;
+        let Submission { id, org, request, subject, at, request_id } = submission;
         let warnings = request.range.warnings(request.granularity, at, retention);
         let created_at = whole_second(at);
         Self(Job(JobParts {
@@ -45,6 +47,7 @@ impl NewJob {
             request,
             subject,
             created_at,
+            request_id: Some(request_id),
             warnings,
             fence: 0,
             claims_before_redrive: 0,
