@@ -10,11 +10,12 @@ use axum::{
 };
 use domain::Origin;
 use platform::Deadline;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 use tower::ServiceExt as _;
 
 use crate::{
     gateway::{Event, Reply},
+    metrics::{self, Seen},
     problem::{self, Call, Problem},
 };
 
@@ -45,6 +46,8 @@ pub async fn handle(
     // One id end to end: the gateway's, which its access log has. The invocation's is for events from elsewhere.
     let request_id = event.request_id().map_or_else(|| invocation_id.clone(), str::to_owned);
     let origin = Origin { request_id, source_ip: event.source_ip().map(str::to_owned), operation: None };
+    let began = Instant::now();
+    let seen = Seen::default();
     let mut call = Call { method: Method::GET, path: "/".to_owned(), origin: origin.clone(), invocation_id };
     let answer = async {
         let mut request = event.into_request()?;
@@ -52,13 +55,15 @@ pub async fn handle(
         request.method().clone_into(&mut call.method);
         request.extensions_mut().insert(origin);
         request.extensions_mut().insert(deadline);
+        request.extensions_mut().insert(seen.clone());
         let Ok(response) = router.oneshot(request).await;
         Ok(response)
     };
     let answer: Result<Response, Problem> =
         timeout_at(deadline.work_until(), answer).await.unwrap_or_else(|elapsed| Err(Problem::too_slow(elapsed)));
     let mut response = answer.into_response();
-    problem::render(&mut response, &call);
+    let answered = problem::render(&mut response, &call);
+    metrics::log(&call, &seen, &mut response, answered, began);
     let headers = response.headers_mut();
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

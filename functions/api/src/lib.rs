@@ -7,6 +7,7 @@ mod exports;
 mod gateway;
 mod handler;
 mod instant;
+mod metrics;
 mod openapi;
 mod problem;
 mod query;

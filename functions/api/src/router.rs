@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::{Router, http::Method, routing::get};
+use axum::{Router, http::Method, middleware::from_fn, routing::get};
 
 use crate::{
     BASE, ci,
     context::Context,
-    exports, openapi,
+    exports, metrics, openapi,
     problem::{Kind, Problem},
     status, troubles, usage,
 };
@@ -45,4 +45,5 @@ fn routes() -> Router<Arc<Context>> {
         .route("/status/healthz", get(status::healthz))
         .route("/status/readyz", get(status::readyz))
         .route("/openapi.json", get(openapi::serve))
+        .route_layer(from_fn(metrics::keep_route))
 }

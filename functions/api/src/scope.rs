@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     context::Context,
+    metrics::Seen,
     problem::{Kind, Problem},
 };
 
@@ -83,6 +84,7 @@ impl FromRequestParts<Arc<Context>> for OrgScope {
         let org = parameter("orgId").ok_or(MissingPart("orgId")).map_err(Problem::internal)?;
         let org = org.parse().map_err(|error| Problem::invalid_field("/path/orgId", error))?;
         let job = parameter("jobId");
+        seen(parts, &caller, Some(org));
         let origin = parts.extensions.get::<Origin>().ok_or(MissingPart("origin")).map_err(Problem::internal)?;
         let route = parts.extensions.get::<MatchedPath>().ok_or(MissingPart("route")).map_err(Problem::internal)?;
         let operation = Some(format!("{} {}", parts.method, route.as_str()));
@@ -108,6 +110,7 @@ impl FromRequestParts<Arc<Context>> for CiReader {
 
     async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Problem> {
         let caller = context.verifier.verify(bearer_token(parts)?).await?;
+        seen(parts, &caller, None);
         caller.authorize_on_platform(Permission::ReadCi).map_err(|error| denied(error, &caller))?;
         Ok(Self(caller))
     }
@@ -121,12 +124,23 @@ struct Denied {
     permission: Permission,
 }
 
-/// Creates the problem of a denied call, whose log line tells who called without naming a person.
+/// Creates the problem of a denied call.
 fn denied(error: Forbidden, caller: &Caller) -> Problem {
+    Problem::from(error).because(Denied { pseudonym: pseudonym(caller), permission: error.0 })
+}
+
+/// Keeps who called for the log.
+fn seen(parts: &Parts, caller: &Caller, org: Option<OrgId>) {
+    if let Some(seen) = parts.extensions.get::<Seen>() {
+        seen.caller(pseudonym(caller), org);
+    }
+}
+
+/// Returns a name of the caller that is always the same and names no person.
+fn pseudonym(caller: &Caller) -> String {
     let Subject { issuer, name } = caller.subject();
     let digest = Sha256::digest(format!("{issuer}\n{name}"));
-    let pseudonym = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    Problem::from(error).because(Denied { pseudonym, permission: error.0 })
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Returns the token of the one `Authorization: Bearer …` header.

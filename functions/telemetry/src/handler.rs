@@ -15,6 +15,7 @@ use tracing::{error, info};
 
 use crate::{
     context::Context,
+    metrics,
     notification::{Notification, Record},
 };
 
@@ -36,22 +37,22 @@ pub enum Event {
 #[error("not every document could be stored; send the notification again")]
 pub struct Unfinished;
 
-/// Handles every record. For a queue's batch, the response names the messages to deliver again.
+/// Handles every record of the invocation `request_id`. For a queue's batch, the response names the messages to deliver again.
 ///
 /// # Errors
 /// When a document of a notification without a queue could not be stored.
-pub async fn handle(event: Event, context: &Context) -> Result<SqsBatchResponse, Unfinished> {
+pub async fn handle(event: Event, request_id: &str, context: &Context) -> Result<SqsBatchResponse, Unfinished> {
     match event {
         Event::Bucket(notification) => {
             let records = notification.into_records().map(|record| (0, record)).collect();
-            let failed = ingest_records(records, context).await;
+            let failed = ingest_records(records, request_id, context).await;
             if failed.is_empty() { Ok(SqsBatchResponse::default()) } else { Err(Unfinished) }
         }
-        Event::Queue(batch) => Ok(ingest_batch(batch, context).await),
+        Event::Queue(batch) => Ok(ingest_batch(batch, request_id, context).await),
     }
 }
 
-async fn ingest_batch(batch: SqsEvent, context: &Context) -> SqsBatchResponse {
+async fn ingest_batch(batch: SqsEvent, request_id: &str, context: &Context) -> SqsBatchResponse {
     let mut records = Vec::new();
     let mut failed = BTreeSet::new();
     for (index, message) in batch.records.iter().enumerate() {
@@ -64,7 +65,7 @@ async fn ingest_batch(batch: SqsEvent, context: &Context) -> SqsBatchResponse {
             }
         }
     }
-    failed.append(&mut ingest_records(records, context).await);
+    failed.append(&mut ingest_records(records, request_id, context).await);
     let mut response = SqsBatchResponse::default();
     for index in failed {
         // Lambda delivers the whole batch again if an id is empty, which is right for a message without one.
@@ -74,7 +75,7 @@ async fn ingest_batch(batch: SqsEvent, context: &Context) -> SqsBatchResponse {
 }
 
 /// Ingests the objects of records, each with the index of its message. Returns the indexes of the messages that failed.
-async fn ingest_records(records: Vec<(usize, Record)>, context: &Context) -> BTreeSet<usize> {
+async fn ingest_records(records: Vec<(usize, Record)>, request_id: &str, context: &Context) -> BTreeSet<usize> {
     let mut counts = Counts::default();
     let mut objects = Vec::new();
     for (message, record) in records {
@@ -92,6 +93,8 @@ async fn ingest_records(records: Vec<(usize, Record)>, context: &Context) -> BTr
             Ok(client) => client,
             Err(error) => {
                 error!(error = %Causes(&error), documents = objects.len(), "could not connect to the database");
+                counts.failed += u64::try_from(objects.len()).unwrap_or(u64::MAX);
+                metrics::log(&counts, request_id);
                 return objects.into_iter().map(|(message, _)| message).collect();
             }
         };
@@ -106,21 +109,20 @@ async fn ingest_records(records: Vec<(usize, Record)>, context: &Context) -> BTr
             counts.add(outcome);
         }
     }
-    let Counts { new, replaced, unchanged, rejected, gone, ignored, failed: errors } = counts;
-    info!(new, replaced, unchanged, rejected, gone, ignored, errors, "telemetry documents ingested");
+    metrics::log(&counts, request_id);
     failed
 }
 
 /// The number of records by their result.
 #[derive(Debug, Default)]
-struct Counts {
-    new: usize,
-    replaced: usize,
-    unchanged: usize,
-    rejected: usize,
-    gone: usize,
-    ignored: usize,
-    failed: usize,
+pub(crate) struct Counts {
+    pub(crate) new: u64,
+    pub(crate) replaced: u64,
+    pub(crate) unchanged: u64,
+    pub(crate) rejected: u64,
+    pub(crate) gone: u64,
+    pub(crate) ignored: u64,
+    pub(crate) failed: u64,
 }
 
 impl Counts {

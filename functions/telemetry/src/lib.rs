@@ -3,6 +3,7 @@
 
 mod context;
 mod handler;
+mod metrics;
 mod notification;
 
 pub use context::Context;

@@ -8,5 +8,8 @@ use telemetry::{Context, handle};
 async fn main() -> Result<(), Error> {
     platform::log::init(env!("CARGO_PKG_NAME"));
     let context = Context::from_env(&aws::sdk_config()?)?;
-    run(service_fn(async |event: LambdaEvent<_>| Ok::<_, Error>(handle(event.payload, &context).await?))).await
+    run(service_fn(async |event: LambdaEvent<_>| {
+        Ok::<_, Error>(handle(event.payload, &event.context.request_id, &context).await?)
+    }))
+    .await
 }

@@ -22,8 +22,9 @@ use tokio::{sync::Mutex, time::timeout};
 use platform::{
     config::{self, ConfigError},
     http::{HttpClient, client},
-    log::Causes,
 };
+
+use crate::metrics;
 
 /// Maximum time of the issuer's answer.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
@@ -110,6 +111,9 @@ impl Keys {
         let now = Instant::now();
         let fetched = self.fetch().await;
         cache.has_failed = fetched.is_err();
+        if let Err(error) = &fetched {
+            metrics::fetch_failed(error);
+        }
         cache.asked = (cache.has_failed || cache.fetched.is_some()).then_some(now);
         match fetched {
             Ok(keys) => {
@@ -118,10 +122,8 @@ impl Keys {
                 Ok(cache.find(id))
             }
             Err(error) if found.is_empty() => Err(error),
-            Err(error) => {
-                tracing::warn!(error = %Causes(&error), "issuer's keys not refreshed; cached keys stay in use");
-                Ok(found)
-            }
+            // The cached keys stay in use.
+            Err(_) => Ok(found),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod caller;
 mod keys;
+mod metrics;
 mod verifier;
 
 pub use caller::{Access, Caller, Forbidden, Permission};

@@ -7,7 +7,10 @@
 
 use std::{
     io::{self, Write as _},
-    sync::{LazyLock, Mutex, PoisonError},
+    sync::{
+        LazyLock, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -19,7 +22,10 @@ use metrique::{
 };
 use tracing::{Level, error};
 
-use crate::{log::Causes, process::process};
+use crate::{
+    log::Causes,
+    process::{Process, process},
+};
 
 /// The namespace of the metrics. The template's alarms name it.
 const NAMESPACE: &str = "AnalyticsExports";
@@ -29,9 +35,10 @@ const STACK: &str = "Stack";
 /// Writes the metrics of a unit of work to stdout, as one line.
 ///
 /// The line is written whatever the level of the log is: without it, an alarm on missing metrics would ring. Metrics
-/// that do not apply to the unit are `None`.
+/// that do not apply to the unit are `None`. Programs that are no function write none.
 pub fn write(level: Level, message: &'static str, metrics: impl CloseValue<Closed: InflectableEntry>) {
-    match line(level, message, metrics) {
+    let Some(process) = process() else { return };
+    match line(process, level, message, metrics) {
         // One write, so that no other line begins within this one.
         Ok(line) => drop(io::stdout().lock().write_all(&line)),
         Err(error) => error!(error = %Causes(&error), message, "metrics not written"),
@@ -39,36 +46,48 @@ pub fn write(level: Level, message: &'static str, metrics: impl CloseValue<Close
 }
 
 fn line(
+    process: &Process,
     level: Level,
     message: &'static str,
     metrics: impl CloseValue<Closed: InflectableEntry>,
 ) -> Result<Vec<u8>, IoStreamError> {
+    /// Whether the process has done a unit of work.
+    static WARM: AtomicBool = AtomicBool::new(false);
     static FORMAT: LazyLock<Mutex<Emf>> =
         LazyLock::new(|| Mutex::new(Emf::all_validations(NAMESPACE.to_owned(), vec![vec![STACK.to_owned()]])));
-    let unit = Unit { level, message, now: Timestamp::now(), metrics: RootEntry::new(metrics.close()) };
+    let unit = Unit {
+        process,
+        is_cold: !WARM.swap(true, Ordering::Relaxed),
+        level,
+        message,
+        now: Timestamp::now(),
+        metrics: RootEntry::new(metrics.close()),
+    };
     let mut line = Vec::new();
     FORMAT.lock().unwrap_or_else(PoisonError::into_inner).format(&unit, &mut line)?;
     Ok(line)
 }
 
 /// A unit of work with what every line has.
-struct Unit<M> {
+struct Unit<'p, M> {
+    process: &'p Process,
+    is_cold: bool,
     level: Level,
     message: &'static str,
     now: Timestamp,
     metrics: M,
 }
 
-impl<M: Entry> Entry for Unit<M> {
+impl<M: Entry> Entry for Unit<'_, M> {
     fn write<'a>(&'a self, writer: &mut impl EntryWriter<'a>) {
-        let process = process();
         writer.timestamp(SystemTime::UNIX_EPOCH + Duration::from_millis(self.now.as_millisecond().unsigned_abs()));
         writer.value("timestamp", &self.now.to_string());
         writer.value("level", self.level.as_str());
         writer.value("message", self.message);
-        writer.value("service", process.service);
-        writer.value("version", process.version);
-        writer.value(STACK, &process.stack);
+        writer.value("service", self.process.service);
+        writer.value("version", self.process.version);
+        writer.value("cold_start", if self.is_cold { "true" } else { "false" });
+        writer.value(STACK, &self.process.stack);
         self.metrics.write(writer);
     }
 }
@@ -95,14 +114,15 @@ mod tests {
     fn a_line_is_in_the_embedded_metric_format_and_has_the_fields_of_the_log() {
         let attempt =
             Attempt { job_id: "j\"1".to_owned(), code: Some("x"), attempts_failed: 1, export_ms: 12, rows: None };
+        let process = Process { service: "worker", version: "dev", stack: "local".to_owned() };
         let before = Timestamp::now();
-        let text = String::from_utf8(line(Level::WARN, "attempt failed", attempt).unwrap()).unwrap();
+        let text = String::from_utf8(line(&process, Level::WARN, "attempt failed", attempt).unwrap()).unwrap();
         assert_eq!((text.lines().count(), text.ends_with('\n')), (1, true), "{text:?}");
         let line: Value = serde_json::from_str(&text).unwrap();
         for (name, value) in [
             ("level", json!("WARN")),
             ("message", json!("attempt failed")),
-            ("service", json!("unnamed")),
+            ("service", json!("worker")),
             ("version", json!("dev")),
             ("Stack", json!("local")),
             ("job_id", json!("j\"1")),

@@ -23,9 +23,9 @@ pub(crate) fn name(service: &'static str) {
     PROCESS.get_or_init(|| Process { service, version: VERSION, stack: stack() });
 }
 
-/// Returns the process, `unnamed` in a program that named none.
-pub(crate) fn process() -> &'static Process {
-    PROCESS.get_or_init(|| Process { service: "unnamed", version: VERSION, stack: stack() })
+/// Returns the process, nothing in a program that is no function.
+pub(crate) fn process() -> Option<&'static Process> {
+    PROCESS.get()
 }
 
 fn stack() -> String {

@@ -13,7 +13,7 @@ use domain::request::FieldError;
 
 pub(crate) use self::{
     kind::Kind,
-    render::{Call, ProblemBody, render},
+    render::{Answered, Call, ProblemBody, render},
 };
 
 /// Seconds after which a caller may send a request again that failed on our side.

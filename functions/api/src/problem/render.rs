@@ -66,12 +66,20 @@ pub(crate) struct Call {
     pub(crate) invocation_id: String,
 }
 
-/// Writes and logs the problem of a response, if it has one. Problems do not know the request that they answer.
-pub(crate) fn render(response: &mut Response, call: &Call) {
+/// What the log says of the problem of an answer; nothing of an answer without one.
+#[derive(Debug, Default)]
+pub(crate) struct Answered {
+    pub(crate) problem: Option<&'static str>,
+    pub(crate) cause: Option<String>,
+    /// `true` if the caller may not do this. Each of these calls is logged as a warning: an attack is many of them.
+    pub(crate) denied: bool,
+}
+
+/// Writes the problem of a response, if it has one. Problems do not know the request that they answer.
+pub(crate) fn render(response: &mut Response, call: &Call) -> Answered {
     let request_id = &call.origin.request_id;
-    let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() else { return };
+    let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() else { return Answered::default() };
     let (slug, status, title) = problem.kind.parts();
-    log(&problem, slug, call);
     let body = ProblemBody {
         kind: format!("{TYPE_BASE}{slug}"),
         title,
@@ -86,21 +94,10 @@ pub(crate) fn render(response: &mut Response, call: &Call) {
         Err(error) => tracing::error!(request_id, error = %Causes(&error), "problem left without a body"),
     }
     set_headers(problem.kind, response.headers_mut());
-}
-
-fn log(problem: &Problem, slug: &str, call: &Call) {
-    let Call { method, path, origin: Origin { request_id, source_ip, .. }, invocation_id } = call;
-    let cause = problem.cause.as_ref().map(|cause| Causes(cause.as_ref()).to_string());
-    if matches!(problem.kind, Kind::MissingToken | Kind::InvalidToken | Kind::Forbidden) {
-        // Each of them, also without a cause: an attack is many of them.
-        tracing::warn!(problem = slug, request_id, invocation_id, %method, path, source_ip, error = cause, "call denied");
-        return;
-    }
-    let Some(error) = cause else { return };
-    if problem.kind.parts().1.is_server_error() {
-        tracing::error!(problem = slug, request_id, invocation_id, %method, path, error, "request failed");
-    } else {
-        tracing::info!(problem = slug, request_id, invocation_id, %method, path, error, "request refused");
+    Answered {
+        problem: Some(slug),
+        cause: problem.cause.as_ref().map(|cause| Causes(cause.as_ref()).to_string()),
+        denied: matches!(problem.kind, Kind::MissingToken | Kind::InvalidToken | Kind::Forbidden),
     }
 }
 
