@@ -20,7 +20,11 @@ pub(crate) enum HandlerError {
 }
 
 /// Refreshes the rollups, on a new connection, since the refresh changes the settings of its session.
-pub(crate) async fn handle(request_id: &str, deadline: Deadline, context: &Context) -> Result<RefreshReport, HandlerError> {
+pub(crate) async fn handle(
+    request_id: &str,
+    deadline: Deadline,
+    context: &Context,
+) -> Result<RefreshReport, HandlerError> {
     let mut client = context.database.connect().await?;
     let report = refresh(&mut client, Timestamp::now(), deadline.left()).await?;
     metrics::of_run(&report, request_id);

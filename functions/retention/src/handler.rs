@@ -22,7 +22,11 @@ pub(crate) enum HandlerError {
 }
 
 /// Runs the retention, on a new connection, since the retention changes the settings and takes locks of its session.
-pub(crate) async fn handle(request_id: &str, deadline: Deadline, context: &Context) -> Result<RetentionReport, HandlerError> {
+pub(crate) async fn handle(
+    request_id: &str,
+    deadline: Deadline,
+    context: &Context,
+) -> Result<RetentionReport, HandlerError> {
     let mut client = context.database.connect().await?;
     let report = retention(&mut client, Timestamp::now(), &context.periods, deadline.left()).await?;
     metrics::of_run(&report, request_id);

@@ -166,7 +166,9 @@ impl Run<'_> {
 fn log(action: SweepAction, job: &Job) {
     match action {
         SweepAction::Send => info!("deferred export job due, sending its message"),
-        SweepAction::Resend => warn!("no worker took the message of an export job, and the queue holds none: sending it again"),
+        SweepAction::Resend => {
+            warn!("no worker took the message of an export job, and the queue holds none: sending it again")
+        }
         SweepAction::Release => warn!("worker of an export job lost, sending its message again"),
         SweepAction::Fail => metrics::of_failed(job),
         SweepAction::Expire => info!("export file expired"),

@@ -99,10 +99,8 @@ impl ExportQueue {
     /// # Errors
     /// When SQS does not answer.
     pub async fn waiting(&self) -> Result<u64, QueueError> {
-        const WAITING: [QueueAttributeName; 2] = [
-            QueueAttributeName::ApproximateNumberOfMessages,
-            QueueAttributeName::ApproximateNumberOfMessagesDelayed,
-        ];
+        const WAITING: [QueueAttributeName; 2] =
+            [QueueAttributeName::ApproximateNumberOfMessages, QueueAttributeName::ApproximateNumberOfMessagesDelayed];
         let request = self.client.get_queue_attributes().queue_url(&self.url);
         let answer = request.set_attribute_names(Some(WAITING.to_vec())).send().await;
         let answer = answer.map_err(|error| QueueError::new("count the messages of the exports queue", error))?;

@@ -137,10 +137,8 @@ mod tests {
         assert_eq!(Present { rollups_are_kept: false, ..present(4, None) }.judge(&file(5)), Verdict::Explained);
         // The raw events differ from the rollups.
         assert_eq!(present(5, Some(6)).judge(&file(5)), Verdict::Mismatch);
-        let waits = Completeness {
-            reasons: vec![Reason::of_range(ReasonCode::HoursWaiting)],
-            ..Completeness::default()
-        };
+        let waits =
+            Completeness { reasons: vec![Reason::of_range(ReasonCode::HoursWaiting)], ..Completeness::default() };
         assert_eq!(Present { completeness: waits.clone(), ..present(5, Some(6)) }.judge(&file(5)), Verdict::Explained);
         assert_eq!(Present { completeness: waits, ..present(6, Some(6)) }.judge(&file(5)), Verdict::Mismatch);
     }
