@@ -23,7 +23,7 @@ import urllib.parse
 
 import boto3
 
-FUNCTIONS = ("migrate", "api", "worker", "monthly", "telemetry", "refresh", "retention")
+FUNCTIONS = ("migrate", "api", "worker", "monthly", "reconcile", "telemetry", "refresh", "retention")
 # PostgreSQL's own default.
 ITERATIONS = 4096
 

@@ -8,19 +8,19 @@
 -- analytics_writer to the role that writes usage events, and analytics_reader to roles that read usage.
 
 select format('create role %I', role)
-from unnest(array['analytics_owner', 'analytics_api', 'analytics_worker', 'analytics_monthly', 'analytics_telemetry',
+from unnest(array['analytics_owner', 'analytics_api', 'analytics_worker', 'analytics_monthly', 'analytics_reconcile', 'analytics_telemetry',
                   'analytics_refresh', 'analytics_retention', 'analytics_writer', 'analytics_reader']) role
 where to_regrole(role) is null
 \gexec
 
 grant usage, create on schema :"schema" to analytics_owner;
 
-grant usage on schema :"schema" to analytics_api, analytics_worker, analytics_monthly, analytics_telemetry,
+grant usage on schema :"schema" to analytics_api, analytics_worker, analytics_monthly, analytics_reconcile, analytics_telemetry,
     analytics_refresh, analytics_retention, analytics_writer, analytics_reader;
 
 -- The refresh, and the loader of events, keep what they work on in temporary tables.
 select format('grant connect on database %I to %s', current_database(),
-              'analytics_owner, analytics_api, analytics_worker, analytics_monthly, analytics_telemetry,
+              'analytics_owner, analytics_api, analytics_worker, analytics_monthly, analytics_reconcile, analytics_telemetry,
                analytics_refresh, analytics_retention, analytics_writer, analytics_reader')
 \gexec
 select format('grant temporary on database %I to analytics_refresh, analytics_retention, analytics_writer',

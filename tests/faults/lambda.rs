@@ -28,6 +28,9 @@ pub(crate) struct Report {
     pub(crate) passed_over: u32,
     pub(crate) errors: u32,
     pub(crate) unfinished: bool,
+    pub(crate) waiting: u32,
+    pub(crate) due: u32,
+    pub(crate) oldest_unfinished_seconds: u64,
 }
 
 /// Runs the sweep.

@@ -22,6 +22,7 @@ mod proxies;
 mod rights;
 mod rule;
 mod scene;
+mod silence;
 mod store;
 mod sweeps;
 mod telemetry;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         deliveries::CASES,
         audit::CASES,
         sweeps::CASES,
+        silence::CASES,
         creates::CASES,
         turns::CASES,
         keys::CASES,

@@ -21,6 +21,8 @@ struct World<'a> {
     stack: &'a Stack,
     org: Organization<'a>,
     job: Uuid,
+    /// One whose newest export is by the hour.
+    hourly: Organization<'a>,
     service: Service<'a>,
     /// Two documents, of which the second cannot be read.
     documents: [(String, String); 2],
@@ -34,7 +36,7 @@ async fn rights_taken_away(scene: &Scene) -> Found {
     let client = &stack.database.client;
     let mut count = 0;
     let mut unnoticed = Vec::new();
-    for function in ["api", "worker", "monthly", "telemetry"] {
+    for function in ["api", "worker", "monthly", "telemetry", "reconcile"] {
         world.try_out(function).await.unwrap_or_else(|error| panic!("{function} has all its rights: {error}"));
         for right in rights(client, &format!("analytics_{function}")).await {
             client.batch_execute(&right.revoke).await.unwrap();
@@ -53,16 +55,19 @@ async fn rights_taken_away(scene: &Scene) -> Found {
 
 impl<'a> World<'a> {
     async fn of(stack: &'a Stack) -> Self {
-        let org = stack.organization();
-        let events = format!(
-            "insert into usage_events (event_id, organization_id, occurred_at, input_tokens, output_tokens, status, cost_usd)
-             select gen_random_uuid(), '{}', timestamptz '2024-01-01' + n * interval '5 hours', 1, 2, 'success', 0.25
-             from generate_series(0, 9) n",
-            org.id
-        );
-        stack.database.client.batch_execute(&events).await.unwrap();
+        let (org, hourly) = (stack.organization(), stack.organization());
+        for org in [&org, &hourly] {
+            let events = format!(
+                "insert into usage_events (event_id, organization_id, occurred_at, input_tokens, output_tokens, status, cost_usd)
+                 select gen_random_uuid(), '{}', timestamptz '2024-01-01' + n * interval '5 hours', 1, 2, 'success', 0.25
+                 from generate_series(0, 9) n",
+                org.id
+            );
+            stack.database.client.batch_execute(&events).await.unwrap();
+        }
         invoke(&variable("REFRESH_FUNCTION"), &json!({})).await.unwrap();
         let job = org.export(&january("daily")).await.job.job_id;
+        hourly.export(&january("hourly")).await;
         let service = stack.service();
         let mut documents = Vec::new();
         for (name, body) in [("run", service.document("run").to_string()), ("bad", "[]".to_owned())] {
@@ -73,7 +78,7 @@ impl<'a> World<'a> {
         service.wait("the run is stored", |runs| runs.len() == 1).await;
         service.rejection(&documents[1].0).await;
         let documents = documents.try_into().expect("two documents");
-        Self { stack, org, job, service, documents, months: std::cell::Cell::default() }
+        Self { stack, org, job, hourly, service, documents, months: std::cell::Cell::default() }
     }
 
     /// Does everything for which a function reads or writes the database, and returns what failed.
@@ -82,6 +87,7 @@ impl<'a> World<'a> {
             "api" => self.read().await,
             "worker" => self.export().await,
             "monthly" => self.month().await,
+            "reconcile" => self.reconcile().await,
             _ => self.ingest().await,
         }
     }
@@ -129,6 +135,16 @@ impl<'a> World<'a> {
             json!({"source": "aws.events", "time": format!("{year}-{:02}-01T03:00:00Z", month + 1), "detail": {}});
         let run = invoke(&variable("MONTHLY_FUNCTION"), &event).await?;
         if run["created"] == 1 { Ok(()) } else { Err(run.to_string()) }
+    }
+
+    async fn reconcile(&self) -> Result<(), String> {
+        for org in [&self.org, &self.hourly] {
+            let report = invoke(&variable("RECONCILE_FUNCTION"), &json!({"organization": org.id})).await?;
+            if (&report["made"], &report["mismatches"], &report["explained"]) != (&json!(1), &json!(0), &json!(0)) {
+                return Err(report.to_string());
+            }
+        }
+        Ok(())
     }
 
     async fn ingest(&self) -> Result<(), String> {

@@ -72,9 +72,11 @@ fn a_queue_event_carries_one_job() {
 
 #[test]
 fn a_schedules_event_names_its_rule() {
-    for (name, rule) in
-        [("refresh-schedule", "RefreshFunctionEvery5Minutes"), ("retention-schedule", "RetentionFunctionNightly")]
-    {
+    for (name, rule) in [
+        ("refresh-schedule", "RefreshFunctionEvery5Minutes"),
+        ("retention-schedule", "RetentionFunctionNightly"),
+        ("reconcile-schedule", "ReconcileFunctionNightly"),
+    ] {
         let event: serde_json::Value = event(name);
         assert_eq!(
             (&event["source"], &event["detail-type"]),

@@ -51,6 +51,7 @@ mod rights;
 mod rollup_kinds;
 mod rollup_shapes;
 mod schedules;
+mod silence;
 mod states;
 mod stores;
 mod subjects;

@@ -1,8 +1,9 @@
 //! The lines that functions log.
 
-use serde_json::json;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
-use crate::aws;
+use crate::{aws, function::is_metric};
 
 /// Lines of Lambda itself, which are text on the emulator.
 const PLATFORM: [&str; 4] = ["INIT_START ", "START ", "END ", "REPORT "];
@@ -29,5 +30,20 @@ pub async fn lines(prefix: &str) -> Vec<(String, String)> {
             }
         }
     }
+    lines
+}
+
+/// Returns the lines of a function that have a metric, since a moment, the oldest first.
+///
+/// # Panics
+/// When the logs cannot be read.
+pub async fn metrics(function: &str, name: &str, since: Timestamp) -> Vec<Value> {
+    let group = format!("/aws/lambda/{function}");
+    let lines = lines(&group).await.into_iter().filter(|(found, _)| *found == group);
+    let lines = lines.filter_map(|(_, line)| serde_json::from_str::<Value>(&line).ok());
+    let at = |line: &Value| line["timestamp"].as_str().and_then(|at| at.parse::<Timestamp>().ok());
+    let mut lines: Vec<Value> =
+        lines.filter(|line| is_metric(line, name) && at(line).is_some_and(|at| at >= since)).collect();
+    lines.sort_by_key(at);
     lines
 }

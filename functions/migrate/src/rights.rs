@@ -20,10 +20,11 @@ const fn right(privileges: &'static str, objects: &'static [&'static str]) -> Ri
     Right { privileges, objects }
 }
 
-const ROLES: [Role; 8] = [
-    Role { name: "analytics_api", rights: &[ROLLUPS, COMPLETENESS, EVENTS, RUNS] },
+const ROLES: [Role; 9] = [
+    Role { name: "analytics_api", rights: &[ROLLUPS, COMPLETENESS, EVENTS, FRESHNESS, RUNS] },
     Role { name: "analytics_worker", rights: &[ROLLUPS, COMPLETENESS] },
     Role { name: "analytics_monthly", rights: &[&[right("select", &["analytics_daily_rollups"])], COMPLETENESS] },
+    Role { name: "analytics_reconcile", rights: &[ROLLUPS, COMPLETENESS, EVENTS] },
     Role { name: "analytics_telemetry", rights: &[INGEST] },
     Role { name: "analytics_refresh", rights: &[REFRESH] },
     Role { name: "analytics_retention", rights: &[REFRESH, RETENTION] },
@@ -48,8 +49,10 @@ const COMPLETENESS: &[Right] = &[right(
 )];
 
 /// The reading of raw events, to explain a rollup by them.
-const EVENTS: &[Right] =
-    &[right("select", &["usage_events", "usage_events_unpacked", "usage_freshness", "usage_state"])];
+const EVENTS: &[Right] = &[right("select", &["usage_events", "usage_events_unpacked", "usage_state"])];
+
+/// The reading of what the API tells of the lag of rollups.
+const FRESHNESS: &[Right] = &[right("select", &["usage_freshness"])];
 
 const RUNS: &[Right] = &[right("select", &["ci_pseudonym_key", "ci_rejections", "ci_replacements", "ci_runs"])];
 

@@ -27,6 +27,13 @@ pub enum Kind {
     Again(Option<OrgId>),
 }
 
+impl Order {
+    /// Reports whether a later hour of the schedule continues what is left.
+    pub fn is_continued(&self) -> bool {
+        self.kind == Kind::Scheduled { is_last: false }
+    }
+}
+
 /// An event without a month that can be exported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadEvent {

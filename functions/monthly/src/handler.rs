@@ -13,7 +13,7 @@ use domain::{Month, MonthlyRun, OrgId, TimeRange};
 use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use jobs::JobsError;
-use platform::Deadline;
+use platform::{Deadline, log::Causes};
 use tracing::{Instrument as _, error, info, info_span, warn};
 use usage::{UsageError, organizations};
 use uuid::Uuid;
@@ -21,6 +21,7 @@ use uuid::Uuid;
 use crate::{
     context::Context,
     event::{Kind, Order},
+    metrics,
     organization::{Export, Outcome, Pace},
 };
 
@@ -73,16 +74,54 @@ pub enum RunError {
     SomeFailed(String),
 }
 
-/// Continues the run of the month, or begins one. A run whose organizations wait for final figures is returned
-/// unfinished: the next hour of the schedule continues it.
+/// What one invocation did.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Exports that it created.
+    pub created: u64,
+    /// Organizations whose export it could not create.
+    pub failed: u64,
+    /// `true` if it finished a run with exports of figures that are not final.
+    pub is_provisional: bool,
+}
+
+/// Continues the run of the month, or begins one, and writes the metrics of the invocation.
+///
+/// A run that is not finished is returned as it is if a later hour of the schedule continues it: because organizations
+/// wait for final figures, the time was over, or another invocation works on it.
 ///
 /// # Errors
-/// When the run is not complete. Lambda then retries, and an alarm is raised.
+/// When the run is not complete and no later hour of the schedule continues it. Lambda then retries, and an alarm is
+/// raised.
+pub async fn handle(
+    order: Order,
+    request_id: &str,
+    deadline: Deadline,
+    context: &Context,
+) -> Result<MonthlyRun, RunError> {
+    let mut counts = Counts::default();
+    let ended = run(order, request_id, deadline, context, &mut counts).await;
+    metrics::of_invocation(&counts, ended.as_ref().err(), order.month, request_id);
+    match ended {
+        Err(error @ (RunError::Unfinished(_) | RunError::Held { .. })) if order.is_continued() => {
+            info!(error = %Causes(&error), "a later hour continues the run");
+            context.jobs.last_run(order.month).await?.ok_or(error)
+        }
+        ended => ended,
+    }
+}
+
+/// Continues the run of the month, or begins one, and counts what it does. A run whose organizations wait for final
+/// figures is returned unfinished: the next hour of the schedule continues it.
+///
+/// # Errors
+/// When the run is not complete.
 pub async fn run(
     order: Order,
     request_id: &str,
     deadline: Deadline,
     context: &Context,
+    counts: &mut Counts,
 ) -> Result<MonthlyRun, RunError> {
     let range = order.month.range().ok_or(RunError::NoRange(order.month))?;
     let mut run = begin(order, request_id, context).await?;
@@ -91,13 +130,12 @@ pub async fn run(
         return Ok(run);
     }
     record(&mut run, true, context).await?;
-    let is_scheduled_early = order.kind == Kind::Scheduled { is_last: false };
     let pace = Pace::begin();
     let export = Export {
         month: run.month,
         range,
         edition: run.edition,
-        waits: is_scheduled_early,
+        waits: order.is_continued(),
         pace: &pace,
         request_id,
         context,
@@ -107,11 +145,12 @@ pub async fn run(
             record(&mut run, false, context).await?;
             return Err(RunError::Unfinished(summary(&run)));
         }
-        if process_page(&mut run, range, &export).await? {
+        if process_page(&mut run, range, &export, counts).await? {
             break;
         }
     }
     report(&run);
+    counts.is_provisional = run.finished_at.is_some() && run.provisional > 0;
     if run.failed == 0 { Ok(run) } else { Err(RunError::SomeFailed(summary(&run))) }
 }
 
@@ -155,7 +194,12 @@ fn take_over(mut run: MonthlyRun) -> Result<MonthlyRun, RunError> {
 
 /// Creates the exports of the next page of organizations, and records the progress. Returns `true` at the end of the
 /// pass.
-async fn process_page(run: &mut MonthlyRun, range: TimeRange, export: &Export<'_>) -> Result<bool, RunError> {
+async fn process_page(
+    run: &mut MonthlyRun,
+    range: TimeRange,
+    export: &Export<'_>,
+    counts: &mut Counts,
+) -> Result<bool, RunError> {
     let client = export.context.database.client().await.map_err(UsageError::from)?;
     let orgs = match run.organization {
         Some(only) => vec![only],
@@ -168,12 +212,15 @@ async fn process_page(run: &mut MonthlyRun, range: TimeRange, export: &Export<'_
     let outcomes: Vec<Outcome> =
         stream::iter(orgs.iter().copied()).map(process).buffer_unordered(MAX_CONCURRENT_CREATES).collect().await;
     let count = |outcome| outcomes.iter().filter(|found| **found == outcome).count() as u64;
+    let created = count(Outcome::Created) + count(Outcome::Provisional);
+    counts.created += created;
+    counts.failed += count(Outcome::Failed);
     if !orgs.is_empty() && count(Outcome::Failed) == outcomes.len() as u64 {
         let stopped = RunError::NothingWorks(summary(run));
         record(run, false, export.context).await?;
         return Err(stopped);
     }
-    run.created += count(Outcome::Created) + count(Outcome::Provisional);
+    run.created += created;
     run.provisional += count(Outcome::Provisional);
     run.already_there += count(Outcome::AlreadyThere);
     run.waiting += count(Outcome::Waiting);
@@ -205,7 +252,6 @@ fn report(run: &MonthlyRun) {
     } else if *provisional > 0 {
         // Nothing continues it: somebody has to look, and to request a further edition.
         error!(
-            metric = "ProvisionalMonths",
             %month, edition, created, already_there, failed, provisional, "monthly run finished with provisional exports"
         );
     } else {

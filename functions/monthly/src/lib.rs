@@ -4,8 +4,9 @@
 mod context;
 mod event;
 mod handler;
+mod metrics;
 mod organization;
 
 pub use context::Context;
 pub use event::{BadEvent, Kind, Order, read};
-pub use handler::{RunError, run};
+pub use handler::{Counts, RunError, handle, run};

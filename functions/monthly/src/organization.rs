@@ -120,7 +120,7 @@ impl Export<'_> {
             if is_deferred {
                 span.in_scope(|| info!(%visible_at, "export job deferred"));
             } else {
-                match dispatch(job, delay, &context.queue, &context.jobs).instrument(span.clone()).await {
+                match dispatch(job, visible_at, delay, &context.queue, &context.jobs).instrument(span.clone()).await {
                     Ok(()) => span.in_scope(|| info!("export job queued")),
                     Err(error) => span.in_scope(|| error!(error = %Causes(&error), "export job not queued")),
                 }

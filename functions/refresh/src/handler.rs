@@ -5,7 +5,7 @@ use platform::Deadline;
 use postgres::DatabaseError;
 use usage::maintenance::refresh::{RefreshReport, refresh};
 
-use crate::context::Context;
+use crate::{context::Context, metrics};
 
 /// The reason why raw events are not in the rollups.
 #[derive(Debug, thiserror::Error)]
@@ -20,9 +20,14 @@ pub(crate) enum HandlerError {
 }
 
 /// Refreshes the rollups, on a new connection, since the refresh changes the settings of its session.
-pub(crate) async fn handle(deadline: Deadline, context: &Context) -> Result<RefreshReport, HandlerError> {
+pub(crate) async fn handle(
+    request_id: &str,
+    deadline: Deadline,
+    context: &Context,
+) -> Result<RefreshReport, HandlerError> {
     let mut client = context.database.connect().await?;
     let report = refresh(&mut client, Timestamp::now(), deadline.left()).await?;
+    metrics::of_run(&report, request_id);
     if report.failed > 0 {
         Err(HandlerError::HoursFailed(report.failed))
     } else if report.read_only && report.oldest_wait_seconds > 0 {

@@ -2,6 +2,7 @@
 
 mod context;
 mod handler;
+mod metrics;
 
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ async fn main() -> Result<(), Error> {
     run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
         // The event is ignored: a rule and a person request the same.
         let deadline = Deadline::new(event.context.deadline(), RESERVE);
-        Ok::<_, Error>(handler::handle(deadline, &context).await?)
+        Ok::<_, Error>(handler::handle(&event.context.request_id, deadline, &context).await?)
     }))
     .await
 }

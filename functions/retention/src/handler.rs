@@ -5,7 +5,7 @@ use platform::Deadline;
 use postgres::DatabaseError;
 use usage::maintenance::retention::{RetentionReport, retention};
 
-use crate::context::Context;
+use crate::{context::Context, metrics};
 
 /// Number of successive nights with unfinished work from which on it is an error.
 const MAX_UNFINISHED_NIGHTS: u64 = 2;
@@ -22,9 +22,14 @@ pub(crate) enum HandlerError {
 }
 
 /// Runs the retention, on a new connection, since the retention changes the settings and takes locks of its session.
-pub(crate) async fn handle(deadline: Deadline, context: &Context) -> Result<RetentionReport, HandlerError> {
+pub(crate) async fn handle(
+    request_id: &str,
+    deadline: Deadline,
+    context: &Context,
+) -> Result<RetentionReport, HandlerError> {
     let mut client = context.database.connect().await?;
     let report = retention(&mut client, Timestamp::now(), &context.periods, deadline.left()).await?;
+    metrics::of_run(&report, request_id);
     if report.hours_abandoned > 0 {
         Err(HandlerError::Abandoned(report.hours_abandoned))
     } else if report.unfinished_nights >= MAX_UNFINISHED_NIGHTS {

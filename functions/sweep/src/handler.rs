@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use domain::{Action, AuditRecord, Failure, Job, JobId, OrgId, Origin, Subject, SweepAction, Swept};
+use domain::{Action, AuditRecord, Job, JobId, OrgId, Origin, State, Subject, SweepAction, Swept};
 use jiff::Timestamp;
 use jobs::{
     DispatchError, JobsError, dispatch,
@@ -13,28 +13,34 @@ use platform::{Deadline, log::Causes};
 use serde::Serialize;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
-use crate::context::Context;
+use crate::{backlog::Backlog, context::Context, metrics, months::Months};
 
 /// The counts of a sweep.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// Pending jobs whose first message was sent.
-    sent: u32,
-    /// Pending jobs whose lost message was sent again.
-    resent: u32,
+    pub(crate) sent: u32,
+    /// Pending jobs whose message was sent again, since no worker had taken it and the queue held no messages.
+    pub(crate) resent: u32,
+    /// Pending jobs whose message may still be on the queue: they wait for a worker.
+    pub(crate) waiting: u32,
     /// Running jobs whose worker was lost, sent again.
-    released: u32,
+    pub(crate) released: u32,
     /// Running jobs whose worker was lost and whose attempts were used up.
     failed: u32,
     /// Succeeded jobs whose file has expired.
-    expired: u32,
+    pub(crate) expired: u32,
     /// Jobs that were no longer due, or that another invocation changed first.
-    passed_over: u32,
+    pub(crate) passed_over: u32,
     /// Jobs whose processing failed; they are still due.
-    errors: u32,
+    pub(crate) errors: u32,
     /// `true` if the time limit was reached before all due jobs were processed.
-    unfinished: bool,
+    pub(crate) unfinished: bool,
+    /// Pending and running jobs that were due.
+    pub(crate) due: u32,
+    /// The seconds for which the oldest of them has waited for a worker; 0 if there was none.
+    pub(crate) oldest_unfinished_seconds: u64,
 }
 
 /// The reason why one job could not be processed.
@@ -48,74 +54,123 @@ enum SweepError {
     DeadLetter(#[source] QueueError),
 }
 
+/// The reason why a run failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepFailed {
+    /// The table did not answer, or an item cannot be read.
+    #[error(transparent)]
+    Jobs(#[from] JobsError),
+    /// Jobs were due, and nothing could be done for any of them.
+    #[error("none of {0} due jobs could be processed; they are still due, and the log has the reason of each")]
+    NothingWorks(u32),
+}
+
+/// Sweeps, looks at the monthly exports, and writes the metrics of both.
+///
+/// # Errors
+/// When the table does not answer, an item cannot be read, or no due job could be processed.
+pub async fn handle(request_id: &str, deadline: Deadline, context: &Context) -> Result<Report, SweepFailed> {
+    let report = sweep(request_id, deadline, context).await?;
+    let months = Months::at(Timestamp::now(), &context.jobs).await?;
+    metrics::of_run(&report, &months, request_id);
+    if report.errors > 0 && report.is_idle() { Err(SweepFailed::NothingWorks(report.errors)) } else { Ok(report) }
+}
+
 /// Processes jobs until none is due or the time limit is reached.
 ///
 /// # Errors
 /// When the table does not answer, or an item cannot be read.
 pub async fn sweep(request_id: &str, deadline: Deadline, context: &Context) -> Result<Report, JobsError> {
     let now = Timestamp::now();
-    let mut report = Report::default();
+    let mut run = Run { context, request_id, report: Report::default(), backlog: Backlog::default() };
     let mut next = None;
     loop {
         let page = context.jobs.due(now, next).await?;
         for (org, id) in page.jobs {
             if deadline.left().is_zero() {
-                report.unfinished = true;
+                run.report.unfinished = true;
                 break;
             }
             let span = info_span!("job", org_id = %org, job_id = %id);
-            let swept = sweep_job(org, id, request_id, context).instrument(span.clone()).await;
-            span.in_scope(|| report.add(swept));
+            let done = run.job(org, id).instrument(span.clone()).await;
+            span.in_scope(|| run.report.add(done));
         }
         next = page.next;
-        if next.is_none() || report.unfinished {
+        if next.is_none() || run.report.unfinished {
             break;
         }
     }
-    report.log();
-    Ok(report)
+    Ok(run.report)
 }
 
-/// Processes one job and returns what was done, if anything.
-async fn sweep_job(
-    org: OrgId,
-    id: JobId,
-    request_id: &str,
-    context: &Context,
-) -> Result<Option<SweepAction>, SweepError> {
-    let now = Timestamp::now();
-    // The index may lag behind the table: the job itself decides.
-    let Some(job) = context.jobs.get(org, id).await? else { return Ok(None) };
-    let swept = job.sweep(now, context.max_attempts, context.resend.resend_at(now));
-    let Some(Swept { action, transition }) = swept else { return Ok(None) };
-    let record = (action == SweepAction::Expire).then(|| expiry(&job, now, request_id));
-    let Some(job) = context.jobs.apply(transition, record.as_ref()).await? else { return Ok(None) };
-    log(action, &job);
-    if action == SweepAction::Fail {
-        // After the write, so that of two sweeps one sends it. If it is lost, the metric still counts the failure.
-        let message = Message::Export { org_id: job.org(), job_id: job.id() };
-        context.dead_letters.send(message, Duration::ZERO).await.map_err(SweepError::DeadLetter)?;
+/// What was done for a job.
+enum Done {
+    Nothing,
+    Left,
+    Made(SweepAction),
+}
+
+/// A run in progress.
+struct Run<'a> {
+    context: &'a Context,
+    request_id: &'a str,
+    report: Report,
+    backlog: Backlog,
+}
+
+impl Run<'_> {
+    /// Processes one job.
+    async fn job(&mut self, org: OrgId, id: JobId) -> Result<Done, SweepError> {
+        let context = self.context;
+        let now = Timestamp::now();
+        // The index may lag behind the table: the job itself decides.
+        let Some(job) = context.jobs.get(org, id).await? else { return Ok(Done::Nothing) };
+        let swept = job.sweep(now, context.max_attempts, context.resend.resend_at(now));
+        let Some(Swept { action, transition }) = swept else { return Ok(Done::Nothing) };
+        let since = self.waits_since(&job);
+        if let Some(since) = since {
+            self.report.count_due(since, now);
+        }
+        if let (SweepAction::Resend, State::Pending { resend_at, .. }) = (action, job.state())
+            && self.backlog.may_hold(*resend_at, now, &context.queue).await
+        {
+            warn!("export job waits for a worker, its message may still be on the queue");
+            return Ok(Done::Left);
+        }
+        let record = (action == SweepAction::Expire).then(|| expiry(&job, now, self.request_id));
+        let Some(job) = context.jobs.apply(transition, record.as_ref()).await? else { return Ok(Done::Nothing) };
+        log(action, &job);
+        if action == SweepAction::Fail {
+            // After the write, so that of two sweeps one sends it. If it is lost, the metric still counts the failure.
+            let message = Message::Export { org_id: job.org(), job_id: job.id() };
+            context.dead_letters.send(message, Duration::ZERO).await.map_err(SweepError::DeadLetter)?;
+        }
+        if action.sends() {
+            dispatch(&job, since.unwrap_or(now), Duration::ZERO, &context.queue, &context.jobs).await?;
+        }
+        Ok(Done::Made(action))
     }
-    if action.sends() {
-        dispatch(&job, Duration::ZERO, &context.queue, &context.jobs).await?;
+
+    /// Returns the time since which a due job waits for a worker: since its message is to be sent or was visible on the
+    /// queue, or since its worker was lost. `None` for a job that waits for nobody.
+    fn waits_since(&self, job: &Job) -> Option<Timestamp> {
+        match *job.state() {
+            State::Pending { sent: false, resend_at } => Some(resend_at),
+            State::Pending { sent: true, resend_at } => Some(self.context.resend.visible_at(resend_at)),
+            State::Running { lease_until, .. } => Some(lease_until),
+            State::Succeeded { .. } | State::Failed { .. } | State::Expired { .. } => None,
+        }
     }
-    Ok(Some(action))
 }
 
 fn log(action: SweepAction, job: &Job) {
     match action {
         SweepAction::Send => info!("deferred export job due, sending its message"),
-        SweepAction::Resend => warn!("message of an export job lost, sending it again"),
+        SweepAction::Resend => {
+            warn!("no worker took the message of an export job, and the queue holds none: sending it again")
+        }
         SweepAction::Release => warn!("worker of an export job lost, sending its message again"),
-        // With the ids as fields: a log that is limited to errors has no spans.
-        SweepAction::Fail => error!(
-            metric = "FailedExports",
-            org_id = %job.org(),
-            job_id = %job.id(),
-            code = Failure::WorkerLost.code(),
-            attempts = job.attempts(),
-            "export job failed"
-        ),
+        SweepAction::Fail => metrics::of_failed(job),
         SweepAction::Expire => info!("export file expired"),
     }
 }
@@ -132,14 +187,15 @@ fn expiry(job: &Job, now: Timestamp, request_id: &str) -> AuditRecord {
 }
 
 impl Report {
-    fn add(&mut self, swept: Result<Option<SweepAction>, SweepError>) {
-        let count = match swept {
-            Ok(None) => &mut self.passed_over,
-            Ok(Some(SweepAction::Send)) => &mut self.sent,
-            Ok(Some(SweepAction::Resend)) => &mut self.resent,
-            Ok(Some(SweepAction::Release)) => &mut self.released,
-            Ok(Some(SweepAction::Fail)) => &mut self.failed,
-            Ok(Some(SweepAction::Expire)) => &mut self.expired,
+    fn add(&mut self, done: Result<Done, SweepError>) {
+        let count = match done {
+            Ok(Done::Nothing) => &mut self.passed_over,
+            Ok(Done::Left) => &mut self.waiting,
+            Ok(Done::Made(SweepAction::Send)) => &mut self.sent,
+            Ok(Done::Made(SweepAction::Resend)) => &mut self.resent,
+            Ok(Done::Made(SweepAction::Release)) => &mut self.released,
+            Ok(Done::Made(SweepAction::Fail)) => &mut self.failed,
+            Ok(Done::Made(SweepAction::Expire)) => &mut self.expired,
             Err(error) => {
                 error!(error = %Causes(&error), "export job not swept");
                 &mut self.errors
@@ -148,8 +204,15 @@ impl Report {
         *count += 1;
     }
 
-    fn log(&self) {
-        let Self { sent, resent, released, failed, expired, passed_over, errors, unfinished } = self;
-        info!(sent, resent, released, failed, expired, passed_over, errors, unfinished, "sweep finished");
+    /// Counts a job that has waited for a worker since `since`.
+    fn count_due(&mut self, since: Timestamp, now: Timestamp) {
+        self.due += 1;
+        let waited = u64::try_from(now.duration_since(since).as_secs()).unwrap_or(0);
+        self.oldest_unfinished_seconds = self.oldest_unfinished_seconds.max(waited);
+    }
+
+    /// Reports whether nothing was done for any job.
+    const fn is_idle(&self) -> bool {
+        self.sent + self.resent + self.released + self.failed + self.expired == 0
     }
 }

@@ -109,6 +109,9 @@ impl JobsTable {
             items.push(self.put_job(None, job)?);
             items.extend(self.put_models(job)?);
             items.push(self.put_record(record)?);
+            if let Some(Key::Monthly(month, edition)) = key {
+                items.push(self.put_unsucceeded(job, month, edition)?);
+            }
             let refused = match self.write(items, "create a job").await {
                 Ok(()) => return Ok(Created::New(Box::new(new.into_job()))),
                 Err(Refused::Condition(item)) => item,

@@ -28,14 +28,22 @@ pub enum DispatchError {
     },
 }
 
-/// Puts the message of a stored, pending job on the queue, to be received after `delay`.
+/// Puts the message of a stored, pending job on the queue, to be received after `delay`. `since` is the time from which
+/// the job waits for a worker.
 ///
 /// # Errors
-/// When the queue did not confirm it. The job is then marked as unsent.
-pub async fn dispatch(job: &Job, delay: Duration, queue: &ExportQueue, jobs: &JobsTable) -> Result<(), DispatchError> {
+/// When the queue did not confirm it. The job is then marked as unsent, and due since `since`: however often the queue
+/// refuses, the job shows how long it has waited.
+pub async fn dispatch(
+    job: &Job,
+    since: Timestamp,
+    delay: Duration,
+    queue: &ExportQueue,
+    jobs: &JobsTable,
+) -> Result<(), DispatchError> {
     let message = Message::Export { org_id: job.org(), job_id: job.id() };
     let Err(error) = queue.send(message, delay).await else { return Ok(()) };
-    let Some(unsent) = job.mark_unsent(Timestamp::now()) else { return Err(DispatchError::Unsent(error)) };
+    let Some(unsent) = job.mark_unsent(since) else { return Err(DispatchError::Unsent(error)) };
     // A job that changed in the meantime needs no mark: its message arrived, or the sweep sends another.
     match jobs.apply(unsent, None).await {
         Ok(_) => Err(DispatchError::Unsent(error)),

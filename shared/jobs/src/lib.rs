@@ -10,6 +10,7 @@
 //! | number of open jobs | `ORG#<org>` | `OPEN` |
 //! | audit record | `AUDIT#<org>` | `JOB#<job>#<uuid>` or `ORG#<uuid>` |
 //! | run of the scheduled exports | `MONTHLY#<month>` | `RUN#<uuid>` |
+//! | scheduled export that has not ended well | `MONTHLY#<month>#UNSUCCEEDED` | `ORG#<org>#<edition>` |
 //!
 //! The local index `by-status` orders an organization's jobs by status and id; a local index can be read consistently.
 //! The index `due` has the jobs that the sweep has to look at, ordered by the time at which it has to.
@@ -31,6 +32,7 @@ mod resend;
 mod runs;
 mod settings;
 mod transaction;
+mod unsucceeded;
 
 use std::collections::HashMap;
 

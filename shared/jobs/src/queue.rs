@@ -94,6 +94,20 @@ impl ExportQueue {
         Ok(())
     }
 
+    /// Returns the approximate number of messages that no worker has received, with those that are delayed.
+    ///
+    /// # Errors
+    /// When SQS does not answer.
+    pub async fn waiting(&self) -> Result<u64, QueueError> {
+        const WAITING: [QueueAttributeName; 2] =
+            [QueueAttributeName::ApproximateNumberOfMessages, QueueAttributeName::ApproximateNumberOfMessagesDelayed];
+        let request = self.client.get_queue_attributes().queue_url(&self.url);
+        let answer = request.set_attribute_names(Some(WAITING.to_vec())).send().await;
+        let answer = answer.map_err(|error| QueueError::new("count the messages of the exports queue", error))?;
+        let counts = answer.attributes.unwrap_or_default();
+        Ok(WAITING.iter().filter_map(|name| counts.get(name)?.parse::<u64>().ok()).fold(0, u64::saturating_add))
+    }
+
     /// Checks that the queue answers.
     ///
     /// # Errors

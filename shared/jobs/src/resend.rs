@@ -21,6 +21,11 @@ impl ResendPolicy {
         Ok(Self { after: config::seconds("RESEND_AFTER_SECONDS")? })
     }
 
+    /// Returns the time at which a message became visible that counts as lost at `resend_at`.
+    pub fn visible_at(self, resend_at: Timestamp) -> Timestamp {
+        resend_at.checked_sub(self.after).unwrap_or(Timestamp::MIN)
+    }
+
     /// Returns the time at which a message counts as lost that becomes visible on the queue at `visible_at`.
     pub fn resend_at(self, visible_at: Timestamp) -> Timestamp {
         visible_at.saturating_add(self.after).unwrap_or(Timestamp::MAX)

@@ -11,6 +11,7 @@ mod freshness;
 mod kept;
 pub mod maintenance;
 mod organizations;
+pub mod reconciliation;
 mod series;
 mod totals;
 mod troubles;

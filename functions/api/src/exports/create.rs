@@ -88,7 +88,7 @@ pub(crate) async fn create(
         Created::New(job) => {
             // Without a message the job is still accepted: the sweep sends the message later.
             let span = info_span!("job", org_id = %org, job_id = %id);
-            match dispatch(&job, Duration::ZERO, &context.queue, &context.jobs).instrument(span.clone()).await {
+            match dispatch(&job, now, Duration::ZERO, &context.queue, &context.jobs).instrument(span.clone()).await {
                 Ok(()) => span.in_scope(|| info!("export job queued")),
                 Err(error) => span.in_scope(|| error!(error = %Causes(&error), "export job not queued")),
             }

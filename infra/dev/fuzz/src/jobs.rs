@@ -41,6 +41,10 @@ pub(crate) fn table(bytes: &[u8]) {
         b"due" => {
             let _ = world.run(input, table.due(NOW, None));
         }
+        b"unsucceeded" => {
+            let month: Month = "2025-10".parse().expect("a month");
+            let _ = world.run(input, table.unsucceeded(month));
+        }
         b"run" => {
             let month: Month = "2025-10".parse().expect("a month");
             if let Ok(Some(mut run)) = world.run(input, table.last_run(month)) {

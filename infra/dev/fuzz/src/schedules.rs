@@ -28,7 +28,8 @@ pub(crate) fn monthly(bytes: &[u8]) {
         let now = i64::try_from(issuer::now()).ok().and_then(|now| Timestamp::from_second(now).ok());
         match monthly::read(&event, context.last_hour(), now.expect("a time of this century")) {
             Ok(order) => {
-                let run = world.run(input, monthly::run(order, "request", deadline(), context));
+                let run = world
+                    .run(input, monthly::run(order, "request", deadline(), context, &mut monthly::Counts::default()));
                 if let Err(error) = run {
                     assert!(!error.to_string().is_empty());
                 }

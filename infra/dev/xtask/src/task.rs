@@ -30,6 +30,12 @@ pub(crate) enum Task {
     Refresh(Database),
     /// Resend lost messages, resolve expired leases, expire files
     Sweep,
+    /// Compare the newest export of some organizations with the present figures
+    Reconcile {
+        /// Only this organization's
+        #[arg(long, value_name = "UUID")]
+        organization: Option<OrgId>,
+    },
     /// Compress and drop old usage, and create partitions ahead of time
     Retention(Database),
     /// Apply the migrations that the database does not have
@@ -82,6 +88,9 @@ fn parts(task: &Task) -> (&'static str, Value, Option<&str>) {
             ("monthly", event, None)
         }
         Task::Sweep => ("sweep", json!({}), None),
+        Task::Reconcile { organization } => {
+            ("reconcile", organization.map_or(json!({}), |id| json!({"organization": id})), None)
+        }
         Task::Refresh(database) => ("refresh", json!({}), database.url.as_deref()),
         Task::Retention(database) => ("retention", json!({}), database.url.as_deref()),
         Task::Migrate(database) => ("migrate", json!({}), database.url.as_deref()),

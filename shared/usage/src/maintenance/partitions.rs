@@ -184,6 +184,51 @@ impl Made {
     }
 }
 
+/// Returns the tables whose partitions maintenance creates.
+async fn managed(client: &Client) -> Result<Vec<Table>, DatabaseError> {
+    let mut managed = vec![Table::Events];
+    for table in Table::ROLLUPS {
+        if table.access(client).await? == Access::Managed {
+            managed.push(table);
+        }
+    }
+    Ok(managed)
+}
+
+/// Returns the number of whole days after that of `now` for which each table has its partition, without a gap.
+pub(super) async fn days_ahead(client: &Client, now: Timestamp) -> Result<u64, DatabaseError> {
+    let today = day_of(now);
+    let mut days = u64::MAX;
+    for table in managed(client).await? {
+        let partitions = older_than(client, table, Timestamp::MAX).await?;
+        days = days.min(ahead(&partitions, today));
+    }
+    Ok(days)
+}
+
+/// Returns the number of whole days after `today` that the partitions, which are in order, have without a gap.
+fn ahead(partitions: &[Partition], today: Date) -> u64 {
+    let mut until = midnight(today);
+    for partition in partitions {
+        if partition.start() <= until && partition.end() > until {
+            until = partition.end();
+        }
+    }
+    let days = until.duration_since(midnight(today)).as_hours() / 24;
+    // Without today's own.
+    u64::try_from(days - 1).unwrap_or(0)
+}
+
+/// Returns the number of rows in the default partitions: of days and months that have no partition.
+pub(super) async fn default_rows(client: &Client) -> Result<u64, DatabaseError> {
+    let mut rows = 0;
+    for table in managed(client).await? {
+        let count = format!("select count(*) from {}_default", table.name());
+        rows += client.query_one(&count, &[]).await?.try_get::<_, i64>(0)?.unsigned_abs();
+    }
+    Ok(rows)
+}
+
 /// Returns the partitions of a table that end no later than `end`, oldest first.
 pub(super) async fn older_than(client: &Client, table: Table, end: Timestamp) -> Result<Vec<Partition>, DatabaseError> {
     let children = "select child.relname::text
@@ -251,6 +296,21 @@ mod tests {
         assert_eq!(month.name, "analytics_daily_rollups_202412");
         assert_eq!(month.end().to_string(), "2025-01-01T00:00:00Z");
         assert_eq!(Table::Daily.parse(&month.name), Some(month));
+    }
+
+    #[test]
+    fn partitions_ahead_are_counted_to_the_first_gap() {
+        let today = date(2024, 2, 28);
+        let of = |table: Table, firsts: &[Date]| {
+            let partitions: Vec<Partition> = firsts.iter().map(|first| table.partition(*first)).collect();
+            ahead(&partitions, today)
+        };
+        let days = [date(2024, 2, 20), today, date(2024, 2, 29), date(2024, 3, 1)];
+        assert_eq!(of(Table::Events, &days), 2);
+        assert_eq!(of(Table::Events, &days[..2]), 0, "today's alone");
+        assert_eq!(of(Table::Events, &days[2..]), 0, "without today's");
+        assert_eq!(of(Table::Events, &[days[1], days[3]]), 0, "a gap");
+        assert_eq!(of(Table::Daily, &[date(2024, 2, 1), date(2024, 3, 1)]), 32);
     }
 
     #[test]

@@ -93,11 +93,22 @@ impl Picture {
     }
 }
 
-/// Returns the seconds for which the oldest event that is in no rollup has waited; 0 if there is none.
-pub(super) async fn oldest_wait(client: &Client, now: Timestamp) -> Result<u64, DatabaseError> {
-    let oldest = "select coalesce(extract(epoch from $1 - min(received_at)), 0)::bigint from usage_dirty_hours";
-    let seconds: i64 = client.query_one(oldest, &[&At(now)]).await?.try_get(0)?;
-    Ok(u64::try_from(seconds).unwrap_or(0))
+/// What is left on the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Left {
+    /// The hours of organizations with events that are in no rollup.
+    pub(super) hours: u64,
+    /// The seconds for which the oldest of these events has waited; 0 if there is none.
+    pub(super) oldest_wait_seconds: u64,
+}
+
+/// Returns what is left on the queue at `now`.
+pub(super) async fn left(client: &Client, now: Timestamp) -> Result<Left, DatabaseError> {
+    let left = "select count(*), coalesce(extract(epoch from $1 - min(since)), 0)::bigint
+                from (select min(received_at) as since from usage_dirty_hours group by organization_id, hour) hours";
+    let row = client.query_one(left, &[&At(now)]).await?;
+    let number = |index| row.try_get::<_, i64>(index).map(|number| u64::try_from(number).unwrap_or(0));
+    Ok(Left { hours: number(0)?, oldest_wait_seconds: number(1)? })
 }
 
 #[cfg(test)]

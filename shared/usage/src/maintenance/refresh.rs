@@ -63,7 +63,9 @@ pub struct RefreshReport {
     pub failed: u64,
     /// Hours left to the next refresh, since another session conflicted or their organization failed too often.
     pub postponed: u64,
-    /// The seconds for which the oldest event has waited at the end of the run.
+    /// Hours with events that are in no rollup at the end of the run.
+    pub dirty_hours: u64,
+    /// The seconds for which the oldest of these events has waited at the end of the run.
     pub oldest_wait_seconds: u64,
     /// `true` if a rollup table accepts no rows. Then nothing was done.
     pub read_only: bool,
@@ -88,9 +90,10 @@ struct Run {
 /// # Errors
 /// When the database fails. Committed batches remain.
 pub async fn refresh(client: &mut Client, now: Timestamp, time: Duration) -> Result<RefreshReport, DatabaseError> {
+    let start = Instant::now();
     let mut run = Run {
         now,
-        end: Instant::now() + time,
+        end: start + time,
         report: RefreshReport::default(),
         failures: HashMap::new(),
         skipped: HashSet::new(),
@@ -108,7 +111,9 @@ pub async fn refresh(client: &mut Client, now: Timestamp, time: Duration) -> Res
     } else {
         run.report.read_only = true;
     }
-    run.report.oldest_wait_seconds = queue::oldest_wait(client, now).await?;
+    let left = queue::left(client, now.saturating_add(start.elapsed()).unwrap_or(now)).await?;
+    run.report.dirty_hours = left.hours;
+    run.report.oldest_wait_seconds = left.oldest_wait_seconds;
     run.report.log();
     Ok(run.report)
 }
@@ -223,6 +228,7 @@ impl RefreshReport {
             before_cut_over = self.before_cut_over,
             failed = self.failed,
             postponed = self.postponed,
+            dirty_hours = self.dirty_hours,
             oldest_wait_seconds = self.oldest_wait_seconds,
             read_only = self.read_only,
             unfinished = self.unfinished,

@@ -71,6 +71,10 @@ pub struct RetentionReport {
     pub partitions_made: u64,
     /// Rows that were moved to them from the default partitions.
     pub rows_moved: u64,
+    /// Whole days after today for which every table has its partition, as far as maintenance creates them.
+    pub partitions_ahead_days: u64,
+    /// Rows in the default partitions at the end of the run.
+    pub default_rows: u64,
     /// Days of raw events that were compressed. A day with late events is compressed again.
     pub days_packed: u64,
     /// Raw events that were compressed.
@@ -171,6 +175,8 @@ async fn all(
     report.days_audited = audit.days;
     report.days_repaired = audit.repaired;
     report.days_not_audited = audit.skipped;
+    report.partitions_ahead_days = partitions::days_ahead(client, now).await?;
+    report.default_rows = partitions::default_rows(client).await?;
     count_nights(client, now, report).await
 }
 
@@ -491,17 +497,23 @@ async fn count_nights(client: &Client, now: Timestamp, report: &mut RetentionRep
                          else unfinished_nights + 1 end,
                      unfinished_on = case when $1 then ($2::timestamptz at time zone 'UTC')::date end
                  returning unfinished_nights";
-    let is_left = report.unfinished || report.postponed > 0;
-    let nights: i32 = client.query_one(count, &[&is_left, &At(now)]).await?.try_get(0)?;
+    let nights: i32 = client.query_one(count, &[&report.is_work_left(), &At(now)]).await?.try_get(0)?;
     report.unfinished_nights = u64::from(nights.unsigned_abs());
     Ok(())
 }
 
 impl RetentionReport {
+    /// Reports whether work was left to the next night.
+    pub const fn is_work_left(&self) -> bool {
+        self.unfinished || self.postponed > 0
+    }
+
     fn log(&self) {
         info!(
             partitions_made = self.partitions_made,
             rows_moved = self.rows_moved,
+            partitions_ahead_days = self.partitions_ahead_days,
+            default_rows = self.default_rows,
             days_packed = self.days_packed,
             events_packed = self.events_packed,
             bytes_before = self.bytes_before,

@@ -16,9 +16,8 @@ use jiff::Timestamp;
 use jobs::Counted;
 use objects::ExportObject;
 use platform::Deadline;
-use postgres::LimitedReads;
 use tokio::time::timeout;
-use usage::{self, UsageError};
+use usage::reconciliation::Present;
 use utoipa::ToSchema;
 
 use self::view::{FileView, Reconciliation, ReconciliationStatus, RoundingView, compare, number};
@@ -98,24 +97,15 @@ pub(crate) async fn reconcile(
     let client = context.database.client().await?;
     let now = Timestamp::now();
     let request = job.request();
-    // One snapshot: a refresh between two sums would look like a difference.
-    let reads = LimitedReads::begin(&client, deadline.left() / 3).await?;
-    let rollup = usage::rollup_sums(&reads, org, request).await?;
-    let completeness = usage::completeness(&reads, org, request.range, request.granularity, now).await?;
-    let are_kept = usage::rollups_are_kept(&reads, request.range).await?;
-    // At last, since a statement that is cancelled ends the transaction.
-    let (raw, too_slow) = match usage::raw_sums(&reads, org, request).await {
-        // The other two sums are useful without it.
-        Err(UsageError::Database(error)) if error.is_timeout() => (None, Some(RAW_TOO_SLOW.to_owned())),
-        raw => (raw?, None),
-    };
+    let present = usage::reconciliation::present(&client, org, request, file, now, deadline.left() / 3).await?;
+    let Present { rollup, raw, completeness, .. } = &present;
+    let too_slow = present.is_raw_too_slow.then(|| RAW_TOO_SLOW.to_owned());
 
     let found = again.as_ref().map_or(Some(file), Option::as_ref);
     let csv = found.unwrap_or(file).totals;
     let columns = compare(&csv, &rollup.lines, raw.as_ref().map(|raw| &raw.lines), tolerance)?;
     let changed = changes(&file.totals, &rollup.lines)
-        .map(|changes| format!("{changes} {}", if are_kept { EXPORT_AGAIN } else { KEEP_FILE }));
-    let completeness = completeness.of_figures(rollup.lines != Totals::default());
+        .map(|changes| format!("{changes} {}", if present.rollups_are_kept { EXPORT_AGAIN } else { KEEP_FILE }));
     let again = again.as_ref().map(|found| FileView::new(found.as_ref(), file));
     let is_intact = again.as_ref().is_none_or(|again| again.is_intact);
     let agrees = is_intact && columns.iter().all(|column| column.within_tolerance);
@@ -125,14 +115,14 @@ pub(crate) async fn reconcile(
         tolerance_percent: number(&tolerance)?,
         checked_at: whole_second(now),
         changed_since_export: changed.is_some(),
-        completeness: CompletenessView::from(&completeness),
+        completeness: CompletenessView::from(completeness),
         notes: [changed, (!is_intact).then(|| NOT_INTACT.to_owned()), too_slow]
             .into_iter()
             .flatten()
             .chain(completeness.warnings())
             .collect(),
         columns,
-        rounding_difference: RoundingView::new(file, &rollup, raw.as_ref()),
+        rounding_difference: RoundingView::new(file, rollup, raw.as_ref()),
         file: again,
     }))
 }

@@ -1,0 +1,29 @@
+//! The reconciliation: runs every night and compares the newest export of some organizations with the present figures.
+//! Nobody else would notice figures that changed without a record.
+
+mod context;
+mod event;
+mod handler;
+mod metrics;
+mod sample;
+
+use std::time::Duration;
+
+use context::Context;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use platform::{Deadline, aws};
+
+/// Time reserved at the end of an invocation to finish the current comparison.
+const RESERVE: Duration = Duration::from_secs(30);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    platform::log::init(env!("CARGO_PKG_NAME"));
+    let context = Context::from_env(&aws::sdk_config()?)?;
+    run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
+        let deadline = Deadline::new(event.context.deadline(), RESERVE);
+        let order = event::read(&event.payload)?;
+        Ok::<_, Error>(handler::handle(order, &event.context.request_id, deadline, &context).await?)
+    }))
+    .await
+}

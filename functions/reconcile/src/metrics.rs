@@ -1,0 +1,37 @@
+//! The metrics of a run.
+
+use metrique::unit_of_work::metrics;
+use platform::metrics::write;
+use tracing::Level;
+
+use crate::handler::Report;
+
+#[metrics(rename_all = "PascalCase")]
+struct Run {
+    reconciliations_made: u64,
+    reconciliation_mismatches: u64,
+    reconciliation_errors: u64,
+    #[metrics(name = "request_id")]
+    request_id: String,
+    #[metrics(name = "explained")]
+    explained: String,
+    #[metrics(name = "without_file")]
+    without_file: String,
+    #[metrics(name = "unfinished")]
+    unfinished: String,
+}
+
+/// Writes the metrics of a run.
+pub(crate) fn of_run(report: &Report, request_id: &str) {
+    let run = Run {
+        reconciliations_made: report.made,
+        reconciliation_mismatches: report.mismatches,
+        reconciliation_errors: report.errors,
+        request_id: request_id.to_owned(),
+        explained: report.explained.to_string(),
+        without_file: report.without_file.to_string(),
+        unfinished: report.unfinished.to_string(),
+    };
+    let is_troubled = report.mismatches > 0 || report.errors > 0;
+    write(if is_troubled { Level::WARN } else { Level::INFO }, "exports reconciled", run);
+}
