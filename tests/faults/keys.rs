@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use jiff::Timestamp;
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
 use tests::{
-    Organization,
+    Organization, logs,
     poll::until,
     stack::variable,
     token::{PublicKey, sign},
@@ -56,6 +57,7 @@ async fn keys_away_slow_and_rotated(scene: &Scene) -> Found {
 
     // One request at a time: the emulator sends each to the same process.
     end_processes().await;
+    let since = Timestamp::now();
     let away = add(usize::MAX, Action::Refuse(503));
     assert_eq!(status(&org, &org.token).await, 503, "no keys, no verdict");
     for _ in 0..20 {
@@ -63,6 +65,11 @@ async fn keys_away_slow_and_rotated(scene: &Scene) -> Found {
     }
     assert!(away.count() <= 2, "an issuer that fails is asked every five seconds");
     drop(away);
+    until("the metric is there", Duration::from_secs(15), async || {
+        let lines = logs::metrics(&variable("API_FUNCTION"), "IssuerFetchFailed", since).await;
+        if lines.is_empty() { Err("no line") } else { Ok(()) }
+    })
+    .await;
     answers(&org, 200).await;
     let away = add(usize::MAX, Action::Refuse(503));
     assert_eq!(status(&org, &org.token).await, 200, "kept keys go on working");

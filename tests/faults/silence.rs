@@ -107,6 +107,7 @@ async fn monthly_exports_fail(scene: &Scene) -> Found {
         let rename = format!("alter table analytics_daily_rollups rename column {from} to {to}");
         client.batch_execute(&rename).await.unwrap();
     };
+    let worker = Timestamp::now();
     let monthly = async || insist(&variable("MONTHLY_FUNCTION"), &json!({"month": month})).await;
     rename("tokens_total", "tokens").await;
     let run = monthly().await;
@@ -117,6 +118,12 @@ async fn monthly_exports_fail(scene: &Scene) -> Found {
     rename("tokens", "tokens_total").await;
     assert_eq!((&run["created"], &run["failed"]), (&json!(1), &json!(0)), "the run itself is well: {run}");
     assert_eq!((failed.succeeded, failed.failed), (0, 1));
+    // No dead letter and no error of Lambda tells of it.
+    let attempts = logs::metrics(&variable("WORKER_FUNCTION"), "JobsFailed", worker).await;
+    let attempt = attempts.last().expect("the worker's line");
+    assert_eq!((&attempt["JobsFailed"], &attempt["Code"]), (&json!(1), &json!("usage_unreadable")), "{attempt}");
+    assert_eq!((&attempt["level"], &attempt["AttemptsFailed"]), (&json!("ERROR"), &json!(1)), "{attempt}");
+    assert!(attempt["error"].as_str().is_some_and(|error| error.contains("tokens_total")), "the cause: {attempt}");
     assert_eq!((&late["MonthlyUnsucceeded"], &late["level"]), (&json!(1), &json!("WARN")), "{late}");
     let days = now.duration_since(month.end()).as_hours() / 24;
     assert_eq!(late["MonthlyRunAgeDays"], json!(days), "{late}");

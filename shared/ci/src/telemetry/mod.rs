@@ -18,9 +18,6 @@ pub use table::{REPLACED, Stored, store_rejection, store_run};
 
 use crate::{CiRun, InvalidDocument, ObjectVersion, Sequencer, document::MAX_DOCUMENT_BYTES};
 
-/// The log message of a new rejection. A metric filter in the template counts the lines with it.
-pub const REJECTED: &str = "rejected a document";
-
 /// A reference to a version of an object, as an event or a listing gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectRef {
@@ -107,7 +104,7 @@ async fn reject(client: &Client, object: &ObjectVersion, why: &InvalidDocument) 
     let reason = why.to_string();
     let new = store_rejection(client, object, &reason).await?;
     if new {
-        tracing::warn!(key = object.key, version = object.version, reason, "{REJECTED}");
+        tracing::warn!(key = object.key, version = object.version, reason, "rejected a document");
     }
     Ok(Outcome::Rejected { before: !new })
 }

@@ -11,6 +11,12 @@ pub(super) fn run(session: &mut Session<'_>) -> Result<()> {
     let arguments = session.arguments();
     let tests = session.cargo().args(["test", "--workspace", "--no-fail-fast"]).args(arguments);
     session.program("cargo test", tests.envs(variables.clone()))?;
+    if arguments.is_empty() {
+        // `cargo test` ignores it: it searches the log of all tests.
+        let whole_log = session.cargo().args(["test", "--workspace", "--test", "integration", "--"]);
+        let whole_log = whole_log.args(["--ignored", "no_line_has_a_secret"]).envs(variables.clone());
+        session.program("secrets in the log", whole_log)?;
+    }
     if !arguments.is_empty() && !arguments.iter().any(|argument| argument.contains("screenshot")) {
         return Ok(());
     }
