@@ -8,7 +8,6 @@ use tests::{
     Event, Stack, UsageDatabase, function, lambda, logs,
     organization::export_of,
     poll::{WAIT_TIMEOUT, until},
-    rollup::instant,
     stack::variable,
     usage::send,
 };
