@@ -33,7 +33,7 @@ const REFUSAL: &str =
 /// The newest line of the sweep since a moment.
 async fn sweep_line(since: Timestamp) -> Value {
     until("the sweep's line is there", Duration::from_secs(15), async || {
-        let lines = logs::metrics(&variable("SWEEP_FUNCTION"), "OldestUnfinishedSeconds", since).await;
+        let lines = logs::metrics("sweep", "OldestUnfinishedSeconds", since).await;
         lines.into_iter().next_back().ok_or("no line")
     })
     .await

@@ -33,13 +33,13 @@ pub async fn lines(prefix: &str) -> Vec<(String, String)> {
     lines
 }
 
-/// Returns the lines of a function that have a metric, since a moment, the oldest first.
+/// Returns the lines of a function, by its short name such as `sweep`, that have a metric, since a moment, the oldest first.
 ///
 /// # Panics
 /// When the logs cannot be read.
 pub async fn metrics(function: &str, name: &str, since: Timestamp) -> Vec<Value> {
-    let group = format!("/aws/lambda/{function}");
-    let lines = lines(&group).await.into_iter().filter(|(found, _)| *found == group);
+    let end = format!("-{function}");
+    let lines = lines("/aws/lambda/").await.into_iter().filter(|(group, _)| group.ends_with(&end));
     let lines = lines.filter_map(|(_, line)| serde_json::from_str::<Value>(&line).ok());
     let at = |line: &Value| line["timestamp"].as_str().and_then(|at| at.parse::<Timestamp>().ok());
     let mut lines: Vec<Value> =
