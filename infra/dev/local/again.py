@@ -22,7 +22,7 @@ from samcli.yamlhelper import yaml_parse
 
 import absent
 import nested
-from deploy import ARTIFACTS
+from deploy import ARTIFACTS, stored
 
 
 def main():
@@ -43,7 +43,7 @@ def main():
         parameters = {**request["parameters"], "DatabaseUrl": database}
         act(
             StackName=request["stack"],
-            TemplateBody=json.dumps(template),
+            TemplateURL=stored(request["stack"], template),
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         )

@@ -100,12 +100,19 @@ def zipped(path):
     return buffer.getvalue()
 
 
+def stored(stack, template):
+    """Stores a template for CloudFormation, as `sam deploy` does: in a call, it may have 51,200 bytes. Returns its URL."""
+    s3 = boto3.client("s3")
+    s3.put_object(Bucket=ARTIFACTS, Key=f"{stack}.json", Body=json.dumps(template).encode())
+    return f"{s3.meta.endpoint_url}/{ARTIFACTS}/{stack}.json"
+
+
 def create(stack, template, parameters):
     """Creates the stack. Returns its outputs."""
     cloudformation = boto3.client("cloudformation")
     cloudformation.create_stack(
         StackName=stack,
-        TemplateBody=json.dumps(template),
+        TemplateURL=stored(stack, template),
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
     )
