@@ -7,25 +7,49 @@ use serde_json::{Value, json};
 use tests::{Stack, Template, aws, poll::until};
 use uuid::Uuid;
 
-/// What each function writes per unit of work, and its dimensions besides `Stack`.
-const WRITTEN: [(&str, &str, &[&str]); 8] = [
+/// The metrics in the file of each crate that writes them, and their dimensions besides `Stack`.
+const WRITTEN: [(&str, &str, &[&str]); 9] = [
     (
-        "worker",
+        "functions/worker",
         "JobsSucceeded JobsFailed AttemptsFailed Rows Bytes ExportMs ReadMs UploadMs QueueWaitMs EndToEndSeconds Attempt",
         &["Code"],
     ),
     (
-        "sweep",
+        "functions/sweep",
         "Sent Resent Released SweepErrors Due OldestUnfinishedSeconds JobsFailed MonthlyUnsucceeded MonthlyRunAgeDays",
         &["Code"],
     ),
-    ("monthly", "MonthlyCreated MonthlyCreateErrors Unfinished Held ProvisionalMonths", &[]),
-    ("refresh", "OldestDirtySeconds DirtyHours HoursFailed Unfinished", &[]),
-    ("retention", "PartitionsAheadDays DefaultRows Postponed RetentionUnfinished", &[]),
-    ("reconcile", "ReconciliationsMade ReconciliationMismatches ReconciliationErrors", &[]),
-    ("telemetry", "DocumentsStored RejectedDocuments ReplacedRuns Gone NewestRunAgeSeconds", &[]),
-    ("api", "RequestMs Requests IssuerFetchFailed LinksSigned", &["Route", "Class"]),
+    ("functions/monthly", "MonthlyCreated MonthlyCreateErrors Unfinished Held ProvisionalMonths", &[]),
+    ("functions/refresh", "OldestDirtySeconds DirtyHours HoursFailed Unfinished", &[]),
+    ("functions/retention", "PartitionsAheadDays DefaultRows Postponed RetentionUnfinished", &[]),
+    ("functions/reconcile", "ReconciliationsMade ReconciliationMismatches ReconciliationErrors", &[]),
+    ("functions/telemetry", "DocumentsStored DocumentsUnchanged RejectedDocuments DocumentErrors Gone", &[]),
+    ("functions/api", "RequestMs ServerErrors ClientErrors LinksSigned", &["Route"]),
+    ("shared/auth", "IssuerFetchFailed", &[]),
 ];
+
+#[test]
+fn the_functions_have_these_metrics() {
+    for (folder, names, dimensions) in WRITTEN {
+        let path = format!("{}/../{folder}/src/metrics.rs", env!("CARGO_MANIFEST_DIR"));
+        let code = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        for name in names.split(' ') {
+            // A field whose name is that of the metric, or is given it.
+            let field: String = name
+                .chars()
+                .flat_map(|letter| [(letter.is_uppercase()).then_some('_'), Some(letter)])
+                .flatten()
+                .map(|letter| letter.to_ascii_lowercase())
+                .collect();
+            let field = format!(" {}: ", field.trim_start_matches('_'));
+            let named = format!("name = \"{name}\"");
+            assert!(code.contains(&field) || code.contains(&named), "{path} has no metric {name}");
+        }
+        for dimension in dimensions {
+            assert!(code.contains(&format!("[[], [\"{dimension}\"]]")), "{path} has no dimension {dimension}");
+        }
+    }
+}
 
 /// A metric that an alarm or the dashboard reads.
 #[derive(Debug)]
@@ -116,7 +140,8 @@ fn every_alarm_reads_a_metric_that_is_written() {
 #[test]
 fn what_must_run_is_heard_when_it_does_not() {
     let template = Template::operations();
-    for name in ["SweepNotRunningAlarm", "RefreshLagAlarm", "RetentionNotRunningAlarm", "ReconciliationNotRunningAlarm"] {
+    for name in ["SweepNotRunningAlarm", "RefreshLagAlarm", "RetentionNotRunningAlarm", "ReconciliationNotRunningAlarm"]
+    {
         let missing = template.value(&format!("Resources/{name}/Properties/TreatMissingData"));
         assert_eq!(missing, "breaching", "{name}");
     }
@@ -154,7 +179,8 @@ fn the_dashboard_shows_metrics_that_are_written_and_logs_that_exist() {
     assert_eq!(kinds, BTreeSet::from(["log", "metric", "text"].map(str::to_owned)));
     assert!(body.contains("${RunbookUrl}"));
     // Each reference is a parameter of the template, or the region.
-    for name in body.split("${").skip(1).filter_map(|rest| rest.split('}').next()).filter(|name| *name != "AWS::Region") {
+    for name in body.split("${").skip(1).filter_map(|rest| rest.split('}').next()).filter(|name| *name != "AWS::Region")
+    {
         operations.value(&format!("Parameters/{name}/Type"));
     }
 }

@@ -166,7 +166,8 @@ async fn the_alias_goes_back_to_the_version_before() {
     let stack = Stack::from_env().await;
     let function = variable("SWEEP_FUNCTION");
     let path = format!("/2015-03-31/functions/{function}");
-    let alias = async || -> Value { lambda::call(Method::GET, &format!("{path}/aliases/live"), &Value::Null).await.json() };
+    let alias =
+        async || -> Value { lambda::call(Method::GET, &format!("{path}/aliases/live"), &Value::Null).await.json() };
     let answers = async || lambda::invoke(&format!("{function}:live"), &json!({})).await.unwrap();
     let now = alias().await["FunctionVersion"].as_str().unwrap().to_owned();
     let versions: Value = lambda::call(Method::GET, &format!("{path}/versions"), &Value::Null).await.json();
@@ -175,7 +176,9 @@ async fn the_alias_goes_back_to_the_version_before() {
     let before = versions.iter().rev().skip_while(|version| **version != now).nth(1).expect("a version before");
     assert_ne!(*before, "$LATEST");
     for version in [*before, now.as_str()] {
-        lambda::call(Method::PUT, &format!("{path}/aliases/live"), &json!({"FunctionVersion": version})).await.expect(200);
+        lambda::call(Method::PUT, &format!("{path}/aliases/live"), &json!({"FunctionVersion": version}))
+            .await
+            .expect(200);
         assert_eq!(alias().await["FunctionVersion"], version);
         assert!(answers().await.is_object());
     }

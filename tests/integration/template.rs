@@ -154,7 +154,8 @@ fn a_deploy_moves_an_alias_that_everything_names() {
     assert_eq!(*template.value("Resources/HttpApiPermission/Properties/FunctionName"), alias);
     assert_eq!(template.value("Resources/HttpApiIntegration/Properties/IntegrationUri/Fn::Sub/1/Alias"), &alias);
     let canary = template.value("Resources/ApiFunction/Properties/DeploymentPreference");
-    let guards = ["ApiErrorsAlarm", "ApiLatencyAlarm"].map(|name| json!({"Fn::GetAtt": format!("Operations.Outputs.{name}")}));
+    let guards =
+        ["ApiErrorsAlarm", "ApiLatencyAlarm"].map(|name| json!({"Fn::GetAtt": format!("Operations.Outputs.{name}")}));
     assert_eq!(canary["Alarms"], json!(guards));
     // The alarms of errors need three minutes, and their metrics up to two.
     assert_eq!(canary["Type"], "Canary10Percent10Minutes");
