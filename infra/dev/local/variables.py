@@ -8,7 +8,7 @@ import sys
 
 from samcli.yamlhelper import yaml_parse
 
-from settle import Values
+from values import Values
 
 
 def main():
