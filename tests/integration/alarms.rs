@@ -124,6 +124,26 @@ fn every_alarm_reaches_somebody_and_says_where_to_read_on() {
 }
 
 #[test]
+fn cloudwatch_may_publish_to_the_topic_and_use_its_key() {
+    let template = Template::operations();
+    // The key that AWS manages for SNS cannot be used by CloudWatch, and alarms would be lost in silence.
+    assert_eq!(*template.value("Resources/AlarmTopic/Properties/KmsMasterKeyId"), json!({"Ref": "AlarmKey"}));
+    let cloudwatch = json!({"Service": "cloudwatch.amazonaws.com"});
+    for (policy, actions) in [
+        ("AlarmKey/Properties/KeyPolicy", json!(["kms:Decrypt", "kms:GenerateDataKey*"])),
+        ("AlarmTopicPolicy/Properties/PolicyDocument", json!("sns:Publish")),
+    ] {
+        let statements = template.value(&format!("Resources/{policy}/Statement")).as_array().unwrap();
+        let own = statements.iter().find(|statement| statement["Principal"] == cloudwatch).expect(policy);
+        assert_eq!((&own["Effect"], &own["Action"]), (&json!("Allow"), &actions), "{policy}");
+        assert_eq!(own["Condition"], json!({"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}));
+    }
+    // A function's role tells the topic of its failed runs.
+    let roles = template.value("Resources/FailedRuns/Properties/Roles").as_array().unwrap();
+    assert_eq!(roles.len(), template.resources("AWS::Lambda::EventInvokeConfig").len());
+}
+
+#[test]
 fn every_alarm_reads_a_metric_that_is_written() {
     let template = Template::operations();
     for name in template.resources("AWS::CloudWatch::Alarm") {
