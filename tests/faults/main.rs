@@ -22,6 +22,7 @@ mod proxies;
 mod rights;
 mod rule;
 mod scene;
+mod schema;
 mod silence;
 mod store;
 mod sweeps;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         telemetry::CASES,
         rights::CASES,
         logins::CASES,
+        schema::CASES,
     ]
     .concat();
     case::run(&arguments, cases)

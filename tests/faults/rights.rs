@@ -111,7 +111,9 @@ impl<'a> World<'a> {
                 succeeded(&path, &self.stack.api.get(&path, &token).await)?;
             }
         }
-        Ok(())
+        // An answer of before is good for five seconds.
+        tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+        succeeded("readyz", &self.stack.api.get("/status/readyz", "").await)
     }
 
     async fn export(&self) -> Result<(), String> {

@@ -1,11 +1,15 @@
-//! The settings of the deployed resources. Those of the functions are checked when they are deployed.
+//! The settings of the deployed resources, and deploys that are repeated. The settings of the functions are checked when
+//! they are deployed.
+
+use std::process::Command;
 
 use aws_sdk_dynamodb::types::TimeToLiveStatus;
 use aws_sdk_s3::types::{ExpirationStatus, ServerSideEncryption};
 use aws_sdk_sqs::types::QueueAttributeName;
-use reqwest::Method;
-use serde_json::Value;
+use reqwest::{Method, Url};
+use serde_json::{Value, json};
 use tests::{Stack, lambda, stack::variable};
+use uuid::Uuid;
 
 #[tokio::test]
 async fn a_message_stays_hidden_for_six_timeouts_until_its_receives_are_used_up() {
@@ -98,4 +102,85 @@ async fn the_jobs_table_forgets_only_what_carries_a_ttl() {
     let ttl = ttl.time_to_live_description.unwrap();
     let status = ttl.time_to_live_status().map(TimeToLiveStatus::as_str);
     assert_eq!((ttl.attribute_name(), status), (Some("ttl"), Some("ENABLED")));
+}
+
+#[tokio::test]
+async fn a_first_deploy_that_fails_does_not_block_the_next_and_another_database_is_migrated() {
+    let stack = Stack::from_env().await;
+    let name = format!("again-{}", &Uuid::new_v4().simple().to_string()[..8]);
+    let mut databases = vec!["postgres://127.0.0.1:1/nobody?sslmode=disable".to_owned()];
+    let mut administrator: tokio_postgres::Config = variable("DATABASE_URL").parse().unwrap();
+    let url: Url = variable("DATABASE_URL").parse().unwrap();
+    for number in 1..3 {
+        let database = format!("{}_{number}", name.replace('-', "_"));
+        let create = format!("create database {database} owner analytics_owner");
+        stack.database.client.batch_execute(&create).await.unwrap();
+        let mut url = url.clone();
+        url.set_path(&database);
+        url.set_username("").unwrap();
+        url.set_password(None).unwrap();
+        databases.push(url.into());
+    }
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let request = json!({
+        "template": format!("{root}/template.yaml"),
+        "stack": name,
+        "databases": databases,
+        "parameters": {
+            "Issuer": "https://issuer.example",
+            "JwksUrl": "https://issuer.example/keys",
+            "Architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" },
+            "DeletionProtection": "false",
+            "RequireTls": "false",
+            "CreateDownloadKey": "false",
+        },
+    });
+    let path = std::env::temp_dir().join(format!("{name}.json"));
+    std::fs::write(&path, request.to_string()).unwrap();
+    let mut program = Command::new(format!("{root}/.venv/bin/python"));
+    program.arg(format!("{root}/infra/dev/local/again.py")).arg(&path);
+    let program = tokio::task::spawn_blocking(move || program.output()).await.unwrap().unwrap();
+    std::fs::remove_file(path).unwrap();
+    assert!(program.status.success(), "{}", String::from_utf8_lossy(&program.stderr));
+    let steps: Value = serde_json::from_slice(&program.stdout).unwrap();
+    assert_eq!(steps["unreachable"], json!({"status": "ROLLBACK_COMPLETE", "left": []}));
+    assert_eq!(steps["again"]["status"], "CREATE_COMPLETE");
+    // Both buckets and the dead-letter queues at least.
+    assert!(steps["again"]["left"].as_array().is_some_and(|left| left.len() >= 4), "{steps}");
+    assert_eq!(steps["another"]["status"], "UPDATE_COMPLETE");
+    for number in 1..3 {
+        administrator.dbname(format!("{}_{number}", name.replace('-', "_")));
+        let (client, connection) = administrator.connect(tokio_postgres::NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let version: i32 =
+            client.query_one("select max(version) from refinery_schema_history", &[]).await.unwrap().get(0);
+        assert_eq!(version, postgres::schema::LAST_MIGRATION, "database {number}");
+        drop(client);
+        connection.await.unwrap().unwrap();
+    }
+}
+
+/// Going back is one command: what invokes a function names its alias.
+#[tokio::test]
+async fn the_alias_goes_back_to_the_version_before() {
+    let stack = Stack::from_env().await;
+    let function = variable("SWEEP_FUNCTION");
+    let path = format!("/2015-03-31/functions/{function}");
+    let alias =
+        async || -> Value { lambda::call(Method::GET, &format!("{path}/aliases/live"), &Value::Null).await.json() };
+    let answers = async || lambda::invoke(&format!("{function}:live"), &json!({})).await.unwrap();
+    let now = alias().await["FunctionVersion"].as_str().unwrap().to_owned();
+    let versions: Value = lambda::call(Method::GET, &format!("{path}/versions"), &Value::Null).await.json();
+    let versions: Vec<_> =
+        versions["Versions"].as_array().unwrap().iter().filter_map(|version| version["Version"].as_str()).collect();
+    let before = versions.iter().rev().skip_while(|version| **version != now).nth(1).expect("a version before");
+    assert_ne!(*before, "$LATEST");
+    for version in [*before, now.as_str()] {
+        lambda::call(Method::PUT, &format!("{path}/aliases/live"), &json!({"FunctionVersion": version}))
+            .await
+            .expect(200);
+        assert_eq!(alias().await["FunctionVersion"], version);
+        assert!(answers().await.is_object());
+    }
+    drop(stack);
 }

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, also in what it calls"
 )]
 
+mod alarms;
 mod analytics;
 mod attacks;
 mod auth;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::ExportRequest;
 use jiff::Timestamp;
 use migrate::{MigrateError, known, migrate};
-use postgres::LimitedReads;
+use postgres::{DatabaseError, LimitedReads};
 use serde_json::{Value, json};
 use tests::{lambda, organization::export_of, stack::variable};
 use tokio::{
@@ -170,6 +170,27 @@ async fn a_database_that_is_ahead_stays_as_it_is() {
     drop(client);
     let migrated = migrate(&mut database.connect().await, within(60)).await.unwrap();
     assert_eq!((migrated.applied.len(), migrated.version, migrated.known), (0, 999, known()));
+}
+
+#[tokio::test]
+async fn a_database_that_lacks_a_migration_is_not_ready() {
+    let database = Fresh::create().await;
+    let mut client = database.connect().await;
+    let outdated = async |client: &tokio_postgres::Client| match postgres::schema::check(client).await {
+        Err(DatabaseError::Outdated { version }) => Some(version),
+        other => other.map(|()| None).unwrap(),
+    };
+    assert_eq!(outdated(&client).await, Some(0), "nothing was migrated");
+    migrate(&mut client, within(60)).await.unwrap();
+    drop(client);
+    let client = database.connect().await;
+    assert_eq!(outdated(&client).await, None);
+    client.execute("delete from refinery_schema_history where version = $1", &[&known()]).await.unwrap();
+    assert_eq!(outdated(&client).await, Some(known() - 1));
+    // That of a later version, which was rolled back, has everything that this one needs.
+    let later = "insert into refinery_schema_history values (999, 'later', '2030-01-01T00:00:00Z', '1')";
+    client.batch_execute(later).await.unwrap();
+    assert_eq!(outdated(&client).await, None);
 }
 
 #[tokio::test]

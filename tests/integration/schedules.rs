@@ -12,7 +12,10 @@ async fn function(name: &str) -> (String, Vec<String>) {
     let path = format!("/2015-03-31/functions/{name}");
     let configuration: Value = call(Method::GET, &path, &Value::Null).await.expect(200).json();
     let arn = configuration["Configuration"]["FunctionArn"].as_str().unwrap().to_owned();
-    let policy: Value = call(Method::GET, &format!("{path}/policy"), &Value::Null).await.expect(200).json();
+    // Everything invokes the alias, which a deploy moves.
+    let arn = format!("{arn}:live");
+    let policy: Value =
+        call(Method::GET, &format!("{path}/policy?Qualifier=live"), &Value::Null).await.expect(200).json();
     let policy: Value = serde_json::from_str(policy["Policy"].as_str().unwrap()).unwrap();
     let allowed = policy["Statement"].as_array().unwrap().iter().filter(|statement| {
         statement["Principal"]["Service"] == "events.amazonaws.com" && statement["Action"] == "lambda:InvokeFunction"

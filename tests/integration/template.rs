@@ -17,7 +17,17 @@ fn numbers_that_depend_on_each_other_agree() {
     let resource = |name: &str, property: &str| number(&format!("Resources/{name}/Properties/{property}"));
 
     // AWS recommends six timeouts, so that throttled batches are not delivered twice.
-    assert_eq!(resource("ExportsQueue", "VisibilityTimeout"), 6 * function("Worker", "Timeout"));
+    let hidden = template.value("Resources/ExportsQueue/Properties/VisibilityTimeout");
+    assert_eq!(*hidden, json!({"Fn::FindInMap": ["WorkerTimes", {"Ref": "WorkerTimeout"}, "SixTimes"]}));
+    let mut times = Vec::new();
+    for (timeout, entry) in template.value("Mappings/WorkerTimes").as_object().unwrap() {
+        times.push(json!(timeout));
+        assert_eq!(entry["SixTimes"], 6 * timeout.parse::<i64>().unwrap(), "{timeout}");
+    }
+    let mut allowed = template.value("Parameters/WorkerTimeout/AllowedValues").as_array().unwrap().clone();
+    allowed.sort_by_key(ToString::to_string);
+    times.sort_by_key(ToString::to_string);
+    assert_eq!(times, allowed);
     assert_eq!(resource("TelemetryQueue", "VisibilityTimeout"), 6 * function("Telemetry", "Timeout"));
     // Callers get the function's own answer, and CloudFormation that of the migrations.
     assert_eq!(resource("HttpApiIntegration", "TimeoutInMillis"), 1000 * (function("Api", "Timeout") + 1));
@@ -106,4 +116,99 @@ fn what_writes_jobs_may_not_change_audit_records() {
     });
     let statements = template.value("Resources/KeepAudit/Properties/PolicyDocument/Statement");
     assert_eq!(*statements, json!([denied]));
+}
+
+#[test]
+fn a_first_deploy_that_fails_leaves_nothing_that_blocks_the_next() {
+    let template = Template::read();
+    // A bucket's name is fixed, so the next deploy could not make it again. A dead letter is kept once there is a stack.
+    for name in ["ExportsBucket", "MetricsBucket", "ExportsDeadLetterQueue", "TelemetryDeadLetterQueue"] {
+        assert_eq!(template.value(&format!("Resources/{name}/DeletionPolicy")), "RetainExceptOnCreate", "{name}");
+        assert_eq!(template.value(&format!("Resources/{name}/UpdateReplacePolicy")), "Retain", "{name}");
+    }
+    // So that two stacks fit in an account. 63 characters hold a stack's name of 28 and the longest region's.
+    for (bucket, word) in [("ExportsBucket", "files"), ("MetricsBucket", "builds")] {
+        let name = format!("${{AWS::StackName}}-{word}-${{AWS::AccountId}}-${{AWS::Region}}");
+        let value = template.value(&format!("Resources/{bucket}/Properties/BucketName/Fn::If/2"));
+        assert_eq!(*value, json!({"Fn::Sub": name}));
+        assert!(28 + word.len() + "--123456789012-ap-southeast-1".len() <= 63, "{bucket}");
+    }
+}
+
+#[test]
+fn another_database_runs_the_migrations_again() {
+    let template = Template::read();
+    assert_eq!(*template.value("Resources/Migrations/Properties/Database"), json!({"Ref": "DatabaseUrl"}));
+}
+
+#[test]
+fn a_deploy_moves_an_alias_that_everything_names() {
+    let template = Template::read();
+    assert_eq!(template.value("Globals/Function/AutoPublishAlias"), "live");
+    for function in template.resources("AWS::Serverless::Function") {
+        // Otherwise another value of a parameter would stay in the unpublished version.
+        let all = template.value(&format!("Resources/{function}/Properties/AutoPublishAliasAllProperties"));
+        assert_eq!(all, true, "{function}");
+    }
+    let alias = json!({"Ref": "ApiFunction.Alias"});
+    assert_eq!(*template.value("Resources/HttpApiPermission/Properties/FunctionName"), alias);
+    assert_eq!(template.value("Resources/HttpApiIntegration/Properties/IntegrationUri/Fn::Sub/1/Alias"), &alias);
+    let canary = template.value("Resources/ApiFunction/Properties/DeploymentPreference");
+    let guards =
+        ["ApiErrorsAlarm", "ApiLatencyAlarm"].map(|name| json!({"Fn::GetAtt": format!("Operations.Outputs.{name}")}));
+    assert_eq!(canary["Alarms"], json!(guards));
+    // The alarms of errors need three minutes, and their metrics up to two.
+    assert_eq!(canary["Type"], "Canary10Percent10Minutes");
+}
+
+#[test]
+fn an_event_of_a_schedule_that_reaches_no_function_is_kept() {
+    let template = Template::read();
+    let mut schedules = 0;
+    for function in template.resources("AWS::Serverless::Function") {
+        let properties = template.value(&format!("Resources/{function}/Properties"));
+        let events = properties["Events"].as_object().into_iter().flatten();
+        for (name, event) in events.filter(|(_, event)| event["Type"] == "Schedule") {
+            schedules += 1;
+            let event = &event["Properties"];
+            let letters = json!({"Arn": {"Fn::GetAtt": "SchedulesDeadLetterQueue.Arn"}});
+            assert_eq!(event["DeadLetterConfig"], letters, "{function}: {name}");
+            assert!(event["RetryPolicy"]["MaximumEventAgeInSeconds"].as_i64() >= Some(60), "{function}: {name}");
+        }
+    }
+    assert!(schedules >= 4, "{schedules}");
+}
+
+#[test]
+fn status_routes_are_throttled_apart() {
+    let template = Template::read();
+    let key = template.value("Resources/HttpApiStatusRoute/Properties/RouteKey").as_str().unwrap();
+    assert_eq!(key, "ANY /analytics/v1/status/{proxy+}");
+    let settings = &template.value("Resources/HttpApiStage/Properties/RouteSettings")[key];
+    let all = template.value("Resources/HttpApiStage/Properties/DefaultRouteSettings");
+    assert!(settings["ThrottlingRateLimit"].as_i64() < all["ThrottlingRateLimit"].as_i64());
+    assert_eq!(settings["ThrottlingRateLimit"], 5);
+    // A stage whose settings name a route that is not there is refused.
+    assert_eq!(template.value("Resources/HttpApiStage/DependsOn"), "HttpApiStatusRoute");
+}
+
+#[test]
+fn every_function_writes_its_metrics_whatever_the_level() {
+    let template = Template::read();
+    let variables = template.value("Globals/Function/Environment/Variables");
+    assert_eq!(variables["STACK"], json!({"Ref": "AWS::StackName"}));
+    assert_eq!(variables["LOG_LEVEL"], json!({"Ref": "LogLevel"}));
+    assert_eq!(template.value("Globals/Function/LoggingConfig/ApplicationLogLevel"), "TRACE");
+}
+
+#[test]
+fn endpoints_are_for_what_the_functions_call() {
+    let template = Template::endpoints();
+    let services: BTreeSet<&str> = template
+        .resources("AWS::EC2::VPCEndpoint")
+        .into_iter()
+        .map(|name| template.value(&format!("Resources/{name}/Properties/ServiceName/Fn::Sub")).as_str().unwrap())
+        .filter_map(|name| name.rsplit('.').next())
+        .collect();
+    assert_eq!(services, BTreeSet::from(["dynamodb", "s3", "secretsmanager", "sqs"]));
 }

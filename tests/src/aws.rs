@@ -29,10 +29,16 @@ pub async fn secrets(action: &str, body: &Value) -> Value {
 
 /// Calls an action of IAM. Returns its answer, which is XML.
 pub async fn iam(action: &str, parameters: &[(&str, &str)]) -> String {
-    let all = [("Action", action), ("Version", "2010-05-08")];
+    query("iam", "2010-05-08", action, parameters).await
+}
+
+/// Calls an action of a service with the query protocol, such as SNS. Values are encoded for a URL. Returns its answer,
+/// which is XML.
+pub async fn query(service: &str, version: &str, action: &str, parameters: &[(&str, &str)]) -> String {
+    let all = [("Action", action), ("Version", version)];
     let pairs: Vec<String> = all.iter().chain(parameters).map(|(name, value)| format!("{name}={value}")).collect();
     let headers = [("content-type", "application/x-www-form-urlencoded")];
-    call("iam", Method::POST, "/", &headers, pairs.join("&").into_bytes()).await.expect(200).text()
+    call(service, Method::POST, "/", &headers, pairs.join("&").into_bytes()).await.expect(200).text()
 }
 
 async fn act(service: &str, target: &str, body: &Value) -> Value {

@@ -37,12 +37,24 @@ impl Template {
         self.0.pointer(&format!("/{path}")).unwrap_or_else(|| panic!("the template has no {path}"))
     }
 
-    /// Returns the number at a path; for a reference to a parameter, the parameter's default.
+    /// Reads `infra/endpoints.yaml`, the application of a VPC's endpoints.
+    ///
+    /// # Panics
+    /// When it is not valid YAML.
+    pub fn endpoints() -> Self {
+        Self::at("infra/endpoints.yaml")
+    }
+
+    /// Returns the number at a path; for a reference to a parameter, the parameter's default; for a condition, the number
+    /// where it holds.
     ///
     /// # Panics
     /// When there is none.
     pub fn number(&self, path: &str) -> i64 {
         let value = self.value(path);
+        if value.get("Fn::If").is_some() {
+            return self.number(&format!("{path}/Fn::If/1"));
+        }
         match value["Ref"].as_str() {
             Some(parameter) => self.number(&format!("Parameters/{parameter}/Default")),
             None => value.as_i64().unwrap_or_else(|| panic!("{path} is {value}, not a number")),

@@ -8,6 +8,7 @@ use std::{
 
 use axum::{Json, extract::State};
 use platform::{http, log::Causes};
+use postgres::DatabaseError;
 use serde::Serialize;
 use tokio::{sync::Mutex, time::timeout};
 use utoipa::ToSchema;
@@ -87,13 +88,23 @@ impl Readiness {
 /// Asks all dependencies at once.
 async fn look(context: &Context) -> Vec<&'static str> {
     let (database, jobs, queue, store, links) = tokio::join!(
-        ping("database", context.database.ping()),
+        database(context),
         ping("jobs table", context.jobs.ping()),
         ping("exports queue", context.queue.ping()),
         ping("exports bucket", context.store.ping()),
         ping("download links", context.store.check_links(context.http.get_or_init(http::client))),
     );
     [database, jobs, queue, store, links].into_iter().filter_map(Result::err).collect()
+}
+
+/// Asks the database, and tells one that does not answer from one that an older version's migrations made.
+async fn database(context: &Context) -> Result<(), &'static str> {
+    let mut is_outdated = false;
+    let answer = async {
+        context.database.ping().await.inspect_err(|error| is_outdated = matches!(error, DatabaseError::Outdated { .. }))
+    };
+    let pinged = ping("database", answer).await;
+    pinged.map_err(|name| if is_outdated { "database, which lacks migrations of this version" } else { name })
 }
 
 /// Returns the name of a dependency as the error if it does not answer in time.

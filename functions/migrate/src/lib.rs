@@ -207,12 +207,15 @@ async fn version(client: &Client) -> Result<i32, DatabaseError> {
 
 #[cfg(test)]
 mod tests {
+    use postgres::schema::LAST_MIGRATION;
+
     /// CloudFormation runs the migrations when a property of their resource changes, and only then.
     #[test]
     fn the_template_names_the_last_migration() {
         let template = include_str!("../../../template.yaml");
         let stated = template.lines().find_map(|line| line.trim().strip_prefix("LastMigration: "));
         assert_eq!(stated.map(str::parse), Some(Ok(super::known())), "set LastMigration in template.yaml");
+        assert_eq!(LAST_MIGRATION, super::known(), "set LAST_MIGRATION in shared/postgres/src/schema.rs");
     }
 
     #[test]

@@ -21,7 +21,7 @@ const fn right(privileges: &'static str, objects: &'static [&'static str]) -> Ri
 }
 
 const ROLES: [Role; 9] = [
-    Role { name: "analytics_api", rights: &[ROLLUPS, COMPLETENESS, EVENTS, FRESHNESS, RUNS] },
+    Role { name: "analytics_api", rights: &[ROLLUPS, COMPLETENESS, EVENTS, FRESHNESS, RUNS, VERSION] },
     Role { name: "analytics_worker", rights: &[ROLLUPS, COMPLETENESS] },
     Role { name: "analytics_monthly", rights: &[&[right("select", &["analytics_daily_rollups"])], COMPLETENESS] },
     Role { name: "analytics_reconcile", rights: &[ROLLUPS, COMPLETENESS, EVENTS] },
@@ -55,6 +55,9 @@ const EVENTS: &[Right] = &[right("select", &["usage_events", "usage_events_unpac
 const FRESHNESS: &[Right] = &[right("select", &["usage_freshness"])];
 
 const RUNS: &[Right] = &[right("select", &["ci_pseudonym_key", "ci_rejections", "ci_replacements", "ci_runs"])];
+
+/// The reading of the schema's version, to say when it is not this one's.
+const VERSION: &[Right] = &[right("select", &["refinery_schema_history"])];
 
 const INGEST: &[Right] = &[
     right("select, insert, update, delete", &["ci_rejections", "ci_runs"]),

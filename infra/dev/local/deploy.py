@@ -1,9 +1,9 @@
 """Deploys template.yaml to the emulator, with the binaries of `cargo build`.
 
 Does what `sam build` and `sam deploy` do, in a second: uploads a zip per function, which contains the binary as
-`bootstrap`, and creates a stack of the template, in which only the CodeUri of each function is changed. Nested
-applications, which the emulator does not have, become stacks beside it (see nested.py). Before, makes the database's
-roles, and the secrets of their logins (see infra/database/logins.py); after, sets what the emulator ignores (see
+`bootstrap`, and creates a stack of the template, in which only the CodeUri of each function is changed. What the
+emulator does not have is left out (see absent.py). Nested applications, which it does not have either, become stacks
+beside it (see nested.py). Before, makes the database's roles, and the secrets of their logins (see infra/database/logins.py); after, sets what the emulator ignores (see
 settle.py). Endpoint and credentials come from the standard AWS variables.
 
     deploy.py request.json
@@ -32,6 +32,7 @@ import zipfile
 import boto3
 from samcli.yamlhelper import yaml_parse
 
+import absent
 import nested
 import settle
 
@@ -50,10 +51,14 @@ def main():
     logins.make(request["database"]["url"], request["database"]["psql"], prefix)
     functions = upload(template, request["binaries"])
     applications = nested.take_out(template, os.path.dirname(request["template"]))
+    absent.take_out(template)
     outputs = create(request["stack"], template, request["parameters"])
     settled = settle.settle(request["stack"], request["parameters"])
     for application in applications:
         stack, parameters = f"{request['stack']}-{application.logical}", application.parameters(outputs)
+        if not parameters:
+            continue  # its condition does not hold
+        absent.take_out(application.template)
         create(stack, application.template, parameters)
         settle.settle(stack, parameters)
     variables = {
@@ -62,6 +67,7 @@ def main():
     }
     for logical, binary in functions.items():
         settle.add_variables(settled[logical], request["changes"].get(binary))
+        settle.publish(settled[logical])
         # Lambda's own, which are no part of the configuration.
         for name in settle.LOG_VARIABLES:
             del variables[binary][name]
@@ -94,12 +100,19 @@ def zipped(path):
     return buffer.getvalue()
 
 
+def stored(stack, template):
+    """Stores a template for CloudFormation, as `sam deploy` does: in a call, it may have 51,200 bytes. Returns its URL."""
+    s3 = boto3.client("s3")
+    s3.put_object(Bucket=ARTIFACTS, Key=f"{stack}.json", Body=json.dumps(template).encode())
+    return f"{s3.meta.endpoint_url}/{ARTIFACTS}/{stack}.json"
+
+
 def create(stack, template, parameters):
     """Creates the stack. Returns its outputs."""
     cloudformation = boto3.client("cloudformation")
     cloudformation.create_stack(
         StackName=stack,
-        TemplateBody=json.dumps(template),
+        TemplateURL=stored(stack, template),
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
     )

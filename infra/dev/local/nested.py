@@ -33,7 +33,17 @@ def take_out(template, folder):
         with open(os.path.join(folder, properties["Location"]), encoding="utf-8") as file:
             application = yaml_parse(file.read())
         names = {name: f"{logical}{name}" for name in properties["Parameters"]}
+        condition = {"Condition": resource["Condition"]} if "Condition" in resource else {}
         for name, output in names.items():
-            template["Outputs"][output] = {"Value": properties["Parameters"][name]}
+            template["Outputs"][output] = {"Value": properties["Parameters"][name], **condition}
+        drop_outputs_of(logical, template)
         applications.append(Application(logical, application, names))
     return applications
+
+
+def drop_outputs_of(logical, template):
+    """Drops the parent's outputs that are outputs of an application."""
+    for name, output in list(template["Outputs"].items()):
+        attribute = output["Value"].get("Fn::GetAtt", "") if isinstance(output["Value"], dict) else ""
+        if attribute and (attribute if isinstance(attribute, list) else attribute.split("."))[0] == logical:
+            del template["Outputs"][name]

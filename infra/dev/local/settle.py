@@ -5,13 +5,16 @@ would make, read back, and compared, so a change of the template needs no change
 """
 
 import json
-import re
 import sys
 
 import boto3
 
+from values import NO_VALUE, Values
+
 # The variables in which Lambda passes a function's LoggingConfig to its program.
 LOG_VARIABLES = {"AWS_LAMBDA_LOG_FORMAT": "LogFormat", "AWS_LAMBDA_LOG_LEVEL": "ApplicationLogLevel"}
+# The alias that each deploy moves to the new version of a function.
+ALIAS = "live"
 
 
 def settle(stack, parameters):
@@ -20,18 +23,20 @@ def settle(stack, parameters):
     template = cloudformation.get_template(StackName=stack, TemplateStage="Processed")["TemplateBody"]
     known = template.get("Parameters", {})
     defaults = {name: parameter["Default"] for name, parameter in known.items() if "Default" in parameter}
-    parameters = {**defaults, **parameters}
+    values = Values({**defaults, **parameters}, template)
     resources = cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
     names = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
     functions = {}
     for logical, resource in template["Resources"].items():
         if logical not in names:
             continue  # its condition does not hold
-        properties = resolve(resource.get("Properties", {}), parameters)
+        properties = values.of(resource.get("Properties", {}))
         kind, name = resource["Type"], names[logical]
         if kind == "AWS::Lambda::Function":
             functions[logical] = name
             settle_function(name, properties)
+        elif kind == "AWS::Lambda::EventInvokeConfig":
+            check_destination(properties)
         elif kind == "AWS::DynamoDB::Table":
             settle_table(name, properties)
         elif kind == "AWS::S3::Bucket":
@@ -42,25 +47,12 @@ def settle(stack, parameters):
             check_event_source(name, properties)
         elif kind == "AWS::Events::Rule":
             check_rule(name, properties)
-        elif kind == "AWS::Logs::MetricFilter":
-            check_metric_filter(properties["LogGroupName"], properties)
+        elif kind == "AWS::CloudWatch::Alarm":
+            check_alarm(name, properties)
+        elif kind == "AWS::CloudWatch::Dashboard":
+            check_dashboard(name)
     make_download_key(stack, template, names)
     return functions
-
-
-def resolve(value, parameters):
-    """Replaces references to parameters by their values. Other intrinsic functions are kept."""
-    if isinstance(value, dict):
-        if list(value) == ["Ref"] and value["Ref"] in parameters:
-            return parameters[value["Ref"]]
-        if list(value) == ["Fn::Sub"] and isinstance(value["Fn::Sub"], str):
-            names = re.findall(r"\$\{([^}]+)\}", value["Fn::Sub"])
-            if all(name in parameters for name in names):
-                return re.sub(r"\$\{([^}]+)\}", lambda match: str(parameters[match[1]]), value["Fn::Sub"])
-        return {key: resolve(inner, parameters) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [resolve(inner, parameters) for inner in value]
-    return value
 
 
 def expect(what, wanted, found):
@@ -71,7 +63,7 @@ def expect(what, wanted, found):
 
 def settle_function(name, properties):
     functions = boto3.client("lambda")
-    if "ReservedConcurrentExecutions" in properties:
+    if properties.get("ReservedConcurrentExecutions", NO_VALUE) != NO_VALUE:
         reserved = int(properties["ReservedConcurrentExecutions"])
         functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=reserved)
         found = functions.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions")
@@ -194,10 +186,43 @@ def check_rule(name, properties):
         expect(f"{name}: may invoke {target['Arn']}", 1, len(allowed))
 
 
-def check_metric_filter(group, properties):
-    found = boto3.client("logs").describe_metric_filters(logGroupName=group)["metricFilters"]
-    pattern = properties["FilterPattern"]
-    expect(f"{group}: metric filter {pattern}", 1, [entry["filterPattern"] for entry in found].count(pattern))
+def check_alarm(name, properties):
+    """Checks what the emulator reads of an alarm, and that it reaches a topic that lets CloudWatch publish."""
+    [found] = boto3.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"]
+    for key in ("Namespace", "MetricName", "Statistic", "ExtendedStatistic", "TreatMissingData"):
+        if key in properties:
+            expect(f"{name}: {key}", properties[key], found.get(key))
+    for key in ("Period", "EvaluationPeriods", "Threshold"):
+        expect(f"{name}: {key}", float(properties[key]), float(found[key]))
+    expect(f"{name}: OKActions", found["AlarmActions"], found["OKActions"])
+    [topic] = found["AlarmActions"]
+    boto3.client("sns").get_topic_attributes(TopicArn=topic)
+
+
+def check_dashboard(name):
+    body = json.loads(boto3.client("cloudwatch").get_dashboard(DashboardName=name)["DashboardBody"])
+    expect(f"{name}: has widgets", True, len(body["widgets"]) > 0)
+    expect(f"{name}: has no references left", False, "${" in json.dumps(body))
+
+
+def check_destination(properties):
+    """Checks that failed runs of a function's alias reach a topic. Its name is what the template selects of the ARN."""
+    split = properties["FunctionName"]["Fn::Select"][1]["Fn::Split"][1]
+    _, _, _, _, _, _, function, alias = split.split(":")
+    found = boto3.client("lambda").get_function_event_invoke_config(FunctionName=function, Qualifier=alias)
+    expect(f"{function}: has a destination", True, ":sns:" in found["DestinationConfig"]["OnFailure"]["Destination"])
+
+
+def publish(function):
+    """Publishes the function as it is now, and moves the alias to that version.
+
+    CloudFormation does this; but here variables are set after it, which the version that it published does not have.
+    """
+    functions = boto3.client("lambda")
+    version = functions.publish_version(FunctionName=function)["Version"]
+    functions.update_alias(FunctionName=function, Name=ALIAS, FunctionVersion=version)
+    found = functions.get_alias(FunctionName=function, Name=ALIAS)["FunctionVersion"]
+    expect(f"{function}: version of {ALIAS}", version, found)
 
 
 def make_download_key(stack, template, names):

@@ -8,7 +8,7 @@ import sys
 
 from samcli.yamlhelper import yaml_parse
 
-from settle import resolve
+from values import Values
 
 
 def main():
@@ -21,7 +21,7 @@ def main():
         if resource["Type"] != "AWS::Serverless::Function":
             continue
         if resource["Metadata"]["BuildProperties"]["Binary"] == binary:
-            variables = resolve(resource["Properties"]["Environment"]["Variables"], defaults)
+            variables = Values(defaults, template).of(resource["Properties"]["Environment"]["Variables"])
             json.dump({name: value for name, value in variables.items() if isinstance(value, str)}, sys.stdout)
             return
     sys.exit(f"template.yaml has no function {binary}")

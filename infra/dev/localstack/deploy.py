@@ -33,7 +33,8 @@ sys.path.append(os.path.join(os.path.dirname(__file__), "..", "local"))
 import nested
 
 # The types of LocalStack 4.9.2. It deletes nothing by lifecycle rules and counts nothing by metric filters.
-TYPES = ("AWS::CloudWatch::", "AWS::Events::", "AWS::IAM::User", "AWS::Logs::", "AWS::S3::", "AWS::SQS::")
+TYPES = ("AWS::CloudWatch::", "AWS::Events::", "AWS::IAM::User", "AWS::KMS::Key", "AWS::Logs::LogGroup", "AWS::S3::",
+         "AWS::SNS::", "AWS::SQS::")
 FUNCTION = "AWS::Serverless::Function"
 TABLE = "AWS::DynamoDB::Table"
 NO_VALUE = "AWS::NoValue"
@@ -70,6 +71,8 @@ def main():
     names, outputs = create(None, stack, parameters, part(template, TYPES, rules(stack, functions)))
     for application in applications:
         values = application.parameters(outputs)
+        if not values:
+            continue  # its condition does not hold
         create(None, f"{stack}-{application.logical}", values, part(application.template, TYPES, {}, values))
     dynamodb = os.environ["AWS_ENDPOINT_URL_DYNAMODB"]
     tables, more = create(dynamodb, stack, parameters, part(template, (TABLE,), {}))

@@ -15,6 +15,7 @@ use crate::{
     Address, DatabaseError,
     connection::{CONNECT_TIMEOUT, Connection, Connector},
     login::Logins,
+    schema,
 };
 
 /// A database, with one connection that is made on first use and kept between invocations.
@@ -136,14 +137,16 @@ impl Database {
         self.connector.clone()
     }
 
-    /// Checks that the database answers, by a connection that is not kept.
+    /// Checks that the database answers and has the schema of this version, by a connection that is not kept.
     ///
     /// # Errors
-    /// When it does not.
+    /// When it does not; [`DatabaseError::Outdated`] when migrations are missing.
     pub async fn ping(&self) -> Result<(), DatabaseError> {
         // Its session is looked at as part of connecting.
-        self.connect().await?.close().await;
-        Ok(())
+        let connection = self.connect().await?;
+        let checked = schema::check(&connection).await;
+        connection.close().await;
+        checked
     }
 
     async fn checked(&self, kept: Option<Arc<Connection>>) -> Result<Arc<Connection>, DatabaseError> {

@@ -5,7 +5,7 @@ use std::{error::Error, fmt};
 use platform::secret::SecretError;
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
-use crate::connection::CONNECT_TIMEOUT;
+use crate::{connection::CONNECT_TIMEOUT, schema::LAST_MIGRATION};
 
 /// A failure of the database.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,12 @@ pub enum DatabaseError {
          target_session_attrs=read-write, or accept a standby's figures with target_session_attrs=read-only"
     )]
     Standby,
+    /// The database lacks migrations that this version needs.
+    #[error("the database has migration {version}, and this version needs {LAST_MIGRATION}; run the migrations")]
+    Outdated {
+        /// The number of the last migration that it has; 0 if it has none.
+        version: i32,
+    },
     /// No connection could be made.
     #[error("could not connect to the database")]
     Connect(#[from] std::io::Error),
@@ -68,7 +74,7 @@ impl DatabaseError {
         match self {
             // A failover makes the standby the primary.
             // A secret that cannot be read is mended without the job's help, as a server is.
-            Self::NoAnswer | Self::Standby | Self::Connect(_) | Self::Secret(_) => true,
+            Self::NoAnswer | Self::Standby | Self::Outdated { .. } | Self::Connect(_) | Self::Secret(_) => true,
             // Classes by Appendix A of the PostgreSQL manual: 22 data exception, 42 syntax or access rule, 0A not
             // supported. Of class 3D and 3F, the database or schema is missing.
             Self::Server(error) => {

@@ -8,6 +8,7 @@ mod error;
 mod guard;
 mod limit;
 mod login;
+pub mod schema;
 pub mod tables;
 mod time;
 

@@ -123,7 +123,6 @@ impl Deployer<'_> {
                 "MetricsBucketName": METRICS_BUCKET,
                 "Architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" },
                 "WorkerTimeout": "300",
-                "QueueVisibilityTimeout": "1800",
                 // Not in the emulator: a stack that outlives its run, TLS, and access keys from templates.
                 "DeletionProtection": "false",
                 "RequireTls": "false",

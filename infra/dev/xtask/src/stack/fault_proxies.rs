@@ -7,8 +7,7 @@ use serde_json::json;
 use super::{deploy::Settings, emulator::Emulator, issuer::Issuer, postgres::Postgres};
 
 /// The template's times, in seconds, short enough to wait for.
-const PARAMETERS: [(&str, &str); 4] =
-    [("WorkerTimeout", "12"), ("QueueVisibilityTimeout", "72"), ("RetryDelay", "1"), ("ResendAfter", "10")];
+const PARAMETERS: [(&str, &str); 3] = [("WorkerTimeout", "12"), ("RetryDelay", "1"), ("ResendAfter", "10")];
 
 /// The functions with the variables that hold the address of a service, each with the service's name. Of S3 only the
 /// worker's requests can be disturbed: the API's own name for it is in the links that it gives out.
