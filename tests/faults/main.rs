@@ -10,6 +10,7 @@
 mod audit;
 mod case;
 mod creates;
+mod daemon;
 mod database;
 mod deliveries;
 mod http;
@@ -26,6 +27,7 @@ mod silence;
 mod store;
 mod sweeps;
 mod telemetry;
+mod traces;
 mod turns;
 mod worker;
 mod writes;
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         telemetry::CASES,
         rights::CASES,
         logins::CASES,
+        traces::CASES,
     ]
     .concat();
     case::run(&arguments, cases)

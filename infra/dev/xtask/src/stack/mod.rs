@@ -207,10 +207,10 @@ impl Parts {
             Ok((aws, detail))
         })?;
         let port = matches!(kind, Kind::Watched | Kind::LocalStack).then(postgres::free_port).transpose()?;
-        let (mut settings, proxies) = match kind {
+        let (mut settings, of_suite) = match kind {
             Kind::Disturbed => fault_proxies::settings(aws.emulator(), &postgres, &issuer)?,
             // Soon enough for a test to wait.
-            Kind::LocalStack => (Settings::of([("SweepMinutes", "2")]), String::new()),
+            Kind::LocalStack => (Settings::of([("SweepMinutes", "2")]), Vec::new()),
             Kind::Plain | Kind::Watched => Default::default(),
         };
         settings.parameters.extend(store.into_iter().flat_map(Store::parameters));
@@ -233,7 +233,7 @@ impl Parts {
             }
             None => domain.route_to(aws.emulator().port(), &deployed.api_id()?),
         }
-        variables.push(("FAULT_PROXIES".to_owned(), proxies));
+        variables.extend(of_suite);
         variables.extend(store.into_iter().flat_map(Store::variables));
         let mut parts = Self { watch, aws, postgres, issuer, key, domain, binaries, variables };
         // A disturbed stack answers once its user listens.
