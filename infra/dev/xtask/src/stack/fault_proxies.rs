@@ -4,7 +4,12 @@
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use super::{deploy::Settings, emulator::Emulator, issuer::Issuer, postgres::Postgres};
+use super::{
+    deploy::{Settings, TRACED},
+    emulator::Emulator,
+    issuer::Issuer,
+    postgres::Postgres,
+};
 
 /// The template's times, in seconds, short enough to wait for; and traces.
 const PARAMETERS: [(&str, &str); 5] = [
@@ -30,9 +35,6 @@ const WAYS: [(&str, &str, &str); 11] = [
     ("telemetry", "s3", "AWS_ENDPOINT_URL_S3"),
     ("telemetry", "postgres", "DATABASE_URL"),
 ];
-
-/// The functions whose traces the suite receives.
-const TRACED: [&str; 3] = ["api", "worker", "sweep"];
 
 /// The ports below those that systems give to outgoing connections: nobody takes one by chance before the suite does.
 const PORTS: std::ops::Range<u16> = 20_000..30_000;

@@ -12,6 +12,7 @@ pub(crate) mod store;
 mod watch;
 
 use std::{
+    env,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -211,7 +212,9 @@ impl Parts {
             Kind::Disturbed => fault_proxies::settings(aws.emulator(), &postgres, &issuer)?,
             // Soon enough for a test to wait.
             Kind::LocalStack => (Settings::of([("SweepMinutes", "2")]), Vec::new()),
-            Kind::Plain | Kind::Watched => Default::default(),
+            Kind::Plain | Kind::Watched => {
+                (Settings::with_traces_to(env::var("AWS_XRAY_DAEMON_ADDRESS").ok()), Vec::new())
+            }
         };
         settings.parameters.extend(store.into_iter().flat_map(Store::parameters));
         let deployed = terminal::step("Deploying template.yaml", |_| {
