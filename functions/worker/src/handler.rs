@@ -126,8 +126,8 @@ async fn run(delivery: &Delivery, request_id: &str, deadline: Deadline, context:
             return Outcome::Return(Duration::ZERO);
         }
     };
-    let span = info_span!("job", %org_id, %job_id);
     let attempt = attempt_span(delivery, org_id, job_id);
+    let span = attempt.in_scope(|| info_span!("job", %org_id, %job_id));
     async {
         let claimed = match claim(org_id, job_id, delivery, deadline, context).await {
             Ok(claimed) => claimed,
