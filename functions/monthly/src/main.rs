@@ -1,5 +1,8 @@
 //! Runs the monthly exports on Lambda.
 
+// The future of a run nests deeper than the compiler's default allows across crates.
+#![recursion_limit = "256"]
+
 use std::time::Duration;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};

@@ -126,8 +126,8 @@ async fn run(delivery: &Delivery, request_id: &str, deadline: Deadline, context:
             return Outcome::Return(Duration::ZERO);
         }
     };
-    let attempt = attempt_span(delivery, org_id, job_id);
-    let span = attempt.in_scope(|| info_span!("job", %org_id, %job_id));
+    let traced = attempt_span(delivery, org_id, job_id);
+    let span = traced.in_scope(|| info_span!("job", %org_id, %job_id));
     async {
         let claimed = match claim(org_id, job_id, delivery, deadline, context).await {
             Ok(claimed) => claimed,
@@ -139,7 +139,7 @@ async fn run(delivery: &Delivery, request_id: &str, deadline: Deadline, context:
         end(&claimed, made, &attempt, &durations, delivery, context).await
     }
     .instrument(span)
-    .instrument(attempt)
+    .instrument(traced)
     .await
 }
 

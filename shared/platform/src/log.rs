@@ -9,8 +9,9 @@ use tracing_subscriber::{
 
 use crate::{json_log::JsonLine, process, trace};
 
-/// Starts logging to stdout in the name of a function, and its [traces](trace), from the level of the variable `LOG_LEVEL` on, by default `INFO`.
-/// The format is that of the function's `LoggingConfig`: Lambda sets `AWS_LAMBDA_LOG_FORMAT`, `JSON` or text.
+/// Starts logging to stdout in the name of a function, from the level of the variable `LOG_LEVEL` on, by default `INFO`;
+/// and its [traces](trace), if they are on. The format is that of the function's `LoggingConfig`: Lambda sets
+/// `AWS_LAMBDA_LOG_FORMAT`, `JSON` or text.
 ///
 /// The level is the function's own, not Lambda's `ApplicationLogLevel`, which would drop the lines of metrics as well.
 ///
