@@ -10,6 +10,7 @@
 mod audit;
 mod case;
 mod creates;
+mod daemon;
 mod database;
 mod deliveries;
 mod http;
@@ -27,6 +28,7 @@ mod silence;
 mod store;
 mod sweeps;
 mod telemetry;
+mod traces;
 mod turns;
 mod worker;
 mod writes;
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         rights::CASES,
         logins::CASES,
         schema::CASES,
+        traces::CASES,
     ]
     .concat();
     case::run(&arguments, cases)

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use tests::stack::variable;
 
 use crate::{
+    daemon::Daemon,
     http, postgres,
     rule::{Action, Fault, Rules},
 };
@@ -24,18 +25,21 @@ struct Proxy {
     target: SocketAddr,
 }
 
-/// All proxies, by name.
-#[derive(Debug, Default)]
-pub(crate) struct Proxies(HashMap<String, Rules>);
+/// All proxies, by name, and the daemon of traces.
+#[derive(Debug)]
+pub(crate) struct Proxies {
+    rules: HashMap<String, Rules>,
+    daemon: Daemon,
+}
 
 impl Proxies {
     /// Starts the proxies of `FAULT_PROXIES`.
     pub(crate) fn start() -> Self {
         let proxies: Vec<Proxy> = serde_json::from_str(&variable("FAULT_PROXIES")).expect("a list of proxies");
-        let mut all = Self::default();
+        let mut all = HashMap::new();
         for Proxy { name, listen, target } in proxies {
             let listener = TcpListener::bind(listen).unwrap_or_else(|error| panic!("{name}: {error}"));
-            let rules = all.0.entry(name.clone()).or_default().clone();
+            let rules: Rules = all.entry(name.clone()).or_insert_with(Rules::default).clone();
             if name.ends_with(".postgres") {
                 listener.set_nonblocking(true).expect("a socket of tokio's");
                 let listener = tokio::net::TcpListener::from_std(listener).expect("a runtime");
@@ -44,13 +48,19 @@ impl Proxies {
                 http::serve(listener, target, rules);
             }
         }
-        all
+        let daemon = Daemon::start(variable("FAULT_DAEMON").parse().expect("an address"));
+        Self { rules: all, daemon }
+    }
+
+    /// Returns the daemon of traces.
+    pub(crate) const fn daemon(&self) -> &Daemon {
+        &self.daemon
     }
 
     /// Applies `action` to the next `times` requests through a proxy that contain all of these words.
     pub(crate) fn add(&self, name: &str, words: &[&str], times: usize, action: Action) -> Fault {
         let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
-        self.0[name].add(&words, times, action)
+        self.rules[name].add(&words, times, action)
     }
 
     /// Applies `action` to the statements that copy an organization's usage. An export over several connections has

@@ -82,13 +82,16 @@ fn a_parameter_is_obeyed_everywhere() {
 }
 
 #[test]
-fn every_function_in_a_vpc_may_use_it() {
+fn every_function_may_use_its_vpc_and_record_its_traces() {
     let template = Template::read();
     let roles = template.resources("AWS::IAM::Role");
     assert_eq!(roles.len(), template.resources("AWS::Serverless::Function").len());
     for role in roles {
         let policies = template.value(&format!("Resources/{role}/Properties/ManagedPolicyArns"));
-        assert_eq!(policies["Fn::If"][1], json!([{"Ref": "NetworkPolicy"}]), "{role}");
+        let given =
+            |condition: &str, policy: &str| json!({"Fn::If": [condition, {"Ref": policy}, {"Ref": "AWS::NoValue"}]});
+        let expected = json!([given("InVpc", "NetworkPolicy"), given("WithTracing", "TracingPolicy")]);
+        assert_eq!(policies, &expected, "{role}");
     }
 }
 

@@ -70,6 +70,11 @@ impl Event {
         self.request_context.request_id.as_deref()
     }
 
+    /// Returns the name of the method.
+    pub(crate) fn method(&self) -> &str {
+        &self.request_context.http.method
+    }
+
     /// Returns the address of the client.
     pub(crate) fn source_ip(&self) -> Option<&str> {
         self.request_context.http.source_ip.as_deref()

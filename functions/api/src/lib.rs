@@ -11,6 +11,7 @@ mod metrics;
 mod openapi;
 mod problem;
 mod query;
+mod request_span;
 mod router;
 mod scope;
 mod status;
@@ -20,6 +21,7 @@ mod usage;
 pub use context::Context;
 pub use gateway::{Event, Reply};
 pub use handler::{deadline, handle};
+pub use request_span::{answer, request_span};
 pub use router::router;
 
 /// The common beginning of every path.

@@ -1,6 +1,6 @@
 //! Runs the HTTP function on Lambda.
 
-use api::{Context, Event, deadline, handle, router};
+use api::{Context, Event, answer, deadline, handle, request_span, router};
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use platform::aws;
 
@@ -10,7 +10,8 @@ async fn main() -> Result<(), Error> {
     let router = router(Context::from_env(&aws::sdk_config()?)?);
     run(service_fn(|LambdaEvent { payload, context }: LambdaEvent<Event>| {
         let deadline = deadline(context.deadline());
-        let reply = handle(router.clone(), payload, context.request_id, deadline);
+        let span = request_span(&payload);
+        let reply = answer(span, handle(router.clone(), payload, context.request_id, deadline));
         async { reply.await.map_err(Error::from) }
     }))
     .await

@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
-use axum::{Router, http::Method, middleware::from_fn, routing::get};
+use axum::{
+    Router,
+    http::Method,
+    middleware::{from_fn, map_request},
+    routing::get,
+};
 
 use crate::{
     BASE, ci,
     context::Context,
     exports, metrics, openapi,
     problem::{Kind, Problem},
+    request_span::record_route,
     status, troubles, usage,
 };
 
@@ -46,4 +52,5 @@ fn routes() -> Router<Arc<Context>> {
         .route("/status/readyz", get(status::readyz))
         .route("/openapi.json", get(openapi::serve))
         .route_layer(from_fn(metrics::keep_route))
+        .route_layer(map_request(record_route))
 }

@@ -1,10 +1,13 @@
 //! Runs the monthly exports on Lambda.
 
+// The future of a run nests deeper than the compiler's default allows across crates.
+#![recursion_limit = "256"]
+
 use std::time::Duration;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use monthly::{Context, handle, read};
-use platform::{Deadline, aws};
+use platform::{Deadline, aws, trace};
 
 /// Time reserved at the end of an invocation to finish the current page of organizations.
 const RESERVE: Duration = Duration::from_secs(120);
@@ -16,7 +19,7 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
         let deadline = Deadline::new(event.context.deadline(), RESERVE);
         let order = read(&event.payload, context.last_hour(), jiff::Timestamp::now())?;
-        Ok::<_, Error>(handle(order, &event.context.request_id, deadline, &context).await?)
+        Ok::<_, Error>(trace::invocation(handle(order, &event.context.request_id, deadline, &context)).await?)
     }))
     .await
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use context::Context;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use platform::{Deadline, aws};
+use platform::{Deadline, aws, trace};
 
 /// Time reserved at the end of an invocation to finish the current comparison.
 const RESERVE: Duration = Duration::from_secs(30);
@@ -23,7 +23,7 @@ async fn main() -> Result<(), Error> {
     run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
         let deadline = Deadline::new(event.context.deadline(), RESERVE);
         let order = event::read(&event.payload)?;
-        Ok::<_, Error>(handler::handle(order, &event.context.request_id, deadline, &context).await?)
+        Ok::<_, Error>(trace::invocation(handler::handle(order, &event.context.request_id, deadline, &context)).await?)
     }))
     .await
 }

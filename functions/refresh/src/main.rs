@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use context::Context;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use platform::Deadline;
+use platform::{Deadline, trace};
 
 /// Time reserved at the end of an invocation to finish the current step and record the freshness.
 const RESERVE: Duration = Duration::from_secs(30);
@@ -20,7 +20,7 @@ async fn main() -> Result<(), Error> {
     run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
         // The event is ignored: a rule and a person request the same.
         let deadline = Deadline::new(event.context.deadline(), RESERVE);
-        Ok::<_, Error>(handler::handle(&event.context.request_id, deadline, &context).await?)
+        Ok::<_, Error>(trace::invocation(handler::handle(&event.context.request_id, deadline, &context)).await?)
     }))
     .await
 }

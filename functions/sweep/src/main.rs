@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use platform::{Deadline, aws};
+use platform::{Deadline, aws, trace};
 use sweep::{Context, handle};
 
 /// Time reserved at the end of an invocation to finish the current job.
@@ -16,7 +16,7 @@ async fn main() -> Result<(), Error> {
     run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
         // The event is not read: a rule and a person request the same.
         let deadline = Deadline::new(event.context.deadline(), RESERVE);
-        Ok::<_, Error>(handle(&event.context.request_id, deadline, &context).await?)
+        Ok::<_, Error>(trace::invocation(handle(&event.context.request_id, deadline, &context)).await?)
     }))
     .await
 }

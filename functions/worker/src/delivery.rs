@@ -15,6 +15,8 @@ pub(crate) struct Delivery {
     pub(crate) receives: u32,
     /// The time at which the message was put on the queue. A redrive renews it.
     pub(crate) sent_at: Timestamp,
+    /// The header of the trace in which the message was sent.
+    pub(crate) trace: Option<String>,
 }
 
 /// A record that lacks something that every delivery by SQS has.
@@ -25,7 +27,7 @@ pub struct InvalidDelivery(&'static str);
 impl TryFrom<SqsMessage> for Delivery {
     type Error = InvalidDelivery;
 
-    fn try_from(message: SqsMessage) -> Result<Self, InvalidDelivery> {
+    fn try_from(mut message: SqsMessage) -> Result<Self, InvalidDelivery> {
         let attribute = |name| {
             let value = message.attributes.get(name).and_then(|value| value.parse::<i64>().ok());
             value.ok_or(InvalidDelivery(name))
@@ -37,6 +39,7 @@ impl TryFrom<SqsMessage> for Delivery {
             sent_at: Timestamp::from_millisecond(sent_at).map_err(|_| InvalidDelivery("SentTimestamp"))?,
             message_id: message.message_id.ok_or(InvalidDelivery("messageId"))?,
             receipt_handle: message.receipt_handle.ok_or(InvalidDelivery("receiptHandle"))?,
+            trace: message.attributes.remove("AWSTraceHeader"),
             body: message.body.ok_or(InvalidDelivery("body"))?,
         })
     }
@@ -59,6 +62,10 @@ mod tests {
         assert_eq!(delivery.message_id, "059f36b4-87a3-44ab-83d2-661975830a7d");
         assert_eq!((delivery.receives, delivery.sent_at.to_string().as_str()), (1, "2024-01-15T10:00:00.412Z"));
         assert!(delivery.body.contains("export.v1"));
+        assert_eq!(delivery.trace, None);
+        let mut message = message();
+        message.attributes.insert("AWSTraceHeader".to_owned(), "Root=1".to_owned());
+        assert_eq!(Delivery::try_from(message).unwrap().trace.as_deref(), Some("Root=1"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use engine::Settings;
 use jiff::Timestamp;
 use jobs::{ClaimError, FinishError, queue::Message};
 use objects::Upload;
-use platform::{Deadline, log::Causes};
+use platform::{Deadline, log::Causes, trace};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::watch,
@@ -17,6 +17,7 @@ use tokio::{
 use tracing::{Instrument as _, error, info, info_span, warn};
 
 use crate::{
+    attempt_span::attempt_span,
     context::Context,
     delivery::{Delivery, InvalidDelivery},
     export::export,
@@ -125,7 +126,8 @@ async fn run(delivery: &Delivery, request_id: &str, deadline: Deadline, context:
             return Outcome::Return(Duration::ZERO);
         }
     };
-    let span = info_span!("job", %org_id, %job_id);
+    let traced = attempt_span(delivery, org_id, job_id);
+    let span = traced.in_scope(|| info_span!("job", %org_id, %job_id));
     async {
         let claimed = match claim(org_id, job_id, delivery, deadline, context).await {
             Ok(claimed) => claimed,
@@ -137,6 +139,7 @@ async fn run(delivery: &Delivery, request_id: &str, deadline: Deadline, context:
         end(&claimed, made, &attempt, &durations, delivery, context).await
     }
     .instrument(span)
+    .instrument(traced)
     .await
 }
 
@@ -241,6 +244,7 @@ async fn end(
         }
         Err(error) => {
             let failure = error.failure();
+            trace::fail(failure.code());
             failed = Some((failure, error));
             give_up(claimed, failure, delivery.receives >= context.max_receives, delay, context)
         }

@@ -1,5 +1,6 @@
 //! The worker: receives export jobs from the queue, writes the CSV of each and stores it.
 
+mod attempt_span;
 mod context;
 mod delivery;
 mod export;

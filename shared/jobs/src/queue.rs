@@ -3,11 +3,18 @@
 use std::time::Duration;
 
 use aws_config::SdkConfig;
-use aws_sdk_sqs::{Client, types::QueueAttributeName};
+use aws_sdk_sqs::{
+    Client,
+    types::{MessageSystemAttributeNameForSends::AwsTraceHeader, MessageSystemAttributeValue, QueueAttributeName},
+};
 use serde::{Deserialize, Serialize};
+use tracing::{Instrument as _, info_span};
 
 use domain::{JobId, OrgId};
-use platform::config::{self, ConfigError};
+use platform::{
+    config::{self, ConfigError},
+    trace,
+};
 
 /// Maximum delay of a message in SQS, in seconds.
 const MAX_DELAY_SECONDS: u16 = 900;
@@ -69,15 +76,34 @@ impl ExportQueue {
     }
 
     /// Puts a message on the queue, to be received after `delay`, in whole seconds up to 15 minutes. The organization
-    /// is the message's group: SQS delivers the groups in turns, so that one with many jobs does not starve another.
+    /// is the message's group: SQS delivers the groups in turns, so that one with many jobs does not starve another. The
+    /// trace of the caller goes on with the message.
     ///
     /// # Errors
     /// When SQS did not confirm it. The message may have been queued all the same.
     pub async fn send(&self, message: Message, delay: Duration) -> Result<(), QueueError> {
+        let Message::Export { org_id, job_id } = message;
+        let span = info_span!(
+            "send exports",
+            otel.kind = "producer",
+            messaging.system = "aws_sqs",
+            messaging.operation.type = "send",
+            %org_id,
+            %job_id,
+        );
+        self.send_traced(message, delay).instrument(span).await
+    }
+
+    async fn send_traced(&self, message: Message, delay: Duration) -> Result<(), QueueError> {
         let Message::Export { org_id, .. } = message;
         let body = serde_json::json!(message).to_string();
         let request = self.client.send_message().queue_url(&self.url).message_body(body);
-        let request = request.delay_seconds(seconds(delay, MAX_DELAY_SECONDS));
+        let mut request = request.delay_seconds(seconds(delay, MAX_DELAY_SECONDS));
+        let header = trace::header().map(|header| MessageSystemAttributeValue::builder().string_value(header));
+        // Only a header without a type cannot be built.
+        if let Some(Ok(header)) = header.map(|header| header.data_type("String").build()) {
+            request = request.message_system_attributes(AwsTraceHeader, header);
+        }
         let sent = request.message_group_id(org_id.to_string()).send().await;
         sent.map_err(|error| QueueError::new("send a message to the exports queue", error))?;
         Ok(())

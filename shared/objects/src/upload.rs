@@ -9,6 +9,7 @@ use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPa
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use super::{ExportObject, ExportStore, failed, received, settings::Encryption};
 use domain::{ClaimedJob, ExportFile, ExportRequest};
@@ -167,12 +168,13 @@ impl Upload {
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .body(bytes.clone().into());
         let store = self.store.clone();
-        self.sending.spawn(async move {
+        let sending = async move {
             let sent = request.send().await.map_err(|error| failed("send a part of", &key, error))?;
             store.received(&key, &bytes, sent.checksum_crc32(), sent.e_tag())?;
             let part = CompletedPart::builder().part_number(number);
             Ok(part.set_e_tag(sent.e_tag).set_checksum_crc32(sent.checksum_crc32).build())
-        });
+        };
+        self.sending.spawn(sending.in_current_span());
         Ok(())
     }
 

@@ -1,5 +1,5 @@
-//! The runtime environment of the functions: configuration, log, metrics, deadlines, TLS, AWS configuration, pagination cursors,
-//! and the error of an object store.
+//! The runtime environment of the functions: configuration, log, metrics, traces, deadlines, TLS, AWS configuration,
+//! pagination cursors, and the error of an object store.
 //!
 //! Feature `aws` adds module `aws`, `http` adds `http`, `secrets` adds `secret`, and `tls` adds `tls`.
 
@@ -19,6 +19,7 @@ pub mod secret;
 pub mod store_error;
 #[cfg(feature = "tls")]
 pub mod tls;
+pub mod trace;
 
 pub use deadline::Deadline;
 pub use store_error::StoreError;

@@ -3,12 +3,15 @@
 use std::{env, error::Error, fmt, io};
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::{
+    Layer as _, fmt::format::JsonFields, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
-use crate::{json_log::JsonLine, process};
+use crate::{json_log::JsonLine, process, trace};
 
-/// Starts logging to stdout in the name of a function, from the level of the variable `LOG_LEVEL` on, by default `INFO`.
-/// The format is that of the function's `LoggingConfig`: Lambda sets `AWS_LAMBDA_LOG_FORMAT`, `JSON` or text.
+/// Starts logging to stdout in the name of a function, from the level of the variable `LOG_LEVEL` on, by default `INFO`;
+/// and its [traces](trace), if they are on. The format is that of the function's `LoggingConfig`: Lambda sets
+/// `AWS_LAMBDA_LOG_FORMAT`, `JSON` or text.
 ///
 /// The level is the function's own, not Lambda's `ApplicationLogLevel`, which would drop the lines of metrics as well.
 ///
@@ -17,13 +20,14 @@ pub fn init(service: &'static str) {
     process::name(service);
     let variable = |name| env::var(name).unwrap_or_default();
     let level = variable("LOG_LEVEL").parse().unwrap_or(LevelFilter::INFO);
-    let log = tracing_subscriber::fmt().with_max_level(level);
-    if variable("AWS_LAMBDA_LOG_FORMAT").eq_ignore_ascii_case("json") {
-        log.fmt_fields(JsonFields::new()).event_format(JsonLine).init();
+    let (log, filter) = (tracing_subscriber::fmt::layer(), trace::log_filter(level));
+    let log = if variable("AWS_LAMBDA_LOG_FORMAT").eq_ignore_ascii_case("json") {
+        log.fmt_fields(JsonFields::new()).event_format(JsonLine).with_filter(filter).boxed()
     } else {
         // Without the time, which Lambda adds to text.
-        log.with_target(false).without_time().init();
-    }
+        log.with_target(false).without_time().with_filter(filter).boxed()
+    };
+    tracing_subscriber::registry().with(log).with(trace::layer()).init();
 }
 
 /// Starts logging in JSON to a writer, from `INFO` on, for programs that Lambda does not run.

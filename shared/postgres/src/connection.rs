@@ -21,6 +21,7 @@ use tokio_postgres::{
     tls::{MakeTlsConnect, TlsConnect},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tracing::{Instrument as _, info_span};
 
 use crate::{
     DatabaseError,
@@ -123,6 +124,11 @@ impl Connector {
     /// # Errors
     /// When the database cannot be reached, no host is as the address demands, or the secret cannot be read.
     pub async fn connect(&self) -> Result<Connection, DatabaseError> {
+        let span = info_span!("connect", otel.kind = "client", db.system.name = "postgresql");
+        self.log_in().instrument(span).await
+    }
+
+    async fn log_in(&self) -> Result<Connection, DatabaseError> {
         let Some(logins) = &self.logins else { return self.connect_as(None).await };
         let login = logins.current().await?;
         let refused = match self.connect_as(Some(&login)).await {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use tokio_postgres::Client;
+use tracing::{Span, info_span};
 
 use crate::DatabaseError;
 
@@ -16,6 +17,8 @@ use crate::DatabaseError;
 #[derive(Debug)]
 pub struct LimitedReads<'a> {
     client: &'a Client,
+    /// The span of the transaction, which closes with it.
+    _span: Span,
 }
 
 impl<'a> LimitedReads<'a> {
@@ -25,7 +28,8 @@ impl<'a> LimitedReads<'a> {
     /// When the database fails.
     pub async fn begin(client: &'a Client, limit: Duration) -> Result<Self, DatabaseError> {
         // Made first: a caller that stops waiting for the answer must leave no transaction behind.
-        let limited = Self { client };
+        let span = info_span!("read", otel.kind = "client", db.system.name = "postgresql");
+        let limited = Self { client, _span: span };
         client
             .batch_execute(&format!(
                 "begin isolation level repeatable read read only; {}",

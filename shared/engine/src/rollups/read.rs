@@ -20,6 +20,7 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_postgres::Client;
+use tracing::{Instrument as _, Span, field::Empty, info_span};
 
 use super::{
     RollupError,
@@ -120,7 +121,8 @@ impl Snapshot {
         let query = Query::new(org, request);
         let mut connection = database.take().await?;
         connection.mark_busy();
-        let (begin, description) = begin(&connection, &query, range, settings.limit).await?;
+        let span = database_span("BEGIN", query.table());
+        let (begin, description) = begin(&connection, &query, range, settings.limit).instrument(span).await?;
         Ok(Self {
             connection,
             connector: database.connector(),
@@ -167,11 +169,11 @@ impl Lines {
             let snapshot = snapshot.ok_or(RollupError::Description)?;
             let begin = format!("{begin}; set transaction snapshot '{snapshot}'");
             for _ in 0..helper_count {
-                helpers.spawn(help(reader.clone(), connector.clone(), begin.clone()));
+                helpers.spawn(help(reader.clone(), connector.clone(), begin.clone()).in_current_span());
             }
         }
         let mut first = JoinSet::new();
-        first.spawn(read_all(reader, connection));
+        first.spawn(read_all(reader, connection).in_current_span());
         Ok(Self { slices: receiver, current: None, reached: range.start(), end: range.end(), first, helpers })
     }
 
@@ -211,7 +213,7 @@ impl Lines {
 /// Reads slices over the kept connection.
 async fn read_all(reader: Arc<SliceReader>, mut connection: Lease) {
     // A transaction that is left open would show the next export this one's snapshot.
-    if reader.read(&connection).await && connection.batch_execute("commit").await.is_ok() {
+    if reader.read(&connection).instrument(reader.span()).await && connection.batch_execute("commit").await.is_ok() {
         connection.mark_idle();
     }
 }
@@ -225,7 +227,7 @@ async fn help(reader: Arc<SliceReader>, connector: Connector, begin: String) {
     };
     match connecting.await {
         Ok(connection) => {
-            reader.read(&connection).await;
+            reader.read(&connection).instrument(reader.span()).await;
             connection.close().await;
         }
         // The connection came too late: everything is read, and the snapshot has ended.
@@ -236,11 +238,19 @@ async fn help(reader: Arc<SliceReader>, connector: Connector, begin: String) {
 }
 
 impl SliceReader {
+    /// Returns the span of what one connection reads.
+    fn span(&self) -> Span {
+        database_span("COPY", self.query.table())
+    }
+
     /// Reads slices until none is left. Reports whether all of them were read to their ends.
     async fn read(&self, client: &Client) -> bool {
+        let mut total = 0;
         while let Some((slice, chunks)) = self.next_slice().await {
             match self.read_slice(client, slice, &chunks).await {
                 Ok(Some(rows)) => {
+                    total += rows;
+                    Span::current().record("db.response.returned_rows", total);
                     let _ = chunks.send(Ok(None)).await;
                     self.queue.lock().await.slices.learn(slice, rows);
                 }
@@ -322,6 +332,19 @@ impl From<CsvError> for LineError {
     fn from(error: CsvError) -> Self {
         Self::Csv(error)
     }
+}
+
+/// Returns the span of an operation on a table of rollups.
+fn database_span(operation: &'static str, table: &str) -> Span {
+    info_span!(
+        "postgresql",
+        otel.name = format!("{operation} {table}"),
+        otel.kind = "client",
+        db.system.name = "postgresql",
+        db.operation.name = operation,
+        db.collection.name = table,
+        db.response.returned_rows = Empty,
+    )
 }
 
 /// Begins the transaction of an export and describes its tables. Returns the statements by which it began, for further

@@ -28,6 +28,9 @@ const METRICS_BUCKET: &str = "ai-aas-build-metrics";
 /// adds where invocations are forwarded.
 const OWN: [&str; 3] = ["EXPORTS_LINK_SECRET", "DATABASE_SECRET", "MINISTACK_LAMBDA_PROXY_URL"];
 
+/// The functions of the way from a request to its file.
+pub(crate) const TRACED: [&str; 3] = ["api", "worker", "sweep"];
+
 /// The settings in which one stack differs from others.
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
@@ -42,6 +45,16 @@ impl Settings {
     pub(crate) fn of<const N: usize>(parameters: [(&'static str, &str); N]) -> Self {
         let parameters = parameters.map(|(name, value)| (name, value.to_owned())).into();
         Self { parameters, ..Self::default() }
+    }
+
+    /// Settings with which the functions of an export send traces to this address, if there is one.
+    pub(crate) fn with_traces_to(address: Option<String>) -> Self {
+        let Some(address) = address.filter(|address| !address.is_empty()) else { return Self::default() };
+        let mut settings = Self::of([("Tracing", "Active")]);
+        for function in TRACED {
+            settings.changes.entry(function).or_default().insert("AWS_XRAY_DAEMON_ADDRESS", address.clone());
+        }
+        settings
     }
 }
 

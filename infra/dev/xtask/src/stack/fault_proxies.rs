@@ -1,13 +1,19 @@
 //! The settings of a stack for the fault suite: its functions reach each service through a port of their own, where the
-//! suite's proxies listen, and its times are short.
+//! suite's proxies listen, its times are short, and its functions send traces to the suite.
 
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use super::{deploy::Settings, emulator::Emulator, issuer::Issuer, postgres::Postgres};
+use super::{
+    deploy::{Settings, TRACED},
+    emulator::Emulator,
+    issuer::Issuer,
+    postgres::Postgres,
+};
 
-/// The template's times, in seconds, short enough to wait for.
-const PARAMETERS: [(&str, &str); 3] = [("WorkerTimeout", "12"), ("RetryDelay", "1"), ("ResendAfter", "10")];
+/// The template's times, in seconds, short enough to wait for; and traces.
+const PARAMETERS: [(&str, &str); 4] =
+    [("WorkerTimeout", "12"), ("RetryDelay", "1"), ("ResendAfter", "10"), ("Tracing", "Active")];
 
 /// The functions with the variables that hold the address of a service, each with the service's name. Of S3 only the
 /// worker's requests can be disturbed: the API's own name for it is in the links that it gives out.
@@ -28,8 +34,13 @@ const WAYS: [(&str, &str, &str); 11] = [
 /// The ports below those that systems give to outgoing connections: nobody takes one by chance before the suite does.
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
 
-/// The settings of the functions, and the list of proxies that the suite reads from `FAULT_PROXIES`.
-pub(crate) fn settings(emulator: &Emulator, postgres: &Postgres, issuer: &Issuer) -> Result<(Settings, String)> {
+/// The settings of the functions, and the variables of the suite: `FAULT_PROXIES`, the list of proxies, and `FAULT_DAEMON`,
+/// the address at which it receives traces.
+pub(crate) fn settings(
+    emulator: &Emulator,
+    postgres: &Postgres,
+    issuer: &Issuer,
+) -> Result<(Settings, Vec<(String, String)>)> {
     let mut settings = Settings::of(PARAMETERS);
     let mut proxies = Vec::new();
     let mut ports = free_ports()?;
@@ -47,7 +58,12 @@ pub(crate) fn settings(emulator: &Emulator, postgres: &Postgres, issuer: &Issuer
         settings.changes.entry(function).or_default().insert(variable, url.replace(target, &own));
         proxies.push(json!({"name": name, "listen": own, "target": target}));
     }
-    Ok((settings, json!(proxies).to_string()))
+    let daemon = format!("127.0.0.1:{}", ports.next().context("no free port")?);
+    for function in TRACED {
+        settings.changes.entry(function).or_default().insert("AWS_XRAY_DAEMON_ADDRESS", daemon.clone());
+    }
+    let proxies = ("FAULT_PROXIES".to_owned(), json!(proxies).to_string());
+    Ok((settings, vec![proxies, ("FAULT_DAEMON".to_owned(), daemon)]))
 }
 
 fn free_ports() -> Result<impl Iterator<Item = u16>> {

@@ -12,6 +12,7 @@ pub(crate) mod store;
 mod watch;
 
 use std::{
+    env,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -207,11 +208,13 @@ impl Parts {
             Ok((aws, detail))
         })?;
         let port = matches!(kind, Kind::Watched | Kind::LocalStack).then(postgres::free_port).transpose()?;
-        let (mut settings, proxies) = match kind {
+        let (mut settings, of_suite) = match kind {
             Kind::Disturbed => fault_proxies::settings(aws.emulator(), &postgres, &issuer)?,
             // Soon enough for a test to wait.
-            Kind::LocalStack => (Settings::of([("SweepMinutes", "2")]), String::new()),
-            Kind::Plain | Kind::Watched => Default::default(),
+            Kind::LocalStack => (Settings::of([("SweepMinutes", "2")]), Vec::new()),
+            Kind::Plain | Kind::Watched => {
+                (Settings::with_traces_to(env::var("AWS_XRAY_DAEMON_ADDRESS").ok()), Vec::new())
+            }
         };
         settings.parameters.extend(store.into_iter().flat_map(Store::parameters));
         let deployed = terminal::step("Deploying template.yaml", |_| {
@@ -233,7 +236,7 @@ impl Parts {
             }
             None => domain.route_to(aws.emulator().port(), &deployed.api_id()?),
         }
-        variables.push(("FAULT_PROXIES".to_owned(), proxies));
+        variables.extend(of_suite);
         variables.extend(store.into_iter().flat_map(Store::variables));
         let mut parts = Self { watch, aws, postgres, issuer, key, domain, binaries, variables };
         // A disturbed stack answers once its user listens.
