@@ -51,6 +51,7 @@ mod retention;
 mod rights;
 mod rollup_kinds;
 mod rollup_shapes;
+mod runbook;
 mod schedules;
 mod silence;
 mod states;

@@ -1,5 +1,5 @@
-//! The commands of README.md, so that they stay true: every block of `bash`, but those of `bash ignore`, which need what
-//! a machine may not have.
+//! The commands of README.md and of the runbook, so that they stay true: every block of `bash`, but those of `bash
+//! ignore`, which need what a machine may not have.
 
 use anyhow::{Context, Result, ensure};
 
@@ -15,6 +15,8 @@ use crate::{
 pub(super) const LOCALSTACK: &str = "With LocalStack";
 /// The section whose commands every stack must obey.
 pub(super) const EXPORT: &str = "An export";
+/// The page that is played after README.md, as if it were a part of it.
+const RUNBOOK: &str = "docs/runbooks/analytics-incident-response.md";
 /// A failed command fails the suite, as an error of the API does. Commands are printed as they are written, without the
 /// values of variables.
 const BEGIN: &str = r#"
@@ -31,7 +33,7 @@ pub(super) fn run(session: &mut Session<'_>) -> Result<()> {
     let _lock = up::lock(&checkout)?;
     session.time("readme", || {
         let mut stack = Stack::start(checkout, "readme", Kind::Plain)?;
-        let passed = play(&mut stack, |section| section != LOCALSTACK)?;
+        let passed = play(&mut stack, &["README.md", RUNBOOK], |section| section != LOCALSTACK)?;
         if !passed {
             stack.keep_logs();
         }
@@ -40,12 +42,16 @@ pub(super) fn run(session: &mut Session<'_>) -> Result<()> {
 }
 
 /// Runs the commands of sections on a stack, in one shell. Its caller holds the lock of `up`.
-pub(super) fn play(stack: &mut Stack, selects: impl Fn(&str) -> bool) -> Result<bool> {
+pub(super) fn play(stack: &mut Stack, pages: &[&str], selects: impl Fn(&str) -> bool) -> Result<bool> {
     let checkout = stack.checkout().clone();
-    let path = checkout.root().join("README.md");
-    let text = std::fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))?;
-    let commands: String = blocks(&text).filter(|(section, _)| selects(section)).map(|(_, block)| block).collect();
-    ensure!(!commands.is_empty(), "README.md has no commands to run");
+    let mut commands = String::new();
+    for page in pages {
+        let path = checkout.root().join(page);
+        let text = std::fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))?;
+        let before = commands.len();
+        commands.extend(blocks(&text).filter(|(section, _)| selects(section)).map(|(_, block)| block));
+        ensure!(commands.len() > before, "{page} has no commands to run");
+    }
     let env = StackEnv::write(&checkout, stack.variables())?;
     let made: Vec<_> = outputs(&commands).map(|name| checkout.root().join(name)).collect();
     for path in &made {
