@@ -230,10 +230,12 @@ fn log_groups() -> BTreeSet<String> {
 async fn an_alarm_reaches_who_listens_to_the_topic() {
     let stack = Stack::from_env().await;
     let alarms = aws::query("monitoring", "2010-08-01", "DescribeAlarms", &[("MaxRecords", "100")]).await;
-    let named = |kind| alarms.split('<').filter_map(move |part| part.strip_prefix(kind));
-    let name = named("AlarmName>").find(|name| name.contains("DeadLettersAlarm") && !name.contains("Telemetry"));
+    let topics = aws::query("sns", "2010-03-31", "ListTopics", &[]).await;
+    let mut names = alarms.split('<').filter_map(|part| part.strip_prefix("AlarmName>"));
+    let name = names.find(|name| name.contains("DeadLettersAlarm") && !name.contains("Telemetry"));
     let name = name.expect("the alarm of dead letters");
-    let topic = named("member>").find(|action| action.contains(":sns:")).expect("the topic of the alarms");
+    let mut arns = topics.split('<').filter_map(|part| part.strip_prefix("TopicArn>"));
+    let topic = arns.find(|arn| arn.contains("AlarmTopic")).expect("the topic of the alarms");
     let sqs = &stack.queue.client;
     let queue = sqs.create_queue().queue_name(format!("test-alarms-{}", Uuid::new_v4().simple())).send().await.unwrap();
     let url = queue.queue_url().expect("a URL");

@@ -163,7 +163,6 @@ async fn a_first_deploy_that_fails_does_not_block_the_next_and_another_database_
 /// Going back is one command: what invokes a function names its alias.
 #[tokio::test]
 async fn the_alias_goes_back_to_the_version_before() {
-    let stack = Stack::from_env().await;
     let function = variable("SWEEP_FUNCTION");
     let path = format!("/2015-03-31/functions/{function}");
     let alias =
@@ -182,5 +181,4 @@ async fn the_alias_goes_back_to_the_version_before() {
         assert_eq!(alias().await["FunctionVersion"], version);
         assert!(answers().await.is_object());
     }
-    drop(stack);
 }
