@@ -21,9 +21,9 @@ use crate::{
 };
 
 pub(crate) const CASES: &[Case] = &[
-    case!(queue_refuses_sends, "the API and the sweep lose the right to send to the queue", alone = true),
-    case!(worker_off, "the queue delivers nothing, and the sweep finds waiting jobs", alone = true),
-    case!(monthly_exports_fail, "a column is renamed after the monthly exports were created", alone = true),
+    case!(silence_of_the_queue, "the API and the sweep lose the right to send to the queue", alone = true),
+    case!(silence_of_the_worker, "the queue delivers nothing, and the sweep finds waiting jobs", alone = true),
+    case!(silence_of_monthly_exports, "a column is renamed after the monthly exports were created", alone = true),
 ];
 
 /// A policy that takes away the right to send, whatever the others give.
@@ -39,7 +39,7 @@ async fn sweep_line(since: Timestamp) -> Value {
     .await
 }
 
-async fn queue_refuses_sends(scene: &Scene) -> Found {
+async fn silence_of_the_queue(scene: &Scene) -> Found {
     let roles = roles(&["ApiRole", "SweepRole"]).await;
     for role in &roles {
         let document = encoded(REFUSAL);
@@ -76,7 +76,7 @@ async fn queue_refuses_sends(scene: &Scene) -> Found {
     found.note(format!("the sweep failed twice; the oldest job had waited {before} s, then {after} s"))
 }
 
-async fn worker_off(scene: &Scene) -> Found {
+async fn silence_of_the_worker(scene: &Scene) -> Found {
     lambda::deliver(false).await;
     let org = scene.small().await;
     let since = Timestamp::now();
@@ -94,7 +94,7 @@ async fn worker_off(scene: &Scene) -> Found {
     scene.end(&org).await.expect(1, 1..=1).note("no copy of its message was sent")
 }
 
-async fn monthly_exports_fail(scene: &Scene) -> Found {
+async fn silence_of_monthly_exports(scene: &Scene) -> Found {
     let now = Timestamp::now();
     let month = Month::last_complete(now);
     if now.duration_since(month.end()) < SignedDuration::from_hours(12) {
