@@ -24,7 +24,9 @@ pub(super) fn run(session: &mut Session<'_>) -> Result<()> {
         let mut stack = Stack::start(checkout, "localstack", Kind::LocalStack)?;
         let mut passed = stack.attend(tests.envs(stack.variables().to_vec()))?;
         if has_commands {
-            passed &= readme::play(&mut stack, |section| [readme::EXPORT, readme::LOCALSTACK].contains(&section))?;
+            passed &= readme::play(&mut stack, &["README.md"], |section| {
+                [readme::EXPORT, readme::LOCALSTACK].contains(&section)
+            })?;
         }
         if !passed {
             stack.keep_logs();
