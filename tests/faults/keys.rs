@@ -66,7 +66,7 @@ async fn keys_away_slow_and_rotated(scene: &Scene) -> Found {
     assert!(away.count() <= 2, "an issuer that fails is asked every five seconds");
     drop(away);
     until("the metric is there", Duration::from_secs(15), async || {
-        let lines = logs::metrics(&variable("API_FUNCTION"), "IssuerFetchFailed", since).await;
+        let lines = logs::metrics("api", "IssuerFetchFailed", since).await;
         if lines.is_empty() { Err("no line") } else { Ok(()) }
     })
     .await;

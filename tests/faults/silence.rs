@@ -119,7 +119,7 @@ async fn silence_of_monthly_exports(scene: &Scene) -> Found {
     assert_eq!((&run["created"], &run["failed"]), (&json!(1), &json!(0)), "the run itself is well: {run}");
     assert_eq!((failed.succeeded, failed.failed), (0, 1));
     // No dead letter and no error of Lambda tells of it.
-    let attempts = logs::metrics(&variable("WORKER_FUNCTION"), "JobsFailed", worker).await;
+    let attempts = logs::metrics("worker", "JobsFailed", worker).await;
     let attempt = attempts.last().expect("the worker's line");
     assert_eq!((&attempt["JobsFailed"], &attempt["Code"]), (&json!(1), &json!("usage_unreadable")), "{attempt}");
     assert_eq!((&attempt["level"], &attempt["AttemptsFailed"]), (&json!("ERROR"), &json!(1)), "{attempt}");

@@ -11,7 +11,7 @@ use platform::log::Causes;
 use postgres::Database;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
-use tests::{Service, Stack, logs, poll::until, stack::variable, template::Template};
+use tests::{Service, Stack, logs, poll::until, template::Template};
 
 fn with(service: &Service<'_>, name: &str, value: Value) -> Vec<u8> {
     let mut document = service.document("hostile");
@@ -191,7 +191,7 @@ async fn stored_and_rejected_documents_are_counted() {
     service.put("bad", b"{}".to_vec()).await;
     for metric in ["DocumentsStored", "RejectedDocuments"] {
         until("the line is there", Duration::from_secs(60), async || {
-            let lines = logs::metrics(&variable("TELEMETRY_FUNCTION"), metric, since).await;
+            let lines = logs::metrics("telemetry", metric, since).await;
             let found = lines.iter().any(|line| line[metric].as_u64() >= Some(1));
             if found { Ok(()) } else { Err(format!("{metric}: {lines:?}")) }
         })

@@ -33,7 +33,8 @@ pub async fn lines(prefix: &str) -> Vec<(String, String)> {
     lines
 }
 
-/// Returns the lines of a function, by its short name such as `sweep`, that have a metric, since a moment, the oldest first.
+/// Returns the lines of a function, by its short name such as `sweep`, that have a metric, since a moment, the oldest
+/// first.
 ///
 /// # Panics
 /// When the logs cannot be read.
