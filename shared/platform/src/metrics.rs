@@ -1,7 +1,7 @@
 //! Metrics: one wide line of the log per unit of work, in CloudWatch's embedded metric format.
 //!
 //! CloudWatch makes the metrics from the lines, without a call and without a right. Each function has structs of its
-//! metrics, derived by [`metrique`](https://docs.rs/metrique), which [`write`] writes. Numbers are metrics in the
+//! metrics, derived by [`metrique`](https://docs.rs/metrique), which [`write()`] writes. Numbers are metrics in the
 //! namespace `AnalyticsExports` with the dimension `Stack`. Texts are fields beside them: ids would cost money as
 //! dimensions. A line has the fields of every other line of the log, so that one query finds both.
 
