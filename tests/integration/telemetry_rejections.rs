@@ -202,7 +202,7 @@ async fn stored_and_rejected_documents_are_counted() {
 /// The emulator has no metric filters on fields. The test compares the filter's text with the message.
 #[test]
 fn the_metrics_count_the_lines_that_are_logged() {
-    let operations = Template::operations();
-    let pattern = operations.value("Resources/ReplacementsMetric/Properties/FilterPattern");
+    let template = Template::read();
+    let pattern = template.value("Resources/ReplacementsMetric/Properties/FilterPattern");
     assert_eq!(*pattern, json!(format!(r#"{{ $.message = "{REPLACED}" }}"#)));
 }

@@ -30,5 +30,5 @@ def allow_all_keys(role):
     """Takes the condition on the keys of items from what a role may do."""
     for policy in role.get("Policies", []):
         for statement in policy["PolicyDocument"]["Statement"]:
-            if statement["Effect"] == "Allow" and "dynamodb:LeadingKeys" in str(statement.get("Condition")):
+            if statement.get("Effect") == "Allow" and "dynamodb:LeadingKeys" in str(statement.get("Condition")):
                 del statement["Condition"]
