@@ -1,11 +1,9 @@
 //! The alarms, the dashboard and the saved queries of `infra/operations.yaml`.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
-use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
-use tests::{Stack, Template, aws, poll::until};
-use uuid::Uuid;
+use tests::Template;
 
 /// The metrics in the file of each crate that writes them, and their dimensions besides `Stack`.
 const WRITTEN: [(&str, &str, &[&str]); 9] = [
@@ -224,37 +222,4 @@ fn log_groups() -> BTreeSet<String> {
     let groups = template.resources("AWS::Logs::LogGroup").into_iter();
     let name = |group| text(template.value(&format!("Resources/{group}/Properties/LogGroupName/Fn::Sub")));
     groups.map(|group| name(group).replace("${AWS::StackName}", "${Stack}")).collect()
-}
-
-#[tokio::test]
-async fn an_alarm_reaches_who_listens_to_the_topic() {
-    let stack = Stack::from_env().await;
-    let alarms = aws::query("monitoring", "2010-08-01", "DescribeAlarms", &[("MaxRecords", "100")]).await;
-    let topics = aws::query("sns", "2010-03-31", "ListTopics", &[]).await;
-    let mut names = alarms.split('<').filter_map(|part| part.strip_prefix("AlarmName>"));
-    let name = names.find(|name| name.contains("DeadLettersAlarm") && !name.contains("Telemetry"));
-    let name = name.expect("the alarm of dead letters");
-    let mut arns = topics.split('<').filter_map(|part| part.strip_prefix("TopicArn>"));
-    let topic = arns.find(|arn| arn.contains("AlarmTopic")).expect("the topic of the alarms");
-    let sqs = &stack.queue.client;
-    let queue = sqs.create_queue().queue_name(format!("test-alarms-{}", Uuid::new_v4().simple())).send().await.unwrap();
-    let url = queue.queue_url().expect("a URL");
-    let arn = stack.queue.attributes(url).await[&QueueAttributeName::QueueArn].clone();
-    let subscription = [("TopicArn", topic), ("Protocol", "sqs"), ("Endpoint", arn.as_str())];
-    aws::query("sns", "2010-03-31", "Subscribe", &subscription).await;
-    for state in ["ALARM", "OK"] {
-        let change = [("AlarmName", name), ("StateValue", state), ("StateReason", "a%20test")];
-        aws::query("monitoring", "2010-08-01", "SetAlarmState", &change).await;
-        until("the alarm is in the queue", Duration::from_secs(20), async || {
-            let answer = sqs.receive_message().queue_url(url).max_number_of_messages(10).send().await.unwrap();
-            let heard = answer.messages().iter().filter_map(|message| {
-                let envelope: Value = serde_json::from_str(message.body()?).ok()?;
-                serde_json::from_str::<Value>(envelope["Message"].as_str()?).ok()
-            });
-            let heard: Vec<Value> = heard.collect();
-            let found = heard.iter().any(|it| it["AlarmName"] == name && it["NewStateValue"] == state);
-            if found { Ok(()) } else { Err(format!("{heard:?}")) }
-        })
-        .await;
-    }
 }

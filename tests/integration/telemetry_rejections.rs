@@ -187,8 +187,8 @@ async fn stored_and_rejected_documents_are_counted() {
     let stack = Stack::from_env().await;
     let service = stack.service();
     let since = Timestamp::now();
-    service.put("good", service.document("good").to_string().into_bytes()).await;
-    service.put("bad", b"{}".to_vec()).await;
+    service.put(&service.key("good"), service.document("good").to_string().into_bytes()).await;
+    service.put(&service.key("bad"), b"{}".to_vec()).await;
     for metric in ["DocumentsStored", "RejectedDocuments"] {
         until("the line is there", Duration::from_secs(60), async || {
             let lines = logs::metrics("telemetry", metric, since).await;
