@@ -55,7 +55,8 @@ pub(crate) async fn deliver_by_hand(body: &str, receives: u32, sent: Timestamp) 
 pub(crate) async fn deliver(enabled: bool) {
     let path = "/2015-03-31/event-source-mappings/";
     let all: Value = call(Method::GET, path, &Value::Null).await.expect(200).json();
-    let worker = variable("WORKER_FUNCTION");
+    // The source is that of the alias.
+    let worker = format!(":{}:live", variable("WORKER_FUNCTION"));
     let mut sources = all["EventSourceMappings"].as_array().into_iter().flatten();
     let source = sources.find(|source| source["FunctionArn"].as_str().is_some_and(|arn| arn.ends_with(&worker)));
     let id = source.and_then(|source| source["UUID"].as_str()).expect("the worker has an event source");

@@ -211,10 +211,16 @@ async fn traces_unheard(scene: &Scene) -> Found {
 
 /// Sets a function's variable `TRACING`, as a deploy with another parameter does.
 async fn switch(function: &str, tracing: &str) {
-    let path = format!("/2015-03-31/functions/{function}/configuration");
+    let function = format!("/2015-03-31/functions/{function}");
+    let path = format!("{function}/configuration");
     let present: Value = call(Method::GET, &path, &Value::Null).await.expect(200).json();
     let mut variables = present["Environment"]["Variables"].clone();
     assert_ne!(variables["TRACING"], tracing, "{function}");
     variables["TRACING"] = json!(tracing);
     call(Method::PUT, &path, &json!({"Environment": {"Variables": variables}})).await.expect(200);
+    // Events reach the version that the alias names.
+    let published = call(Method::POST, &format!("{function}/versions"), &json!({})).await.expect(201);
+    let version = published.json::<Value>()["Version"].clone();
+    let alias = json!({"FunctionVersion": version});
+    call(Method::PUT, &format!("{function}/aliases/live"), &alias).await.expect(200);
 }
