@@ -44,7 +44,7 @@ struct Line {
     error: Option<String>,
 }
 
-/// Who called, once a route has found out. The line of the request names it.
+/// The verified caller of a request, set by the route that verifies the token, for the line of the request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Seen(Arc<OnceLock<(String, Option<OrgId>)>>);
 

@@ -74,7 +74,7 @@ pub enum RunError {
     SomeFailed(String),
 }
 
-/// What one invocation did.
+/// The counts of one invocation.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
     /// Exports that it created.

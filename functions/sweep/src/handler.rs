@@ -103,7 +103,7 @@ pub async fn sweep(request_id: &str, deadline: Deadline, context: &Context) -> R
     Ok(run.report)
 }
 
-/// What was done for a job.
+/// The result of processing a due job.
 enum Done {
     Nothing,
     Left,

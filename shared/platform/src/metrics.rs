@@ -51,7 +51,7 @@ fn line(
     message: &'static str,
     metrics: impl CloseValue<Closed: InflectableEntry>,
 ) -> Result<Vec<u8>, IoStreamError> {
-    /// Whether the process has done a unit of work.
+    /// `true` once the process has done a unit of work.
     static WARM: AtomicBool = AtomicBool::new(false);
     static FORMAT: LazyLock<Mutex<Emf>> =
         LazyLock::new(|| Mutex::new(Emf::all_validations(NAMESPACE.to_owned(), vec![vec![STACK.to_owned()]])));

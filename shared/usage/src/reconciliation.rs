@@ -22,7 +22,7 @@ pub struct Present {
     pub completeness: Completeness,
     /// `true` unless rollups of a part of the range have expired.
     pub rollups_are_kept: bool,
-    /// Whether a change of the rollups was recorded after the file was made; `None` where changes are not recorded: of
+    /// `true` if a change of the rollups was recorded after the file was made; `None` where changes are not recorded: of
     /// rollups that another pipeline makes, or of a file that does not say what it knew.
     pub changed_since: Option<bool>,
 }

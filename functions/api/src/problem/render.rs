@@ -66,7 +66,7 @@ pub(crate) struct Call {
     pub(crate) invocation_id: String,
 }
 
-/// What the log says of the problem of an answer; nothing of an answer without one.
+/// The problem of an answer, for the log. Empty for an answer without one.
 #[derive(Debug, Default)]
 pub(crate) struct Answered {
     pub(crate) problem: Option<&'static str>,

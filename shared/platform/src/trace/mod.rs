@@ -99,7 +99,7 @@ fn with_open<T>(mut read: impl FnMut(&mut Open) -> T) -> Option<T> {
 /// Divides spans and events between the log and the trace.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Part {
-    /// What is logged, from this level on.
+    /// Events from this level on, and spans that are not part of traces.
     Log(LevelFilter),
     /// The spans of traces, at any level.
     Trace,

@@ -93,7 +93,7 @@ impl Picture {
     }
 }
 
-/// What is left on the queue.
+/// Work that is left on the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Left {
     /// The hours of organizations with events that are in no rollup.
