@@ -110,7 +110,7 @@ async fn a_platforms_own_tables_are_adopted_as_they_are() {
         let body = export_of("2024-01-01T00:00:00Z", "2024-01-04T00:00:00Z", granularity);
         let request = ExportRequest::from_json(&body).unwrap();
         let reads = LimitedReads::begin(&client, Duration::from_secs(30)).await.unwrap();
-        let entries = series(&reads, ORG.into(), &request, 10).await.unwrap();
+        let entries = series(&reads, ORG.into(), &request, None, 10).await.unwrap().entries;
         let text = |entry: UsageEntry| {
             let sums = entry.sums;
             format!("{} {} {} {}", entry.bucket_start, sums.request_count, sums.error_count, sums.cost_total)

@@ -98,29 +98,47 @@ async fn a_wrong_query_is_told_with_all_that_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_series_that_is_too_long_is_refused_with_what_to_do() {
+async fn a_long_series_comes_in_pages_with_the_totals_of_the_whole_range() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
+    // A thousand models in a month of days, and usage of no model.
     let insert = format!(
-        "insert into analytics_hourly_rollups
-         select hour, '{}', md5(model::text)::uuid, 1, 1, 0, 0.0001
-         from generate_series(timestamptz '2024-01-01T00:00:00Z', '2024-01-31T23:00:00Z', interval '1 hour') hour,
-              generate_series(1, 27) model",
+        "insert into analytics_daily_rollups
+         select day, '{}', case when model > 0 then md5(model::text)::uuid end, 1, model, 0, 0.00004
+         from generate_series(timestamptz '2024-01-01T00:00:00Z', '2024-01-31T00:00:00Z', interval '1 day') day,
+              generate_series(0, 1000) model",
         org.id
     );
     stack.database.client.batch_execute(&insert).await.unwrap();
-    let query = format!("{JANUARY}&granularity=hourly");
-    let problem = stack.api.get(&path(org.id, &query), &org.token).await.problem(400, "series-too-long");
-    assert!(
-        problem.detail.contains("20000 entries") && problem.detail.contains("create an export"),
-        "{}",
-        problem.detail
-    );
-    // The longest that there may be.
-    let query = "start=2024-01-01T00:00:00Z&end=2024-01-31T20:00:00Z&granularity=hourly";
-    let usage: Value = stack.api.get(&path(org.id, query), &org.token).await.expect(200).json();
-    assert_eq!(usage["series"].as_array().unwrap().len(), 740 * 27);
-    assert_eq!(usage["totals"]["requestCount"], 740 * 27);
+    // Pages end within a bucket, at its end, and after its last model.
+    for limit in ["", "&limit=1000", "&limit=7007"] {
+        let mut listed: Vec<(String, Option<String>)> = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let query = format!("{JANUARY}&granularity=daily{limit}{cursor}");
+            let usage: Value = stack.api.get(&path(org.id, &query), &org.token).await.expect(200).json();
+            let lines = 31 * 1001;
+            assert_eq!(usage["totals"]["requestCount"], lines);
+            assert_eq!(usage["totals"]["tokensTotal"], 31 * 500_500);
+            // Rounded line by line, as in a file: not the rounded sum of the costs.
+            assert_eq!(usage["totals"]["costTotal"], "0.0000");
+            for entry in usage["series"].as_array().unwrap() {
+                let text = |name: &str| entry[name].as_str().map(str::to_owned);
+                listed.push((text("bucketStart").unwrap(), text("modelId")));
+            }
+            let Some(next) = usage["nextCursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(listed.len(), 31 * 1001, "{limit}");
+        let order = |(start, model): &(String, Option<String>)| (start.clone(), model.is_none(), model.clone());
+        assert!(listed.is_sorted_by(|one, next| order(one) < order(next)), "{limit}: each entry once, in order");
+    }
+    let query = format!("{JANUARY}&granularity=daily&limit=1");
+    let usage: Value = stack.api.get(&path(org.id, &query), &org.token).await.expect(200).json();
+    let cursor = usage["nextCursor"].as_str().unwrap();
+    let other = format!("{JANUARY}&granularity=hourly&cursor={cursor}");
+    let problem = stack.api.get(&path(org.id, &other), &org.token).await.problem(400, "invalid-request");
+    assert_eq!(problem.pointers(), ["/query/cursor"], "a cursor of another series");
 }
 
 #[tokio::test]

@@ -61,4 +61,9 @@ impl Context {
             retention: retention_from_env()?,
         })
     }
+
+    /// Begins to fetch what the first request would wait for. Needs a Tokio runtime.
+    pub fn fetch_ahead(&self) {
+        self.verifier.fetch_keys_ahead();
+    }
 }

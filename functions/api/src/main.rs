@@ -7,7 +7,9 @@ use platform::aws;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     platform::log::init(env!("CARGO_PKG_NAME"));
-    let router = router(Context::from_env(&aws::sdk_config()?)?);
+    let context = Context::from_env(&aws::sdk_config()?)?;
+    context.fetch_ahead();
+    let router = router(context);
     run(service_fn(|LambdaEvent { payload, context }: LambdaEvent<Event>| {
         let deadline = deadline(context.deadline());
         let span = request_span(&payload);

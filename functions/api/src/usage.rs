@@ -10,7 +10,7 @@ use jobs::Counted;
 use platform::Deadline;
 use postgres::LimitedReads;
 use serde::Serialize;
-use usage::{self, Freshness, UsageEntry};
+use usage::{self, Freshness, Place, Series, UsageEntry};
 use utoipa::ToSchema;
 
 use crate::{
@@ -18,12 +18,12 @@ use crate::{
     context::Context,
     exports::TotalsView,
     instant::whole_second,
-    problem::{Kind, Problem, ProblemBody},
+    problem::{Problem, ProblemBody},
     query::Query,
     scope::OrgScope,
 };
 
-/// Maximum length of a series. An answer of a function may have 6 MB, and an entry takes up to 240 bytes.
+/// Maximum length of a page, and the default. An answer of a function may have 6 MB, and an entry takes up to 240 bytes.
 const MAX_ENTRIES: usize = 20_000;
 
 /// The expected form of an instant.
@@ -41,10 +41,13 @@ pub(crate) struct UsageView {
     granularity: Granularity,
     /// The range of the buckets.
     time_range: TimeRange,
-    /// The sums of the series.
+    /// The sums of the whole range, on each page as of its own time.
     totals: TotalsView,
     /// One entry per bucket and model, in the order of an export's lines.
     series: Vec<EntryView>,
+    /// The cursor of the next page of the series; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
     /// The freshness of the figures.
     freshness: FreshnessView,
     /// The completeness of the figures.
@@ -91,7 +94,7 @@ struct FreshnessView {
 
 /// Returns the usage of an organization with the buckets and sums of its exports.
 ///
-/// A series of more than 20,000 entries is refused: ask for less, or create an export.
+/// A series of more than 20,000 entries comes in pages. Each is of its own time: an export is of one.
 #[utoipa::path(
     get, path = "/orgs/{orgId}/usage", tag = "usage", operation_id = "showUsage",
     params(
@@ -106,6 +109,14 @@ struct FreshnessView {
         ),
         ("granularity" = Option<Granularity>, Query, description = "The length of the buckets; `daily` by default"),
         ("modelId" = Option<Uuid>, Query, description = "Only this model"),
+        (
+            "limit" = Option<u16>, Query, minimum = 1, maximum = 20000,
+            description = "Maximum number of entries; 20,000 by default",
+        ),
+        (
+            "cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]+$",
+            description = "`nextCursor` of the previous page, with the same parameters",
+        ),
     ),
     responses(
         (status = 200, description = "The usage", body = UsageView),
@@ -123,49 +134,54 @@ pub(crate) async fn show(
     query: Query,
 ) -> Result<Json<UsageView>, Problem> {
     let org = scope.require(Permission::ReadUsage).await?;
-    let request = read(query)?;
+    let Question { request, from, most } = read(query, org)?;
     scope.count(Counted::Queries).await?;
     let client = context.database.client().await?;
     let now = Timestamp::now();
     let reads = LimitedReads::begin(&client, deadline.left()).await?;
-    let series = usage::series(&reads, org, &request, MAX_ENTRIES + 1).await?;
-    let totals = total(&series)?;
+    let Series { entries, next } = usage::series(&reads, org, &request, from, most).await?;
+    let totals = if from.is_none() && next.is_none() {
+        entries.iter().try_fold(Totals::default(), |total, entry| total.try_add(entry.sums)).map_err(Problem::inexact)?
+    } else {
+        usage::rollup_sums(&reads, org, &request).await?.lines
+    };
     let completeness = usage::completeness(&reads, org, request.range, request.granularity, now).await?;
     let freshness = usage::freshness(&reads, org).await?;
-    let completeness = completeness.of_figures(!series.is_empty());
+    let completeness = completeness.of_figures(!entries.is_empty() || totals != Totals::default());
     let aligned = request.range.alignment_warning(request.granularity);
     Ok(Json(UsageView {
         org_id: org,
         granularity: request.granularity,
         time_range: request.range,
         totals: totals.into(),
-        series: series.into_iter().map(EntryView::from).collect(),
+        series: entries.into_iter().map(EntryView::from).collect(),
+        next_cursor: next.map(|next| next.encode(org, &request)),
         freshness: freshness.into(),
         completeness: CompletenessView::from(&completeness),
         warnings: aligned.into_iter().chain(completeness.warnings()).collect(),
     }))
 }
 
-/// Returns the sums of a series, unless it is too long.
-fn total(series: &[UsageEntry]) -> Result<Totals, Problem> {
-    if series.len() > MAX_ENTRIES {
-        let detail = format!(
-            "The answer would have more than {MAX_ENTRIES} entries. Ask for a shorter range, a coarser granularity or \
-             one modelId, or create an export, which has no such limit."
-        );
-        return Err(Problem::new(Kind::SeriesTooLong, detail));
-    }
-    let total = series.iter().try_fold(Totals::default(), |total, entry| total.try_add(entry.sums));
-    total.map_err(Problem::inexact)
+struct Question {
+    request: ExportRequest,
+    from: Option<Place>,
+    most: usize,
 }
 
-fn read(mut query: Query) -> Result<ExportRequest, Problem> {
+fn read(mut query: Query, org: OrgId) -> Result<Question, Problem> {
     let start = query.required("start", INSTANT, parse_instant);
     let end = query.required("end", INSTANT, parse_instant);
     let range = start.zip(end).and_then(|(start, end)| query.check("end", TimeRange::new(start, end)));
     let granularity = query.optional("granularity").unwrap_or_default();
     let model = query.optional("modelId");
-    query.finish(range.map(|range| ExportRequest { range, granularity, models: model.map(|model| vec![model]) }))
+    let most = query.limit_up_to(MAX_ENTRIES).unwrap_or(MAX_ENTRIES);
+    let request = range.map(|range| ExportRequest { range, granularity, models: model.map(|model| vec![model]) });
+    // A cursor belongs to one request, so that it cannot be judged without.
+    let from = query.optional_with("cursor", |text| match &request {
+        Some(request) => Place::decode(text, org, request).map(Some),
+        None => Ok(None),
+    });
+    query.finish(request.map(|request| Question { request, from: from.flatten(), most }))
 }
 
 impl From<UsageEntry> for EntryView {

@@ -4,16 +4,20 @@
 use std::time::Duration;
 
 use domain::{Action, AuditRecord, Job, JobId, OrgId, Origin, State, Subject, SweepAction, Swept};
-use jiff::Timestamp;
+use futures_util::{StreamExt as _, stream};
+use jiff::{SignedDuration, Timestamp};
 use jobs::{
-    DispatchError, JobsError, dispatch,
-    queue::{Message, QueueError},
+    DispatchError, DueKind, JobsError, dispatch,
+    queue::{Group, Message, QueueError},
 };
 use platform::{Deadline, log::Causes};
 use serde::Serialize;
-use tracing::{Instrument as _, error, info, info_span, warn};
+use tracing::{Instrument as _, Span, error, info, info_span, warn};
 
 use crate::{backlog::Backlog, context::Context, metrics, months::Months};
+
+/// Maximum number of jobs processed at the same time. Each takes two or three requests.
+const MAX_CONCURRENT: usize = 16;
 
 /// The counts of a sweep.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
@@ -76,34 +80,45 @@ pub async fn handle(request_id: &str, deadline: Deadline, context: &Context) -> 
     if report.errors > 0 && report.is_idle() { Err(SweepFailed::NothingWorks(report.errors)) } else { Ok(report) }
 }
 
-/// Processes jobs until none is due or the time limit is reached.
+/// Processes jobs until none is due or the time limit is reached. Jobs that wait for a worker come before files that
+/// expire.
 ///
 /// # Errors
 /// When the table does not answer, or an item cannot be read.
 pub async fn sweep(request_id: &str, deadline: Deadline, context: &Context) -> Result<Report, JobsError> {
     let now = Timestamp::now();
-    let mut run = Run { context, request_id, report: Report::default(), backlog: Backlog::default() };
-    let mut next = None;
-    loop {
-        let page = context.jobs.due(now, next).await?;
-        for (org, id) in page.jobs {
+    let run = Run { context, request_id, backlog: Backlog::default() };
+    let mut report = Report::default();
+    for kind in [DueKind::Work, DueKind::Expiry] {
+        let mut next = None;
+        loop {
             if deadline.left().is_zero() {
-                run.report.unfinished = true;
+                report.unfinished = true;
+                return Ok(report);
+            }
+            let page = context.jobs.due(kind, now, next).await?;
+            let mut swept = stream::iter(page.jobs).map(|(org, id)| run.job(org, id)).buffer_unordered(MAX_CONCURRENT);
+            while let Some(one) = swept.next().await {
+                report.add(&one);
+            }
+            next = page.next;
+            if next.is_none() {
                 break;
             }
-            let span = info_span!("job", org_id = %org, job_id = %id);
-            let done = run.job(org, id).instrument(span.clone()).await;
-            span.in_scope(|| run.report.add(done));
-        }
-        next = page.next;
-        if next.is_none() || run.report.unfinished {
-            break;
         }
     }
-    Ok(run.report)
+    Ok(report)
 }
 
 /// The result of processing a due job.
+struct Looked {
+    done: Result<Done, SweepError>,
+    /// The time for which the job has waited for a worker; `None` if it waits for nobody.
+    waited: Option<SignedDuration>,
+    span: Span,
+}
+
+/// The change of a due job.
 enum Done {
     Nothing,
     Left,
@@ -114,13 +129,24 @@ enum Done {
 struct Run<'a> {
     context: &'a Context,
     request_id: &'a str,
-    report: Report,
     backlog: Backlog,
 }
 
 impl Run<'_> {
     /// Processes one job.
-    async fn job(&mut self, org: OrgId, id: JobId) -> Result<Done, SweepError> {
+    async fn job(&self, org: OrgId, id: JobId) -> Looked {
+        let span = info_span!("job", org_id = %org, job_id = %id);
+        let mut waited = None;
+        let done = self.try_job(org, id, &mut waited).instrument(span.clone()).await;
+        Looked { done, waited, span }
+    }
+
+    async fn try_job(
+        &self,
+        org: OrgId,
+        id: JobId,
+        waited: &mut Option<SignedDuration>,
+    ) -> Result<Done, SweepError> {
         let context = self.context;
         let now = Timestamp::now();
         // The index may lag behind the table: the job itself decides.
@@ -128,9 +154,7 @@ impl Run<'_> {
         let swept = job.sweep(now, context.max_attempts, context.resend.resend_at(now));
         let Some(Swept { action, transition }) = swept else { return Ok(Done::Nothing) };
         let since = self.waits_since(&job);
-        if let Some(since) = since {
-            self.report.count_due(since, now);
-        }
+        *waited = since.map(|since| now.duration_since(since));
         if let (SweepAction::Resend, State::Pending { resend_at, .. }) = (action, job.state())
             && self.backlog.may_hold(*resend_at, now, &context.queue).await
         {
@@ -143,7 +167,7 @@ impl Run<'_> {
         if action == SweepAction::Fail {
             // After the write, so that of two sweeps one sends it. If it is lost, the metric still counts the failure.
             let message = Message::Export { org_id: job.org(), job_id: job.id() };
-            context.dead_letters.send(message, Duration::ZERO).await.map_err(SweepError::DeadLetter)?;
+            context.dead_letters.send(message, Group::of(&job), Duration::ZERO).await.map_err(SweepError::DeadLetter)?;
         }
         if action.sends() {
             dispatch(&job, since.unwrap_or(now), Duration::ZERO, &context.queue, &context.jobs).await?;
@@ -187,8 +211,13 @@ fn expiry(job: &Job, now: Timestamp, request_id: &str) -> AuditRecord {
 }
 
 impl Report {
-    fn add(&mut self, done: Result<Done, SweepError>) {
-        let count = match done {
+    fn add(&mut self, looked: &Looked) {
+        if let Some(waited) = looked.waited {
+            self.due += 1;
+            let seconds = u64::try_from(waited.as_secs()).unwrap_or(0);
+            self.oldest_unfinished_seconds = self.oldest_unfinished_seconds.max(seconds);
+        }
+        let count = match &looked.done {
             Ok(Done::Nothing) => &mut self.passed_over,
             Ok(Done::Left) => &mut self.waiting,
             Ok(Done::Made(SweepAction::Send)) => &mut self.sent,
@@ -197,18 +226,11 @@ impl Report {
             Ok(Done::Made(SweepAction::Fail)) => &mut self.failed,
             Ok(Done::Made(SweepAction::Expire)) => &mut self.expired,
             Err(error) => {
-                error!(error = %Causes(&error), "export job not swept");
+                looked.span.in_scope(|| error!(error = %Causes(error), "export job not swept"));
                 &mut self.errors
             }
         };
         *count += 1;
-    }
-
-    /// Counts a job that has waited for a worker since `since`.
-    fn count_due(&mut self, since: Timestamp, now: Timestamp) {
-        self.due += 1;
-        let waited = u64::try_from(now.duration_since(since).as_secs()).unwrap_or(0);
-        self.oldest_unfinished_seconds = self.oldest_unfinished_seconds.max(waited);
     }
 
     /// Reports whether nothing was done for any job.

@@ -17,6 +17,9 @@ pub(crate) enum AttemptError {
     /// The invocation reached its time limit.
     #[error("the invocation reached its time limit")]
     OutOfTime,
+    /// Another invocation, or the sweep, took the job after its lease had ended.
+    #[error("the lease ended before it was renewed, and the job was taken over")]
+    LostClaim,
 }
 
 impl AttemptError {
@@ -24,6 +27,7 @@ impl AttemptError {
     pub(crate) fn failure(&self) -> Failure {
         match self {
             Self::OutOfTime => Failure::TookTooLong,
+            Self::LostClaim => Failure::WorkerLost,
             Self::Export(ExportError::File(FileError::Rollups(error))) => rollups(error),
             Self::Export(ExportError::File(FileError::Overflow(_))) => Failure::UsageInvalid,
             Self::Export(ExportError::Completeness(UsageError::Database(error))) => database(error),

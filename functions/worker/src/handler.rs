@@ -1,6 +1,6 @@
 //! A batch of queue messages: for each, the job is claimed, its file written and stored, and the job ended.
 
-use std::{convert::Infallible, future::pending, time::Duration};
+use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use domain::{Claim, ClaimRefused, ClaimedJob, ExportFile, Failure, JobId, OrgId, Progress, Transition};
@@ -10,10 +10,7 @@ use jobs::{ClaimError, FinishError, queue::Message};
 use objects::Upload;
 use platform::{Deadline, log::Causes, trace};
 use serde::{Deserialize, Serialize};
-use tokio::{
-    sync::watch,
-    time::{sleep, timeout_at},
-};
+use tokio::{sync::watch, time::timeout_at};
 use tracing::{Instrument as _, error, info, info_span, warn};
 
 use crate::{
@@ -22,12 +19,10 @@ use crate::{
     delivery::{Delivery, InvalidDelivery},
     export::export,
     failure::AttemptError,
+    lease,
     metrics::{Attempt, Durations},
     retry,
 };
-
-/// The interval between two reports of a job's progress.
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The outcome of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +130,7 @@ async fn run(delivery: &Delivery, request_id: &str, deadline: Deadline, context:
         };
         let attempt = Attempt::begin(&claimed, delivery, request_id);
         let mut durations = Durations::default();
-        let made = make(&claimed, deadline, &mut durations, context).await;
+        let made = make(&claimed, delivery, deadline, &mut durations, context).await;
         end(&claimed, made, &attempt, &durations, delivery, context).await
     }
     .instrument(span)
@@ -151,7 +146,7 @@ async fn claim(
     context: &Context,
 ) -> Result<ClaimedJob, Outcome> {
     let now = Timestamp::now();
-    let request = Claim { now, lease_until: deadline.at(), sent_at: delivery.sent_at };
+    let request = Claim { now, lease_until: lease::end(deadline), sent_at: delivery.sent_at };
     let error = match context.jobs.claim(org, id, request).await {
         Ok(claimed) => {
             info!(fence = claimed.job().fence(), "export job claimed");
@@ -187,6 +182,7 @@ async fn claim(
 /// Makes and stores the file. Returns it with its upload, which is to be removed if the job does not take it.
 async fn make(
     claimed: &ClaimedJob,
+    delivery: &Delivery,
     deadline: Deadline,
     durations: &mut Durations,
     context: &Context,
@@ -200,27 +196,13 @@ async fn make(
             Ok(made) => made.map_err(AttemptError::from),
             Err(_) => Err(AttemptError::OutOfTime),
         },
-        never = report(claimed, seen, context) => match never {},
+        () = lease::keep(claimed, delivery, deadline, seen, context) => Err(AttemptError::LostClaim),
     };
     match made {
         Ok(file) => Ok((file, upload)),
         Err(error) => {
             upload.abort().await;
             Err(error)
-        }
-    }
-}
-
-/// Stores the progress of an export in its job while it runs. An error does not fail the export.
-async fn report(claimed: &ClaimedJob, mut progress: watch::Receiver<Progress>, context: &Context) -> Infallible {
-    loop {
-        sleep(REPORT_INTERVAL).await;
-        if progress.changed().await.is_err() {
-            return pending().await;
-        }
-        let seen = *progress.borrow_and_update();
-        if let Err(error) = context.jobs.report(claimed, seen).await {
-            warn!(error = %Causes(&error), "export progress not stored");
         }
     }
 }
@@ -294,7 +276,8 @@ fn give_up(
     }
 }
 
-async fn give_back(delivery: &Delivery, delay: Duration, context: &Context) {
+/// Makes the message visible again after `delay`.
+pub(crate) async fn give_back(delivery: &Delivery, delay: Duration, context: &Context) {
     if let Err(error) = context.queue.retry_after(&delivery.receipt_handle, delay).await {
         warn!(error = %Causes(&error), "visibility of the message not changed, it returns at its visibility timeout");
     }

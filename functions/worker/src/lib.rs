@@ -6,6 +6,7 @@ mod delivery;
 mod export;
 mod failure;
 mod handler;
+mod lease;
 mod metrics;
 mod retry;
 

@@ -4,7 +4,7 @@
 
 use std::{
     error::Error,
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -22,12 +22,16 @@ use tokio::{sync::Mutex, time::timeout};
 use platform::{
     config::{self, ConfigError},
     http::{HttpClient, client},
+    log::Causes,
 };
 
 use crate::metrics;
 
-/// Maximum time of the issuer's answer.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
+/// Maximum time of the issuer's answer, while a request waits for it.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum time of the issuer's answer before the first request. A request that waits for this fetch has time left for
+/// its own.
+const AHEAD_TIMEOUT: Duration = Duration::from_secs(3);
 /// Minimum time between fetches, whatever key ids arrive, so that forged tokens do not burden the issuer.
 const MIN_REFETCH_INTERVAL: Duration = Duration::from_secs(60);
 /// Minimum time after a fetch that failed, however many requests wait for keys.
@@ -95,6 +99,22 @@ impl Keys {
         Ok(Self { url, http: OnceLock::new(), cache: Mutex::default() })
     }
 
+    /// Begins to fetch the keys, so that the first request finds them. A failure has no effect: Lambda may have stopped the
+    /// process in between, and the first request fetches them itself.
+    pub(super) fn fetch_ahead(self: &Arc<Self>) {
+        let keys = Arc::clone(self);
+        tokio::spawn(async move {
+            let mut cache = keys.cache.lock().await;
+            match keys.fetch(AHEAD_TIMEOUT).await {
+                Ok(found) => {
+                    cache.keys = found;
+                    cache.fetched = Some(Instant::now());
+                }
+                Err(error) => tracing::info!(error = %Causes(&error), "keys not fetched before the first request"),
+            }
+        });
+    }
+
     /// Returns the keys called `id`, none if the issuer has no such key. Fetches the keys when none are cached, when `id`
     /// is not among them, and when they are too old. While the issuer is unavailable, the cached keys stay valid.
     pub(super) async fn find(&self, id: &str) -> Result<Vec<Key>, KeysUnavailable> {
@@ -109,7 +129,7 @@ impl Keys {
             return if found.is_empty() { Err(KeysUnavailable::NotYet(wait)) } else { Ok(found) };
         }
         let now = Instant::now();
-        let fetched = self.fetch().await;
+        let fetched = self.fetch(FETCH_TIMEOUT).await;
         cache.has_failed = fetched.is_err();
         if let Err(error) = &fetched {
             metrics::fetch_failed(error);
@@ -127,8 +147,8 @@ impl Keys {
         }
     }
 
-    async fn fetch(&self) -> Result<Vec<Key>, KeysUnavailable> {
-        let body = match timeout(FETCH_TIMEOUT, self.get()).await {
+    async fn fetch(&self, limit: Duration) -> Result<Vec<Key>, KeysUnavailable> {
+        let body = match timeout(limit, self.get()).await {
             Ok(body) => body,
             Err(_) => Err("the issuer did not answer in time".into()),
         };
@@ -139,10 +159,15 @@ impl Keys {
         keys.map_err(KeysUnavailable::Failed)
     }
 
-    /// Returns the body of the answer. Redirects are not followed, since only the configuration names the source of
+    /// Returns the body of the answer. A connection that fails is tried once more: it may have been kept for too long, or
+    /// be one of too many at once. Redirects are not followed, since only the configuration names the source of
     /// keys.
     async fn get(&self) -> Result<Bytes, Box<dyn Error + Send + Sync>> {
-        let response = self.http.get_or_init(client).get(self.url.clone()).await?;
+        let http = self.http.get_or_init(client);
+        let response = match http.get(self.url.clone()).await {
+            Ok(response) => response,
+            Err(_) => http.get(self.url.clone()).await?,
+        };
         if !response.status().is_success() {
             return Err(format!("the issuer answered {}", response.status()).into());
         }

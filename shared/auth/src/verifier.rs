@@ -1,6 +1,9 @@
 //! Verification of bearer tokens.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use jsonwebtoken::{Header, Validation, decode, decode_header, errors::ErrorKind};
 use serde::Deserialize;
@@ -33,7 +36,7 @@ pub struct Verifier {
     audience: String,
     /// Maximum time for which a token is valid, in seconds.
     max_seconds: u32,
-    keys: Keys,
+    keys: Arc<Keys>,
 }
 
 /// The reason why a token proves no caller.
@@ -101,7 +104,12 @@ impl Verifier {
         let issuer = config::required("ISSUER")?;
         let audience = config::required("AUDIENCE")?;
         let max_seconds = config::parsed("TOKEN_MAX_SECONDS", "a whole number")?;
-        Ok(Self { issuer, audience, max_seconds, keys: Keys::from_env()? })
+        Ok(Self { issuer, audience, max_seconds, keys: Arc::new(Keys::from_env()?) })
+    }
+
+    /// Begins to fetch the issuer's keys, so that the first request need not wait for them. Needs a Tokio runtime.
+    pub fn fetch_keys_ahead(&self) {
+        self.keys.fetch_ahead();
     }
 
     /// Verifies a token's signature by a key of the issuer, its issuer, audience and times, and returns the caller.

@@ -2,8 +2,8 @@
 //!
 //! Every change of the job is a [`Transition`], written under the condition that the jobs table uses: the stored job
 //! has the expected [`Version`](super::Version). So the search covers exactly what can be written. The model around it
-//! has a queue that delivers at least once and counts receives, at most two workers, which may fail, crash or continue
-//! long after their lease, the sweep, senders of messages, a redrive, and an object store in which each attempt has a key
+//! has a queue that delivers at least once and counts receives, at most two workers, which may renew their lease, fail,
+//! crash or continue long after it, the sweep, senders of messages, a redrive, and an object store in which each attempt has a key
 //! of its own, as in the `objects` crate. Reading a job, writing it and sending its message are separate steps, and all other steps are tried
 //! between them.
 //!
@@ -209,7 +209,7 @@ impl World {
     /// The conditional write of the jobs table.
     fn apply<J: AsRef<Job>>(&mut self, transition: &Transition<J>) -> bool {
         let next = Seen::of(transition.next());
-        let holds = self.job.job().version() == transition.expected();
+        let holds = self.job.job().has(transition.expected());
         if holds {
             let reruns = matches!(self.job, Seen::Failed { .. }) && matches!(next, Seen::Running { .. });
             assert!(!reruns || self.redriven, "a failed job ran again without a redrive: {self:?}");
@@ -318,6 +318,22 @@ impl World {
         }
     }
 
+    /// Renews the lease of a working worker's claim, and the time at which its message comes back; nothing if the claim is
+    /// lost.
+    fn renew(&mut self, place: usize) {
+        let Worker::Working { held, delivery } = self.workers[place].clone() else { return };
+        if !self.job.job().has(held.held().version()) {
+            return;
+        }
+        if let Seen::Running { lease_until, .. } = &mut self.job {
+            *lease_until = LEASE;
+        }
+        let mut renewed = delivery.clone();
+        renewed.visible_at = LEASE;
+        self.give_back(&delivery, LEASE);
+        self.workers[place] = Worker::Working { held: self.job, delivery: renewed };
+    }
+
     fn due(&self) -> bool {
         self.job.job().due_at().is_some_and(|due| due <= at(NOW))
     }
@@ -416,6 +432,9 @@ impl World {
         }
         for place in 0..self.workers.len() {
             step(&|world| world.work(place));
+            if matches!(self.workers[place], Worker::Working { .. }) {
+                step(&|world| world.renew(place));
+            }
             if self.faults_left > 0 {
                 step(&|world| {
                     world.faults_left -= 1;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     JobsError, JobsTable,
-    queue::{ExportQueue, Message, QueueError},
+    queue::{ExportQueue, Group, Message, QueueError},
 };
 use domain::Job;
 
@@ -42,7 +42,7 @@ pub async fn dispatch(
     jobs: &JobsTable,
 ) -> Result<(), DispatchError> {
     let message = Message::Export { org_id: job.org(), job_id: job.id() };
-    let Err(error) = queue.send(message, delay).await else { return Ok(()) };
+    let Err(error) = queue.send(message, Group::of(job), delay).await else { return Ok(()) };
     let Some(unsent) = job.mark_unsent(since) else { return Err(DispatchError::Unsent(error)) };
     // A job that changed in the meantime needs no mark: its message arrived, or the sweep sends another.
     match jobs.apply(unsent, None).await {

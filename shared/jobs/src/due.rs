@@ -4,12 +4,36 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 
 use super::{Item, JobsError, JobsTable, item};
-use domain::{Job, JobId, OrgId};
+use domain::{Job, JobId, OrgId, State};
 
 /// The name of the index. It is sparse: only jobs that are due at some time have its attributes.
 const INDEX: &str = "due";
-/// The only partition of the index.
-const PARTITION: &str = "due";
+
+/// The kinds of due jobs. Each is a partition of the index, so that however many files expire at once, jobs that wait for
+/// a worker are found first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DueKind {
+    /// Pending and running jobs: a lost message or a lost worker. Jobs of before version 0.2 are here whatever their state.
+    Work,
+    /// Succeeded jobs, whose file expires.
+    Expiry,
+}
+
+impl DueKind {
+    const fn of(job: &Job) -> Self {
+        match job.state() {
+            State::Succeeded { .. } => Self::Expiry,
+            State::Pending { .. } | State::Running { .. } | State::Failed { .. } | State::Expired { .. } => Self::Work,
+        }
+    }
+
+    const fn partition(self) -> &'static str {
+        match self {
+            Self::Work => "due",
+            Self::Expiry => "expires",
+        }
+    }
+}
 
 /// Returns the time as the index has it: in milliseconds since 1970.
 pub(super) fn millisecond(due_at: Timestamp) -> AttributeValue {
@@ -19,7 +43,7 @@ pub(super) fn millisecond(due_at: Timestamp) -> AttributeValue {
 /// Adds the attributes of the index to a job's item if the job is due at some time.
 pub(super) fn index(item: &mut Item, job: &Job) {
     if let Some(due_at) = job.due_at() {
-        item.insert("due".to_owned(), AttributeValue::S(PARTITION.to_owned()));
+        item.insert("due".to_owned(), AttributeValue::S(DueKind::of(job).partition().to_owned()));
         item.insert("due_at".to_owned(), millisecond(due_at));
     }
 }
@@ -44,18 +68,18 @@ struct DueItem {
 }
 
 impl JobsTable {
-    /// Returns jobs that are due at `now`. The index lags behind the table, so read the job itself before changing it.
+    /// Returns jobs of a kind that are due at `now`. The index lags behind the table, so read the job itself before changing it.
     ///
     /// # Errors
     /// When DynamoDB does not answer, or an item is not a job.
-    pub async fn due(&self, now: Timestamp, after: Option<DueCursor>) -> Result<DuePage, JobsError> {
+    pub async fn due(&self, kind: DueKind, now: Timestamp, after: Option<DueCursor>) -> Result<DuePage, JobsError> {
         let request = self
             .client
             .query()
             .table_name(&self.name)
             .index_name(INDEX)
             .key_condition_expression("due = :due and due_at <= :now")
-            .expression_attribute_values(":due", AttributeValue::S(PARTITION.to_owned()))
+            .expression_attribute_values(":due", AttributeValue::S(kind.partition().to_owned()))
             .expression_attribute_values(":now", millisecond(now))
             .set_exclusive_start_key(after.map(|DueCursor(key)| key))
             .limit(100);

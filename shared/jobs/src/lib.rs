@@ -13,7 +13,7 @@
 //! | scheduled export that has not ended well | `MONTHLY#<month>#UNSUCCEEDED` | `ORG#<org>#<edition>` |
 //!
 //! The local index `by-status` orders an organization's jobs by status and id; a local index can be read consistently.
-//! The index `due` has the jobs that the sweep has to look at, ordered by the time at which it has to.
+//! The index `due` has the jobs that the sweep has to look at, by kind, ordered by the time at which it has to.
 //!
 //! [`JobsTable::create`] alone creates jobs, and [`JobsTable::apply`] alone changes their states. A change is one
 //! database transaction with the condition that the stored job still has the version that was read. [`domain::job`] has
@@ -46,7 +46,7 @@ use aws_sdk_dynamodb::{
 pub use self::{
     create::{CreateError, Created, Key},
     dispatch::{DispatchError, dispatch},
-    due::{DueCursor, DuePage},
+    due::{DueCursor, DueKind, DuePage},
     id::new_job_id,
     item::CorruptItem,
     limits::{Counted, DailyLimits, InvalidLimits, LimitError},
@@ -56,6 +56,7 @@ pub use self::{
 };
 use self::{item::JobItem, transaction::Refused};
 use domain::{AuditRecord, Claim, ClaimRefused, ClaimedJob, Job, JobId, OrgId, Progress, Transition, Version};
+use jiff::Timestamp;
 use platform::config::{self, ConfigError};
 
 type Item = HashMap<String, AttributeValue>;
@@ -169,24 +170,32 @@ impl JobsTable {
         self.apply(transition, None).await?.ok_or(FinishError::LostClaim)
     }
 
-    /// Stores the progress of a claimed job, unless the claim no longer holds. The job's state and version stay the
-    /// same.
+    /// Renews the lease of a claimed job until `lease_until`, and stores its progress, unless the claim no longer holds.
+    /// The job's state stays the same.
     ///
     /// # Errors
     /// As [`finish`](Self::finish).
-    pub async fn report(&self, claimed: &ClaimedJob, progress: Progress) -> Result<(), FinishError> {
+    pub async fn renew(
+        &self,
+        claimed: &ClaimedJob,
+        lease_until: Timestamp,
+        progress: Progress,
+    ) -> Result<(), FinishError> {
         let job = claimed.job();
+        let held = claimed.version();
         let request = self
             .client
             .update_item()
             .table_name(&self.name)
             .set_key(Some(item::key(job.org(), job.id())))
-            .update_expression("set progress = :progress")
+            .update_expression("set progress = :progress, lease_until = :until, due_at = :due")
             .condition_expression("#status = :status and fence = :fence")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":progress", AttributeValue::M(item::write(progress)?))
-            .expression_attribute_values(":status", AttributeValue::S(job.state().name().to_string()))
-            .expression_attribute_values(":fence", AttributeValue::N(job.fence().to_string()));
+            .expression_attribute_values(":until", AttributeValue::S(lease_until.to_string()))
+            .expression_attribute_values(":due", due::millisecond(lease_until))
+            .expression_attribute_values(":status", AttributeValue::S(held.status().to_string()))
+            .expression_attribute_values(":fence", AttributeValue::N(held.fence().to_string()));
         match request.send().await {
             Ok(_) => Ok(()),
             Err(error)
@@ -194,7 +203,7 @@ impl JobsTable {
             {
                 Err(FinishError::LostClaim)
             }
-            Err(error) => Err(JobsError::table("store a job's progress", error).into()),
+            Err(error) => Err(JobsError::table("renew the lease of a job", error).into()),
         }
     }
 
@@ -254,18 +263,21 @@ impl JobsTable {
     /// `None`.
     fn put_job(&self, expected: Option<Version>, next: &Job) -> Result<TransactWriteItem, JobsError> {
         let put = Put::builder().table_name(&self.name).set_item(Some(JobItem::write(next)?));
-        let Some(Version { status, fence, due_at }) = expected else {
+        let Some(expected) = expected else {
             return transaction::put(put.condition_expression("attribute_not_exists(pk)"));
         };
         let put = put
             .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":status", AttributeValue::S(status.to_string()))
-            .expression_attribute_values(":fence", AttributeValue::N(fence.to_string()));
-        transaction::put(match due_at {
-            Some(due_at) => put
+            .expression_attribute_values(":status", AttributeValue::S(expected.status().to_string()))
+            .expression_attribute_values(":fence", AttributeValue::N(expected.fence().to_string()));
+        transaction::put(match expected {
+            Version::Held { .. } => put.condition_expression("#status = :status and fence = :fence"),
+            Version::Read { due_at: Some(due_at), .. } => put
                 .condition_expression("#status = :status and fence = :fence and due_at = :due")
                 .expression_attribute_values(":due", due::millisecond(due_at)),
-            None => put.condition_expression("#status = :status and fence = :fence and attribute_not_exists(due_at)"),
+            Version::Read { due_at: None, .. } => {
+                put.condition_expression("#status = :status and fence = :fence and attribute_not_exists(due_at)")
+            }
         })
     }
 

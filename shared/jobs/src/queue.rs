@@ -1,6 +1,6 @@
 //! The exports queue in SQS.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use aws_config::SdkConfig;
 use aws_sdk_sqs::{
@@ -10,7 +10,7 @@ use aws_sdk_sqs::{
 use serde::{Deserialize, Serialize};
 use tracing::{Instrument as _, info_span};
 
-use domain::{JobId, OrgId};
+use domain::{Job, JobId, OrgId};
 use platform::{
     config::{self, ConfigError},
     trace,
@@ -35,6 +35,31 @@ pub enum Message {
         /// The job.
         job_id: JobId,
     },
+}
+
+/// The messages that take one share of the queue together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// The exports that an organization asked for.
+    Organization(OrgId),
+    /// The exports that the service itself creates. On the first of a month they are thousands, and nobody waits for them.
+    Scheduled,
+}
+
+impl Group {
+    /// Returns the group of a job's messages.
+    pub fn of(job: &Job) -> Self {
+        if job.subject().is_system() { Self::Scheduled } else { Self::Organization(job.org()) }
+    }
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Organization(org) => org.fmt(f),
+            Self::Scheduled => f.write_str("scheduled"),
+        }
+    }
 }
 
 /// The exports queue in SQS.
@@ -75,13 +100,13 @@ impl ExportQueue {
         Ok(Self { client: Client::new(sdk), url: config::required("EXPORTS_DEAD_LETTER_QUEUE_URL")? })
     }
 
-    /// Puts a message on the queue, to be received after `delay`, in whole seconds up to 15 minutes. The organization
-    /// is the message's group: SQS delivers the groups in turns, so that one with many jobs does not starve another. The
-    /// trace of the caller goes on with the message.
+    /// Puts a message on the queue, to be received after `delay`, in whole seconds up to 15 minutes. SQS delivers the
+    /// groups in turns, so that one with many messages does not starve another. The trace of the caller goes on with the
+    /// message.
     ///
     /// # Errors
     /// When SQS did not confirm it. The message may have been queued all the same.
-    pub async fn send(&self, message: Message, delay: Duration) -> Result<(), QueueError> {
+    pub async fn send(&self, message: Message, group: Group, delay: Duration) -> Result<(), QueueError> {
         let Message::Export { org_id, job_id } = message;
         let span = info_span!(
             "send exports",
@@ -91,11 +116,10 @@ impl ExportQueue {
             %org_id,
             %job_id,
         );
-        self.send_traced(message, delay).instrument(span).await
+        self.send_traced(message, group, delay).instrument(span).await
     }
 
-    async fn send_traced(&self, message: Message, delay: Duration) -> Result<(), QueueError> {
-        let Message::Export { org_id, .. } = message;
+    async fn send_traced(&self, message: Message, group: Group, delay: Duration) -> Result<(), QueueError> {
         let body = serde_json::json!(message).to_string();
         let request = self.client.send_message().queue_url(&self.url).message_body(body);
         let mut request = request.delay_seconds(seconds(delay, MAX_DELAY_SECONDS));
@@ -104,7 +128,7 @@ impl ExportQueue {
         if let Some(Ok(header)) = header.map(|header| header.data_type("String").build()) {
             request = request.message_system_attributes(AwsTraceHeader, header);
         }
-        let sent = request.message_group_id(org_id.to_string()).send().await;
+        let sent = request.message_group_id(group.to_string()).send().await;
         sent.map_err(|error| QueueError::new("send a message to the exports queue", error))?;
         Ok(())
     }

@@ -28,7 +28,7 @@ pub use self::{
     freshness::{Freshness, freshness},
     kept::rollups_are_kept,
     organizations::organizations,
-    series::{UsageEntry, series},
+    series::{Place, Series, UsageEntry, series},
     totals::{Sums, raw_sums, rollup_sums},
     troubles::{ListedTrouble, TroubleCursor, TroublePage, trouble_cursor, troubles},
 };

@@ -20,7 +20,6 @@ pub(crate) enum Kind {
     IdempotencyKeyReused,
     TooManyOpenJobs,
     DailyLimit,
-    SeriesTooLong,
     FileTooLarge,
     TookTooLong,
     Internal,
@@ -56,7 +55,6 @@ impl Kind {
             Self::DailyLimit => {
                 ("daily-limit", StatusCode::TOO_MANY_REQUESTS, "The organization's calls of this day are used up")
             }
-            Self::SeriesTooLong => ("series-too-long", StatusCode::BAD_REQUEST, "The answer would be too long"),
             Self::FileTooLarge => ("file-too-large", StatusCode::CONFLICT, "The file is too large to verify"),
             Self::TookTooLong => ("took-too-long", StatusCode::SERVICE_UNAVAILABLE, "The answer took too long"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side"),

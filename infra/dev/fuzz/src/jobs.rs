@@ -2,7 +2,7 @@
 
 use domain::{Claim, Job, JobId, Month, OrgId, Status};
 use jiff::{SignedDuration, Timestamp};
-use jobs::{JobsTable, List};
+use jobs::{DueKind, JobsTable, List};
 
 use crate::{input::Input, issuer::ORGANIZATION, world::World};
 
@@ -39,7 +39,7 @@ pub(crate) fn table(bytes: &[u8]) {
             }
         }
         b"due" => {
-            let _ = world.run(input, table.due(NOW, None));
+            let _ = world.run(input, table.due(DueKind::Work, NOW, None));
         }
         b"unsucceeded" => {
             let month: Month = "2025-10".parse().expect("a month");

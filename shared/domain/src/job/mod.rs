@@ -73,7 +73,7 @@ pub enum State {
         /// The time at which a sent message counts as lost, or an unsent one is to be sent.
         resend_at: Timestamp,
     },
-    /// Held by the invocation that has the current fencing token.
+    /// Held by the invocation that has the current fencing token, which renews its lease.
     Running {
         /// The end of the lease.
         lease_until: Timestamp,
@@ -175,9 +175,17 @@ impl Job {
         &self.0.state
     }
 
-    /// Returns the version, which a transition requires of the stored job.
-    pub fn version(&self) -> Version {
-        Version { status: self.state().name(), fence: self.fence(), due_at: self.due_at() }
+    /// Returns the version of the job as it was read, which a transition requires of the stored job.
+    pub const fn version(&self) -> Version {
+        Version::Read { status: self.state().name(), fence: self.fence(), due_at: self.due_at() }
+    }
+
+    /// Reports whether the stored job `self` has the version that a transition expects.
+    pub fn has(&self, expected: Version) -> bool {
+        match expected {
+            Version::Read { .. } => self.version() == expected,
+            Version::Held { fence } => matches!(self.state(), State::Running { .. }) && self.fence() == fence,
+        }
     }
 
     /// Returns the status at `now`. A file past its expiry counts as expired, even if the sweep has not recorded it
@@ -353,11 +361,19 @@ mod tests {
     #[test]
     fn a_transition_expects_the_version_that_it_leaves() {
         let first = job().claim(claim(0, 60)).unwrap();
-        let version = |status, fence, due_at| Version { status, fence, due_at };
+        let version = |status, fence, due_at| Version::Read { status, fence, due_at };
         assert_eq!(first.expected(), version(Status::Pending, 0, Some(at(900))));
         assert_eq!(first.next().version(), version(Status::Running, 1, Some(at(60))));
-        let done = first.into_next().complete(file(), at(5), RETENTION);
-        assert_eq!(done.expected(), version(Status::Running, 1, Some(at(60))));
+        let held = first.into_next();
+        let done = held.complete(file(), at(5), RETENTION);
+        assert_eq!(done.expected(), Version::Held { fence: 1 });
+
+        // The holder may have renewed its lease; nobody else may have taken the job.
+        let renewed = claimed(&job(), claim(0, 90));
+        assert!(renewed.job().has(done.expected()) && !renewed.job().has(held.job().version()));
+        for other in [held.release(at(60)).into_next(), claimed(held.job(), claim(60, 120)).job().clone()] {
+            assert!(!other.has(done.expected()), "{other:?}");
+        }
     }
 
     #[test]

@@ -5,15 +5,40 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Job, JobParts, State};
 use crate::{ExportFile, Failure, Retention, Status, instant::days_after, instant::whole_second};
 
-/// The version of a stored job. Every transition changes at least one of its fields.
+/// The condition of a transition on the stored job. Every transition makes it false.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Version {
-    /// The status.
-    pub status: Status,
-    /// The fencing token.
-    pub fence: u64,
-    /// The time at which the sweep has to look at the job.
-    pub due_at: Option<Timestamp>,
+pub enum Version {
+    /// The job is as it was read.
+    Read {
+        /// The status.
+        status: Status,
+        /// The fencing token.
+        fence: u64,
+        /// The time at which the sweep has to look at the job.
+        due_at: Option<Timestamp>,
+    },
+    /// The job is running under the claim with this fencing token, however often its lease was renewed.
+    Held {
+        /// The fencing token.
+        fence: u64,
+    },
+}
+
+impl Version {
+    /// Returns the status that the stored job must have.
+    pub const fn status(self) -> Status {
+        match self {
+            Self::Read { status, .. } => status,
+            Self::Held { .. } => Status::Running,
+        }
+    }
+
+    /// Returns the fencing token that the stored job must have.
+    pub const fn fence(self) -> u64 {
+        match self {
+            Self::Read { fence, .. } | Self::Held { fence } => fence,
+        }
+    }
 }
 
 /// A change of one job's state, to be written if the stored job still has the expected version.
@@ -51,7 +76,7 @@ impl<J: AsRef<Job>> Transition<J> {
     /// Returns the change of the organization's number of open jobs: -1, 0 or 1.
     pub fn open_jobs_change(&self) -> i8 {
         let job = self.next();
-        let was_open = self.expected.status.is_unfinished() && !job.subject().is_system();
+        let was_open = self.expected.status().is_unfinished() && !job.subject().is_system();
         i8::from(job.is_open()) - i8::from(was_open)
     }
 
@@ -250,20 +275,29 @@ impl ClaimedJob {
         &self.0
     }
 
+    /// Returns the condition under which the claim still holds.
+    pub const fn version(&self) -> Version {
+        Version::Held { fence: self.0.fence() }
+    }
+
+    fn end(&self, state: State) -> Transition {
+        Transition { expected: self.version(), next: Job(JobParts { state, ..self.0.0.clone() }) }
+    }
+
     /// Completes the job with its file: `running → succeeded`.
     pub fn complete(&self, file: ExportFile, now: Timestamp, retention: Retention) -> Transition {
         let completed_at = self.0.end(now);
         let expires_at = days_after(completed_at, retention.files_days);
-        self.0.transition(State::Succeeded { completed_at, expires_at, file, attempt: self.0.fence() })
+        self.end(State::Succeeded { completed_at, expires_at, file, attempt: self.0.fence() })
     }
 
     /// Fails the job: `running → failed`. `exhausted` states that only its attempts were used up.
     pub fn fail(&self, failure: Failure, exhausted: bool, now: Timestamp) -> Transition {
-        self.0.transition(self.0.failed(failure, exhausted, now))
+        self.end(self.0.failed(failure, exhausted, now))
     }
 
     /// Releases the job for another attempt: `running → pending`. Its message counts as lost at `resend_at`.
     pub fn release(&self, resend_at: Timestamp) -> Transition {
-        self.0.transition(State::Pending { sent: true, resend_at })
+        self.end(State::Pending { sent: true, resend_at })
     }
 }
