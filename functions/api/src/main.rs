@@ -1,18 +1,16 @@
 //! Runs the HTTP function on Lambda.
 
 use api::{Context, Event, answer, deadline, handle, request_span, router};
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use lambda::{Error, Invocation};
 use platform::aws;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     platform::log::init(env!("CARGO_PKG_NAME"));
     let router = router(Context::from_env(&aws::sdk_config()?)?);
-    run(service_fn(|LambdaEvent { payload, context }: LambdaEvent<Event>| {
-        let deadline = deadline(context.deadline());
-        let span = request_span(&payload);
-        let reply = answer(span, handle(router.clone(), payload, context.request_id, deadline));
-        async { reply.await.map_err(Error::from) }
-    }))
+    lambda::run(async |Invocation { event, request_id, ends_at }: Invocation<Event>| {
+        let span = request_span(&event);
+        Ok(answer(span, handle(router.clone(), event, request_id, deadline(ends_at))).await?)
+    })
     .await
 }
