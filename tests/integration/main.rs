@@ -62,6 +62,7 @@ mod telemetry_order;
 mod telemetry_reingest;
 mod telemetry_rejections;
 mod template;
+mod template_downloads;
 mod totals;
 mod usage;
 mod usage_books;

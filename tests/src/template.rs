@@ -45,6 +45,14 @@ impl Template {
         Self::at("infra/endpoints.yaml")
     }
 
+    /// Reads `infra/downloads.yaml`, the application of links by CloudFront.
+    ///
+    /// # Panics
+    /// When it is not valid YAML.
+    pub fn downloads() -> Self {
+        Self::at("infra/downloads.yaml")
+    }
+
     /// Returns the number at a path; for a reference to a parameter, the parameter's default; for a condition, the number
     /// where it holds.
     ///

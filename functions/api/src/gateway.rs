@@ -12,6 +12,7 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, Response, Uri, header, uri::PathAndQuery},
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use lambda::Code;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +63,17 @@ pub struct Reply {
     is_base64_encoded: bool,
     /// No answer sets one. The gateway does not need the field; `cargo lambda watch` answers 500 without it.
     cookies: [&'static str; 0],
+}
+
+/// An answer whose body could not be read to its end.
+#[derive(Debug, thiserror::Error)]
+#[error("could not read the body of the answer")]
+pub struct Unanswered(#[from] axum::Error);
+
+impl Code for Unanswered {
+    fn code(&self) -> &'static str {
+        "answer_unreadable"
+    }
 }
 
 impl Event {
@@ -126,7 +138,7 @@ impl Reply {
     ///
     /// # Errors
     /// When the body cannot be read to its end.
-    pub(crate) async fn read(response: Response<Body>) -> Result<Self, axum::Error> {
+    pub(crate) async fn read(response: Response<Body>) -> Result<Self, Unanswered> {
         let (mut parts, body) = response.into_parts();
         // The gateway states the length of what it sends.
         parts.headers.remove(header::CONTENT_LENGTH);

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use tower::ServiceExt as _;
 
 use crate::{
-    gateway::{Event, Reply},
+    gateway::{Event, Reply, Unanswered},
     metrics::{self, Seen},
     problem::{self, Call, Problem},
 };
@@ -42,13 +42,13 @@ pub async fn handle(
     event: Event,
     invocation_id: String,
     deadline: Deadline,
-) -> Result<Reply, axum::Error> {
+) -> Result<Reply, Unanswered> {
     // One id end to end: the gateway's, which its access log has. The invocation's is for events from elsewhere.
-    let request_id = event.request_id().map_or_else(|| invocation_id.clone(), str::to_owned);
+    let request_id = event.request_id().map_or(invocation_id, str::to_owned);
     let origin = Origin { request_id, source_ip: event.source_ip().map(str::to_owned), operation: None };
     let began = Instant::now();
     let seen = Seen::default();
-    let mut call = Call { method: Method::GET, path: "/".to_owned(), origin: origin.clone(), invocation_id };
+    let mut call = Call { method: Method::GET, path: "/".to_owned(), origin: origin.clone() };
     let answer = async {
         let mut request = event.into_request()?;
         request.uri().path().clone_into(&mut call.path);

@@ -19,7 +19,7 @@ mod troubles;
 mod usage;
 
 pub use context::Context;
-pub use gateway::{Event, Reply};
+pub use gateway::{Event, Reply, Unanswered};
 pub use handler::{deadline, handle};
 pub use request_span::{answer, request_span};
 pub use router::router;

@@ -1,7 +1,7 @@
 //! Runs the HTTP function on Lambda.
 
 use api::{Context, Event, answer, deadline, handle, request_span, router};
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use lambda::{Error, Invocation};
 use platform::aws;
 
 #[tokio::main(flavor = "current_thread")]
@@ -10,11 +10,9 @@ async fn main() -> Result<(), Error> {
     let context = Context::from_env(&aws::sdk_config()?)?;
     context.fetch_ahead();
     let router = router(context);
-    run(service_fn(|LambdaEvent { payload, context }: LambdaEvent<Event>| {
-        let deadline = deadline(context.deadline());
-        let span = request_span(&payload);
-        let reply = answer(span, handle(router.clone(), payload, context.request_id, deadline));
-        async { reply.await.map_err(Error::from) }
-    }))
+    lambda::run(async |Invocation { event, request_id, ends_at }: Invocation<Event>| {
+        let span = request_span(&event);
+        Ok(answer(span, handle(router.clone(), event, request_id, deadline(ends_at))).await?)
+    })
     .await
 }

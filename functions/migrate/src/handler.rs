@@ -1,20 +1,20 @@
 //! One invocation: by CloudFormation, which expects the answer at a URL, or by a person, who waits for the result.
 
-use lambda_runtime::Error;
+use lambda::Code;
 use migrate::{
     MigrateError, Migrated,
-    cloudformation::{Request, Status},
+    cloudformation::{Request, Status, Unanswered},
     migrate,
 };
 use platform::{Deadline, config::ConfigError, log::Causes};
 use postgres::{Database, DatabaseError};
 use serde_json::{Value, json};
 use tokio::time::timeout_at;
-use tracing::{error, info, warn};
+use tracing::{Instrument as _, error, info, warn};
 
 /// The reason why an invocation did not migrate.
 #[derive(Debug, thiserror::Error)]
-enum RunError {
+pub(crate) enum RunError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error("could not connect to the database")]
@@ -27,8 +27,33 @@ enum RunError {
     Broken(#[from] tokio::task::JoinError),
 }
 
+/// The reason why an invocation had no answer, or did not migrate.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandlerError {
+    #[error("the request of CloudFormation cannot be read")]
+    Request(#[from] serde_json::Error),
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+impl Code for HandlerError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Request(_) => "request_unreadable",
+            Self::Unanswered(_) => "request_unanswered",
+            Self::Run(RunError::Config(_)) => "configuration_invalid",
+            Self::Run(RunError::Connect(_)) => "database_unavailable",
+            Self::Run(RunError::Migrate(_)) => "migration_failed",
+            Self::Run(RunError::OutOfTime) => "out_of_time",
+            Self::Run(RunError::Broken(_)) => "migration_broken",
+        }
+    }
+}
+
 /// Migrates and answers. An event that is not from CloudFormation requests a migration too, whatever it contains.
-pub(crate) async fn handle(event: Value, deadline: Deadline) -> Result<Value, Error> {
+pub(crate) async fn handle(event: Value, deadline: Deadline) -> Result<Value, HandlerError> {
     let Some(request) = Request::read(event)? else { return Ok(json!(run(deadline).await?)) };
     if request.is_delete() {
         // The database outlives the stack.
@@ -38,7 +63,7 @@ pub(crate) async fn handle(event: Value, deadline: Deadline) -> Result<Value, Er
     answer(request, run(deadline).await).await
 }
 
-async fn answer(request: Request, done: Result<Migrated, RunError>) -> Result<Value, Error> {
+async fn answer(request: Request, done: Result<Migrated, RunError>) -> Result<Value, HandlerError> {
     match done {
         Ok(migrated) => {
             let data = [("Version", migrated.version.to_string()), ("Applied", migrated.applied.join(" "))];
@@ -66,7 +91,7 @@ async fn run(deadline: Deadline) -> Result<Migrated, RunError> {
         timeout_at(until, work).await.map_err(|_| RunError::OutOfTime)?
     };
     // In a separate task, so that a panic becomes an error.
-    let done = tokio::spawn(work).await.unwrap_or_else(|error| Err(error.into()));
+    let done = tokio::spawn(work.in_current_span()).await.unwrap_or_else(|error| Err(error.into()));
     match &done {
         Ok(migrated) => {
             for limit in &migrated.limits {

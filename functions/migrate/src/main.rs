@@ -4,7 +4,7 @@ mod handler;
 
 use std::time::Duration;
 
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use lambda::{Error, Invocation};
 use platform::Deadline;
 
 /// Time reserved at the end of an invocation to answer.
@@ -14,9 +14,9 @@ const RESERVE: Duration = Duration::from_secs(30);
 async fn main() -> Result<(), Error> {
     platform::log::init(env!("CARGO_PKG_NAME"));
     // Each invocation reads the environment, so that its answer can report a mistake there.
-    run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
-        let deadline = Deadline::new(event.context.deadline(), RESERVE);
-        handler::handle(event.payload, deadline).await
-    }))
+    lambda::run(async |invocation: Invocation<serde_json::Value>| {
+        let deadline = Deadline::new(invocation.ends_at, RESERVE);
+        Ok(handler::handle(invocation.event, deadline).await?)
+    })
     .await
 }

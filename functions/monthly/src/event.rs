@@ -2,6 +2,7 @@
 
 use domain::{Month, OrgId, month::InvalidMonth};
 use jiff::{Timestamp, tz::TimeZone};
+use lambda::Code;
 use serde_json::Value;
 
 /// The request of an invocation.
@@ -49,6 +50,16 @@ pub enum BadEvent {
     /// Its month has not ended.
     #[error("the month {0} is not over yet")]
     NotOver(Month),
+}
+
+impl Code for BadEvent {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Unknown => "event_unknown",
+            Self::NoMonth(..) => "no_month",
+            Self::NotOver(_) => "month_not_over",
+        }
+    }
 }
 
 /// Reads `{"month": "2024-01"}`, or the event of a schedule's rule, which requests the month before the event's time.

@@ -13,8 +13,9 @@ use domain::{Month, MonthlyRun, OrgId, TimeRange};
 use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use jobs::JobsError;
-use platform::{Deadline, log::Causes};
-use tracing::{Instrument as _, error, info, info_span, warn};
+use lambda::Code;
+use platform::Deadline;
+use tracing::{Instrument as _, info, info_span};
 use usage::{UsageError, organizations};
 use uuid::Uuid;
 
@@ -74,6 +75,21 @@ pub enum RunError {
     SomeFailed(String),
 }
 
+impl Code for RunError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Usage(_) => "usage_unreadable",
+            Self::Jobs(_) => "jobs_unavailable",
+            Self::Held { .. } => "run_held",
+            Self::OtherEdition { .. } => "other_edition_unfinished",
+            Self::NoRange(_) => "no_range",
+            Self::NothingWorks(_) => "nothing_created",
+            Self::Unfinished(_) => "run_unfinished",
+            Self::SomeFailed(_) => "some_not_created",
+        }
+    }
+}
+
 /// The counts of one invocation.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
@@ -101,10 +117,9 @@ pub async fn handle(
 ) -> Result<MonthlyRun, RunError> {
     let mut counts = Counts::default();
     let ended = run(order, request_id, deadline, context, &mut counts).await;
-    metrics::of_invocation(&counts, ended.as_ref().err(), order.month, request_id);
+    metrics::of_invocation(&counts, &ended, order.month);
     match ended {
         Err(error @ (RunError::Unfinished(_) | RunError::Held { .. })) if order.is_continued() => {
-            info!(error = %Causes(&error), "a later hour continues the run");
             context.jobs.last_run(order.month).await?.ok_or(error)
         }
         ended => ended,
@@ -149,7 +164,6 @@ pub async fn run(
             break;
         }
     }
-    report(&run);
     counts.is_provisional = run.finished_at.is_some() && run.provisional > 0;
     if run.failed == 0 { Ok(run) } else { Err(RunError::SomeFailed(summary(&run))) }
 }
@@ -242,20 +256,6 @@ async fn record(run: &mut MonthlyRun, extend: bool, context: &Context) -> Result
         Ok(())
     } else {
         Err(RunError::Held { month: run.month, until: now + LEASE })
-    }
-}
-
-fn report(run: &MonthlyRun) {
-    let MonthlyRun { month, edition, created, already_there, failed, waiting, provisional, .. } = run;
-    if *waiting > 0 {
-        warn!(%month, created, already_there, failed, waiting, "monthly run waits for final figures");
-    } else if *provisional > 0 {
-        // Nothing continues it: somebody has to look, and to request a further edition.
-        error!(
-            %month, edition, created, already_there, failed, provisional, "monthly run finished with provisional exports"
-        );
-    } else {
-        info!(%month, edition, created, already_there, failed, "monthly run finished");
     }
 }
 

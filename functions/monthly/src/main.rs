@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda::{Error, Invocation};
 use monthly::{Context, handle, read};
 use platform::{Deadline, aws, trace};
 
@@ -16,10 +16,10 @@ const RESERVE: Duration = Duration::from_secs(120);
 async fn main() -> Result<(), Error> {
     platform::log::init(env!("CARGO_PKG_NAME"));
     let context = Context::from_env(&aws::sdk_config()?)?;
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
-        let deadline = Deadline::new(event.context.deadline(), RESERVE);
-        let order = read(&event.payload, context.last_hour(), jiff::Timestamp::now())?;
-        Ok::<_, Error>(trace::invocation(handle(order, &event.context.request_id, deadline, &context)).await?)
-    }))
+    lambda::run(async |invocation: Invocation<serde_json::Value>| {
+        let deadline = Deadline::new(invocation.ends_at, RESERVE);
+        let order = read(&invocation.event, context.last_hour(), jiff::Timestamp::now())?;
+        Ok(trace::invocation(handle(order, &invocation.request_id, deadline, &context)).await?)
+    })
     .await
 }

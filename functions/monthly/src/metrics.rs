@@ -1,8 +1,8 @@
-//! The metrics of an invocation.
+//! The line of an invocation, with its metrics.
 
-use domain::Month;
-use metrique::unit_of_work::metrics;
-use platform::metrics::write;
+use domain::{Month, MonthlyRun};
+use metrique::{emf::flags::NoMetric, unit_of_work::metrics};
+use platform::{log::Causes, metrics::write};
 use tracing::Level;
 
 use crate::handler::{Counts, RunError};
@@ -18,23 +18,58 @@ struct Invocation {
     provisional_months: u64,
     #[metrics(name = "month")]
     month: String,
-    #[metrics(name = "request_id")]
-    request_id: String,
+    #[metrics(flatten)]
+    run: Option<Run>,
+    #[metrics(name = "error")]
+    error: Option<String>,
 }
 
-/// Writes the metrics of an invocation and of the error that ended it, if one did.
-pub(crate) fn of_invocation(counts: &Counts, error: Option<&RunError>, month: Month, request_id: &str) {
-    let is_unfinished = matches!(error, Some(RunError::Unfinished(_)));
-    let is_held = matches!(error, Some(RunError::Held { .. }));
+/// The counts of the whole run until now.
+#[metrics(subfield, rename_all = "snake_case")]
+struct Run {
+    #[metrics(flags(NoMetric))]
+    edition: u32,
+    #[metrics(flags(NoMetric))]
+    created: u64,
+    #[metrics(flags(NoMetric))]
+    already_there: u64,
+    #[metrics(flags(NoMetric))]
+    waiting: u64,
+    #[metrics(flags(NoMetric))]
+    provisional: u64,
+}
+
+/// Writes the line of an invocation that ended so.
+pub(crate) fn of_invocation(counts: &Counts, ended: &Result<MonthlyRun, RunError>, month: Month) {
+    let (level, message) = summary(counts, ended);
+    let error = ended.as_ref().err();
     let invocation = Invocation {
         monthly_created: counts.created,
         monthly_create_errors: counts.failed,
-        unfinished: u64::from(is_unfinished),
-        held: u64::from(is_held),
+        unfinished: u64::from(matches!(error, Some(RunError::Unfinished(_)))),
+        held: u64::from(matches!(error, Some(RunError::Held { .. }))),
         provisional_months: u64::from(counts.is_provisional),
         month: month.to_string(),
-        request_id: request_id.to_owned(),
+        run: ended.as_ref().ok().map(|run| Run {
+            edition: run.edition,
+            created: run.created,
+            already_there: run.already_there,
+            waiting: run.waiting,
+            provisional: run.provisional,
+        }),
+        error: error.map(|error| Causes(error).to_string()),
     };
-    let is_troubled = counts.is_provisional || (error.is_some() && !is_unfinished && !is_held);
-    write(if is_troubled { Level::ERROR } else { Level::INFO }, "monthly exports processed", invocation);
+    write(level, message, invocation);
+}
+
+fn summary(counts: &Counts, ended: &Result<MonthlyRun, RunError>) -> (Level, &'static str) {
+    match ended {
+        // Nothing continues it: somebody has to look, and to request a further edition.
+        _ if counts.is_provisional => (Level::ERROR, "monthly run finished with provisional exports"),
+        Ok(run) if run.finished_at.is_none() => (Level::WARN, "monthly run waits for final figures"),
+        Ok(_) => (Level::INFO, "monthly run finished"),
+        Err(RunError::Unfinished(_)) => (Level::INFO, "monthly run not finished yet"),
+        Err(RunError::Held { .. }) => (Level::INFO, "monthly run held by another invocation"),
+        Err(_) => (Level::ERROR, "monthly run failed"),
+    }
 }

@@ -1,6 +1,7 @@
 //! The event of an invocation.
 
 use domain::OrgId;
+use lambda::Code;
 use serde_json::Value;
 
 /// The request of an invocation.
@@ -16,6 +17,12 @@ pub(crate) enum Order {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the event is neither a schedule's nor {{\"organization\": \"<id>\"}}")]
 pub(crate) struct BadEvent;
+
+impl Code for BadEvent {
+    fn code(&self) -> &'static str {
+        "event_unknown"
+    }
+}
 
 /// Reads `{"organization": "<id>"}`, the event of a schedule's rule, or an empty one, which requests the same.
 pub(crate) fn read(event: &Value) -> Result<Order, BadEvent> {

@@ -3,6 +3,7 @@
 use domain::{OrgId, State, Status};
 use jiff::Timestamp;
 use jobs::JobsError;
+use lambda::Code;
 use platform::{Deadline, log::Causes};
 use postgres::DatabaseError;
 use serde::Serialize;
@@ -41,6 +42,15 @@ pub(crate) enum ReconcileError {
     NothingWorks(u64),
 }
 
+impl Code for ReconcileError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Usage(_) => "usage_unreadable",
+            Self::NothingWorks(_) => "nothing_reconciled",
+        }
+    }
+}
+
 /// The reason why one export was not compared.
 #[derive(Debug, thiserror::Error)]
 enum ComparisonError {
@@ -53,12 +63,7 @@ enum ComparisonError {
 }
 
 /// Compares the exports of the order, and writes the metrics.
-pub(crate) async fn handle(
-    order: Order,
-    request_id: &str,
-    deadline: Deadline,
-    context: &Context,
-) -> Result<Report, ReconcileError> {
+pub(crate) async fn handle(order: Order, deadline: Deadline, context: &Context) -> Result<Report, ReconcileError> {
     let organizations = match order {
         Order::One(org) => vec![org],
         Order::Sample => sample(&context.database, Timestamp::now()).await?,
@@ -77,7 +82,7 @@ pub(crate) async fn handle(
             }
         }
     }
-    metrics::of_run(&report, request_id);
+    metrics::of_run(&report);
     if report.errors > 0 && report.made == 0 { Err(ReconcileError::NothingWorks(report.errors)) } else { Ok(report) }
 }
 

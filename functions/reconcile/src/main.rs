@@ -10,7 +10,7 @@ mod sample;
 use std::time::Duration;
 
 use context::Context;
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use lambda::{Error, Invocation};
 use platform::{Deadline, aws, trace};
 
 /// Time reserved at the end of an invocation to finish the current comparison.
@@ -20,10 +20,10 @@ const RESERVE: Duration = Duration::from_secs(30);
 async fn main() -> Result<(), Error> {
     platform::log::init(env!("CARGO_PKG_NAME"));
     let context = Context::from_env(&aws::sdk_config()?)?;
-    run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
-        let deadline = Deadline::new(event.context.deadline(), RESERVE);
-        let order = event::read(&event.payload)?;
-        Ok::<_, Error>(trace::invocation(handler::handle(order, &event.context.request_id, deadline, &context)).await?)
-    }))
+    lambda::run(async |invocation: Invocation<serde_json::Value>| {
+        let deadline = Deadline::new(invocation.ends_at, RESERVE);
+        let order = event::read(&invocation.event)?;
+        Ok(trace::invocation(handler::handle(order, deadline, &context)).await?)
+    })
     .await
 }

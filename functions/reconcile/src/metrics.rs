@@ -11,8 +11,6 @@ struct Run {
     reconciliations_made: u64,
     reconciliation_mismatches: u64,
     reconciliation_errors: u64,
-    #[metrics(name = "request_id")]
-    request_id: String,
     #[metrics(name = "explained")]
     explained: String,
     #[metrics(name = "without_file")]
@@ -22,12 +20,11 @@ struct Run {
 }
 
 /// Writes the metrics of a run.
-pub(crate) fn of_run(report: &Report, request_id: &str) {
+pub(crate) fn of_run(report: &Report) {
     let run = Run {
         reconciliations_made: report.made,
         reconciliation_mismatches: report.mismatches,
         reconciliation_errors: report.errors,
-        request_id: request_id.to_owned(),
         explained: report.explained.to_string(),
         without_file: report.without_file.to_string(),
         unfinished: report.unfinished.to_string(),

@@ -1,6 +1,7 @@
 //! One invocation of the refresh.
 
 use jiff::Timestamp;
+use lambda::Code;
 use platform::Deadline;
 use postgres::DatabaseError;
 use usage::maintenance::refresh::{RefreshReport, refresh};
@@ -19,15 +20,21 @@ pub(crate) enum HandlerError {
     ReadOnly,
 }
 
+impl Code for HandlerError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Database(_) => "refresh_failed",
+            Self::HoursFailed(_) => "hours_failed",
+            Self::ReadOnly => "rollups_read_only",
+        }
+    }
+}
+
 /// Refreshes the rollups, on a new connection, since the refresh changes the settings of its session.
-pub(crate) async fn handle(
-    request_id: &str,
-    deadline: Deadline,
-    context: &Context,
-) -> Result<RefreshReport, HandlerError> {
+pub(crate) async fn handle(deadline: Deadline, context: &Context) -> Result<RefreshReport, HandlerError> {
     let mut client = context.database.connect().await?;
     let report = refresh(&mut client, Timestamp::now(), deadline.left()).await?;
-    metrics::of_run(&report, request_id);
+    metrics::of_run(&report);
     if report.failed > 0 {
         Err(HandlerError::HoursFailed(report.failed))
     } else if report.read_only && report.oldest_wait_seconds > 0 {

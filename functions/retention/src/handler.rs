@@ -1,6 +1,7 @@
 //! One invocation of the retention.
 
 use jiff::Timestamp;
+use lambda::Code;
 use platform::Deadline;
 use postgres::DatabaseError;
 use usage::maintenance::retention::{RetentionReport, retention};
@@ -21,15 +22,21 @@ pub(crate) enum HandlerError {
     Abandoned(u64),
 }
 
+impl Code for HandlerError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Database(_) => "retention_failed",
+            Self::Unfinished(_) => "retention_unfinished",
+            Self::Abandoned(_) => "hours_abandoned",
+        }
+    }
+}
+
 /// Runs the retention, on a new connection, since the retention changes the settings and takes locks of its session.
-pub(crate) async fn handle(
-    request_id: &str,
-    deadline: Deadline,
-    context: &Context,
-) -> Result<RetentionReport, HandlerError> {
+pub(crate) async fn handle(deadline: Deadline, context: &Context) -> Result<RetentionReport, HandlerError> {
     let mut client = context.database.connect().await?;
     let report = retention(&mut client, Timestamp::now(), &context.periods, deadline.left()).await?;
-    metrics::of_run(&report, request_id);
+    metrics::of_run(&report);
     if report.hours_abandoned > 0 {
         Err(HandlerError::Abandoned(report.hours_abandoned))
     } else if report.unfinished_nights >= MAX_UNFINISHED_NIGHTS {

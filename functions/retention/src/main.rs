@@ -7,7 +7,7 @@ mod metrics;
 use std::time::Duration;
 
 use context::Context;
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use lambda::{Error, Invocation};
 use platform::{Deadline, trace};
 
 /// Time reserved at the end of an invocation to finish the current step.
@@ -17,10 +17,10 @@ const RESERVE: Duration = Duration::from_secs(60);
 async fn main() -> Result<(), Error> {
     platform::log::init(env!("CARGO_PKG_NAME"));
     let context = Context::from_env()?;
-    run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
+    lambda::run(async |invocation: Invocation<serde_json::Value>| {
         // The event is ignored: a rule and a person request the same.
-        let deadline = Deadline::new(event.context.deadline(), RESERVE);
-        Ok::<_, Error>(trace::invocation(handler::handle(&event.context.request_id, deadline, &context)).await?)
-    }))
+        let deadline = Deadline::new(invocation.ends_at, RESERVE);
+        Ok(trace::invocation(handler::handle(deadline, &context)).await?)
+    })
     .await
 }

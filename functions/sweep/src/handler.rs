@@ -10,6 +10,7 @@ use jobs::{
     DispatchError, DueKind, JobsError, dispatch,
     queue::{Group, Message, QueueError},
 };
+use lambda::Code;
 use platform::{Deadline, log::Causes};
 use serde::Serialize;
 use tracing::{Instrument as _, Span, error, info, info_span, warn};
@@ -69,6 +70,15 @@ pub enum SweepFailed {
     NothingWorks(u32),
 }
 
+impl Code for SweepFailed {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Jobs(_) => "jobs_unavailable",
+            Self::NothingWorks(_) => "nothing_swept",
+        }
+    }
+}
+
 /// Sweeps, looks at the monthly exports, and writes the metrics of both.
 ///
 /// # Errors
@@ -76,7 +86,7 @@ pub enum SweepFailed {
 pub async fn handle(request_id: &str, deadline: Deadline, context: &Context) -> Result<Report, SweepFailed> {
     let report = sweep(request_id, deadline, context).await?;
     let months = Months::at(Timestamp::now(), &context.jobs).await?;
-    metrics::of_run(&report, &months, request_id);
+    metrics::of_run(&report, &months);
     if report.errors > 0 && report.is_idle() { Err(SweepFailed::NothingWorks(report.errors)) } else { Ok(report) }
 }
 

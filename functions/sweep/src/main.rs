@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use lambda::{Error, Invocation};
 use platform::{Deadline, aws, trace};
 use sweep::{Context, handle};
 
@@ -13,10 +13,10 @@ const RESERVE: Duration = Duration::from_secs(20);
 async fn main() -> Result<(), Error> {
     platform::log::init(env!("CARGO_PKG_NAME"));
     let context = Context::from_env(&aws::sdk_config()?)?;
-    run(service_fn(async |event: LambdaEvent<serde_json::Value>| {
+    lambda::run(async |invocation: Invocation<serde_json::Value>| {
         // The event is not read: a rule and a person request the same.
-        let deadline = Deadline::new(event.context.deadline(), RESERVE);
-        Ok::<_, Error>(trace::invocation(handle(&event.context.request_id, deadline, &context)).await?)
-    }))
+        let deadline = Deadline::new(invocation.ends_at, RESERVE);
+        Ok(trace::invocation(handle(&invocation.request_id, deadline, &context)).await?)
+    })
     .await
 }

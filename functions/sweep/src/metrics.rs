@@ -18,8 +18,6 @@ struct Run {
     oldest_unfinished_seconds: u64,
     monthly_unsucceeded: Option<u64>,
     monthly_run_age_days: Option<u64>,
-    #[metrics(name = "request_id")]
-    request_id: String,
     #[metrics(name = "waiting_for_a_worker")]
     waiting: String,
     #[metrics(name = "expired_files")]
@@ -43,7 +41,7 @@ struct FailedJob {
 }
 
 /// Writes the metrics of a run.
-pub(crate) fn of_run(report: &Report, months: &Months, request_id: &str) {
+pub(crate) fn of_run(report: &Report, months: &Months) {
     let is_troubled = report.errors > 0 || months.unsucceeded.is_some_and(|count| count > 0);
     let run = Run {
         sent: report.sent,
@@ -54,7 +52,6 @@ pub(crate) fn of_run(report: &Report, months: &Months, request_id: &str) {
         oldest_unfinished_seconds: report.oldest_unfinished_seconds,
         monthly_unsucceeded: months.unsucceeded,
         monthly_run_age_days: months.run_age_days,
-        request_id: request_id.to_owned(),
         waiting: report.waiting.to_string(),
         expired: report.expired.to_string(),
         passed_over: report.passed_over.to_string(),

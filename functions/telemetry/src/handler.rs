@@ -9,6 +9,7 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use ci::telemetry::{IngestError, Outcome, Stored, ingest};
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
+use lambda::Code;
 use platform::log::Causes;
 use serde::Deserialize;
 use tracing::{error, info};
@@ -37,22 +38,28 @@ pub enum Event {
 #[error("not every document could be stored; send the notification again")]
 pub struct Unfinished;
 
-/// Handles every record of the invocation `request_id`. For a queue's batch, the response names the messages to deliver again.
-///
-/// # Errors
-/// When a document of a notification without a queue could not be stored.
-pub async fn handle(event: Event, request_id: &str, context: &Context) -> Result<SqsBatchResponse, Unfinished> {
-    match event {
-        Event::Bucket(notification) => {
-            let records = notification.into_records().map(|record| (0, record)).collect();
-            let failed = ingest_records(records, request_id, context).await;
-            if failed.is_empty() { Ok(SqsBatchResponse::default()) } else { Err(Unfinished) }
-        }
-        Event::Queue(batch) => Ok(ingest_batch(batch, request_id, context).await),
+impl Code for Unfinished {
+    fn code(&self) -> &'static str {
+        "documents_not_stored"
     }
 }
 
-async fn ingest_batch(batch: SqsEvent, request_id: &str, context: &Context) -> SqsBatchResponse {
+/// Handles every record of an event. For a queue's batch, the response names the messages to deliver again.
+///
+/// # Errors
+/// When a document of a notification without a queue could not be stored.
+pub async fn handle(event: Event, context: &Context) -> Result<SqsBatchResponse, Unfinished> {
+    match event {
+        Event::Bucket(notification) => {
+            let records = notification.into_records().map(|record| (0, record)).collect();
+            let failed = ingest_records(records, context).await;
+            if failed.is_empty() { Ok(SqsBatchResponse::default()) } else { Err(Unfinished) }
+        }
+        Event::Queue(batch) => Ok(ingest_batch(batch, context).await),
+    }
+}
+
+async fn ingest_batch(batch: SqsEvent, context: &Context) -> SqsBatchResponse {
     let mut records = Vec::new();
     let mut failed = BTreeSet::new();
     for (index, message) in batch.records.iter().enumerate() {
@@ -65,7 +72,7 @@ async fn ingest_batch(batch: SqsEvent, request_id: &str, context: &Context) -> S
             }
         }
     }
-    failed.append(&mut ingest_records(records, request_id, context).await);
+    failed.append(&mut ingest_records(records, context).await);
     let mut response = SqsBatchResponse::default();
     for index in failed {
         // Lambda delivers the whole batch again if an id is empty, which is right for a message without one.
@@ -75,7 +82,7 @@ async fn ingest_batch(batch: SqsEvent, request_id: &str, context: &Context) -> S
 }
 
 /// Ingests the objects of records, each with the index of its message. Returns the indexes of the messages that failed.
-async fn ingest_records(records: Vec<(usize, Record)>, request_id: &str, context: &Context) -> BTreeSet<usize> {
+async fn ingest_records(records: Vec<(usize, Record)>, context: &Context) -> BTreeSet<usize> {
     let mut counts = Counts::default();
     let mut objects = Vec::new();
     for (message, record) in records {
@@ -94,7 +101,7 @@ async fn ingest_records(records: Vec<(usize, Record)>, request_id: &str, context
             Err(error) => {
                 error!(error = %Causes(&error), documents = objects.len(), "could not connect to the database");
                 counts.failed += u64::try_from(objects.len()).unwrap_or(u64::MAX);
-                metrics::log(&counts, request_id);
+                metrics::log(&counts);
                 return objects.into_iter().map(|(message, _)| message).collect();
             }
         };
@@ -109,7 +116,7 @@ async fn ingest_records(records: Vec<(usize, Record)>, request_id: &str, context
             counts.add(outcome);
         }
     }
-    metrics::log(&counts, request_id);
+    metrics::log(&counts);
     failed
 }
 

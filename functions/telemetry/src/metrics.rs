@@ -17,12 +17,10 @@ struct Batch {
     gone: u64,
     #[metrics(name = "ignored")]
     ignored: String,
-    #[metrics(name = "request_id")]
-    request_id: String,
 }
 
-/// Writes the line of the batch of the invocation `request_id`.
-pub(crate) fn log(counts: &Counts, request_id: &str) {
+/// Writes the line of a batch.
+pub(crate) fn log(counts: &Counts) {
     let Counts { new, replaced, unchanged, rejected, gone, ignored, failed } = counts;
     let level = match (failed, rejected) {
         (0, 0) => Level::INFO,
@@ -36,7 +34,6 @@ pub(crate) fn log(counts: &Counts, request_id: &str) {
         document_errors: *failed,
         gone: *gone,
         ignored: ignored.to_string(),
-        request_id: request_id.to_owned(),
     };
     write(level, "telemetry documents ingested", line);
 }

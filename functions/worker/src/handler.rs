@@ -7,6 +7,7 @@ use domain::{Claim, ClaimRefused, ClaimedJob, ExportFile, Failure, JobId, OrgId,
 use engine::Settings;
 use jiff::Timestamp;
 use jobs::{ClaimError, FinishError, queue::Message};
+use lambda::Code;
 use objects::Upload;
 use platform::{Deadline, log::Causes, trace};
 use serde::{Deserialize, Serialize};
@@ -71,18 +72,22 @@ pub enum EventError {
     Store(String),
 }
 
-/// Handles an event of the invocation `request_id`.
+impl Code for EventError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Delivery(_) => "message_invalid",
+            Self::Store(_) => "store_not_ready",
+        }
+    }
+}
+
+/// Handles an event.
 ///
 /// # Errors
 /// When a batch is not one of SQS, or the store fails its check.
-pub async fn handle(
-    event: Event,
-    request_id: &str,
-    deadline: Deadline,
-    context: &Context,
-) -> Result<Answer, EventError> {
+pub async fn handle(event: Event, deadline: Deadline, context: &Context) -> Result<Answer, EventError> {
     match event {
-        Event::Batch(batch) => Ok(Answer::Batch(run_batch(batch, request_id, deadline, context).await?)),
+        Event::Batch(batch) => Ok(Answer::Batch(run_batch(batch, deadline, context).await?)),
         Event::Probe { probe: false } => Ok(Answer::Probe { store: "not checked" }),
         Event::Probe { probe: true } => match context.store.probe().await {
             Ok(()) => Ok(Answer::Probe { store: "ok" }),
@@ -97,7 +102,6 @@ pub async fn handle(
 /// When the event is not one of SQS. Nothing has been done then, and the queue delivers all messages again.
 async fn run_batch(
     event: SqsEvent,
-    request_id: &str,
     deadline: Deadline,
     context: &Context,
 ) -> Result<SqsBatchResponse, InvalidDelivery> {
@@ -105,7 +109,7 @@ async fn run_batch(
     let mut response = SqsBatchResponse::default();
     for delivery in deliveries {
         let span = info_span!("message", message_id = delivery.message_id, receives = delivery.receives);
-        if let Outcome::Return(delay) = run(&delivery, request_id, deadline, context).instrument(span).await {
+        if let Outcome::Return(delay) = run(&delivery, deadline, context).instrument(span).await {
             give_back(&delivery, delay, context).await;
             response.add_failure(delivery.message_id);
         }
@@ -113,7 +117,7 @@ async fn run_batch(
     Ok(response)
 }
 
-async fn run(delivery: &Delivery, request_id: &str, deadline: Deadline, context: &Context) -> Outcome {
+async fn run(delivery: &Delivery, deadline: Deadline, context: &Context) -> Outcome {
     let Message::Export { org_id, job_id } = match serde_json::from_str(&delivery.body) {
         Ok(message) => message,
         Err(error) => {
@@ -128,7 +132,7 @@ async fn run(delivery: &Delivery, request_id: &str, deadline: Deadline, context:
             Ok(claimed) => claimed,
             Err(outcome) => return outcome,
         };
-        let attempt = Attempt::begin(&claimed, delivery, request_id);
+        let attempt = Attempt::begin(&claimed, delivery);
         let mut durations = Durations::default();
         let made = make(&claimed, delivery, deadline, &mut durations, context).await;
         end(&claimed, made, &attempt, &durations, delivery, context).await

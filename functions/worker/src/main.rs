@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use lambda::{Error, Invocation};
 use platform::{Deadline, aws};
 use worker::{Context, handle};
 
@@ -16,9 +16,9 @@ const RESERVE: Duration = Duration::from_secs(10);
 async fn main() -> Result<(), Error> {
     platform::log::init(env!("CARGO_PKG_NAME"));
     let context = Context::from_env(&aws::sdk_config()?)?;
-    run(service_fn(async |event: LambdaEvent<_>| {
-        let deadline = Deadline::new(event.context.deadline(), RESERVE);
-        Ok::<_, Error>(handle(event.payload, &event.context.request_id, deadline, &context).await?)
-    }))
+    lambda::run(async |invocation: Invocation<_>| {
+        let deadline = Deadline::new(invocation.ends_at, RESERVE);
+        Ok(handle(invocation.event, deadline, &context).await?)
+    })
     .await
 }

@@ -40,7 +40,6 @@ struct Who {
     job_id: String,
     granularity: &'static str,
     message_id: String,
-    request_id: String,
     /// The request that created the job.
     origin_request_id: Option<String>,
 }
@@ -86,8 +85,8 @@ struct Failed {
 }
 
 impl Attempt {
-    /// Begins the attempt of a claimed job, in the invocation `request_id`.
-    pub(crate) fn begin(claimed: &ClaimedJob, delivery: &Delivery, request_id: &str) -> Self {
+    /// Begins the attempt of a claimed job.
+    pub(crate) fn begin(claimed: &ClaimedJob, delivery: &Delivery) -> Self {
         let job = claimed.job();
         Self {
             began: Instant::now(),
@@ -98,7 +97,6 @@ impl Attempt {
                 job_id: job.id().to_string(),
                 granularity: job.request().granularity.name(),
                 message_id: delivery.message_id.clone(),
-                request_id: request_id.to_owned(),
                 origin_request_id: job.request_id().map(str::to_owned),
             },
         }

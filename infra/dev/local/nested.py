@@ -37,8 +37,27 @@ def take_out(template, folder):
         for name, output in names.items():
             template["Outputs"][output] = {"Value": properties["Parameters"][name], **condition}
         drop_outputs_of(logical, template)
+        for section in ("Resources", "Outputs"):
+            template[section] = without(logical, template[section])
         applications.append(Application(logical, application, names))
     return applications
+
+
+def without(logical, value):
+    """Returns a value in which each choice between an output of the application and something else is the latter."""
+    if isinstance(value, list):
+        return [without(logical, each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if "Fn::If" in value:
+        _, chosen, otherwise = value["Fn::If"]
+        if refers_to(logical, chosen):
+            return without(logical, otherwise)
+    return {name: without(logical, each) for name, each in value.items()}
+
+
+def refers_to(logical, value):
+    return any(text in str(value) for text in (f"'{logical}', 'Outputs.", f"'{logical}.Outputs.", f"${{{logical}.Outputs."))
 
 
 def drop_outputs_of(logical, template):

@@ -1,12 +1,15 @@
 //! The bucket of exports, on S3 or a store with its protocol.
 
 mod cleanup;
+mod cloudfront;
 mod key;
 mod link_key;
+mod links;
 mod probe;
 mod read;
 mod received;
 mod refusal;
+mod rotated;
 mod settings;
 mod upload;
 
@@ -15,12 +18,11 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_sdk_s3::{
     Client,
-    config::{Builder, Credentials, IdentityCache},
-    presigning::PresigningConfig,
+    config::{Builder, Credentials},
 };
 
 pub use key::ExportObject;
-use link_key::LinkKey;
+use links::Links;
 pub use read::ObjectBytes;
 pub use upload::Upload;
 
@@ -30,7 +32,6 @@ use settings::{Addressing, Encryption};
 use platform::{
     StoreError,
     config::{self, ConfigError},
-    secret::Secret,
 };
 
 /// The time for which a download link works.
@@ -40,8 +41,7 @@ pub const LINK_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug, Clone)]
 pub struct ExportStore {
     client: Client,
-    /// The client that signs links, if their key is another.
-    links: Option<Client>,
+    links: Links,
     bucket: String,
     /// The part of an object's plain address before its key.
     address: String,
@@ -57,6 +57,9 @@ impl ExportStore {
     /// - `EXPORTS_LINK_SECRET`, optional: the secret in AWS Secrets Manager with the members `accessKeyId` and
     ///   `secretAccessKey`, a key that signs links and does nothing else. A link that is signed with a function's own
     ///   session expires with that session, long before [`LINK_LIFETIME`]; a link of a long-term key does not;
+    /// - `EXPORTS_LINK_DOMAIN`, optional: the host name of a distribution of CloudFront that gives out the bucket's
+    ///   objects. Links are then links to it. `EXPORTS_LINK_SECRET` has the member `privateKey` in PEM instead, and
+    ///   `EXPORTS_LINK_KEYS` the public keys that the distribution trusts: `<id>=<base64>`, with commas between several;
     /// - `EXPORTS_ENCRYPTION` and `EXPORTS_KMS_KEY_ID`, optional: the encryption that uploads ask for, `none`, `AES256` or
     ///   `aws:kms`. Without them the bucket's default applies, which on AWS is encryption;
     /// - `EXPORTS_ADDRESSING`, optional, for a store outside AWS: `path` or `virtual`. `path` is the default.
@@ -88,12 +91,9 @@ impl ExportStore {
             }
         };
         let encryption = Encryption::from_env()?;
-        let links = config::optional("EXPORTS_LINK_SECRET").map(|id| {
-            let key = LinkKey::new(Secret::with(sdk, id));
-            let config = builder.clone().credentials_provider(key).identity_cache(IdentityCache::no_cache());
-            Client::from_conf(config.build())
-        });
-        Ok(Self { client: Client::from_conf(builder.build()), links, bucket, address, encryption })
+        let client = Client::from_conf(builder.clone().build());
+        let links = Links::from_env(sdk, builder, &client)?;
+        Ok(Self { client, links, bucket, address, encryption })
     }
 
     /// Returns the plain address of an object. It has no signature and grants no access.
@@ -104,18 +104,9 @@ impl ExportStore {
     /// Signs a link by which anyone can download the object for [`LINK_LIFETIME`].
     ///
     /// # Errors
-    /// When there are no credentials to sign with.
+    /// When there is no key to sign with.
     pub async fn sign_link(&self, object: &ExportObject) -> Result<String, StoreError> {
-        self.sign(&object.key(), LINK_LIFETIME).await
-    }
-
-    async fn sign(&self, key: &str, lifetime: Duration) -> Result<String, StoreError> {
-        let lifetime = PresigningConfig::expires_in(lifetime);
-        let lifetime = lifetime.map_err(|error| StoreError::new("sign a link to", key, error))?;
-        let client = self.links.as_ref().unwrap_or(&self.client);
-        let request = client.get_object().bucket(&self.bucket).key(key).presigned(lifetime).await;
-        let request = request.map_err(|error| failed("sign a link to", key, error))?;
-        Ok(request.uri().to_owned())
+        self.links.sign(&self.bucket, &object.key(), LINK_LIFETIME).await
     }
 
     /// Checks that the store answers for the bucket.

@@ -24,14 +24,13 @@ impl ExportStore {
     pub async fn check_links(&self, http: &HttpClient) -> Result<(), StoreError> {
         let first = self.first_key().await?;
         let key = first.as_deref().unwrap_or(KEY);
-        let link = self.sign(key, PROBE_LIFETIME).await?;
+        let link = self.links.sign(&self.bucket, key, PROBE_LIFETIME).await?;
         let link = link.parse().map_err(|error| StoreError::new("follow a link to", key, error))?;
         let answer = http.get(link).await.map_err(|error| StoreError::new("follow a link to", key, error))?;
         match answer.status().as_u16() {
             // An object that was just deleted, or the probe's own.
             200 | 404 => Ok(()),
-            // Amazon S3 tells a key that may not list the bucket no more of an object that is not there.
-            403 if first.is_none() && self.links.is_some() => Ok(()),
+            403 if first.is_none() && self.links.hides_missing() => Ok(()),
             status => Err(StoreError::refused("follow a link to", key, format!("the store answers {status}"))),
         }
     }

@@ -10,6 +10,7 @@ pub mod cursor;
 pub mod deadline;
 #[cfg(feature = "http")]
 pub mod http;
+pub mod invocation;
 mod json_log;
 pub mod log;
 pub mod metrics;

@@ -23,6 +23,7 @@ use metrique::{
 use tracing::{Level, error};
 
 use crate::{
+    invocation::Ids,
     log::Causes,
     process::{Process, process},
 };
@@ -58,6 +59,7 @@ fn line(
     let unit = Unit {
         process,
         is_cold: !WARM.swap(true, Ordering::Relaxed),
+        ids: Ids::present(),
         level,
         message,
         now: Timestamp::now(),
@@ -72,6 +74,7 @@ fn line(
 struct Unit<'p, M> {
     process: &'p Process,
     is_cold: bool,
+    ids: Option<Ids>,
     level: Level,
     message: &'static str,
     now: Timestamp,
@@ -88,6 +91,10 @@ impl<M: Entry> Entry for Unit<'_, M> {
         writer.value("version", self.process.version);
         writer.value("cold_start", if self.is_cold { "true" } else { "false" });
         writer.value(STACK, &self.process.stack);
+        if let Some(Ids { request_id, xray_trace_id }) = &self.ids {
+            writer.value("requestId", request_id);
+            writer.value("xrayTraceId", xray_trace_id);
+        }
         self.metrics.write(writer);
     }
 }

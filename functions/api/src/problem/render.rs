@@ -62,8 +62,6 @@ pub(crate) struct Call {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) origin: Origin,
-    /// Lambda's own id, which the lines of the platform carry.
-    pub(crate) invocation_id: String,
 }
 
 /// The problem of an answer, for the log. Empty for an answer without one.

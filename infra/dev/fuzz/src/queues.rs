@@ -25,7 +25,7 @@ pub(crate) fn worker(bytes: &[u8]) {
     let input = Input::new(bytes);
     WORKER.with(|(world, context)| {
         if let Ok(event) = serde_json::from_slice::<worker::Event>(&event(input.head)) {
-            match world.run(input, worker::handle(event, "fuzz", deadline(), context)) {
+            match world.run(input, worker::handle(event, deadline(), context)) {
                 Ok(answer) => assert!(serde_json::to_value(answer).expect("an answer is JSON").is_object()),
                 Err(error) => assert!(!error.to_string().is_empty()),
             }
@@ -38,7 +38,7 @@ pub(crate) fn telemetry(bytes: &[u8]) {
     let input = Input::new(bytes);
     TELEMETRY.with(|(world, context)| {
         if let Ok(event) = serde_json::from_slice::<telemetry::Event>(&event(input.head)) {
-            let _ = world.run(input, telemetry::handle(event, "fuzz", context));
+            let _ = world.run(input, telemetry::handle(event, context));
         }
     });
 }

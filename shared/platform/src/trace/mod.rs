@@ -42,6 +42,9 @@ use layer::Open;
 /// The field that makes a span a part of traces.
 const KIND: &str = "otel.kind";
 
+/// The target of the lines in which the Lambda runtime logs that a handler failed.
+const RUNTIME_ERRORS: &str = "lambda_runtime::layers::panic";
+
 /// The prefix of the targets of the SDK's spans.
 const SDK: &str = "aws_sdk_";
 
@@ -108,7 +111,7 @@ pub(crate) enum Part {
 impl Part {
     fn has(self, metadata: &Metadata<'_>) -> bool {
         match self {
-            Self::Log(level) => *metadata.level() <= level && !is_traced(metadata),
+            Self::Log(level) => *metadata.level() <= level && !is_traced(metadata) && !is_logged_before(metadata),
             Self::Trace => is_traced(metadata),
         }
     }
@@ -130,6 +133,12 @@ impl<S> Filter<S> for Part {
             Self::Trace => Some(LevelFilter::DEBUG),
         }
     }
+}
+
+/// Reports whether an event is the runtime's line of an invocation that failed: the Debug form of its error, which the
+/// crate `lambda` logs before, by its code and sentence. The runtime's line of a panic has a field `error`.
+fn is_logged_before(metadata: &Metadata<'_>) -> bool {
+    metadata.is_event() && metadata.target() == RUNTIME_ERRORS && metadata.fields().field("error").is_none()
 }
 
 fn is_traced(metadata: &Metadata<'_>) -> bool {

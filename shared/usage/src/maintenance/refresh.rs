@@ -16,7 +16,7 @@ use jiff::{Timestamp, civil::Date};
 use serde::Serialize;
 use tokio::time::Instant;
 use tokio_postgres::Client;
-use tracing::{info, warn};
+use tracing::warn;
 use uuid::Uuid;
 
 use super::{
@@ -114,7 +114,6 @@ pub async fn refresh(client: &mut Client, now: Timestamp, time: Duration) -> Res
     let left = queue::left(client, now.saturating_add(start.elapsed()).unwrap_or(now)).await?;
     run.report.dirty_hours = left.hours;
     run.report.oldest_wait_seconds = left.oldest_wait_seconds;
-    run.report.log();
     Ok(run.report)
 }
 
@@ -215,24 +214,5 @@ impl RefreshReport {
         self.kept += done.kept;
         self.too_old += done.too_old;
         self.before_cut_over += done.before_cut_over;
-    }
-
-    fn log(&self) {
-        info!(
-            batches = self.batches,
-            hours = self.hours,
-            days = self.days,
-            rollups_written = self.rollups_written,
-            kept = self.kept,
-            too_old = self.too_old,
-            before_cut_over = self.before_cut_over,
-            failed = self.failed,
-            postponed = self.postponed,
-            dirty_hours = self.dirty_hours,
-            oldest_wait_seconds = self.oldest_wait_seconds,
-            read_only = self.read_only,
-            unfinished = self.unfinished,
-            "rollups refreshed"
-        );
     }
 }

@@ -130,7 +130,6 @@ pub async fn retention(
     let unlocked = client.execute("select pg_advisory_unlock($1)", &[&LOCK]).await;
     done?;
     unlocked?;
-    report.log();
     Ok(report)
 }
 
@@ -506,31 +505,5 @@ impl RetentionReport {
     /// Reports whether work was left to the next night.
     pub const fn is_work_left(&self) -> bool {
         self.unfinished || self.postponed > 0
-    }
-
-    fn log(&self) {
-        info!(
-            partitions_made = self.partitions_made,
-            rows_moved = self.rows_moved,
-            partitions_ahead_days = self.partitions_ahead_days,
-            default_rows = self.default_rows,
-            days_packed = self.days_packed,
-            events_packed = self.events_packed,
-            bytes_before = self.bytes_before,
-            bytes_after = self.bytes_after,
-            event_partitions_dropped = self.event_partitions_dropped,
-            rollup_partitions_dropped = self.rollup_partitions_dropped,
-            rows_deleted = self.rows_deleted,
-            keys_forgotten = self.keys_forgotten,
-            events_refused = self.events_refused,
-            hours_abandoned = self.hours_abandoned,
-            days_audited = self.days_audited,
-            days_repaired = self.days_repaired,
-            days_not_audited = self.days_not_audited,
-            postponed = self.postponed,
-            unfinished = self.unfinished,
-            unfinished_nights = self.unfinished_nights,
-            "old usage compressed and dropped"
-        );
     }
 }

@@ -1,0 +1,50 @@
+//! The loop of a function on Lambda, and the only crate that knows the runtime. Each event becomes a value, each error a
+//! code and a sentence, and each line of the log has the ids of its invocation.
+
+mod failure;
+
+use std::time::SystemTime;
+
+use lambda_runtime::{LambdaEvent, service_fn};
+use platform::invocation::Ids;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+pub use failure::{Code, Failure};
+pub use lambda_runtime::Error;
+
+/// An event, and what Lambda says of its invocation.
+#[derive(Debug)]
+pub struct Invocation<E> {
+    /// The event.
+    pub event: E,
+    /// The id that Lambda gave the invocation.
+    pub request_id: String,
+    /// The time at which Lambda ends the invocation.
+    pub ends_at: SystemTime,
+}
+
+/// Hands each event to the handler, until the process ends.
+///
+/// A failure is logged here, once, and is the answer to the invocation: `errorType` is its code, `errorMessage` its
+/// sentence.
+///
+/// # Errors
+/// When Lambda cannot be reached.
+pub async fn run<E, T>(handler: impl AsyncFn(Invocation<E>) -> Result<T, Failure>) -> Result<(), Error>
+where
+    E: DeserializeOwned,
+    T: Serialize,
+{
+    // The runtime would log an event that it cannot read by the Debug form of its error.
+    let handle = async |LambdaEvent { payload, context }: LambdaEvent<Box<RawValue>>| {
+        let ends_at = context.deadline();
+        let ids = Ids { request_id: context.request_id.clone(), xray_trace_id: context.xray_trace_id };
+        let work = async {
+            let event = serde_json::from_str(payload.get()).map_err(Failure::of_event)?;
+            handler(Invocation { event, request_id: context.request_id, ends_at }).await
+        };
+        ids.scope(async { work.await.inspect_err(Failure::log) }).await
+    };
+    lambda_runtime::run(service_fn(handle)).await
+}
