@@ -33,6 +33,7 @@ use custom_domain::CustomDomain;
 use deploy::{Deployed, Deployer, Settings};
 use issuer::{Issuer, Key};
 use postgres::Postgres;
+pub(crate) use postgres::psql;
 use store::{Product, Store};
 use watch::Watch;
 
