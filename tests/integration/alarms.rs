@@ -25,7 +25,11 @@ const WRITTEN: [(&str, &str, &[&str]); 9] = [
     ("functions/monthly", "MonthlyCreated MonthlyCreateErrors Unfinished Held ProvisionalMonths", &[]),
     ("functions/refresh", "OldestDirtySeconds DirtyHours HoursFailed Unfinished", &[]),
     ("functions/retention", "PartitionsAheadDays DefaultRows Postponed RetentionUnfinished", &[]),
-    ("functions/reconcile", "ReconciliationsMade ReconciliationMismatches ReconciliationsUnknown ReconciliationErrors", &[]),
+    (
+        "functions/reconcile",
+        "ReconciliationsMade ReconciliationMismatches ReconciliationsUnknown ReconciliationErrors",
+        &[],
+    ),
     ("functions/telemetry", "DocumentsStored DocumentsUnchanged RejectedDocuments DocumentErrors Gone", &[]),
     ("functions/api", "RequestMs ServerErrors ClientErrors LinksSigned", &["Route"]),
     ("shared/auth", "IssuerFetchFailed", &[]),

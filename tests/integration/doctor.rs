@@ -30,6 +30,7 @@ struct Patient {
 struct Page {
     status: Option<i32>,
     stdout: String,
+    #[expect(dead_code, reason = "for the messages of tests that fail")]
     stderr: String,
 }
 
@@ -87,7 +88,8 @@ fn encoded(text: &str) -> String {
 }
 
 fn template(name: &str) -> Value {
-    let queue = |short: &str| json!({"Type": "AWS::SQS::Queue", "Properties": {"QueueName": format!("{name}-{short}")}});
+    let queue =
+        |short: &str| json!({"Type": "AWS::SQS::Queue", "Properties": {"QueueName": format!("{name}-{short}")}});
     let mut template = json!({
         "AWSTemplateFormatVersion": "2010-09-09",
         "Resources": {
@@ -168,16 +170,19 @@ async fn a_healthy_stack_needs_nobody_and_each_trouble_leads_to_its_section() {
     let client = patient.database.client().await;
     let mark = "insert into usage_dirty_hours (organization_id, hour, received_at) values (gen_random_uuid(), now(), now() - interval '1 hour')";
     client.batch_execute(mark).await.unwrap();
-    line(&patient.name, "sweep", json!({"message": "sweep finished", "level": "WARN", "version": "a1", "SweepErrors": 2}))
-        .await;
+    line(
+        &patient.name,
+        "sweep",
+        json!({"message": "sweep finished", "level": "WARN", "version": "a1", "SweepErrors": 2}),
+    )
+    .await;
     line(&patient.name, "retention", json!({"message": "another line", "level": "INFO", "version": "a1"})).await;
     let alarm = format!("{}-Operations-QueueAgeAlarm", patient.name);
     metrics("SetAlarmState", &json!({"AlarmName": alarm, "StateValue": "ALARM", "StateReason": "test"})).await;
 
     let page = patient.see(&["--json"], &url).await;
     let (json, anchors) = page.read();
-    let expected =
-        ["jobsstuckalarm", "deadlettersalarm", "refreshlagalarm", "sweeperrorsalarm", "queueagealarm"];
+    let expected = ["jobsstuckalarm", "deadlettersalarm", "refreshlagalarm", "sweeperrorsalarm", "queueagealarm"];
     assert_eq!((page.status, anchors), (Some(1), expected.map(str::to_owned).to_vec()), "{page:?}");
     assert_eq!(json["facts"]["runs"]["retention"]["ok"]["last"], Value::Null, "{json}");
     let text = patient.see(&[], &url).await;

@@ -169,8 +169,7 @@ async fn a_difference_of_which_no_record_tells_is_counted_and_named() {
     // Another pipeline makes these rollups.
     org.insert(Table::Daily, &[Rollup::new("2024-01-05T00:00:00Z", None, [1, 2, 0], "0.5")]).await;
     let job = org.export(&export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "daily")).await.job.job_id;
-    let numbers =
-        |report: &Value| ["made", "mismatches", "unknown"].map(|name| report[name].as_u64().unwrap());
+    let numbers = |report: &Value| ["made", "mismatches", "unknown"].map(|name| report[name].as_u64().unwrap());
     assert_eq!(numbers(&reconcile(org.id).await.0), [1, 0, 0]);
     let change = "update analytics_daily_rollups set request_count = request_count + 1 where organization_id = $1";
     stack.database.client.execute(change, &[&org.id]).await.unwrap();
@@ -206,10 +205,15 @@ async fn a_file_of_a_version_that_did_not_say_what_it_knew_is_checked_all_the_sa
     // A job's time is in whole seconds: the change is to be before it.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let job = org.export(&export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "daily")).await.job.job_id;
-    let text = |text: String| AttributeValue::S(text);
+    let text = AttributeValue::S;
     let forget = stack.dynamodb.update_item().table_name(variable("JOBS_TABLE"));
     let forget = forget.key("pk", text(format!("ORG#{}", org.id))).key("sk", text(format!("JOB#{job}")));
-    forget.update_expression("remove #file.completeness").expression_attribute_names("#file", "file").send().await.unwrap();
+    forget
+        .update_expression("remove #file.completeness")
+        .expression_attribute_names("#file", "file")
+        .send()
+        .await
+        .unwrap();
     let change = "update analytics_daily_rollups set request_count = request_count + 1 where organization_id = $1";
     client.execute(change, &[&org.id]).await.unwrap();
     let (report, _) = reconcile(org.id).await;
@@ -226,7 +230,7 @@ async fn before_its_first_run_the_months_run_counts_its_age_from_the_table() {
     })
     .await;
     // The table is of this month, and no month since is without its run.
-    assert!(line["MonthlyRunAgeDays"].as_u64() <= Some(31), "{line}");
+    assert!(line["MonthlyRunAgeDays"].as_u64().is_some_and(|days| days <= 31), "{line}");
 }
 
 #[tokio::test]

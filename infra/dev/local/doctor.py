@@ -4,7 +4,7 @@
 
 Credentials, region and endpoints come from the standard AWS variables. DATABASE_URL is the database, where it can be
 reached from here, and PSQL the client. Of the local stack, JOBS_TABLE, API_URL and the addresses of the queues come from
-its variables; otherwise CloudFormation knows all names.
+its variables, and FUNCTIONS_LOG is the log of functions that are watched; otherwise CloudFormation knows all names.
 
 Each answer is `{"ok": …}`, `{"failed": "why"}` or `{"unasked": "why"}`: what does not answer leaves the others alone. Nothing
 is judged here, and nothing is changed.
@@ -97,7 +97,7 @@ class Stack:
         name = os.environ.get(VARIABLES.get(logical, ""), "") or self._names.get(logical)
         if name:
             return name
-        raise self._error or Unasked(f"the stack has no {logical}")
+        raise self._error or LookupError(f"the stack has no {logical}")
 
     def describe(self):
         if self._error:
@@ -264,6 +264,8 @@ def ready(stack):
 
 def run(logs, stack, name, now):
     """Finds the line of the newest run in the function's log: when it was, its version, its numbers."""
+    if os.environ.get("FUNCTIONS_LOG"):
+        raise Unasked(f"the functions log to {os.environ['FUNCTIONS_LOG']}")
     message, hours = RUNS[name]
     pages = logs.get_paginator("filter_log_events").paginate(
         logGroupName=f"/aws/lambda/{stack.name}-{name}",
@@ -291,7 +293,12 @@ def run(logs, stack, name, now):
 
 
 def version(functions, stack, name):
-    found = functions.get_alias(FunctionName=stack.get(f"{name.capitalize()}Function"), Name=ALIAS)
+    try:
+        function = stack.get(f"{name.capitalize()}Function")
+    except LookupError as missing:
+        # On LocalStack, where the functions are watched.
+        raise Unasked(str(missing)) from None
+    found = functions.get_alias(FunctionName=function, Name=ALIAS)
     weights = (found.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
     return {"live": found["FunctionVersion"], "also": weights}
 

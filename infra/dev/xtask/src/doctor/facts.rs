@@ -147,5 +147,4 @@ pub(crate) struct Alarm {
     pub(crate) sentence: String,
     /// That of its section in the runbook.
     pub(crate) anchor: String,
-    pub(crate) reason: String,
 }

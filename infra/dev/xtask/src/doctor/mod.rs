@@ -26,8 +26,15 @@ use crate::{
 use facts::Facts;
 
 /// The variables that name resources of the local stack.
-const OF_THE_STACK: [&str; 6] =
-    ["JOBS_TABLE", "API_URL", "EXPORTS_QUEUE_URL", "EXPORTS_DLQ_URL", "TELEMETRY_QUEUE_URL", "TELEMETRY_DLQ_URL"];
+const OF_THE_STACK: [&str; 7] = [
+    "JOBS_TABLE",
+    "API_URL",
+    "EXPORTS_QUEUE_URL",
+    "EXPORTS_DLQ_URL",
+    "TELEMETRY_QUEUE_URL",
+    "TELEMETRY_DLQ_URL",
+    "FUNCTIONS_LOG",
+];
 
 /// The stack to look at.
 #[derive(Debug, Args)]
@@ -86,5 +93,8 @@ fn on_aws(program: PathBuf, doctor: &Doctor) -> Spec {
     let spec = OF_THE_STACK.into_iter().fold(spec, Spec::env_remove);
     let region = doctor.region.iter().flat_map(|region| [("AWS_REGION", region), ("AWS_DEFAULT_REGION", region)]);
     let profile = doctor.profile.iter().map(|profile| ("AWS_PROFILE", profile));
-    spec.envs(region.chain(profile))
+    let spec = spec.envs(region.chain(profile));
+    // Keys in the environment would precede the profile's.
+    let keys = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+    if doctor.profile.is_some() { keys.into_iter().fold(spec, Spec::env_remove) } else { spec }
 }

@@ -38,9 +38,10 @@ pub(super) fn ready(facts: &Facts) -> Row {
 
 /// Judges when each scheduled function ran last.
 pub(super) fn runs(facts: &Facts) -> Vec<Row> {
-    let mut rows: Vec<Row> = RUNS.iter().map(|(name, noun, limit, anchor)| run(facts, name, noun, *limit, anchor)).collect();
-    // Whether it has to run, the month's record tells.
-    rows.push(run(facts, "monthly", "monthly run", i64::MAX, ""));
+    let mut rows: Vec<Row> =
+        RUNS.iter().map(|(name, noun, limit, anchor)| run(facts, name, noun, *limit, anchor)).collect();
+    // Whether it had to run, the month's record tells.
+    rows.push(run(facts, "monthly", "monthly run", i64::MAX, "monthlynotrunalarm"));
     rows
 }
 
@@ -53,6 +54,7 @@ fn run(facts: &Facts, name: &str, noun: &str, limit: i64, anchor: &str) -> Row {
             // As if it were old.
             _ => i64::MAX,
         };
+        let searched = span(run.hours * 3600);
         match &run.last {
             Some(last) => {
                 let ago = facts.now - last.at;
@@ -62,9 +64,11 @@ fn run(facts: &Facts, name: &str, noun: &str, limit: i64, anchor: &str) -> Row {
                 }
                 row.needs(format!("The last {noun} ended {} ago.", span(ago)), anchor)
             }
-            None if age <= limit => row.text(format!("none yet; the stack is {} old", span(age))),
+            None if age <= limit && age < run.hours * 3600 => {
+                row.text(format!("none yet; the stack is {} old", span(age)))
+            }
+            None if limit == i64::MAX => row.text(format!("none for {searched}")),
             None => {
-                let searched = span(run.hours * 3600);
                 row.text(format!("none for {searched}")).needs(format!("No {noun} ended within {searched}."), anchor)
             }
         }
@@ -227,7 +231,6 @@ mod tests {
             name: format!("s-Operations-{anchor}"),
             sentence: "Page: Something.".to_owned(),
             anchor: anchor.to_owned(),
-            reason: String::new(),
         };
         facts.alarms = Answer::Ok(vec![alarm("queueagealarm"), alarm("apierrorsalarm")]);
         assert_eq!(anchors(&[alarms(&facts)]), ["queueagealarm", "apierrorsalarm"]);

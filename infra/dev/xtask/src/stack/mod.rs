@@ -237,6 +237,9 @@ impl Parts {
             }
             None => domain.route_to(aws.emulator().port(), &deployed.api_id()?),
         }
+        if watch.is_some() {
+            variables.push(("FUNCTIONS_LOG".to_owned(), run.log("watch").display().to_string()));
+        }
         variables.extend(of_suite);
         variables.extend(store.into_iter().flat_map(Store::variables));
         let mut parts = Self { watch, aws, postgres, issuer, key, domain, binaries, variables };
