@@ -42,6 +42,7 @@ use aws_sdk_dynamodb::{
     error::BuildError,
     types::{AttributeValue, Put, TransactWriteItem, Update},
 };
+use jiff::Timestamp;
 
 pub use self::{
     create::{CreateError, Created, Key},
@@ -54,8 +55,6 @@ pub use self::{
     resend::ResendPolicy,
     settings::retention_from_env,
 };
-use jiff::Timestamp;
-
 use self::{item::JobItem, transaction::Refused};
 use domain::{AuditRecord, Claim, ClaimRefused, ClaimedJob, Job, JobId, OrgId, Progress, Transition, Version};
 use platform::config::{self, ConfigError};
