@@ -65,13 +65,18 @@ def names(function):
 
 
 def run(psql, url, arguments, text=None):
-    parts = urllib.parse.urlsplit(url)
-    user, _, password = parts.netloc.rpartition("@")[0].partition(":")
-    # Apart from the address, since others can see a program's arguments.
-    variables = {"PGPASSWORD": urllib.parse.unquote(password)} if password else {}
-    address = parts._replace(netloc=f"{user}@{parts.netloc.rpartition('@')[2]}" if user else parts.netloc).geturl()
+    address, variables = apart(url)
     command = [psql, "--no-psqlrc", "--quiet", "--tuples-only", "--set", "ON_ERROR_STOP=1", *arguments, address]
     subprocess.run(command, input=text, text=True, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **variables})
+
+
+def apart(url):
+    """Returns the address without its password, and the variable with it, since others can see a program's arguments."""
+    parts = urllib.parse.urlsplit(url)
+    user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+    variables = {"PGPASSWORD": urllib.parse.unquote(password)} if password else {}
+    address = parts._replace(netloc=f"{user}@{parts.netloc.rpartition('@')[2]}" if user else parts.netloc).geturl()
+    return address, variables
 
 
 def scram(password):

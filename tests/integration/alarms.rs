@@ -3,7 +3,12 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use tests::Template;
+use tests::{
+    Stack, Template,
+    aws::{metrics, query},
+    poll::{WAIT_TIMEOUT, until},
+};
+use uuid::Uuid;
 
 /// The metrics in the file of each crate that writes them, and their dimensions besides `Stack`.
 const WRITTEN: [(&str, &str, &[&str]); 9] = [
@@ -20,7 +25,11 @@ const WRITTEN: [(&str, &str, &[&str]); 9] = [
     ("functions/monthly", "MonthlyCreated MonthlyCreateErrors Unfinished Held ProvisionalMonths", &[]),
     ("functions/refresh", "OldestDirtySeconds DirtyHours HoursFailed Unfinished", &[]),
     ("functions/retention", "PartitionsAheadDays DefaultRows Postponed RetentionUnfinished", &[]),
-    ("functions/reconcile", "ReconciliationsMade ReconciliationMismatches ReconciliationErrors", &[]),
+    (
+        "functions/reconcile",
+        "ReconciliationsMade ReconciliationMismatches ReconciliationsUnknown ReconciliationErrors",
+        &[],
+    ),
     ("functions/telemetry", "DocumentsStored DocumentsUnchanged RejectedDocuments DocumentErrors Gone", &[]),
     ("functions/api", "RequestMs ServerErrors ClientErrors LinksSigned", &["Route"]),
     ("shared/auth", "IssuerFetchFailed", &[]),
@@ -119,6 +128,63 @@ fn every_alarm_reaches_somebody_and_says_where_to_read_on() {
         // Whether silence is good or bad is a decision.
         assert!(alarm.get("TreatMissingData").is_some(), "{name}");
     }
+}
+
+#[test]
+fn each_queue_of_dead_letters_has_an_alarm() {
+    let (template, operations) = (Template::read(), Template::operations());
+    let queues = template.resources("AWS::SQS::Queue").into_iter().filter(|name| name.ends_with("DeadLetterQueue"));
+    let queues: BTreeSet<String> = queues.map(str::to_owned).collect();
+    assert!(queues.len() >= 3, "{queues:?}");
+    let alarms = operations.resources("AWS::CloudWatch::Alarm").into_iter();
+    let of_queue = |name: &str| {
+        let alarm = operations.value(&format!("Resources/{name}/Properties"));
+        let is_of_letters = alarm["MetricName"] == "ApproximateNumberOfMessagesVisible";
+        is_of_letters.then(|| text(&alarm["Dimensions"][0]["Value"]["Ref"]))
+    };
+    assert_eq!(alarms.filter_map(of_queue).collect::<BTreeSet<_>>(), queues);
+    for queue in queues {
+        let name = template.value(&format!("Resources/Operations/Properties/Parameters/{queue}"));
+        assert_eq!(*name, json!({"Fn::GetAtt": format!("{queue}.QueueName")}));
+    }
+}
+
+/// On the emulator, which knows neither the topic's key nor its policy; those are tested as data.
+#[tokio::test]
+async fn an_alarm_and_its_end_reach_who_subscribed_to_the_topic() {
+    let stack = Stack::from_env().await;
+    let prefix = json!({"AlarmNamePrefix": "analytics-exports-Operations-SchedulesDeadLettersAlarm"});
+    let alarm = metrics("DescribeAlarms", &prefix).await["MetricAlarms"][0].clone();
+    let (name, topic) = (text(&alarm["AlarmName"]), text(&alarm["AlarmActions"][0]));
+    let sqs = &stack.queue.client;
+    let subscriber = sqs.create_queue().queue_name(format!("test-{}", Uuid::new_v4())).send().await.unwrap();
+    let subscriber = subscriber.queue_url.unwrap();
+    let attributes = stack.queue.attributes(&subscriber).await;
+    let arn = attributes.iter().find(|(name, _)| name.as_str() == "QueueArn").expect("its ARN").1;
+    let of_topic = [("TopicArn", topic.as_str()), ("Protocol", "sqs"), ("Endpoint", arn.as_str())];
+    let subscribed = query("sns", "2010-03-31", "Subscribe", &of_topic).await;
+    let subscription = subscribed.split("<SubscriptionArn>").nth(1).and_then(|rest| rest.split("</").next());
+
+    for (state, reason) in [("ALARM", "a schedule was lost"), ("OK", "it was found")] {
+        let change = json!({"AlarmName": name, "StateValue": state, "StateReason": reason});
+        metrics("SetAlarmState", &change).await;
+        let told = until("the subscriber is told", WAIT_TIMEOUT, async || {
+            let answer = sqs.receive_message().queue_url(&subscriber).wait_time_seconds(1).send().await.unwrap();
+            let Some(message) = answer.messages().first() else { return Err("no message") };
+            let delete = sqs.delete_message().queue_url(&subscriber);
+            delete.set_receipt_handle(message.receipt_handle.clone()).send().await.unwrap();
+            Ok(message.body().unwrap_or_default().to_owned())
+        })
+        .await;
+        let notification: Value = serde_json::from_str(&told).unwrap();
+        let told: Value = serde_json::from_str(notification["Message"].as_str().unwrap()).unwrap();
+        assert_eq!((&told["AlarmName"], &told["NewStateValue"]), (&json!(name), &json!(state)), "{told}");
+        assert_eq!(told["NewStateReason"], reason, "{told}");
+        let description = told["AlarmDescription"].as_str().unwrap();
+        assert!(description.ends_with("#schedulesdeadlettersalarm"), "{description}");
+    }
+    query("sns", "2010-03-31", "Unsubscribe", &[("SubscriptionArn", subscription.expect("an ARN"))]).await;
+    sqs.delete_queue().queue_url(&subscriber).send().await.unwrap();
 }
 
 #[test]

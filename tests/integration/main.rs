@@ -28,6 +28,7 @@ mod database;
 mod delivery;
 mod dependencies;
 mod deployment;
+mod doctor;
 mod download;
 mod engine;
 mod event_life;

@@ -6,8 +6,16 @@ use serde_json::Value;
 use tests::Template;
 
 /// What users report, and what on-call types.
-const OTHERS: [&str; 5] =
-    ["Commands", "A job stays pending", "A job failed", "A link has expired", "A reconciliation differs"];
+const OTHERS: [&str; 8] = [
+    "Commands",
+    "A job stays pending",
+    "A job failed",
+    "A link has expired",
+    "A reconciliation differs",
+    "Database failover",
+    "A bad deploy",
+    "A wrong month",
+];
 
 fn runbook() -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/runbooks/analytics-incident-response.md");

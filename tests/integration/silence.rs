@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use tests::{
-    Event, Stack, UsageDatabase, function, lambda, logs,
+    Event, Rollup, Stack, Table, UsageDatabase, function, lambda, logs,
     organization::export_of,
     poll::{WAIT_TIMEOUT, until},
     stack::variable,
@@ -159,6 +160,77 @@ async fn a_rollup_that_changed_behind_the_platforms_back_is_a_mismatch() {
     // Usage that comes later is a reason.
     add("2024-01-06T10:00:00Z").await;
     assert_eq!(numbers(&reconcile(org.id).await.0), [1, 0, 1, 0]);
+}
+
+#[tokio::test]
+async fn a_difference_of_which_no_record_tells_is_counted_and_named() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    // Another pipeline makes these rollups.
+    org.insert(Table::Daily, &[Rollup::new("2024-01-05T00:00:00Z", None, [1, 2, 0], "0.5")]).await;
+    let job = org.export(&export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "daily")).await.job.job_id;
+    let numbers = |report: &Value| ["made", "mismatches", "unknown"].map(|name| report[name].as_u64().unwrap());
+    assert_eq!(numbers(&reconcile(org.id).await.0), [1, 0, 0]);
+    let change = "update analytics_daily_rollups set request_count = request_count + 1 where organization_id = $1";
+    stack.database.client.execute(change, &[&org.id]).await.unwrap();
+    let (report, line) = reconcile(org.id).await;
+    assert_eq!(numbers(&report), [1, 0, 1], "{report}");
+    assert_eq!((&line["ReconciliationsUnknown"], &line["level"]), (&json!(1), &json!("WARN")), "{line}");
+    until("a line names the export", WAIT_TIMEOUT, async || {
+        let lines = logs::lines("/aws/lambda/").await;
+        let names = |line: &str| line.contains(&job.to_string()) && line.contains("no record tells");
+        if lines.iter().any(|(_, line)| names(line)) { Ok(()) } else { Err(lines.len()) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_of_a_version_that_did_not_say_what_it_knew_is_checked_all_the_same() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let client = &stack.database.client;
+    let insert = format!(
+        "insert into usage_events (event_id, organization_id, occurred_at, input_tokens, output_tokens, status, cost_usd)
+         values (gen_random_uuid(), '{}', '2024-01-05T10:00:00Z', 1, 2, 'success', 0.25)",
+        org.id
+    );
+    client.batch_execute(&insert).await.unwrap();
+    until("the event is in the rollups", WAIT_TIMEOUT, async || {
+        lambda::insist(&variable("REFRESH_FUNCTION"), &json!({})).await;
+        let waits = "select count(*) from usage_dirty_hours where organization_id = $1";
+        let waits: i64 = client.query_one(waits, &[&org.id]).await.unwrap().get(0);
+        if waits == 0 { Ok(()) } else { Err(waits) }
+    })
+    .await;
+    // A job's time is in whole seconds: the change is to be before it.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let job = org.export(&export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "daily")).await.job.job_id;
+    let text = AttributeValue::S;
+    let forget = stack.dynamodb.update_item().table_name(variable("JOBS_TABLE"));
+    let forget = forget.key("pk", text(format!("ORG#{}", org.id))).key("sk", text(format!("JOB#{job}")));
+    forget
+        .update_expression("remove #file.completeness")
+        .expression_attribute_names("#file", "file")
+        .send()
+        .await
+        .unwrap();
+    let change = "update analytics_daily_rollups set request_count = request_count + 1 where organization_id = $1";
+    client.execute(change, &[&org.id]).await.unwrap();
+    let (report, _) = reconcile(org.id).await;
+    assert_eq!((&report["mismatches"], &report["unknown"]), (&json!(1), &json!(0)), "{report}");
+}
+
+#[tokio::test]
+async fn before_its_first_run_the_months_run_counts_its_age_from_the_table() {
+    let before = jiff::Timestamp::now();
+    lambda::insist(&variable("SWEEP_FUNCTION"), &json!({})).await;
+    let line = until("the line is there", WAIT_TIMEOUT, async || {
+        let lines = logs::metrics("sweep", "MonthlyRunAgeDays", before).await;
+        lines.into_iter().next_back().ok_or("no line")
+    })
+    .await;
+    // The table is of this month, and no month since is without its run.
+    assert!(line["MonthlyRunAgeDays"].as_u64().is_some_and(|days| days <= 31), "{line}");
 }
 
 #[tokio::test]

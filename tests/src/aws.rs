@@ -22,6 +22,11 @@ pub async fn logs(action: &str, body: &Value) -> Value {
     act("logs", &format!("Logs_20140328.{action}"), body).await
 }
 
+/// Calls an action of CloudWatch.
+pub async fn metrics(action: &str, body: &Value) -> Value {
+    act("monitoring", &format!("GraniteServiceVersion20100801.{action}"), body).await
+}
+
 /// Calls an action of Secrets Manager.
 pub async fn secrets(action: &str, body: &Value) -> Value {
     act("secretsmanager", &format!("secretsmanager.{action}"), body).await

@@ -17,7 +17,7 @@ struct Run {
     #[metrics(unit = Second)]
     oldest_unfinished_seconds: u64,
     monthly_unsucceeded: Option<u64>,
-    monthly_run_age_days: Option<u64>,
+    monthly_run_age_days: u64,
     #[metrics(name = "waiting_for_a_worker")]
     waiting: String,
     #[metrics(name = "expired_files")]

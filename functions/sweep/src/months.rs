@@ -17,8 +17,9 @@ pub(crate) struct Months {
     /// The number of last month's exports that have not ended well, or could not be created; `None` while they are not
     /// late.
     pub(crate) unsucceeded: Option<u64>,
-    /// The whole days since the run of the newest month that has a finished run was due; `None` before the first run.
-    pub(crate) run_age_days: Option<u64>,
+    /// The whole days since the run of the newest month that has a finished run was due. Before the first run they count
+    /// as if the month before the table was made had one.
+    pub(crate) run_age_days: u64,
 }
 
 impl Months {
@@ -32,8 +33,11 @@ impl Months {
         } else {
             None
         };
-        let finished = newest_finished(last, run, jobs).await?;
-        Ok(Self { unsucceeded, run_age_days: finished.map(|month| age_days(month, now)) })
+        let finished = match newest_finished(last, run, jobs).await? {
+            Some(month) => month,
+            None => before_the_first(jobs.created_at().await?),
+        };
+        Ok(Self { unsucceeded, run_age_days: age_days(finished, now) })
     }
 }
 
@@ -50,6 +54,11 @@ async fn newest_finished(
         run = jobs.last_run(month).await?;
     }
     Ok(None)
+}
+
+/// Returns the month whose run a service that began then did not have to make: the first one is that of the next month.
+fn before_the_first(began: Timestamp) -> Month {
+    Month::last_complete(began)
 }
 
 fn is_late(month: Month, now: Timestamp) -> bool {
@@ -70,6 +79,19 @@ mod tests {
         let month: Month = "2026-10".parse().unwrap();
         for (now, late) in [("2026-11-01T11:59:59Z", false), ("2026-11-01T12:00:00Z", true)] {
             assert_eq!(is_late(month, now.parse().unwrap()), late, "{now}");
+        }
+    }
+
+    #[test]
+    fn the_first_run_is_missed_within_the_week_after_the_first_month() {
+        for (began, just_before_the_run, days, missed, later) in [
+            ("2026-11-10T12:00:00Z", "2026-12-01T02:59:59Z", 30, "2026-12-04T00:00:00Z", 33),
+            ("2026-12-31T23:59:59Z", "2027-01-01T02:59:59Z", 31, "2027-01-03T00:00:00Z", 33),
+            ("2027-02-01T00:00:00Z", "2027-03-01T02:59:59Z", 28, "2027-03-06T00:00:00Z", 33),
+        ] {
+            let month = before_the_first(began.parse().unwrap());
+            assert_eq!(age_days(month, just_before_the_run.parse().unwrap()), days, "{began}");
+            assert_eq!(age_days(month, missed.parse().unwrap()), later, "{began}");
         }
     }
 

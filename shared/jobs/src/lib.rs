@@ -42,6 +42,7 @@ use aws_sdk_dynamodb::{
     error::BuildError,
     types::{AttributeValue, Put, TransactWriteItem, Update},
 };
+use jiff::Timestamp;
 
 pub use self::{
     create::{CreateError, Created, Key},
@@ -94,6 +95,9 @@ pub enum JobsError {
     /// A request that is incomplete.
     #[error("could not build a request")]
     Build(#[from] BuildError),
+    /// A description of the table that lacks its time of creation.
+    #[error("the jobs table has no time of creation")]
+    Undated,
 }
 
 impl JobsError {
@@ -240,6 +244,17 @@ impl JobsTable {
     pub async fn ping(&self) -> Result<(), JobsError> {
         let nobody = item::key(uuid::Uuid::nil().into(), uuid::Uuid::nil().into());
         self.get_item(nobody, "reach the jobs table").await.map(|_| ())
+    }
+
+    /// Returns the time at which the table was made.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn created_at(&self) -> Result<Timestamp, JobsError> {
+        let request = self.client.describe_table().table_name(&self.name);
+        let answer = request.send().await.map_err(|error| JobsError::table("describe the jobs table", error))?;
+        let created = answer.table.and_then(|table| table.creation_date_time);
+        created.and_then(|at| Timestamp::from_second(at.secs()).ok()).ok_or(JobsError::Undated)
     }
 
     /// Reads a job from its item and, if it has one, from that of its models.

@@ -27,13 +27,15 @@ pub struct Present {
     pub changed_since: Option<bool>,
 }
 
-/// What a file is beside the present sums of its sources.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a file is beside the present sums of its sources, from the best to the worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// File, rollups and raw events have the same sums.
     Agrees,
     /// They differ for a reason that is recorded: later changes, expired rollups, or figures that are not final.
     Explained,
+    /// The file differs, and no record tells whether the rollups changed after it was made.
+    Unknown,
     /// They differ, and nothing says why.
     Mismatch,
 }
@@ -80,15 +82,19 @@ impl Present {
     pub fn judge(&self, file: &ExportFile) -> Verdict {
         let file_differs = file.totals != self.rollup.lines;
         let raw_differs = self.raw.is_some_and(|raw| raw.lines != self.rollup.lines);
-        let file_is_explained = !self.rollups_are_kept || self.changed_since != Some(false);
-        let raw_is_explained = !self.completeness.reasons.is_empty();
-        if (file_differs && !file_is_explained) || (raw_differs && !raw_is_explained) {
-            Verdict::Mismatch
-        } else if file_differs || raw_differs {
-            Verdict::Explained
-        } else {
-            Verdict::Agrees
-        }
+        let of_file = match self.changed_since {
+            _ if !file_differs => Verdict::Agrees,
+            _ if !self.rollups_are_kept => Verdict::Explained,
+            Some(true) => Verdict::Explained,
+            None => Verdict::Unknown,
+            Some(false) => Verdict::Mismatch,
+        };
+        let of_raw = match (raw_differs, self.completeness.reasons.is_empty()) {
+            (false, _) => Verdict::Agrees,
+            (true, false) => Verdict::Explained,
+            (true, true) => Verdict::Mismatch,
+        };
+        of_file.max(of_raw)
     }
 }
 
@@ -131,12 +137,17 @@ mod tests {
         assert_eq!(present(5, None).judge(&file(5)), Verdict::Agrees);
         // The rollups differ from the file.
         assert_eq!(present(6, None).judge(&file(5)), Verdict::Mismatch);
-        for changed_since in [Some(true), None] {
-            assert_eq!(Present { changed_since, ..present(6, None) }.judge(&file(5)), Verdict::Explained);
+        let unless = |changed_since| Present { changed_since, ..present(6, None) };
+        assert_eq!(unless(Some(true)).judge(&file(5)), Verdict::Explained);
+        assert_eq!(unless(None).judge(&file(5)), Verdict::Unknown);
+        assert_eq!(unless(None).judge(&file(6)), Verdict::Agrees);
+        for changed_since in [Some(false), None] {
+            let dropped = Present { changed_since, rollups_are_kept: false, ..present(4, None) };
+            assert_eq!(dropped.judge(&file(5)), Verdict::Explained);
         }
-        assert_eq!(Present { rollups_are_kept: false, ..present(4, None) }.judge(&file(5)), Verdict::Explained);
         // The raw events differ from the rollups.
         assert_eq!(present(5, Some(6)).judge(&file(5)), Verdict::Mismatch);
+        assert_eq!(Present { changed_since: None, ..present(6, Some(5)) }.judge(&file(5)), Verdict::Mismatch);
         let waits =
             Completeness { reasons: vec![Reason::of_range(ReasonCode::HoursWaiting)], ..Completeness::default() };
         assert_eq!(Present { completeness: waits.clone(), ..present(5, Some(6)) }.judge(&file(5)), Verdict::Explained);

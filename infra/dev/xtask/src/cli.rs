@@ -5,7 +5,7 @@ use std::{ffi::OsString, process::ExitCode};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{bench, demo, process, release, suites, task, token, tool, up};
+use crate::{bench, demo, doctor, process, release, suites, task, token, tool, up};
 
 /// Sets up, runs and tests the whole stack on one machine.
 ///
@@ -30,6 +30,8 @@ Examples:
   cargo xtask release                      build what a release deploys, with bills of materials
 
   cargo xtask run monthly --month 2024-01  with `up` running: create January's exports
+  cargo xtask doctor                       with `up` running: does anything need a person?
+  cargo xtask doctor --stack prod          the same of a stack on AWS
 
   . .local/stack.env                       with `up` running: what curl and psql need
   curl -H \"Authorization: Bearer $(cargo xtask token --org 123e4567-e89b-12d3-a456-426614174000)\" \\
@@ -103,6 +105,18 @@ enum Command {
     /// environment has a variable of that name, with that.
     #[command(subcommand)]
     Run(task::Task),
+    /// Print on one page what on-call needs to know of a stack; exit status 1 if anything needs a person
+    ///
+    /// Due jobs, queues and dead letters, usage that waits, the last month's exports, the last run of each scheduled
+    /// function, what is deployed, `readyz`, and the alarms that ring. Whatever needs a person is a sentence with its
+    /// section of docs/runbooks/analytics-incident-response.md. A service that does not answer is such a sentence, and
+    /// the other lines stay. Nothing is changed, and no message is taken from a queue.
+    ///
+    /// Without options it looks at the stack of `up`. On AWS it needs rights to read: cloudformation:DescribeStacks and
+    /// ListStackResources, dynamodb:Query and DescribeTable, sqs:GetQueueAttributes, lambda:GetAlias,
+    /// logs:FilterLogEvents, cloudwatch:DescribeAlarms and GetMetricStatistics. The database is asked if DATABASE_URL
+    /// is set; otherwise the last refresh tells how far usage lags. The age of a message only CloudWatch knows.
+    Doctor(doctor::Doctor),
 }
 
 /// Parses the command line and runs the command.
@@ -118,6 +132,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         Command::Bench(options) => bench::run(&options),
         Command::Release(release) => release::run(&release),
         Command::Run(task) => task::run(&task),
+        Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Reingest { arguments } => tool::run("reingest", &arguments),
     }
 }

@@ -10,6 +10,7 @@ mod cli;
 mod client;
 mod command;
 mod demo;
+mod doctor;
 mod private_file;
 mod process;
 mod release;

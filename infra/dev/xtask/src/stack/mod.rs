@@ -33,6 +33,7 @@ use custom_domain::CustomDomain;
 use deploy::{Deployed, Deployer, Settings};
 use issuer::{Issuer, Key};
 use postgres::Postgres;
+pub(crate) use postgres::psql;
 use store::{Product, Store};
 use watch::Watch;
 
@@ -235,6 +236,9 @@ impl Parts {
                 variables.push(("EXPORTS_STORE".to_owned(), Product::LocalStack.name().to_owned()));
             }
             None => domain.route_to(aws.emulator().port(), &deployed.api_id()?),
+        }
+        if watch.is_some() {
+            variables.push(("FUNCTIONS_LOG".to_owned(), run.log("watch").display().to_string()));
         }
         variables.extend(of_suite);
         variables.extend(store.into_iter().flat_map(Store::variables));

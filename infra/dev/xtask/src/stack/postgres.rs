@@ -235,6 +235,11 @@ fn binaries(checkout: &Checkout) -> Result<PathBuf> {
         .with_context(|| format!("no PostgreSQL in {}; remove .venv and run this again", library.display()))
 }
 
+/// The program `psql` of `.venv`.
+pub(crate) fn psql(checkout: &Checkout) -> Result<PathBuf> {
+    Ok(binaries(checkout)?.join("psql"))
+}
+
 /// A loopback port that nobody uses at this moment.
 pub(crate) fn free_port() -> Result<u16> {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).context("no free port on 127.0.0.1")?;
