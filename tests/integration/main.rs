@@ -34,6 +34,7 @@ mod event_life;
 mod events;
 mod files;
 mod filtered;
+mod grants;
 mod guide;
 mod large_file;
 mod lists;
