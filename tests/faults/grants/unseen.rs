@@ -10,7 +10,6 @@ use tests::{
 struct Unseen {
     holder: &'static str,
     actions: &'static [&'static str],
-    #[expect(dead_code, reason = "it is for people")]
     reason: &'static str,
 }
 
@@ -56,9 +55,10 @@ const MANAGED: &[Unseen] = &[
     },
 ];
 
-/// Reports whether no call on the emulator uses a grant.
-pub(super) fn is_unseen(holder: &Holder, grant: &Grant) -> bool {
-    UNSEEN.iter().any(|unseen| holder.id.ends_with(unseen.holder) && unseen.actions.contains(&grant.action.as_str()))
+/// Returns the reason why no call on the emulator uses a grant, if none does.
+pub(super) fn unseen(holder: &Holder, grant: &Grant) -> Option<&'static str> {
+    let is_it = |unseen: &&Unseen| holder.id.ends_with(unseen.holder) && unseen.actions.contains(&grant.action.as_str());
+    UNSEEN.iter().find(is_it).map(|unseen| unseen.reason)
 }
 
 /// Checks that each entry stands for grants of the template, and that the managed policies have no others.
@@ -73,12 +73,12 @@ pub(super) fn assert_current(holders: &[Holder]) {
     let mut policies = template.resources("AWS::IAM::ManagedPolicy");
     policies.sort_unstable();
     assert_eq!(policies, MANAGED.iter().map(|unseen| unseen.holder).collect::<Vec<_>>());
-    for Unseen { holder, actions, .. } in MANAGED {
+    for Unseen { holder, actions, reason } in MANAGED {
         let statements = template.value(&format!("Resources/{holder}/Properties/PolicyDocument/Statement"));
         let allowed = statements.as_array().into_iter().flatten().filter(|statement| statement["Effect"] == "Allow");
         let found: Vec<&str> = allowed
             .flat_map(|statement| statement["Action"].as_array().into_iter().flatten().filter_map(Value::as_str))
             .collect();
-        assert_eq!(found, *actions, "{holder}");
+        assert_eq!(found, *actions, "{holder}: {reason}");
     }
 }
