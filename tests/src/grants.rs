@@ -38,7 +38,7 @@ pub struct Decision {
 #[derive(Debug)]
 pub struct Holder {
     /// Its logical id, such as `ApiRole`.
-    pub id: &'static str,
+    pub id: String,
     kind: Kind,
     /// Its name on the stack.
     name: String,
@@ -73,7 +73,7 @@ impl Holder {
     pub async fn roles() -> Vec<Self> {
         let mut roles = Vec::new();
         for id in Template::read().resources("AWS::IAM::Role") {
-            roles.push(Self::read(Kind::Role, id.to_owned().leak()).await);
+            roles.push(Self::read(Kind::Role, id).await);
         }
         roles
     }
@@ -82,19 +82,20 @@ impl Holder {
     ///
     /// # Panics
     /// When it cannot be read.
-    pub async fn user(id: &'static str) -> Self {
+    pub async fn user(id: &str) -> Self {
         Self::read(Kind::User, id).await
     }
 
-    async fn read(kind: Kind, id: &'static str) -> Self {
+    async fn read(kind: Kind, id: &str) -> Self {
         let names = iam(&format!("List{kind:?}s"), &[]).await;
         let names = elements(&names, &format!("{kind:?}Name"));
         let found = names.iter().find(|name| name.contains(id));
         let name = found.unwrap_or_else(|| panic!("no {id} among {names:?}")).clone();
-        let mut holder = Self { id, kind, name, policies: Vec::new() };
+        let mut holder = Self { id: id.to_owned(), kind, name, policies: Vec::new() };
         for policy in elements(&holder.call("List", "Policies", &[]).await, "member") {
             let answer = holder.call("Get", "Policy", &[("PolicyName", &policy)]).await;
-            let [document] = &elements(&answer, "PolicyDocument")[..] else { panic!("{answer}") };
+            let documents = elements(&answer, "PolicyDocument");
+            let [document] = documents.as_slice() else { panic!("no policy: {answer}") };
             let document = percent_decode_str(document).decode_utf8().expect("a policy is UTF-8");
             let document = serde_json::from_str(&document).expect("a policy is JSON");
             holder.policies.push(Policy { name: policy, document });

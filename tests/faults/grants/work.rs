@@ -205,9 +205,9 @@ impl<'a> Work<'a> {
             self.take_dead_letter(job).await;
         }
         until("the queue is empty", Duration::from_secs(30), async || {
-            let attributes = scene.stack.queue.attributes(&scene.stack.queue.url).await;
-            let waits = |(name, count): &(&_, &String)| format!("{name:?}").contains("ApproximateNumber") && *count != "0";
-            if attributes.iter().any(|pair| waits(&pair)) { Err(attributes) } else { Ok(()) }
+            let all = scene.stack.queue.attributes(&scene.stack.queue.url).await;
+            let mut counts = all.iter().filter(|(name, _)| name.as_str().starts_with("ApproximateNumber"));
+            if counts.all(|(_, count)| count == "0") { Ok(()) } else { Err(all) }
         })
         .await;
     }
