@@ -9,7 +9,7 @@ use std::{
 
 use libtest_mimic::{Arguments, Trial};
 use serde_json::Value;
-use tests::{Stack, poll::until};
+use tests::{Stack, grants::assert_no_call_is_beyond, poll::until};
 use tokio::{
     runtime::Runtime,
     sync::{OnceCell, RwLock},
@@ -73,6 +73,7 @@ pub(crate) fn run(arguments: &Arguments, cases: Vec<Case>) -> ExitCode {
     print();
     if conclusion.num_passed > 0 {
         runtime.block_on(drained());
+        runtime.block_on(assert_no_call_is_beyond());
     }
     if !conclusion.has_failed() { ExitCode::SUCCESS } else { ExitCode::from(101) }
 }

@@ -9,7 +9,6 @@ use serde_json::json;
 use tests::{
     Organization, logs,
     poll::until,
-    stack::variable,
     token::{PublicKey, sign},
 };
 
@@ -31,13 +30,6 @@ const PRIVATE: &str =
     "302e020100300506032b6570042204209d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
 const PUBLIC: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
 
-/// Ends all processes of the API, so that a new process handles the next request.
-async fn end_processes() {
-    let mine = || process::of_function(&variable("API_FUNCTION"), &variable("AWS_ENDPOINT_URL"));
-    mine().into_iter().for_each(process::kill);
-    until("they are gone", Duration::from_secs(5), async || if mine().is_empty() { Ok(()) } else { Err(mine()) }).await;
-}
-
 /// Waits until the API asks the issuer again.
 async fn answers(org: &Organization<'_>, wanted: u16) {
     until("the API answers as it should", Duration::from_secs(20), async || {
@@ -56,7 +48,7 @@ async fn keys_away_slow_and_rotated(scene: &Scene) -> Found {
     let add = |times, action| scene.proxies.add("api.jwks", &[], times, action);
 
     // One request at a time: the emulator sends each to the same process.
-    end_processes().await;
+    process::end_all("api").await;
     let since = Timestamp::now();
     let away = add(usize::MAX, Action::Refuse(503));
     assert_eq!(status(&org, &org.token).await, 503, "no keys, no verdict");
@@ -75,7 +67,7 @@ async fn keys_away_slow_and_rotated(scene: &Scene) -> Found {
     assert_eq!(status(&org, &org.token).await, 200, "kept keys go on working");
     drop(away);
 
-    end_processes().await;
+    process::end_all("api").await;
     let slow = add(usize::MAX, Action::Delay(Duration::from_secs(20)));
     let start = Instant::now();
     assert_eq!(status(&org, &org.token).await, 503, "nobody waits for a slow issuer for long");
@@ -114,7 +106,7 @@ async fn keys_away_slow_and_rotated(scene: &Scene) -> Found {
     assert_eq!(status(&org, &"a".repeat(9000)).await, 401, "a huge token");
     drop(rotated);
 
-    end_processes().await;
+    process::end_all("api").await;
     org.create(&daily()).await;
     scene
         .end(&org)

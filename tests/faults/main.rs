@@ -13,6 +13,7 @@ mod creates;
 mod daemon;
 mod database;
 mod deliveries;
+mod grants;
 mod http;
 mod keys;
 mod lambda;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         keys::CASES,
         telemetry::CASES,
         rights::CASES,
+        grants::CASES,
         logins::CASES,
         schema::CASES,
         traces::CASES,

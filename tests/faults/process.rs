@@ -1,8 +1,9 @@
 //! The processes of the functions.
 
-use std::{fs, net::SocketAddr};
+use std::{fs, net::SocketAddr, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process};
+use tests::{poll::until, stack::variable};
 
 /// Returns the process at the other end of a loopback connection from `peer` to `own`.
 pub(crate) fn owner(peer: SocketAddr, own: SocketAddr) -> Option<u32> {
@@ -29,6 +30,14 @@ pub(crate) fn of_function(function: &str, endpoint: &str) -> Vec<u32> {
         wanted.iter().all(|wanted| variables.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes()))
     };
     processes().filter(has).collect()
+}
+
+/// Ends all processes of a function, such as `api`, so that a new process handles the next request.
+pub(crate) async fn end_all(function: &str) {
+    let name = variable(&format!("{}_FUNCTION", function.to_uppercase()));
+    let all = || of_function(&name, &variable("AWS_ENDPOINT_URL"));
+    all().into_iter().for_each(kill);
+    until("they are gone", Duration::from_secs(5), async || if all().is_empty() { Ok(()) } else { Err(all()) }).await;
 }
 
 /// Kills a process without a chance to clean up, as the kernel does when memory is short.

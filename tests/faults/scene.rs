@@ -176,6 +176,20 @@ impl Scene {
         object.metadata().and_then(|metadata| metadata.get("fence")?.parse().ok()).expect("an object names its attempt")
     }
 
+    /// Makes a pending job one whose worker was lost in the last of its five attempts.
+    pub(crate) async fn lose_worker(&self, org: &Organization<'_>, job: Uuid) {
+        let change = "set #status = :running, status_job = :key, fence = :fence, lease_until = :until, due_at = :due \
+                      remove resend_at";
+        let values = [
+            (":running", AttributeValue::S("running".to_owned())),
+            (":key", AttributeValue::S(format!("running#{job}"))),
+            (":fence", AttributeValue::N("5".to_owned())),
+            (":until", AttributeValue::S("2024-01-01T00:00:00Z".to_owned())),
+            (":due", AttributeValue::N("1704067200000".to_owned())),
+        ];
+        self.rewrite(org, job, change, &values).await;
+    }
+
     /// Changes attributes of a job's item directly, instead of waiting for their times.
     pub(crate) async fn rewrite(
         &self,

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tests::{
     Rollup, Table,
-    aws::iam,
+    aws::{encoded, iam},
     lambda::{insist, invoke},
     logs,
     poll::until,
@@ -149,12 +149,4 @@ async fn roles(logical: &[&str]) -> Vec<String> {
         (*found.unwrap_or_else(|| panic!("no role {logical} among {names:?}"))).to_owned()
     };
     logical.iter().map(role).collect()
-}
-
-/// Encodes a text for a form.
-fn encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |all, byte| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => all + char::from(byte).encode_utf8(&mut [0; 4]),
-        byte => all + &format!("%{byte:02X}"),
-    })
 }

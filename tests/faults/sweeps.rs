@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
 use tests::poll::until;
 use uuid::Uuid;
@@ -35,16 +34,7 @@ async fn worker_lost_in_every_attempt(scene: &Scene) -> Found {
     // The job is claimed without a message.
     let _lost = scene.proxies.add("api.sqs", &[&id, "SendMessage"], 1, Action::lost_message());
     let job = org.create(&daily()).await.job_id;
-    let change = "set #status = :running, status_job = :key, fence = :fence, lease_until = :until, due_at = :due \
-                  remove resend_at";
-    let values = [
-        (":running", AttributeValue::S("running".to_owned())),
-        (":key", AttributeValue::S(format!("running#{job}"))),
-        (":fence", AttributeValue::N("5".to_owned())),
-        (":until", AttributeValue::S("2024-01-01T00:00:00Z".to_owned())),
-        (":due", AttributeValue::N("1704067200000".to_owned())),
-    ];
-    scene.rewrite(&org, job, change, &values).await;
+    scene.lose_worker(&org, job).await;
     let found = scene.end(&org).await;
     assert_eq!((found.failed, found.attempts), (1, 5));
     let error = org.show(job).await.error.unwrap_or_default();

@@ -35,6 +35,7 @@ mod event_life;
 mod events;
 mod files;
 mod filtered;
+mod grants;
 mod guide;
 mod large_file;
 mod lists;

@@ -7,6 +7,7 @@ use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SigningSettings, sign},
     sign::v4::SigningParams,
 };
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Client, Method};
 use serde_json::Value;
 
@@ -35,6 +36,11 @@ pub async fn secrets(action: &str, body: &Value) -> Value {
 /// Calls an action of IAM. Returns its answer, which is XML.
 pub async fn iam(action: &str, parameters: &[(&str, &str)]) -> String {
     query("iam", "2010-05-08", action, parameters).await
+}
+
+/// Encodes a value of [`iam`] or [`query`].
+pub fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 /// Calls an action of a service with the query protocol, such as SNS. Values are encoded for a URL. Returns its answer,

@@ -19,6 +19,7 @@ pub mod ci_runs;
 pub mod csv_file;
 pub mod database;
 pub mod function;
+pub mod grants;
 pub mod job;
 pub mod lambda;
 pub mod logs;

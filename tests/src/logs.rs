@@ -33,6 +33,30 @@ pub async fn lines(prefix: &str) -> Vec<(String, String)> {
     lines
 }
 
+/// Returns the warnings and errors of a function, by its short name such as `sweep`, since a moment.
+///
+/// # Panics
+/// When the logs cannot be read.
+pub async fn troubles(function: &str, since: Timestamp) -> Vec<String> {
+    let groups = aws::logs("DescribeLogGroups", &json!({"logGroupNamePrefix": "/aws/lambda/"})).await;
+    let mut names = groups["logGroups"].as_array().into_iter().flatten().filter_map(|group| group["logGroupName"].as_str());
+    let group = names.find(|name| name.ends_with(&format!("-{function}"))).expect("each function has a log group");
+    let mut request = json!({"logGroupName": group, "startTime": since.as_millisecond()});
+    let mut troubles = Vec::new();
+    loop {
+        let page = aws::logs("FilterLogEvents", &request).await;
+        let messages = page["events"].as_array().into_iter().flatten().filter_map(|event| event["message"].as_str());
+        let is_trouble = |line: &&str| {
+            serde_json::from_str::<Value>(line).is_ok_and(|line| line["level"] == "WARN" || line["level"] == "ERROR")
+        };
+        troubles.extend(messages.filter(is_trouble).map(str::to_owned));
+        match page["nextToken"].as_str() {
+            Some(token) => request["nextToken"] = json!(token),
+            None => return troubles,
+        }
+    }
+}
+
 /// Returns the lines of a function, by its short name such as `sweep`, that have a metric, since a moment, the oldest
 /// first.
 ///

@@ -93,6 +93,15 @@ impl<'a> Organization<'a> {
 
     /// Adds a job that no message names, and that a sweep sends from an instant on.
     pub async fn add_unqueued_until(&self, resend_at: Timestamp) -> Job {
+        self.add(|submission| NewJob::queued(submission, resend_at, RETENTION)).await
+    }
+
+    /// Adds a job whose message the next sweep sends.
+    pub async fn add_unsent(&self) -> Job {
+        self.add(|submission| NewJob::deferred(submission, Timestamp::now(), RETENTION)).await
+    }
+
+    async fn add(&self, new: impl FnOnce(Submission) -> NewJob) -> Job {
         let body = export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "daily");
         let request = ExportRequest::from_json(&body).expect("the request is good");
         let now = Timestamp::now();
@@ -103,8 +112,7 @@ impl<'a> Organization<'a> {
         let record =
             AuditRecord { at: now, action: Action::Create, subject: subject.clone(), org, job: Some(id), origin };
         let submission = Submission { id, org, request, subject, at: now, request_id: "tests".to_owned() };
-        let new = NewJob::queued(submission, resend_at, RETENTION);
-        match self.stack.jobs.create(new, None, u32::MAX, &record).await.expect("the job is created") {
+        match self.stack.jobs.create(new(submission), None, u32::MAX, &record).await.expect("the job is created") {
             Created::New(job) => *job,
             Created::Existing(job) => panic!("{job:?} existed before"),
         }

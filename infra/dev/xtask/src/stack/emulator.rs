@@ -1,6 +1,9 @@
 //! The AWS emulator for one run: on a free loopback port, with signatures and policies enforced.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Result;
 
@@ -24,6 +27,8 @@ pub(crate) struct Emulator {
     server: Child,
     port: u16,
     secret: String,
+    /// The file of its decisions about calls of the functions.
+    decisions: PathBuf,
     log: PathBuf,
 }
 
@@ -32,8 +37,11 @@ impl Emulator {
     pub(crate) fn start(checkout: &Checkout, run: &RunFolder, secret: String) -> Result<Self> {
         let port = free_port()?;
         let log = run.log("emulator");
+        let decisions = run.path("decisions.jsonl");
         // The functions inherit this environment, so nothing of ours is in it. Each gets credentials of its own role.
-        let server = Spec::new(checkout.tool("ministack"))
+        let server = Spec::new(checkout.tool("python"))
+            .arg("-I")
+            .arg(checkout.infra("emulator.py"))
             .clean()
             .folder(run.path("tmp"))
             .env("HOME", run.path("home"))
@@ -47,6 +55,7 @@ impl Emulator {
             .env("AWS_SECRET_ACCESS_KEY", &secret)
             .env("MINISTACK_REGION", REGION)
             .env("AUTH", "true")
+            .env("DECISIONS", &decisions)
             .env("PERSIST_STATE", "0")
             .env("S3_PERSIST", "0")
             .env("IOT_MTLS_ENABLED", "0")
@@ -57,7 +66,7 @@ impl Emulator {
             .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
             .env("AWS_LAMBDA_LOG_LEVEL", "INFO")
             .spawn(&Output::File(&log))?;
-        Ok(Self { server, port, secret, log })
+        Ok(Self { server, port, secret, decisions, log })
     }
 
     /// Waits until it answers. Starts it again if somebody else took its port first.
@@ -95,6 +104,11 @@ impl Emulator {
 
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The file of its decisions about calls of the functions.
+    pub(crate) fn decisions(&self) -> &Path {
+        &self.decisions
     }
 
     /// The id of its process.

@@ -292,6 +292,7 @@ fn variables(
         ("POSTGRES_DATA", postgres.data().display().to_string()),
         ("ISSUER_KEY_FILE", checkout.issuer_key().display().to_string()),
         ("PSQL", postgres.client().display().to_string()),
+        ("DECISIONS", aws.emulator().decisions().display().to_string()),
     ];
     let more = more.map(|(name, value)| (name.to_owned(), value));
     let functions = deployed.functions().map(|(binary, name)| (function_variable(binary), name));

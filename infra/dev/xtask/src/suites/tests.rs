@@ -12,10 +12,10 @@ pub(super) fn run(session: &mut Session<'_>) -> Result<()> {
     let tests = session.cargo().args(["test", "--workspace", "--no-fail-fast"]).args(arguments);
     session.program("cargo test", tests.envs(variables.clone()))?;
     if arguments.is_empty() {
-        // `cargo test` ignores it: it searches the log of all tests.
-        let whole_log = session.cargo().args(["test", "--workspace", "--test", "integration", "--"]);
-        let whole_log = whole_log.args(["--ignored", "no_line_has_a_secret"]).envs(variables.clone());
-        session.program("secrets in the log", whole_log)?;
+        // `cargo test` ignores them: they look at the log and the calls of all tests.
+        let whole_run = session.cargo().args(["test", "--workspace", "--test", "integration", "--", "--ignored"]);
+        let whole_run = whole_run.args(["no_line_has_a_secret", "no_call_is_beyond_the_grants"]);
+        session.program("log and calls", whole_run.envs(variables.clone()))?;
     }
     if !arguments.is_empty() && !arguments.iter().any(|argument| argument.contains("screenshot")) {
         return Ok(());

@@ -1,0 +1,223 @@
+//! The work of each function: all for which it needs a grant.
+
+use std::{
+    cell::{Cell, RefCell},
+    time::Duration,
+};
+
+use domain::{OrgId, State};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tests::{Answer, Organization, Rollup, Service, Table, lambda::invoke, poll::until, stack::variable};
+use uuid::Uuid;
+
+use super::SIGNER;
+use crate::{
+    lambda::deliver_by_hand,
+    process,
+    scene::{Scene, daily, message},
+};
+
+/// The first year of the monthly exports here: no other test has usage of it.
+const FIRST_YEAR: i32 = 1991;
+
+/// What is there for the functions to work on.
+pub(super) struct Work<'a> {
+    scene: &'a Scene,
+    /// One with a finished export of some models.
+    exported: Organization<'a>,
+    job: Uuid,
+    /// Those to which the API, the worker and the sweep add jobs.
+    created: Organization<'a>,
+    worked: Organization<'a>,
+    swept: Organization<'a>,
+    /// Each has usage in a month of its own.
+    monthly: RefCell<Vec<Organization<'a>>>,
+    months: Cell<i32>,
+    service: Service<'a>,
+    /// The keys of two documents; of the first with its version.
+    documents: [(String, Option<String>); 2],
+    /// Jobs whose dead letters are to be taken.
+    lost: RefCell<Vec<Uuid>>,
+}
+
+impl<'a> Work<'a> {
+    pub(super) async fn of(scene: &'a Scene) -> Self {
+        let exported = scene.small().await;
+        let mut request = daily();
+        request["models"] = json!([Uuid::new_v4()]);
+        let job = exported.export(&request).await.job.job_id;
+        let service = scene.stack.service();
+        let [first, second] = ["first", "second"].map(|name| (service.key(name), service.document(name).to_string()));
+        let version = service.put(&first.0, first.1).await;
+        service.put(&second.0, second.1).await;
+        service.wait("the runs are stored", |runs| runs.len() == 2).await;
+        Self {
+            scene,
+            exported,
+            job,
+            created: scene.small().await,
+            worked: scene.small().await,
+            swept: scene.small().await,
+            monthly: RefCell::default(),
+            months: Cell::default(),
+            service,
+            documents: [(first.0, Some(version)), (second.0, None)],
+            lost: RefCell::default(),
+        }
+    }
+
+    /// Does everything for which a function, or the signer of links, needs a grant, and returns what failed. A new process
+    /// does it: one of before may know secrets.
+    pub(super) async fn try_out(&self, function: &str) -> Result<(), String> {
+        if function == SIGNER {
+            return self.download().await;
+        }
+        process::end_all(function).await;
+        match function {
+            "api" => self.request().await,
+            "worker" => self.export().await,
+            "monthly" => self.month().await,
+            "sweep" => self.sweep().await,
+            "reconcile" => self.reconcile().await,
+            "telemetry" => self.ingest().await,
+            "retention" => self.retain().await,
+            "refresh" | "migrate" => call(function, &json!({})).await.map(drop),
+            other => panic!("{other} has no work here"),
+        }
+    }
+
+    async fn request(&self) -> Result<(), String> {
+        let org = &self.exported;
+        expect("ready", 200, &self.scene.stack.api.get("/status/readyz", "").await)?;
+        expect("create", 202, &self.created.post(&daily()).await)?;
+        for (path, status) in [
+            (String::new(), 200),
+            ("?status=succeeded".to_owned(), 200),
+            (format!("/{}", self.job), 200),
+            (format!("/{}/download", self.job), 302),
+            (format!("/{}/reconciliation?verify=file", self.job), 200),
+        ] {
+            expect(&path, status, &org.get(&path).await)?;
+        }
+        Ok(())
+    }
+
+    async fn download(&self) -> Result<(), String> {
+        let link = self.exported.link(self.job).await;
+        expect("the link", 200, &Answer::to(self.scene.stack.api.get_url(&link)).await)
+    }
+
+    async fn export(&self) -> Result<(), String> {
+        call("worker", &json!({"probe": true})).await?;
+        // It returns what it cannot read, and says when it may come back.
+        deliver_by_hand("{}", 1, Timestamp::now()).await;
+        let job = self.worked.add_unqueued().await;
+        let returned = deliver_by_hand(&message(self.worked.id, job.id().uuid()), 1, Timestamp::now()).await;
+        if returned == 0 { Ok(()) } else { Err("the worker returned the message".to_owned()) }
+    }
+
+    /// Creates a month's exports, and finds them the second time.
+    async fn month(&self) -> Result<(), String> {
+        let number = self.months.replace(self.months.get() + 1);
+        let month = format!("{}-{:02}", FIRST_YEAR + number / 12, 1 + number % 12);
+        let org = self.scene.stack.organization();
+        org.insert(Table::Daily, &[Rollup::new(&format!("{month}-01T00:00:00Z"), None, [1, 2, 0], "0.5")]).await;
+        self.monthly.borrow_mut().push(org);
+        for count in ["created", "alreadyThere"] {
+            let run = call("monthly", &json!({"month": month})).await?;
+            if run[count] != 1 {
+                return Err(run.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends an unsent job, looks for the message of another, and fails one whose worker was lost.
+    async fn sweep(&self) -> Result<(), String> {
+        let org = &self.swept;
+        let unsent = org.add_unsent().await;
+        org.add_unqueued_until(Timestamp::now()).await;
+        let lost = org.add_unqueued().await.id().uuid();
+        self.scene.lose_worker(org, lost).await;
+        self.lost.borrow_mut().push(lost);
+        call("sweep", &json!({})).await?;
+        let job = self.scene.stack.jobs.get(OrgId::from(org.id), unsent.id()).await.unwrap();
+        if !job.is_some_and(|job| matches!(job.state(), State::Pending { sent: true, .. })) {
+            return Err("the unsent job was not sent".to_owned());
+        }
+        if self.take_dead_letter(lost).await { Ok(()) } else { Err("the failed job has no dead letter".to_owned()) }
+    }
+
+    /// Takes the dead letter of a job whose worker was lost; `false` if it does not come.
+    async fn take_dead_letter(&self, job: Uuid) -> bool {
+        let body = message(self.swept.id, job);
+        for _ in 0..3 {
+            if self.scene.stack.queue.take_dead_letter(&body).await.is_some() {
+                self.lost.borrow_mut().retain(|lost| *lost != job);
+                return true;
+            }
+            // Those that it saw meanwhile are hidden for a second.
+            tokio::time::sleep(Duration::from_millis(1100)).await;
+        }
+        false
+    }
+
+    async fn reconcile(&self) -> Result<(), String> {
+        let report = call("reconcile", &json!({"organization": self.exported.id})).await?;
+        if report["made"] == 1 { Ok(()) } else { Err(report.to_string()) }
+    }
+
+    async fn ingest(&self) -> Result<(), String> {
+        let record = |(key, version): &(String, Option<String>)| self.service.record(key, version.as_deref(), "FF");
+        let records: Vec<Value> = self.documents.iter().map(record).collect();
+        let answer = call("telemetry", &json!({"Records": records})).await?;
+        if answer == json!({"batchItemFailures": []}) { Ok(()) } else { Err(answer.to_string()) }
+    }
+
+    /// Lets the retention get as far as the database, where it would drop what other tests need. It fails either way: the
+    /// log says why.
+    async fn retain(&self) -> Result<(), String> {
+        const LOGIN: &str = "analytics_retention_login";
+        let client = &self.scene.stack.database.client;
+        client.batch_execute(&format!("alter role {LOGIN} nologin")).await.unwrap();
+        let answer = call("retention", &json!({})).await;
+        client.batch_execute(&format!("alter role {LOGIN} login")).await.unwrap();
+        if answer.is_err() { Ok(()) } else { panic!("the retention ran without a login") }
+    }
+
+    /// Lets all jobs end, and checks what came of them.
+    pub(super) async fn end(self) {
+        let Self { scene, exported, created, worked, swept, monthly, .. } = &self;
+        let monthly = monthly.take();
+        let lost = self.lost.borrow().clone();
+        for org in [exported, created, worked, swept].into_iter().chain(&monthly) {
+            let jobs = scene.stack.jobs.list(org.id.into(), None, 100, None).await.unwrap().jobs;
+            // No sweep would send the message of some for a day.
+            for job in jobs.iter().filter(|job| matches!(job.state(), State::Pending { .. })) {
+                scene.stack.queue.send(&message(org.id, job.id().uuid())).await;
+            }
+        }
+        for org in [exported, created, worked, swept].into_iter().chain(&monthly) {
+            scene.end(org).await;
+        }
+        for job in lost {
+            self.take_dead_letter(job).await;
+        }
+        until("the queue is empty", Duration::from_secs(30), async || {
+            let all = scene.stack.queue.attributes(&scene.stack.queue.url).await;
+            let mut counts = all.iter().filter(|(name, _)| name.as_str().starts_with("ApproximateNumber"));
+            if counts.all(|(_, count)| count == "0") { Ok(()) } else { Err(all) }
+        })
+        .await;
+    }
+}
+
+/// Invokes a function by its short name.
+async fn call(function: &str, event: &Value) -> Result<Value, String> {
+    invoke(&variable(&format!("{}_FUNCTION", function.to_uppercase())), event).await
+}
+
+fn expect(what: &str, status: u16, answer: &Answer) -> Result<(), String> {
+    if answer.status == status { Ok(()) } else { Err(format!("{what}: {} {}", answer.status, answer.text())) }
+}
