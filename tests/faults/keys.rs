@@ -75,7 +75,7 @@ async fn keys_away_slow_and_rotated(scene: &Scene) -> Found {
     assert!(waited < Duration::from_secs(15), "{waited:?}");
     drop(slow);
 
-    end_processes().await;
+    process::end_all("api").await;
     let slow = add(usize::MAX, Action::Delay(Duration::from_secs(8)));
     assert_eq!(status(&org, &org.token).await, 200, "an issuer that answers within ten seconds is waited for");
     drop(slow);
