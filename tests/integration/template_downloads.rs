@@ -29,7 +29,10 @@ fn links_by_cloudfront_need_no_user() {
     let on_s3 = json!({"Condition": "OnS3"});
     assert_eq!(*template.value("Conditions/ByS3Key"), json!({"Fn::And": [on_s3, by("s3-key")]}));
     let is_created = json!({"Fn::Equals": [{"Ref": "CreateDownloadKey"}, "true"]});
-    assert_eq!(*template.value("Conditions/WithDownloadKey"), json!({"Fn::And": [{"Condition": "ByS3Key"}, is_created]}));
+    assert_eq!(
+        *template.value("Conditions/WithDownloadKey"),
+        json!({"Fn::And": [{"Condition": "ByS3Key"}, is_created]})
+    );
     for (kind, condition) in [("AWS::IAM::User", "ByS3Key"), ("AWS::IAM::AccessKey", "WithDownloadKey")] {
         let found = template.resources(kind);
         assert_eq!(found.len(), 1, "{kind}");
@@ -61,7 +64,8 @@ fn the_bucket_lets_one_distribution_read_files() {
     });
     assert_eq!(statement, others);
     let downloads = Template::downloads();
-    let property = |path: &str| downloads.value(&format!("Resources/Distribution/Properties/DistributionConfig/{path}"));
+    let property =
+        |path: &str| downloads.value(&format!("Resources/Distribution/Properties/DistributionConfig/{path}"));
     assert_eq!(*property("Origins/0/OriginAccessControlId"), json!({"Fn::GetAtt": "OriginAccess.Id"}));
     let access = downloads.value("Resources/OriginAccess/Properties/OriginAccessControlConfig");
     assert_eq!((&access["SigningBehavior"], &access["SigningProtocol"]), (&json!("always"), &json!("sigv4")));

@@ -8,5 +8,6 @@ use telemetry::{Context, handle};
 async fn main() -> Result<(), Error> {
     platform::log::init(env!("CARGO_PKG_NAME"));
     let context = Context::from_env(&aws::sdk_config()?)?;
-    lambda::run(async |invocation: Invocation<_>| Ok(trace::invocation(handle(invocation.event, &context)).await?)).await
+    lambda::run(async |invocation: Invocation<_>| Ok(trace::invocation(handle(invocation.event, &context)).await?))
+        .await
 }
