@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 use tests::{
     Stack, Template,
@@ -161,6 +162,13 @@ async fn an_alarm_and_its_end_reach_who_subscribed_to_the_topic() {
     let subscriber = subscriber.queue_url.unwrap();
     let attributes = stack.queue.attributes(&subscriber).await;
     let arn = attributes.iter().find(|(name, _)| name.as_str() == "QueueArn").expect("its ARN").1;
+    // SNS sends to no queue whose policy does not let it.
+    let policy = json!({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage",
+        "Resource": arn, "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+    }]});
+    let allow = sqs.set_queue_attributes().queue_url(&subscriber);
+    allow.attributes(QueueAttributeName::Policy, policy.to_string()).send().await.unwrap();
     let of_topic = [("TopicArn", topic.as_str()), ("Protocol", "sqs"), ("Endpoint", arn.as_str())];
     let subscribed = query("sns", "2010-03-31", "Subscribe", &of_topic).await;
     let subscription = subscribed.split("<SubscriptionArn>").nth(1).and_then(|rest| rest.split("</").next());
