@@ -64,7 +64,8 @@ async fn grants_taken_away(scene: &Scene) -> Found {
     unseen::assert_current(&holders);
     let (answers, lines) = (with(Some(Notice::Answer)), with(Some(Notice::Log)));
     assert!(tried.len() > 40, "{} grants", tried.len());
-    Found::default().note(format!("of {} none was missed in silence; the log alone told of {lines:?}", answers.len() + lines.len()))
+    Found::default()
+        .note(format!("of {} none was missed in silence; the log alone told of {lines:?}", answers.len() + lines.len()))
 }
 
 /// Takes away each grant in turn, and returns what told of it.

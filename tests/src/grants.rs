@@ -138,7 +138,8 @@ impl Holder {
     async fn call(&self, verb: &str, object: &str, parameters: &[(&str, &str)]) -> String {
         let Self { kind, name, .. } = self;
         let holder = format!("{kind:?}Name");
-        let all: Vec<(&str, &str)> = [(holder.as_str(), name.as_str())].into_iter().chain(parameters.iter().copied()).collect();
+        let all: Vec<(&str, &str)> =
+            [(holder.as_str(), name.as_str())].into_iter().chain(parameters.iter().copied()).collect();
         iam(&format!("{verb}{kind:?}{object}"), &all).await
     }
 

@@ -39,7 +39,8 @@ pub async fn lines(prefix: &str) -> Vec<(String, String)> {
 /// When the logs cannot be read.
 pub async fn troubles(function: &str, since: Timestamp) -> Vec<String> {
     let groups = aws::logs("DescribeLogGroups", &json!({"logGroupNamePrefix": "/aws/lambda/"})).await;
-    let mut names = groups["logGroups"].as_array().into_iter().flatten().filter_map(|group| group["logGroupName"].as_str());
+    let mut names =
+        groups["logGroups"].as_array().into_iter().flatten().filter_map(|group| group["logGroupName"].as_str());
     let group = names.find(|name| name.ends_with(&format!("-{function}"))).expect("each function has a log group");
     let mut request = json!({"logGroupName": group, "startTime": since.as_millisecond()});
     let mut troubles = Vec::new();

@@ -57,7 +57,8 @@ const MANAGED: &[Unseen] = &[
 
 /// Returns the reason why no call on the emulator uses a grant, if none does.
 pub(super) fn unseen(holder: &Holder, grant: &Grant) -> Option<&'static str> {
-    let is_it = |unseen: &&Unseen| holder.id.ends_with(unseen.holder) && unseen.actions.contains(&grant.action.as_str());
+    let is_it =
+        |unseen: &&Unseen| holder.id.ends_with(unseen.holder) && unseen.actions.contains(&grant.action.as_str());
     UNSEEN.iter().find(is_it).map(|unseen| unseen.reason)
 }
 
