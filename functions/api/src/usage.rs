@@ -141,7 +141,10 @@ pub(crate) async fn show(
     let reads = LimitedReads::begin(&client, deadline.left()).await?;
     let Series { entries, next } = usage::series(&reads, org, &request, from, most).await?;
     let totals = if from.is_none() && next.is_none() {
-        entries.iter().try_fold(Totals::default(), |total, entry| total.try_add(entry.sums)).map_err(Problem::inexact)?
+        entries
+            .iter()
+            .try_fold(Totals::default(), |total, entry| total.try_add(entry.sums))
+            .map_err(Problem::inexact)?
     } else {
         usage::rollup_sums(&reads, org, &request).await?.lines
     };

@@ -151,12 +151,7 @@ impl Run<'_> {
         Looked { done, waited, span }
     }
 
-    async fn try_job(
-        &self,
-        org: OrgId,
-        id: JobId,
-        waited: &mut Option<SignedDuration>,
-    ) -> Result<Done, SweepError> {
+    async fn try_job(&self, org: OrgId, id: JobId, waited: &mut Option<SignedDuration>) -> Result<Done, SweepError> {
         let context = self.context;
         let now = Timestamp::now();
         // The index may lag behind the table: the job itself decides.
@@ -177,7 +172,11 @@ impl Run<'_> {
         if action == SweepAction::Fail {
             // After the write, so that of two sweeps one sends it. If it is lost, the metric still counts the failure.
             let message = Message::Export { org_id: job.org(), job_id: job.id() };
-            context.dead_letters.send(message, Group::of(&job), Duration::ZERO).await.map_err(SweepError::DeadLetter)?;
+            context
+                .dead_letters
+                .send(message, Group::of(&job), Duration::ZERO)
+                .await
+                .map_err(SweepError::DeadLetter)?;
         }
         if action.sends() {
             dispatch(&job, since.unwrap_or(now), Duration::ZERO, &context.queue, &context.jobs).await?;

@@ -57,7 +57,6 @@ pub use self::{
 };
 use self::{item::JobItem, transaction::Refused};
 use domain::{AuditRecord, Claim, ClaimRefused, ClaimedJob, Job, JobId, OrgId, Progress, Transition, Version};
-use jiff::Timestamp;
 use platform::config::{self, ConfigError};
 
 type Item = HashMap<String, AttributeValue>;
