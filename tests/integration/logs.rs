@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tests::{Rollup, Stack, Table, aws, lambda, logs, organization::export_of, poll::until, stack::variable};
+use tests::{Rollup, Stack, Table, aws, function, lambda, logs, organization::export_of, poll::until, stack::variable};
 use uuid::Uuid;
 
 const LEVELS: [&str; 5] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR"];
@@ -126,5 +126,40 @@ async fn no_line_has_a_secret_a_token_or_a_value_of_a_row() {
         for (what, text) in &planted {
             assert!(!line.contains(text), "{group}: {what} is in the log");
         }
+    }
+}
+
+/// A failed invocation has one line that says why, by the names that its answer has.
+#[tokio::test]
+async fn an_invocation_that_fails_says_why_once() {
+    let month = format!("none-{}", Uuid::new_v4());
+    let function = variable("MONTHLY_FUNCTION");
+    let sentence = format!("\"{month}\" is not a month; write it as 2024-01");
+    assert_eq!(lambda::invoke(&function, &json!({"month": month})).await, Err(sentence.clone()));
+    let lines = lines_with(&month, "monthly").await;
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    let line = &lines[0];
+    assert_eq!((&line["level"], &line["message"]), (&json!("ERROR"), &json!("invocation failed")), "{line}");
+    assert_eq!((&line["errorType"], &line["errorMessage"]), (&json!("no_month"), &json!(sentence)), "{line}");
+    assert!(line["requestId"].as_str().is_some_and(|id| !id.is_empty()), "{line}");
+}
+
+#[tokio::test]
+async fn every_line_of_an_invocation_has_its_id() {
+    // An event of another form is an error of its own, also where the event is read before the handler.
+    for (name, event, code) in
+        [("monthly", json!({"month": 1}), "event_unknown"), ("worker", json!({"probe": "x"}), "event_unreadable")]
+    {
+        let failed = function::invoke(name, &[], &event, Duration::from_secs(30)).await;
+        assert!(failed.answer.is_err(), "{name}: {failed:?}");
+        let [line] = failed.lines.as_slice() else { panic!("{name}: one line: {:#?}", failed.lines) };
+        assert_eq!((&line["errorType"], &line["requestId"]), (&json!(code), &json!("request")), "{name}: {line}");
+    }
+    // Lines with metrics, and others, of any level.
+    let variables = [("LOG_LEVEL", "WARN".to_owned())];
+    let swept = function::invoke("sweep", &variables, &json!({}), Duration::from_secs(60)).await;
+    assert!(!swept.lines.is_empty(), "{swept:?}");
+    for line in &swept.lines {
+        assert_eq!(line["requestId"], "request", "{line}");
     }
 }

@@ -38,6 +38,7 @@ mod filtered;
 mod grants;
 mod guide;
 mod large_file;
+mod links;
 mod lists;
 mod localstack;
 mod logs;

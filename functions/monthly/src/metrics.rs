@@ -25,7 +25,7 @@ struct Invocation {
 }
 
 /// The counts of the whole run until now.
-#[metrics(subfield, rename_all = "snake_case")]
+#[metrics(subfield_owned, rename_all = "snake_case")]
 struct Run {
     #[metrics(flags(NoMetric))]
     edition: u32,

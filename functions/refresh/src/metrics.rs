@@ -18,7 +18,7 @@ struct Run {
 }
 
 /// What else the run did.
-#[metrics(subfield, rename_all = "snake_case")]
+#[metrics(subfield_owned, rename_all = "snake_case")]
 struct Counts {
     #[metrics(flags(NoMetric))]
     batches: u64,

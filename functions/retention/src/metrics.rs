@@ -16,7 +16,7 @@ struct Run {
 }
 
 /// What else the run did.
-#[metrics(subfield, rename_all = "snake_case")]
+#[metrics(subfield_owned, rename_all = "snake_case")]
 struct Counts {
     #[metrics(flags(NoMetric))]
     partitions_made: u64,

@@ -1,6 +1,6 @@
 //! Links by CloudFront: URLs of a distribution, each signed by a private key whose public key the distribution trusts.
 //!
-//! A link grants one object until a time, which CloudFront calls a canned policy. Object's own headers, such as the name of
+//! A link grants one object until a time, which CloudFront calls a canned policy. The object's own headers, such as the name of
 //! the file, pass through. While a key is replaced, the distribution trusts two, and links of both work.
 //!
 //! Own code, since the crates that sign such links use SHA-1 and bring a second library for cryptography.
