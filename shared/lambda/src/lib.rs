@@ -44,7 +44,8 @@ where
             let event = serde_json::from_str(payload.get()).map_err(Failure::of_event)?;
             handler(Invocation { event, request_id: context.request_id, ends_at }).await
         };
-        ids.scope(async { work.await.inspect_err(Failure::log) }).await
+        // Boxed, since the futures of all layers would nest deeper than the compiler allows.
+        ids.scope(Box::pin(async { work.await.inspect_err(Failure::log) })).await
     };
     lambda_runtime::run(service_fn(handle)).await
 }
