@@ -67,7 +67,7 @@ fn policy(until: u64) -> String {
         ADDRESS,
         r#"","Condition":{"DateLessThan":{"AWS:EpochTime":"#,
         &until.to_string(),
-        "}}]}",
+        "}}}]}",
     ]
     .concat()
 }
@@ -107,7 +107,7 @@ fn the_id_is_that_of_the_private_keys_own_public_key() {
 
 #[test]
 fn what_is_no_private_key_is_an_error_that_does_not_show_it() {
-    for text in ["", "secret", EC_PUBLIC, &EC.replace("MIGH", "MIGI")] {
+    for text in ["", "hunter2", EC_PUBLIC, &EC.replace("MIGH", "MIGI")] {
         let error = trusted().key(text).unwrap_err();
         assert!(matches!(error, LinkError::NoKey), "{error}");
         assert!(text.is_empty() || !format!("{error:?} {error}").contains(text));
