@@ -390,7 +390,7 @@ impl Life {
                 let body = export_of(&start.to_string(), &end.to_string(), granularity);
                 let request = ExportRequest::from_json(&body).expect("a month is a range");
                 let reads = LimitedReads::begin(&self.client, LONG).await.unwrap();
-                let series = series(&reads, org.into(), &request, usize::MAX).await.unwrap();
+                let series = series(&reads, org.into(), &request, None, usize::MAX).await.unwrap().entries;
                 let totals =
                     series.iter().try_fold(Totals::default(), |totals, entry| totals.try_add(entry.sums)).unwrap();
                 assert_eq!(totals, expected, "{granularity} of {month}");

@@ -136,7 +136,7 @@ async fn rows_that_a_policy_or_a_right_hides_are_an_error() {
         assert_refused(&hide, export(&own, request).await);
         let client = own.client().await.unwrap();
         let reads = LimitedReads::begin(&client, LONG).await.unwrap();
-        assert_refused(&hide, series(&reads, ORG.into(), request, 10).await);
+        assert_refused(&hide, series(&reads, ORG.into(), request, None, 10).await);
         drop(reads);
         let reads = LimitedReads::begin(&client, LONG).await.unwrap();
         assert_refused(&hide, rollup_sums(&reads, ORG.into(), request).await);

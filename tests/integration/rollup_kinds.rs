@@ -194,7 +194,7 @@ async fn read_alike(database: &UsageDatabase, client: &Client, name: &str, is_in
         let lines = engine::compare(&own, client, ORG, &request, &[1, 3]).await.lines().count();
         assert_eq!(lines, 1 + usize::from(is_in), "{name} {granularity}");
         let reads = LimitedReads::begin(client, LONG).await.unwrap();
-        let entries = series(&reads, ORG.into(), &request, 10).await.unwrap();
+        let entries = series(&reads, ORG.into(), &request, None, 10).await.unwrap().entries;
         let rolled = rollup_sums(&reads, ORG.into(), &request).await.unwrap();
         assert_eq!(rolled.lines.request_count, i128::from(is_in), "{name} {granularity}");
         assert_eq!(entries.iter().map(|entry| entry.sums).collect::<Vec<_>>(), vec![rolled.lines; usize::from(is_in)]);

@@ -41,22 +41,26 @@ async fn a_running_job_shows_its_progress_and_no_other_does() {
     assert_eq!(org.show(job.id().uuid()).await.progress, None, "nothing is known yet");
 
     let progress = Progress { rows: 3, bytes: 400, thousandths: 250 };
-    stack.jobs.report(&first, progress).await.unwrap();
+    let later = Timestamp::now() + SignedDuration::from_hours(2);
+    stack.jobs.renew(&first, later, progress).await.unwrap();
     let shown = org.show(job.id().uuid()).await;
     assert_eq!(shown.progress, Some(tests::job::Progress { rows: 3, bytes: 400, fraction: 0.25 }));
 
-    // A report does not prevent the next transition, which removes the progress.
+    let stored = stack.jobs.get(job.org(), job.id()).await.unwrap().unwrap();
+    assert_eq!(stored.due_at(), Some(later), "the lease is renewed");
+
+    // A renewal does not prevent the next transition, which removes the progress.
     stack.jobs.finish(first.release(Timestamp::now() + SignedDuration::from_hours(24))).await.unwrap();
     assert_eq!(org.show(job.id().uuid()).await.progress, None);
-    let late = stack.jobs.report(&first, progress).await;
+    let late = stack.jobs.renew(&first, later, progress).await;
     assert!(matches!(late, Err(FinishError::LostClaim)), "{late:?}");
 
     let second = org.claim(&job).await;
-    let late = stack.jobs.report(&first, progress).await;
+    let late = stack.jobs.renew(&first, later, progress).await;
     assert!(matches!(late, Err(FinishError::LostClaim)), "{late:?}");
-    stack.jobs.report(&second, progress).await.unwrap();
+    stack.jobs.renew(&second, later, progress).await.unwrap();
     stack.jobs.finish(second.fail(Failure::TookTooLong, false, Timestamp::now())).await.unwrap();
-    let late = stack.jobs.report(&second, progress).await;
+    let late = stack.jobs.renew(&second, later, progress).await;
     assert!(matches!(late, Err(FinishError::LostClaim)), "{late:?}");
     let ended = org.show(job.id().uuid()).await;
     assert_eq!((ended.status.as_str(), ended.progress), ("failed", None));
