@@ -34,7 +34,7 @@ const WORK_TIMEOUT: Duration = Duration::from_secs(60);
 /// The time in which a line reaches the log.
 const LOG_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What tells that a grant is missing.
+/// The place where a missing grant shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Notice {
     /// The answer, or what was not done.

@@ -14,10 +14,14 @@ use crate::{
 pub(crate) const CASES: &[Case] = &[
     case!(killed_in_the_middle_of_the_rows, "worker killed with its first part stored, the second on its way"),
     case!(killed_before_the_claim, "worker killed before its claim arrived"),
-    case!(killed_after_the_claim, "worker killed after its claim, before the first row"),
+    // Beside others, their sweeps would help.
+    case!(killed_after_the_claim, "worker killed after its claim, before the first row; no sweep runs", alone = true),
     case!(killed_before_completion, "worker killed between upload and completion"),
     case!(killed_while_publishing, "worker killed while its large file was put together"),
 ];
+
+/// The time by which a lost worker delays its job at most.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(90);
 
 async fn killed_before_the_claim(scene: &Scene) -> Found {
     let org = scene.small().await;
@@ -39,6 +43,11 @@ async fn killed_after_the_claim(scene: &Scene) -> Found {
     assert_eq!(org.show(job.job_id).await.status, "running");
     kill(answer.process());
     answer.lose();
+    until("another worker runs the job without a sweep", RECOVERY_TIMEOUT, async || {
+        let shown = org.show(job.job_id).await;
+        if shown.is_ended() { Ok(()) } else { Err(shown.status) }
+    })
+    .await;
     scene.end(&org).await.expect(1, 2..=2)
 }
 

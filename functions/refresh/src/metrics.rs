@@ -17,7 +17,7 @@ struct Run {
     counts: Counts,
 }
 
-/// What else the run did.
+/// Counts of the run that no metric has.
 #[metrics(subfield_owned, rename_all = "snake_case")]
 struct Counts {
     #[metrics(flags(NoMetric))]

@@ -23,8 +23,9 @@ const LENGTH: Duration = Duration::from_secs(20);
 const INTERVAL: Duration = Duration::from_secs(5);
 /// The interval between two reports of a job's progress, each of which renews the lease.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// The time between the end of a lease and the return of the message, so that the claim finds the lease expired.
-const MARGIN: Duration = Duration::from_secs(1);
+/// The time by which the message is hidden for longer than the lease, so that the claim finds the lease expired: a report
+/// of progress may have renewed the lease alone, up to [`INTERVAL`] later.
+const MARGIN: Duration = Duration::from_secs(6);
 
 /// Returns the end of a lease that begins now: not after the invocation's deadline.
 pub(crate) fn end(deadline: Deadline) -> Timestamp {
@@ -62,7 +63,7 @@ pub(crate) async fn keep(
     }
 }
 
-/// Hides the message until right after the end of the lease.
+/// Hides the message until after the end of the lease.
 async fn hide(delivery: &Delivery, deadline: Deadline, context: &Context) {
     let left = end(deadline).duration_since(Timestamp::now());
     give_back(delivery, Duration::try_from(left).unwrap_or_default() + MARGIN, context).await;

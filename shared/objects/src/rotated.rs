@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 /// The time after which the secret is read again. A key that was replaced signs links for no longer.
 const LIFETIME: Duration = Duration::from_secs(60);
 
-/// What is made of the current version of a secret.
+/// A value made of the current version of a secret.
 #[derive(Debug)]
 pub(crate) struct Rotated<T> {
     secret: Secret,

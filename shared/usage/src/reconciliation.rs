@@ -27,7 +27,7 @@ pub struct Present {
     pub changed_since: Option<bool>,
 }
 
-/// What a file is beside the present sums of its sources, from the best to the worst.
+/// The relation of a file to the present sums of its sources, from the best to the worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// File, rollups and raw events have the same sums.

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// What came of one question.
+/// The outcome of one question.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Answer<T> {
     /// The answer.
     Ok(T),
-    /// Whom it was for did not answer, and why.
+    /// The service did not answer, and why.
     Failed(String),
-    /// It was for nobody, and why.
+    /// The question was not asked, and why.
     Unasked(String),
 }
 

@@ -40,7 +40,7 @@ pub(super) fn ready(facts: &Facts) -> Row {
 pub(super) fn runs(facts: &Facts) -> Vec<Row> {
     let mut rows: Vec<Row> =
         RUNS.iter().map(|(name, noun, limit, anchor)| run(facts, name, noun, *limit, anchor)).collect();
-    // Whether it had to run, the month's record tells.
+    // The month's record tells whether it had to run.
     rows.push(run(facts, "monthly", "monthly run", i64::MAX, "monthlynotrunalarm"));
     rows
 }
@@ -80,7 +80,7 @@ fn text(last: &LastRun, ago: i64) -> String {
     format!("{} ago, version {}{level}", span(ago), last.version)
 }
 
-/// Adds what the last run found that needs a person by itself.
+/// Adds the troubles that the last run reported.
 fn troubles(row: Row, name: &str, last: &LastRun) -> Row {
     let number = |metric: &str| last.numbers.get(metric).copied();
     match name {

@@ -19,7 +19,7 @@ pub(crate) struct Row {
 /// Something that needs a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Finding {
-    /// What is, as a sentence.
+    /// The trouble, as a sentence.
     pub(crate) sentence: String,
     /// The section of the runbook that says what to do.
     pub(crate) anchor: String,
