@@ -318,15 +318,16 @@ impl World {
         }
     }
 
-    /// Renews the lease of a working worker's claim, and the time at which its message comes back; nothing if the claim is
-    /// lost.
+    /// Renews the lease of a working worker's claim, and the time at which its message comes back, once time has passed;
+    /// nothing if the claim is lost.
     fn renew(&mut self, place: usize) {
         let Worker::Working { held, delivery } = self.workers[place].clone() else { return };
         if !self.job.job().has(held.held().version()) {
             return;
         }
-        if let Seen::Running { lease_until, .. } = &mut self.job {
-            *lease_until = LEASE;
+        match &mut self.job {
+            Seen::Running { lease_until, .. } if *lease_until < LEASE => *lease_until = LEASE,
+            _ => return,
         }
         let mut renewed = delivery.clone();
         renewed.visible_at = LEASE;
