@@ -14,8 +14,11 @@ const MAX_WAIT_SECONDS: i64 = 900;
 /// The time after the end of a month by which its exports have ended.
 const MONTH_LATE_SECONDS: i64 = 12 * 3600;
 
-/// The queues of the page: logical id, label, and for one of dead letters what they are and their section.
-const QUEUES: [(&str, &str, Option<(&str, &str)>); 5] = [
+/// The dead letters of a queue: their origin, and their section of the runbook.
+type Letters = (&'static str, &'static str);
+
+/// The queues of the page: logical id, label, and the dead letters of those that have them.
+const QUEUES: [(&str, &str, Option<Letters>); 5] = [
     ("ExportsQueue", "queue", None),
     ("ExportsDeadLetterQueue", "dead letters", Some(("of exports", "deadlettersalarm"))),
     ("TelemetryQueue", "CI queue", None),
