@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tests::{Rollup, Stack, Table, aws, function, lambda, logs, organization::export_of, poll::until, stack::variable};
+use tests::{
+    Rollup, Stack, Table, aws, function, lambda, logs, organization::export_of, poll::until, program::program,
+    stack::variable,
+};
 use uuid::Uuid;
 
 const LEVELS: [&str; 5] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR"];
@@ -142,6 +145,29 @@ async fn an_invocation_that_fails_says_why_once() {
     assert_eq!((&line["level"], &line["message"]), (&json!("ERROR"), &json!("invocation failed")), "{line}");
     assert_eq!((&line["errorType"], &line["errorMessage"]), (&json!("no_month"), &json!(sentence)), "{line}");
     assert!(line["requestId"].as_str().is_some_and(|id| !id.is_empty()), "{line}");
+}
+
+#[test]
+fn a_function_that_cannot_start_says_why_in_one_line() {
+    for name in ["api", "monthly", "reconcile", "refresh", "retention", "sweep", "telemetry", "worker"] {
+        let mut command = program(name);
+        // A stack's variables but for one. The database is found only when it is needed.
+        command.env("AWS_LAMBDA_LOG_FORMAT", "JSON").env("DATABASE_URL", "none").env_remove("DATABASE_SECRET");
+        command.env_remove("JOBS_TABLE").env_remove("METRICS_BUCKET");
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{name}: {output:?}");
+        let (lines, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        let [line] = lines.lines().collect::<Vec<_>>()[..] else { panic!("{name}: one line: {lines}{errors}") };
+        assert_eq!(errors, "", "{name}");
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!((&line["level"], &line["message"]), (&json!("ERROR"), &json!("function stopped")), "{name}: {line}");
+        assert_eq!(line["errorType"], "function_stopped", "{name}: {line}");
+        let said = line["errorMessage"].as_str().unwrap();
+        assert!(
+            ["JOBS_TABLE", "METRICS_BUCKET", "DATABASE_URL"].iter().any(|name| said.contains(name)),
+            "{name}: {said}"
+        );
+    }
 }
 
 #[tokio::test]

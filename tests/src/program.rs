@@ -1,4 +1,4 @@
-//! The programs of the workspace that are not functions.
+//! The programs of the workspace.
 
 use std::{path::PathBuf, process::Command};
 

@@ -2,7 +2,7 @@
 
 mod handler;
 
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use lambda::{Error, Invocation};
 use platform::Deadline;
@@ -11,8 +11,12 @@ use platform::Deadline;
 const RESERVE: Duration = Duration::from_secs(30);
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+async fn main() -> ExitCode {
     platform::log::init(env!("CARGO_PKG_NAME"));
+    lambda::exit(run().await)
+}
+
+async fn run() -> Result<(), Error> {
     // Each invocation reads the environment, so that its answer can report a mistake there.
     lambda::run(async |invocation: Invocation<serde_json::Value>| {
         let deadline = Deadline::new(invocation.ends_at, RESERVE);

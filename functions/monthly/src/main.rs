@@ -3,7 +3,7 @@
 // The future of a run nests deeper than the compiler's default allows across crates.
 #![recursion_limit = "256"]
 
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use lambda::{Error, Invocation};
 use monthly::{Context, handle, read};
@@ -13,8 +13,12 @@ use platform::{Deadline, aws, trace};
 const RESERVE: Duration = Duration::from_secs(120);
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+async fn main() -> ExitCode {
     platform::log::init(env!("CARGO_PKG_NAME"));
+    lambda::exit(run().await)
+}
+
+async fn run() -> Result<(), Error> {
     let context = Context::from_env(&aws::sdk_config()?)?;
     lambda::run(async |invocation: Invocation<serde_json::Value>| {
         let deadline = Deadline::new(invocation.ends_at, RESERVE);

@@ -7,7 +7,7 @@ mod handler;
 mod metrics;
 mod sample;
 
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use context::Context;
 use lambda::{Error, Invocation};
@@ -17,8 +17,12 @@ use platform::{Deadline, aws, trace};
 const RESERVE: Duration = Duration::from_secs(30);
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+async fn main() -> ExitCode {
     platform::log::init(env!("CARGO_PKG_NAME"));
+    lambda::exit(run().await)
+}
+
+async fn run() -> Result<(), Error> {
     let context = Context::from_env(&aws::sdk_config()?)?;
     lambda::run(async |invocation: Invocation<serde_json::Value>| {
         let deadline = Deadline::new(invocation.ends_at, RESERVE);

@@ -4,7 +4,7 @@ mod context;
 mod handler;
 mod metrics;
 
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use context::Context;
 use lambda::{Error, Invocation};
@@ -14,8 +14,12 @@ use platform::{Deadline, trace};
 const RESERVE: Duration = Duration::from_secs(30);
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+async fn main() -> ExitCode {
     platform::log::init(env!("CARGO_PKG_NAME"));
+    lambda::exit(run().await)
+}
+
+async fn run() -> Result<(), Error> {
     let context = Context::from_env()?;
     lambda::run(async |invocation: Invocation<serde_json::Value>| {
         // The event is ignored: a rule and a person request the same.

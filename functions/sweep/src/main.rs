@@ -1,6 +1,6 @@
 //! Runs the sweep on Lambda.
 
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use lambda::{Error, Invocation};
 use platform::{Deadline, aws, trace};
@@ -10,8 +10,12 @@ use sweep::{Context, handle};
 const RESERVE: Duration = Duration::from_secs(20);
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+async fn main() -> ExitCode {
     platform::log::init(env!("CARGO_PKG_NAME"));
+    lambda::exit(run().await)
+}
+
+async fn run() -> Result<(), Error> {
     let context = Context::from_env(&aws::sdk_config()?)?;
     lambda::run(async |invocation: Invocation<serde_json::Value>| {
         // The event is not read: a rule and a person request the same.

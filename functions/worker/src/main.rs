@@ -3,7 +3,7 @@
 // The future of an export nests deeper than the compiler's default allows across crates.
 #![recursion_limit = "256"]
 
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use lambda::{Error, Invocation};
 use platform::{Deadline, aws};
@@ -13,8 +13,12 @@ use worker::{Context, handle};
 const RESERVE: Duration = Duration::from_secs(10);
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+async fn main() -> ExitCode {
     platform::log::init(env!("CARGO_PKG_NAME"));
+    lambda::exit(run().await)
+}
+
+async fn run() -> Result<(), Error> {
     let context = Context::from_env(&aws::sdk_config()?)?;
     lambda::run(async |invocation: Invocation<_>| {
         let deadline = Deadline::new(invocation.ends_at, RESERVE);

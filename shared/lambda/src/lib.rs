@@ -3,15 +3,19 @@
 
 mod failure;
 
-use std::time::SystemTime;
+use std::{process::ExitCode, time::SystemTime};
 
 use lambda_runtime::{LambdaEvent, service_fn};
-use platform::invocation::Ids;
+use platform::{invocation::Ids, log::Causes};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
+use tracing::error;
 
 pub use failure::{Code, Failure};
 pub use lambda_runtime::Error;
+
+/// The code of a process that could not start, or lost Lambda.
+const STOPPED: &str = "function_stopped";
 
 /// An event, and what Lambda says of its invocation.
 #[derive(Debug)]
@@ -48,4 +52,16 @@ where
         ids.scope(Box::pin(async { work.await.inspect_err(Failure::log) })).await
     };
     lambda_runtime::run(service_fn(handle)).await
+}
+
+/// Returns the exit status of a process. The reason for which it could not start, or lost Lambda, is logged here as one
+/// line, in the names that a failed invocation has.
+pub fn exit(ended: Result<(), Error>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            error!(errorType = STOPPED, errorMessage = %Causes(&*reason), "function stopped");
+            ExitCode::FAILURE
+        }
+    }
 }
