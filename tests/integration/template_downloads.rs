@@ -98,7 +98,7 @@ fn links_of_two_keys_work_while_keys_are_rotated() {
     let statements = template.value("Resources/ApiRole/Properties/Policies/0/PolicyDocument/Statement");
     let login = statements.as_array().unwrap().iter().find(|each| each["Sid"] == "Login").unwrap();
     let secrets = &login["Resource"][1]["Fn::If"];
-    let name = |index: usize| secrets[index]["Fn::Sub"].as_str().unwrap().rsplit(':').next().unwrap().to_owned();
+    let name = |index: usize| secrets[index]["Fn::Sub"].as_str().unwrap().rsplit(":secret:").next().unwrap().to_owned();
     assert_eq!(secrets[0], "ByCloudFront");
     assert_eq!(name(1), "${AWS::StackName}/cloudfront-key-??????");
     assert_eq!(name(2), "${AWS::StackName}/download-key-??????");

@@ -58,8 +58,22 @@ async fn act(service: &str, target: &str, body: &Value) -> Value {
     if answer.body.is_empty() { Value::Null } else { answer.json() }
 }
 
-/// Calls a service, as administrator.
+/// Maximum number of attempts at a call.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// Calls a service, as administrator. As the SDKs do, it calls again where the service failed: the emulator does, now and
+/// then, while something is created elsewhere.
 pub(crate) async fn call(service: &str, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+    for _ in 1..MAX_ATTEMPTS {
+        let answer = attempt(service, method.clone(), path, headers, body.clone()).await;
+        if answer.status < 500 {
+            return answer;
+        }
+    }
+    attempt(service, method, path, headers, body).await
+}
+
+async fn attempt(service: &str, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
     // For tests that have no [`Stack`](crate::Stack), which does the same.
     platform::tls::install_crypto();
     let own = std::env::var(format!("AWS_ENDPOINT_URL_{}", service.to_uppercase()));

@@ -198,7 +198,8 @@ impl<'a> Work<'a> {
                 scene.stack.queue.send(&message(org.id, job.id().uuid())).await;
             }
         }
-        for org in [exported, created, worked, swept].into_iter().chain(&monthly) {
+        // All but the one whose file has ended, and is of a model that has no usage.
+        for org in [created, worked, swept].into_iter().chain(&monthly) {
             scene.end(org).await;
         }
         for job in lost {
