@@ -249,13 +249,22 @@ async fn the_sweep_sends_what_was_left_for_later() {
 #[tokio::test]
 async fn a_run_does_not_fill_the_queue() {
     let stack = Stack::from_env().await;
-    let orgs = organizations(&stack, "2021-10", 90).await;
+    let orgs = organizations(&stack, "2021-10", 200).await;
     run(json!({"month": "2021-10"})).await.unwrap();
     let by_hand = stack.organization();
-    by_hand.export(&export_of("2021-10-01T00:00:00Z", "2021-11-01T00:00:00Z", "daily")).await;
-    let found = join_all(orgs.iter().map(jobs)).await;
-    let done = found.iter().flatten().filter(|job| matches!(job.state(), State::Succeeded { .. })).count();
-    assert!(done < orgs.len(), "minutes' worth of exports were done in a moment");
+    let ended = by_hand.export(&export_of("2021-10-01T00:00:00Z", "2021-11-01T00:00:00Z", "daily")).await;
+    let ended = ended.job.completed_at.unwrap();
+    // Those of the run were created before it, and are not all done before it.
+    let last = until("the run's jobs end", WAIT_TIMEOUT, async || {
+        let found: Vec<Job> = join_all(orgs.iter().map(jobs)).await.into_iter().flatten().collect();
+        let all: Option<Vec<Timestamp>> = found
+            .iter()
+            .map(|job| if let State::Succeeded { completed_at, .. } = job.state() { Some(*completed_at) } else { None })
+            .collect();
+        all.and_then(|all| all.into_iter().max()).ok_or(found.len())
+    })
+    .await;
+    assert!(ended < last, "{ended} is after all jobs of the run: {last}");
 }
 
 #[tokio::test]
