@@ -49,8 +49,13 @@ impl Claim {
 
     /// Reports whether the claim holds scopes, for which clients ask themselves.
     pub(super) fn is_of_scopes(&self) -> bool {
+        matches!(self.text().rsplit('/').next(), Some("scope" | "scp"))
+    }
+
+    /// Returns the name or the pointer.
+    pub(super) fn text(&self) -> &str {
         let (Self::Named(text) | Self::Within(text)) = self;
-        matches!(text.rsplit('/').next(), Some("scope" | "scp"))
+        text
     }
 }
 

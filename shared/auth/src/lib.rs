@@ -10,6 +10,8 @@ mod members;
 mod metrics;
 mod permission;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod verifier;
 
 pub use caller::{Access, Caller, Forbidden};

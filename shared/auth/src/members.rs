@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-use crate::claim::Claim;
+use crate::{claim::Claim, issuer::Mapping};
 
 /// Parses JSON in which no object has a member twice.
 pub(super) fn parse(text: &str) -> serde_json::Result<Value> {
@@ -68,23 +68,15 @@ impl<'a> Members<'a> {
     }
 
     /// Reads a member that is an object whose names are claims.
-    pub(super) fn map<T>(
-        &mut self,
-        name: &str,
-        read: impl Fn(&Claim, &Value) -> Option<T>,
-        expected: &str,
-    ) -> Vec<(Claim, T)> {
+    pub(super) fn map<T>(&mut self, name: &str, read: impl Fn(&Value) -> Option<T>, expected: &str) -> Vec<(Claim, T)> {
         let object = self.optional(name, |value| value.as_object().cloned(), "an object");
         let mut found = Vec::new();
         for (text, value) in object.into_iter().flatten() {
-            // A member's own slashes and tildes, as RFC 6901 writes them.
-            let place = format!("{name}/{}", text.replace('~', "~0").replace('/', "~1"));
-            match Claim::parse(&text) {
-                None => self.mistake(&place, "is not the name of a claim, or a JSON Pointer to one"),
-                Some(claim) => match read(&claim, &value) {
-                    Some(value) => found.push((claim, value)),
-                    None => self.mistake(&place, format_args!("is not {expected}")),
-                },
+            let place = below(name, &text);
+            match (Claim::parse(&text), read(&value)) {
+                (Some(claim), Some(value)) => found.push((claim, value)),
+                (None, _) => self.mistake(&place, "is not the name of a claim, or a JSON Pointer to one"),
+                (_, None) => self.mistake(&place, format_args!("is not {expected}")),
             }
         }
         found
@@ -97,18 +89,18 @@ impl<'a> Members<'a> {
         name: &str,
         read: impl Fn(&Claim, &Value) -> Option<T>,
         expected: &str,
-    ) -> Vec<(Claim, BTreeMap<String, T>)> {
-        let maps = self.map(name, |_, value| value.as_object().cloned(), "an object of values");
+    ) -> Vec<Mapping<T>> {
+        let maps = self.map(name, |value| value.as_object().cloned(), "an object of the claim's values");
         let mut found = Vec::new();
         for (claim, map) in maps {
             let mut meanings = BTreeMap::new();
             for (text, value) in map {
                 match read(&claim, &value) {
                     Some(meaning) => drop(meanings.insert(text, meaning)),
-                    None => self.mistake(name, format_args!("one of {text} is not {expected}")),
+                    None => self.mistake(&below(&below(name, claim.text()), &text), format_args!("is not {expected}")),
                 }
             }
-            found.push((claim, meanings));
+            found.push(Mapping { claim, meanings });
         }
         found
     }
@@ -119,6 +111,11 @@ impl<'a> Members<'a> {
             self.mistake(name, "is unknown");
         }
     }
+}
+
+/// Returns the place of a member within another, with slashes and tildes as RFC 6901 writes them.
+fn below(place: &str, member: &str) -> String {
+    format!("{place}/{}", member.replace('~', "~0").replace('/', "~1"))
 }
 
 /// A JSON value in which no object has a member twice. serde_json itself keeps the last one, silently.

@@ -22,7 +22,7 @@ pub enum Permission {
 }
 
 impl Permission {
-    const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::CreateExports,
         Self::ReadExports,
         Self::DownloadExports,

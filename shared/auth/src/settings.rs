@@ -1,5 +1,7 @@
 //! The issuers of the configuration.
 
+use std::collections::BTreeSet;
+
 use domain::OrgId;
 use http::Uri;
 use serde_json::Value;
@@ -8,11 +10,11 @@ use platform::config::{self, ConfigError};
 
 use crate::{
     claim::Claim,
-    issuer::{Issuer, Mapping, Requirement, Rules, TokenKind},
+    issuer::{Issuer, Requirement, Rules, TokenKind},
     key::{self, Key},
     key_source::{SharedClient, Source, address},
     keys::Keys,
-    members::Members,
+    members::{self, Members},
     permission::Grants,
 };
 
@@ -53,7 +55,7 @@ fn simple(http: &SharedClient) -> Result<Option<Issuer>, ConfigError> {
 /// # Errors
 /// All mistakes, each with the place where it is, as a JSON Pointer.
 pub(super) fn add(issuers: &mut Vec<Issuer>, text: &str, http: &SharedClient) -> Result<(), Vec<String>> {
-    let entries = match crate::members::parse(text) {
+    let entries = match members::parse(text) {
         Ok(Value::Array(entries)) if !entries.is_empty() => entries,
         Ok(_) => return Err(vec!["it is not a list of issuers".to_owned()]),
         Err(error) => return Err(vec![error.to_string()]),
@@ -131,21 +133,18 @@ fn fixed_keys(members: &mut Members<'_>) -> Option<Vec<Key>> {
 
 fn rules(members: &mut Members<'_>) -> Option<Rules> {
     const CLAIM: &str = "the name of a claim, or a JSON Pointer to one";
+    const CLAIMS: &str = "a list of names of claims, or JSON Pointers to them";
+    const GRANTS: &str = "a list of permissions or roles, of which platform-admin is not for scopes";
+    let simple = Rules::simple("");
     let claim = members.optional("audienceClaim", |value| Claim::parse(value.as_str()?), CLAIM);
     let audience = members.required("audience", texts, "a text or a list of texts");
     let tokens = members.optional("tokens", token_kind, "access or id");
-    let required = members.map("require", |_, value| accepted(value), "a value or a list of values");
-    let organizations = members.optional("organizationClaims", claims, "a list of claims");
-    let organizations_by =
-        members.map_of_maps("organizationsBy", |_, value| organizations_of(value), "ids of organizations");
-    let permissions = members.optional("permissionClaims", claims, "a list of claims");
+    let required = members.map("require", plain_values, "a value or a list of values");
+    let organizations = members.optional("organizationClaims", claims, CLAIMS);
+    let organizations_by = members.map_of_maps("organizationsBy", |_, value| ids(value), "a list of UUIDs");
+    let permissions = members.optional("permissionClaims", claims, CLAIMS);
     let prefix = members.optional("permissionPrefix", |value| value.as_str().map(str::to_owned), "a text");
-    let permissions_by = members.map_of_maps(
-        "permissionsBy",
-        grants_of,
-        "names of permissions or roles; platform-admin is none of those for which clients ask themselves",
-    );
-    let simple = Rules::simple("");
+    let permissions_by = members.map_of_maps("permissionsBy", grants, GRANTS);
     Some(Rules {
         audience: Requirement {
             claim: claim.unwrap_or(simple.audience.claim),
@@ -154,10 +153,10 @@ fn rules(members: &mut Members<'_>) -> Option<Rules> {
         required: required.into_iter().map(|(claim, accepted)| Requirement { claim, accepted }).collect(),
         tokens: Some(tokens.unwrap_or(TokenKind::Access)),
         organizations: organizations.unwrap_or(simple.organizations),
-        organizations_by: organizations_by.into_iter().map(|(claim, meanings)| Mapping { claim, meanings }).collect(),
+        organizations_by,
         permissions: permissions.unwrap_or(simple.permissions),
         prefix: prefix.unwrap_or_default(),
-        permissions_by: permissions_by.into_iter().map(|(claim, meanings)| Mapping { claim, meanings }).collect(),
+        permissions_by,
     })
 }
 
@@ -189,7 +188,7 @@ fn claims(value: &Value) -> Option<Vec<Claim>> {
 }
 
 /// Returns values that a claim may have: texts, numbers or truth values.
-fn accepted(value: &Value) -> Option<Vec<Value>> {
+fn plain_values(value: &Value) -> Option<Vec<Value>> {
     let values = match value {
         Value::Array(items) => items.clone(),
         item => vec![item.clone()],
@@ -198,11 +197,11 @@ fn accepted(value: &Value) -> Option<Vec<Value>> {
     (are_plain && !values.is_empty()).then_some(values)
 }
 
-fn organizations_of(value: &Value) -> Option<std::collections::BTreeSet<OrgId>> {
+fn ids(value: &Value) -> Option<BTreeSet<OrgId>> {
     texts(value)?.iter().map(|text| text.parse().ok()).collect()
 }
 
-fn grants_of(claim: &Claim, value: &Value) -> Option<Grants> {
+fn grants(claim: &Claim, value: &Value) -> Option<Grants> {
     let mut all = Grants::default();
     for name in texts(value)? {
         all.add(&Grants::named(&name)?);
