@@ -53,7 +53,7 @@ fn a_setting_is_a_list_of_objects_without_repetition() {
         ("", "EOF while parsing a value at line 1 column 0"),
         ("{}", "it is not a list of issuers"),
         ("[]", "it is not a list of issuers"),
-        (r#"[{"issuer": "a", "issuer": "b"}]"#, "a member is there twice at line 1 column 30"),
+        (r#"[{"issuer": "a", "issuer": "b"}]"#, "a member is there twice at line 1 column 31"),
         (
             r#"[{"permissionsBy": {"groups": {"a": "admin", "a": "auditor"}}}]"#,
             "a member is there twice at line 1 column 59",

@@ -32,9 +32,12 @@ fn verifier(entries: &[Value]) -> Verifier {
 /// Returns the names of the caller's permissions in an organization. Those of the platform count only on the platform.
 fn rights(caller: &Caller, org: &str) -> Vec<&'static str> {
     let org = org.parse().unwrap();
-    let has = |permission: &Permission| match permission.is_of_platform() {
-        true => caller.authorize_on_platform(*permission).is_ok(),
-        false => caller.authorize(*permission, org).is_ok(),
+    let has = |permission: &Permission| {
+        if permission.is_of_platform() {
+            caller.authorize_on_platform(*permission).is_ok()
+        } else {
+            caller.authorize(*permission, org).is_ok()
+        }
     };
     Permission::ALL.into_iter().filter(has).map(Permission::name).collect()
 }

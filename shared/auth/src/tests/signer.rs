@@ -8,7 +8,8 @@ use aws_lc_rs::{
     rsa::{KeyPair, KeySize},
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair},
 };
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, crypto, encode, jwk::Jwk};
 use serde_json::{Value, json};
 
 /// Seconds since 1970.
@@ -57,6 +58,14 @@ impl Signer {
         let mut header = Header { kid: Some(self.id.clone()), ..Header::new(self.algorithm) };
         change(&mut header);
         encode(&header, claims, &self.private).unwrap()
+    }
+
+    /// Signs the text of claims, whatever it is.
+    pub(crate) fn sign_text(&self, claims: &str) -> String {
+        let header = json!({"alg": self.algorithm, "kid": self.id}).to_string();
+        let message = format!("{}.{}", BASE64.encode(header), BASE64.encode(claims));
+        let signature = crypto::sign(message.as_bytes(), &self.private, self.algorithm).unwrap();
+        format!("{message}.{signature}")
     }
 
     /// Signs claims, whose times are added.
