@@ -49,17 +49,16 @@ fn all_mistakes_are_named_with_their_places_and_without_values() {
 
 #[test]
 fn a_setting_is_a_list_of_objects_without_repetition() {
+    let twice = "a member is there twice at line 1";
     for (text, found) in [
-        ("", "EOF while parsing a value at line 1 column 0"),
+        ("", "EOF while parsing a value at line 1"),
         ("{}", "it is not a list of issuers"),
         ("[]", "it is not a list of issuers"),
-        (r#"[{"issuer": "a", "issuer": "b"}]"#, "a member is there twice at line 1 column 31"),
-        (
-            r#"[{"permissionsBy": {"groups": {"a": "admin", "a": "auditor"}}}]"#,
-            "a member is there twice at line 1 column 59",
-        ),
+        (r#"[{"issuer": "a", "issuer": "b"}]"#, twice),
+        (r#"[{"permissionsBy": {"groups": {"a": "admin", "a": "auditor"}}}]"#, twice),
     ] {
-        assert_eq!(mistakes(text), [found], "{text}");
+        let mistakes = mistakes(text);
+        assert!(mistakes.len() == 1 && mistakes[0].starts_with(found), "{text}: {mistakes:?}");
     }
 }
 
