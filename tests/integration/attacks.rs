@@ -4,6 +4,7 @@ mod ci_documents;
 mod database_roles;
 mod database_tls;
 mod denied;
+mod issuers;
 mod limits;
 mod links;
 mod trail;

@@ -107,7 +107,7 @@ impl<'a> Organization<'a> {
         let now = Timestamp::now();
         let id = new_job_id();
         let org = self.id.into();
-        let subject = Subject { issuer: self.stack.issuer.name.clone(), name: self.user.to_string() };
+        let subject = Subject::new(&self.stack.issuer.name, &self.user.to_string());
         let origin = Origin::of_service("tests");
         let record =
             AuditRecord { at: now, action: Action::Create, subject: subject.clone(), org, job: Some(id), origin };

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{Answer, api::Api, stack::variable};
 
-/// The issuer that the stack trusts, and its private key.
+/// An issuer that the stack trusts, and its private key.
 #[derive(Debug)]
 pub struct Issuer {
     /// The `iss` of its tokens.
@@ -38,17 +38,26 @@ struct KeySet {
 impl Issuer {
     /// Reads `ISSUER`, `AUDIENCE`, the private key in `ISSUER_KEY_FILE` and the public one at `JWKS_URL`.
     pub(crate) async fn from_env(api: &Api) -> Self {
-        let path = variable("ISSUER_KEY_FILE");
+        let name = variable("ISSUER");
+        Self::read(api, name, variable("AUDIENCE"), "ISSUER_KEY_FILE", &variable("JWKS_URL")).await
+    }
+
+    /// Reads the second issuer: `PARTNER_ISSUER`, `PARTNER_CLIENT` as its audience, the private key in `PARTNER_KEY_FILE`
+    /// and the public one of its key set.
+    pub async fn partner(api: &Api) -> Self {
+        let name = variable("PARTNER_ISSUER");
+        let keys = format!("{name}/.well-known/jwks.json");
+        Self::read(api, name, variable("PARTNER_CLIENT"), "PARTNER_KEY_FILE", &keys).await
+    }
+
+    async fn read(api: &Api, name: String, audience: String, key_file: &str, keys: &str) -> Self {
+        let path = variable(key_file);
         let pem = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("can't read {path}: {error}"));
         let base64: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-        let set: KeySet = Answer::to(api.get_url(&variable("JWKS_URL"))).await.expect(200).json();
+        let set: KeySet = Answer::to(api.get_url(keys)).await.expect(200).json();
         let [public] = set.keys;
-        Self {
-            name: variable("ISSUER"),
-            audience: variable("AUDIENCE"),
-            public,
-            private: BASE64_STANDARD.decode(base64).expect("the issuer's key is PEM"),
-        }
+        let private = BASE64_STANDARD.decode(base64).expect("the issuer's key is PEM");
+        Self { name, audience, public, private }
     }
 
     /// Returns the claims of a token that is valid for ten minutes, for these organizations and with this scope.

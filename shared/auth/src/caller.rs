@@ -1,67 +1,17 @@
 //! A verified caller's organizations and permissions.
 
-use std::{collections::BTreeSet, fmt};
+use std::collections::BTreeSet;
 
 use domain::{OrgId, Subject};
 
-/// A permission that a route requires.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Permission {
-    /// Create exports.
-    CreateExports,
-    /// See exports and their state.
-    ReadExports,
-    /// Download finished exports.
-    DownloadExports,
-    /// Read the audit trail.
-    ReadAudit,
-    /// Read usage without an export.
-    ReadUsage,
-    /// Read CI telemetry and its reports, which belong to the platform and not to an organization.
-    ReadCi,
-    /// See the persons in CI telemetry. Belongs to the platform as well.
-    ReadCiPersons,
-}
-
-impl Permission {
-    /// Returns the name of the permission in tokens.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::CreateExports => "analytics:exports:create",
-            Self::ReadExports => "analytics:exports:read",
-            Self::DownloadExports => "analytics:exports:download",
-            Self::ReadAudit => "analytics:audit:read",
-            Self::ReadUsage => "analytics:usage:read",
-            Self::ReadCi => "analytics:ci:read",
-            Self::ReadCiPersons => "analytics:ci:pii",
-        }
-    }
-
-    /// Reports whether the permission belongs to the platform and not to an organization.
-    pub const fn is_of_platform(self) -> bool {
-        matches!(self, Self::ReadCi | Self::ReadCiPersons)
-    }
-}
-
-impl fmt::Display for Permission {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// The grant of every permission within the token's own organizations.
-const ADMIN: &str = "admin";
-/// The role with every permission in every organization.
-pub(super) const PLATFORM_ADMIN: &str = "platform-admin";
+use crate::permission::{Grants, Permission};
 
 /// The bearer of a verified token.
 #[derive(Debug, Clone)]
 pub struct Caller {
     pub(super) subject: Subject,
     pub(super) organizations: BTreeSet<OrgId>,
-    /// Permissions and roles: tokens carry both in `scope` or in `roles`.
-    pub(super) grants: BTreeSet<String>,
-    pub(super) is_platform_admin: bool,
+    pub(super) grants: Grants,
 }
 
 /// The kind of a caller's access to an organization.
@@ -90,10 +40,11 @@ impl Caller {
     /// When the organization is not one of the caller's, or the permission is not granted.
     pub fn authorize(&self, permission: Permission, org: OrgId) -> Result<Access, Forbidden> {
         let own = self.organizations.contains(&org);
-        let granted = self.has(ADMIN) || self.has(permission.name());
-        if own && (granted || self.is_platform_admin) {
+        let Grants { permissions, is_admin, is_platform_admin } = &self.grants;
+        let granted = *is_admin || permissions.contains(&permission);
+        if own && (granted || *is_platform_admin) {
             Ok(Access::Own)
-        } else if self.is_platform_admin {
+        } else if *is_platform_admin {
             Ok(Access::CrossOrganization)
         } else {
             Err(Forbidden(permission))
@@ -106,12 +57,8 @@ impl Caller {
     /// # Errors
     /// When the permission is not granted.
     pub fn authorize_on_platform(&self, permission: Permission) -> Result<(), Forbidden> {
-        let granted = self.is_platform_admin || self.has(permission.name());
+        let granted = self.grants.is_platform_admin || self.grants.permissions.contains(&permission);
         if granted { Ok(()) } else { Err(Forbidden(permission)) }
-    }
-
-    fn has(&self, grant: &str) -> bool {
-        self.grants.contains(grant)
     }
 }
 
@@ -124,10 +71,12 @@ mod tests {
 
     fn caller(grants: &[&str]) -> Caller {
         Caller {
-            subject: Subject { issuer: "https://issuer.example".to_owned(), name: "ada".to_owned() },
+            subject: Subject::new("https://issuer.example", "ada"),
             organizations: [OWN.parse().unwrap()].into(),
-            grants: grants.iter().map(|grant| (*grant).to_owned()).collect(),
-            is_platform_admin: false,
+            grants: grants.iter().fold(Grants::default(), |mut all, name| {
+                all.add(&Grants::named(name).unwrap());
+                all
+            }),
         }
     }
 
@@ -146,18 +95,11 @@ mod tests {
 
     #[test]
     fn a_platform_admin_may_do_everything_everywhere() {
-        let admin = Caller { is_platform_admin: true, ..caller(&[]) };
+        let admin = caller(&["platform-admin"]);
         let access = |org: &str| admin.authorize(Permission::ReadExports, org.parse().unwrap()).ok();
         assert_eq!(access(OWN), Some(Access::Own));
         assert_eq!(access(OTHER), Some(Access::CrossOrganization));
         assert!(admin.authorize_on_platform(Permission::ReadCi).is_ok());
-    }
-
-    #[test]
-    fn a_grant_of_that_name_is_not_the_role() {
-        assert_eq!(access(&[PLATFORM_ADMIN], OWN), None);
-        assert_eq!(access(&[PLATFORM_ADMIN, ADMIN], OTHER), None);
-        assert!(caller(&[PLATFORM_ADMIN]).authorize_on_platform(Permission::ReadCi).is_err());
     }
 
     #[test]

@@ -1,20 +1,14 @@
 //! Verification of bearer tokens.
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use jsonwebtoken::{Header, Validation, decode, decode_header, errors::ErrorKind};
+use jsonwebtoken::{Header, Validation, dangerous::insecure_decode_claims, decode, decode_header, errors::ErrorKind};
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::{
-    Caller, KeysUnavailable,
-    caller::PLATFORM_ADMIN,
-    keys::{Key, Keys},
-};
-use domain::Subject;
 use platform::config::{self, ConfigError};
+
+use crate::{caller::Caller, issuer::Issuer, key::Key, keys::KeysUnavailable, settings};
 
 /// The maximum length of a subject, which is that of OpenID Connect Core 1.0, section 2. Every job and audit record has
 /// one, for ever.
@@ -29,14 +23,12 @@ const MAX_CLOCK_SKEW_SECONDS: u32 = 5;
 /// security event have types of their own, and the same signer.
 const TYPES: [&str; 3] = ["JWT", "at+jwt", "application/at+jwt"];
 
-/// Verifies tokens of one issuer for one audience.
+/// Verifies tokens of the configured issuers.
 #[derive(Debug)]
 pub struct Verifier {
-    issuer: String,
-    audience: String,
+    issuers: Vec<Issuer>,
     /// Maximum time for which a token is valid, in seconds.
     max_seconds: u32,
-    keys: Arc<Keys>,
 }
 
 /// The reason why a token proves no caller.
@@ -53,17 +45,17 @@ pub enum AuthError {
     Unavailable(#[from] KeysUnavailable),
 }
 
+/// The claim that chooses the issuer, before anything is verified.
+#[derive(Deserialize)]
+struct Unverified {
+    iss: String,
+}
+
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
     exp: NumericDate,
     iat: Option<NumericDate>,
-    #[serde(default)]
-    org_id: OneOrMany,
-    #[serde(default)]
-    scope: String,
-    #[serde(default)]
-    roles: Vec<String>,
 }
 
 /// Whole seconds since 1970. Issuers may write fractions, which do not count here.
@@ -81,38 +73,32 @@ impl TryFrom<serde_json::Number> for NumericDate {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl Default for OneOrMany {
-    fn default() -> Self {
-        Self::Many(Vec::new())
-    }
-}
-
 impl Verifier {
-    /// Reads these variables: `ISSUER`, the exact `iss`; `AUDIENCE`, one of the token's `aud`; `JWKS_URL`, the address
-    /// of the issuer's key set; `TOKEN_MAX_SECONDS`, the time for which a token may be valid at most.
+    /// Reads these variables:
+    ///
+    /// - `ISSUER`: the exact `iss` of the first issuer's tokens; may be absent if there are `TOKEN_ISSUERS`;
+    /// - `AUDIENCE`: one of the `aud` of the first issuer's tokens;
+    /// - `JWKS_URL`: the address of the first issuer's key set; without it, the issuer's configuration names the address;
+    /// - `TOKEN_ISSUERS`: further issuers as a JSON list, as `docs/identity.md` describes it; may be absent;
+    /// - `TOKEN_MAX_SECONDS`: the time for which a token may be valid at most.
     ///
     /// # Errors
-    /// When a variable is missing or unusable.
+    /// When a variable is missing or unusable. All mistakes in `TOKEN_ISSUERS` are named.
     pub fn from_env() -> Result<Self, ConfigError> {
-        let issuer = config::required("ISSUER")?;
-        let audience = config::required("AUDIENCE")?;
         let max_seconds = config::parsed("TOKEN_MAX_SECONDS", "a whole number")?;
-        Ok(Self { issuer, audience, max_seconds, keys: Arc::new(Keys::from_env()?) })
+        Ok(Self::new(settings::issuers_from_env()?, max_seconds))
     }
 
-    /// Begins to fetch the issuer's keys, so that the first request need not wait for them. Needs a Tokio runtime.
+    pub(super) const fn new(issuers: Vec<Issuer>, max_seconds: u32) -> Self {
+        Self { issuers, max_seconds }
+    }
+
+    /// Begins to fetch the issuers' keys, so that the first request need not wait for them. Needs a Tokio runtime.
     pub fn fetch_keys_ahead(&self) {
-        self.keys.fetch_ahead();
+        self.issuers.iter().for_each(|issuer| issuer.keys.fetch_ahead());
     }
 
-    /// Verifies a token's signature by a key of the issuer, its issuer, audience and times, and returns the caller.
+    /// Verifies a token's signature by a key of the issuer that it names, its audience and times, and returns the caller.
     ///
     /// # Errors
     /// [`AuthError::Unavailable`] when the issuer's keys cannot be fetched; any other when the token is refused.
@@ -123,15 +109,19 @@ impl Verifier {
         let header = decode_header(token)?;
         check_header(&header)?;
         let id = header.kid.ok_or(AuthError::Refused("no key id"))?;
-        let keys = self.keys.find(&id).await?;
+        // Only this issuer's keys may have signed the token, and no other issuer is asked for keys.
+        let Unverified { iss } = insecure_decode_claims(token)?;
+        let issuer = self.issuers.iter().find(|issuer| issuer.name == iss);
+        let issuer = issuer.ok_or(AuthError::Refused("of an unknown issuer"))?;
+        let keys = issuer.keys.find(&id).await?;
         if keys.is_empty() {
             return Err(AuthError::Refused("unknown key id"));
         }
         let mut refused = AuthError::Refused("the algorithm is not one of the key's");
         // During a rotation two keys may have one id.
         for Key { key, .. } in keys.iter().filter(|key| key.algorithms.contains(&header.alg)) {
-            match decode::<Claims>(token, key, &self.rules(header.alg)) {
-                Ok(token) => return self.caller(token.claims),
+            match decode::<Value>(token, key, &rules(header.alg, issuer)) {
+                Ok(token) => return self.caller(issuer, &token.claims),
                 Err(error) => {
                     let is_of_another_key = matches!(error.kind(), ErrorKind::InvalidSignature);
                     refused = error.into();
@@ -144,48 +134,39 @@ impl Verifier {
         Err(refused)
     }
 
-    fn rules(&self, algorithm: jsonwebtoken::Algorithm) -> Validation {
-        let mut rules = Validation::new(algorithm);
-        rules.leeway = MAX_CLOCK_SKEW_SECONDS.into();
-        rules.validate_nbf = true;
-        rules.set_issuer(&[&self.issuer]);
-        rules.set_audience(&[&self.audience]);
-        rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        rules
-    }
-
-    /// Checks what a library does not, and returns the caller.
-    fn caller(&self, claims: Claims) -> Result<Caller, AuthError> {
+    /// Checks what the library does not, and returns the caller.
+    fn caller(&self, issuer: &Issuer, claims: &Value) -> Result<Caller, AuthError> {
+        let Claims { sub, exp, iat } =
+            Claims::deserialize(claims).map_err(|_| AuthError::Refused("a claim of another type"))?;
         // An audit record without a name would prove nothing.
-        if claims.sub.trim().is_empty() {
+        if sub.trim().is_empty() {
             return Err(AuthError::Refused("no subject"));
         }
-        if claims.sub.len() > MAX_SUBJECT_BYTES {
+        if sub.len() > MAX_SUBJECT_BYTES {
             return Err(AuthError::Refused("a subject of more than 255 bytes"));
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let now = i64::try_from(now).unwrap_or(i64::MAX);
-        let issued = claims.iat.map_or(now, |NumericDate(at)| at);
+        let issued = iat.map_or(now, |NumericDate(at)| at);
         if issued.saturating_sub(now) > MAX_CLOCK_SKEW_SECONDS.into() {
             return Err(AuthError::Refused("issued in the future"));
         }
-        if claims.exp.0.saturating_sub(issued) > self.max_seconds.into() {
+        if exp.0.saturating_sub(issued) > self.max_seconds.into() {
             return Err(AuthError::Refused("valid for longer than TOKEN_MAX_SECONDS"));
         }
-        let organizations = match claims.org_id {
-            OneOrMany::One(org) => vec![org],
-            OneOrMany::Many(orgs) => orgs,
-        };
-        // Clients of the issuer ask for scopes themselves; roles are given to them.
-        let is_platform_admin = claims.roles.iter().any(|role| role == PLATFORM_ADMIN);
-        Ok(Caller {
-            subject: Subject { issuer: self.issuer.clone(), name: claims.sub },
-            // Organizations are UUIDs: other values belong to other services.
-            organizations: organizations.iter().filter_map(|org| org.parse().ok()).collect(),
-            grants: claims.scope.split_ascii_whitespace().map(str::to_owned).chain(claims.roles).collect(),
-            is_platform_admin,
-        })
+        issuer.caller(sub, claims)
     }
+}
+
+/// What the library checks. The audience is not always in `aud`, and is checked with the issuer's other rules.
+fn rules(algorithm: jsonwebtoken::Algorithm, issuer: &Issuer) -> Validation {
+    let mut rules = Validation::new(algorithm);
+    rules.leeway = MAX_CLOCK_SKEW_SECONDS.into();
+    rules.validate_nbf = true;
+    rules.validate_aud = false;
+    rules.set_issuer(&[&issuer.name]);
+    rules.set_required_spec_claims(&["exp", "iss", "sub"]);
+    rules
 }
 
 /// Refuses tokens of other kinds, and those that only a verifier with more knowledge may accept.

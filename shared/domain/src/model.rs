@@ -145,7 +145,7 @@ impl Seen {
             granularity: Granularity::Daily,
             models: None,
         };
-        let subject = Subject { issuer: String::new(), name: String::new() };
+        let subject = Subject::new("", "");
         let nil = Uuid::nil();
         let id = nil.into();
         let org = nil.into();

@@ -16,6 +16,14 @@ pub enum ConfigError {
         /// The kind of value that is expected, in words.
         expected: &'static str,
     },
+    /// The variable has a value of several parts, some of which cannot be used.
+    #[error("environment variable {name} has mistakes: {}", .mistakes.join("; "))]
+    Mistakes {
+        /// The name of the variable.
+        name: &'static str,
+        /// Each mistake with its place, in words.
+        mistakes: Vec<String>,
+    },
 }
 
 /// Returns the value of a required variable.

@@ -42,6 +42,9 @@ struct AuditView {
     action: &'static str,
     /// The actor: the token's subject verbatim, or a part of the service.
     subject: String,
+    /// The issuer of the token, by which two subjects of one name differ; absent for the service's own actions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer: Option<String>,
     /// The organization.
     #[schema(value_type = Uuid)]
     org_id: OrgId,
@@ -144,6 +147,7 @@ impl From<AuditRecord> for AuditView {
         Self {
             at: whole_second(record.at),
             action: record.action.name(),
+            issuer: (!record.subject.is_system()).then_some(record.subject.issuer),
             subject: record.subject.name,
             org_id: record.org,
             job_id: record.job,

@@ -72,7 +72,8 @@ pub(crate) struct JobView {
     /// while there is no file, and where it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     changed_since_export: Option<bool>,
-    /// The initiator: the token's subject if it is a UUID, else a UUID derived from issuer and subject.
+    /// The initiator: the token's subject if it is a UUID of the first issuer, else a UUID derived from issuer and
+    /// subject.
     initiated_by: Uuid,
     /// The reason of a failure, and instructions.
     #[serde(skip_serializing_if = "Option::is_none")]

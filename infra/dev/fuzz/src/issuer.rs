@@ -41,6 +41,23 @@ impl Issuer {
         Self { url, key, key_set }
     }
 
+    /// Returns the settings of a second issuer with the same key, whose claims are elsewhere.
+    pub(crate) fn partner(&self) -> String {
+        let x = BASE64_URL_SAFE_NO_PAD.encode(self.key.verifying_key().to_bytes());
+        let entry = json!({
+            "issuer": "https://partner.example",
+            "jwks": {"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "key", "x": x}]},
+            "audienceClaim": "client_id",
+            "audience": "portal",
+            "require": {"token_use": "access"},
+            "organizationClaims": ["/org/id"],
+            "permissionClaims": ["scope"],
+            "permissionPrefix": "x/",
+            "permissionsBy": {"cognito:groups": {"Auditors": "auditor"}},
+        });
+        json!([entry]).to_string()
+    }
+
     /// Replaces the key set.
     pub(crate) fn serve(&self, key_set: &[u8]) {
         *self.key_set.lock().expect("no holder panicked") = key_set.to_vec();

@@ -94,7 +94,12 @@ impl World {
 
     /// Makes what a function makes from its environment.
     pub(crate) fn make<T>(&self, make: impl FnOnce(&SdkConfig) -> Result<T, ConfigError>) -> T {
-        let own = [("JWKS_URL", self.issuer.url.as_str()), ("TOKEN_MAX_SECONDS", "604800")];
+        let partner = self.issuer.partner();
+        let own = [
+            ("JWKS_URL", self.issuer.url.as_str()),
+            ("TOKEN_ISSUERS", partner.as_str()),
+            ("TOKEN_MAX_SECONDS", "604800"),
+        ];
         let all = ENVIRONMENT.iter().copied().chain(own).map(|(name, value)| (name, Some(value)));
         temp_env::with_vars(all.collect::<Vec<_>>(), || make(&self.sdk)).expect("the environment is complete")
     }

@@ -63,6 +63,11 @@ impl Checkout {
         self.local().join("issuer.key")
     }
 
+    /// The key of the second issuer.
+    pub(crate) fn partner_key(&self) -> PathBuf {
+        self.local().join("partner.key")
+    }
+
     /// The variables that `up` writes for shells.
     pub(crate) fn stack_env(&self) -> PathBuf {
         self.local().join("stack.env")

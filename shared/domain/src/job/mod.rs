@@ -262,7 +262,7 @@ mod tests {
     }
 
     fn job() -> Job {
-        new_job(Subject { issuer: "https://issuer.example".to_owned(), name: "ada".to_owned() }, NOW)
+        new_job(Subject::new("https://issuer.example", "ada"), NOW)
     }
 
     fn file() -> ExportFile {

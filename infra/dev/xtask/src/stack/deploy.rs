@@ -118,7 +118,7 @@ impl Deployer<'_> {
     /// Deploys the template; `invoke` is the address that serves all invocations in place of the binaries.
     pub(crate) fn deploy(
         self,
-        issuer: &Issuer,
+        [issuer, partner]: [&Issuer; 2],
         postgres: &Postgres,
         binaries: &Binaries,
         invoke: Option<&str>,
@@ -132,6 +132,7 @@ impl Deployer<'_> {
                 "Issuer": issuer.url(),
                 "Audience": AUDIENCE,
                 "JwksUrl": issuer.keys_url(),
+                "TokenIssuers": partner.partner_settings().to_string(),
                 "ExportsBucketName": BUCKET,
                 "MetricsBucketName": METRICS_BUCKET,
                 "Architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" },

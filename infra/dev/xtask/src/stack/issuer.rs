@@ -1,4 +1,4 @@
-//! The local token issuer: one Ed25519 key per checkout, its public half served as a JSON Web Key Set.
+//! The local token issuers: an Ed25519 key per checkout for each, its public half served as a JSON Web Key Set.
 
 use std::{
     io::Write,
@@ -22,6 +22,8 @@ use crate::checkout::Checkout;
 
 /// The `aud` of every token.
 pub(crate) const AUDIENCE: &str = "analytics-exports";
+/// The `client_id` of every token of the second issuer.
+pub(crate) const PARTNER_CLIENT: &str = "partner-portal";
 /// The validity of a token, in seconds.
 const LIFETIME: u64 = 3600;
 
@@ -41,14 +43,22 @@ pub(crate) struct Key(SigningKey);
 impl Key {
     /// Reads the checkout's key; makes it at first use.
     pub(crate) fn of(checkout: &Checkout) -> Result<Self> {
+        Self::at(checkout, &checkout.issuer_key())
+    }
+
+    /// Reads the key of the second issuer; makes it at first use.
+    pub(crate) fn of_partner(checkout: &Checkout) -> Result<Self> {
+        Self::at(checkout, &checkout.partner_key())
+    }
+
+    fn at(checkout: &Checkout, path: &Path) -> Result<Self> {
         // Two first uses at once must agree.
         let lock = checkout.lock_file("issuer.lock")?;
         lock.lock().context("can't lock the issuer's key")?;
-        let path = checkout.issuer_key();
         if !path.exists() {
-            create(&path).with_context(|| format!("can't write {}", path.display()))?;
+            create(path).with_context(|| format!("can't write {}", path.display()))?;
         }
-        let pem = std::fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))?;
+        let pem = std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
         let key = SigningKey::from_pkcs8_pem(&pem)
             .map_err(|error| anyhow!("can't read {}: {error}; remove it to get a new one", path.display()))?;
         Ok(Self(key))
@@ -141,6 +151,21 @@ impl Issuer {
 
     pub(crate) fn keys_url(&self) -> String {
         format!("{}/.well-known/jwks.json", self.url)
+    }
+
+    /// The template's parameter `TokenIssuers` with this as the second issuer. Its tokens are like those of Amazon Cognito,
+    /// and its keys are discovered.
+    pub(crate) fn partner_settings(&self) -> Value {
+        json!([{
+            "issuer": self.url,
+            "audienceClaim": "client_id",
+            "audience": PARTNER_CLIENT,
+            "require": {"token_use": "access"},
+            "organizationClaims": ["/tenant/org_id"],
+            "permissionClaims": ["scope"],
+            "permissionPrefix": "analytics/",
+            "permissionsBy": {"cognito:groups": {"Auditors": "auditor"}},
+        }])
     }
 }
 

@@ -1,4 +1,4 @@
-//! One whole stack: PostgreSQL, AWS by an emulator or LocalStack, the deployed template, the token issuer and the API's address.
+//! One whole stack: PostgreSQL, AWS by an emulator or LocalStack, the deployed template, the token issuers and the API's address.
 
 mod aws;
 mod custom_domain;
@@ -191,6 +191,7 @@ impl Parts {
     fn start(checkout: &Checkout, run: &RunFolder, kind: Kind, store: Option<&Store>) -> Result<Self> {
         let key = Key::of(checkout)?;
         let issuer = Issuer::start(&key)?;
+        let partner = Issuer::start(&Key::of_partner(checkout)?)?;
         // These two take a second to start: meanwhile Cargo looks whether there is anything to build.
         let is_local_stack = kind == Kind::LocalStack;
         let aws = Aws::start(checkout, run, is_local_stack)?;
@@ -221,11 +222,12 @@ impl Parts {
         let deployed = terminal::step("Deploying template.yaml", |_| {
             let deployer = Deployer { checkout, run, aws: &aws };
             let invoke = port.map(Watch::address);
-            let deployed = deployer.deploy(&issuer, &postgres, &binaries, invoke.as_deref(), &settings)?;
+            let deployed = deployer.deploy([&issuer, &partner], &postgres, &binaries, invoke.as_deref(), &settings)?;
             Ok((deployed, String::new()))
         })?;
         let mut watch = port.map(|port| Watch::start(checkout, run, &aws, &deployed, &postgres, port)).transpose()?;
         let mut variables = variables(checkout, &domain, &aws, &postgres, &deployed)?;
+        variables.push(("PARTNER_ISSUER".to_owned(), partner.url().to_owned()));
         match watch.as_mut().filter(|_| is_local_stack) {
             Some(watch) => {
                 terminal::step("Applying the migrations", |_| {
@@ -291,6 +293,8 @@ fn variables(
         ("TELEMETRY_DLQ_URL", deployed.output("TelemetryDlqUrl")?),
         ("POSTGRES_DATA", postgres.data().display().to_string()),
         ("ISSUER_KEY_FILE", checkout.issuer_key().display().to_string()),
+        ("PARTNER_CLIENT", issuer::PARTNER_CLIENT.to_owned()),
+        ("PARTNER_KEY_FILE", checkout.partner_key().display().to_string()),
         ("PSQL", postgres.client().display().to_string()),
         ("DECISIONS", aws.emulator().decisions().display().to_string()),
     ];
