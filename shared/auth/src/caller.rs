@@ -15,6 +15,8 @@ pub enum Permission {
     DownloadExports,
     /// Read the audit trail.
     ReadAudit,
+    /// Compare files with the books, and book them.
+    WriteLedger,
     /// Read usage without an export.
     ReadUsage,
     /// Read CI telemetry and its reports, which belong to the platform and not to an organization.
@@ -31,6 +33,7 @@ impl Permission {
             Self::ReadExports => "analytics:exports:read",
             Self::DownloadExports => "analytics:exports:download",
             Self::ReadAudit => "analytics:audit:read",
+            Self::WriteLedger => "analytics:ledger:write",
             Self::ReadUsage => "analytics:usage:read",
             Self::ReadCi => "analytics:ci:read",
             Self::ReadCiPersons => "analytics:ci:pii",

@@ -8,6 +8,9 @@
 //! | idempotency key | `ORG#<org>` | `KEY#<digest>` |
 //! | key of a scheduled export | `ORG#<org>` | `MONTHLY#<month>` |
 //! | number of open jobs | `ORG#<org>` | `OPEN` |
+//! | comparison of a file with the books | `COMPARISONS#<org>#<job>` | `ENTRY#<digest>` |
+//! | number of a job's comparisons | `COMPARED#<org>#<job>` | `COUNT` |
+//! | version of a month's booking | `BOOKINGS#<org>` | `<month>#<version>` |
 //! | audit record | `AUDIT#<org>` | `JOB#<job>#<uuid>` or `ORG#<uuid>` |
 //! | run of the scheduled exports | `MONTHLY#<month>` | `RUN#<uuid>` |
 //! | scheduled export that has not ended well | `MONTHLY#<month>#UNSUCCEEDED` | `ORG#<org>#<edition>` |
@@ -20,6 +23,8 @@
 //! the states and the transitions between them.
 
 mod audit;
+mod bookings;
+mod comparisons;
 mod create;
 mod dispatch;
 mod due;
@@ -45,6 +50,8 @@ use aws_sdk_dynamodb::{
 use jiff::Timestamp;
 
 pub use self::{
+    bookings::{BookError, Booked, MAX_BOOKINGS},
+    comparisons::{CompareError, Compared, MAX_COMPARISONS},
     create::{CreateError, Created, Key},
     dispatch::{DispatchError, dispatch},
     due::{DueCursor, DueKind, DuePage},
@@ -55,7 +62,10 @@ pub use self::{
     resend::ResendPolicy,
     settings::retention_from_env,
 };
-use self::{item::JobItem, transaction::Refused};
+use self::{
+    item::{JobItem, StoredJob},
+    transaction::Refused,
+};
 use domain::{AuditRecord, Claim, ClaimRefused, ClaimedJob, Job, JobId, OrgId, Progress, Transition, Version};
 use platform::config::{self, ConfigError};
 
@@ -258,7 +268,10 @@ impl JobsTable {
 
     /// Reads a job from its item and, if it has one, from that of its models.
     async fn with_models(&self, item: Item) -> Result<Job, JobsError> {
-        let stored = JobItem::read(item)?;
+        self.complete(JobItem::read(item)?).await
+    }
+
+    async fn complete(&self, stored: StoredJob) -> Result<Job, JobsError> {
         let models = match stored.models_key() {
             Some(key) => self.get_item(key, "read a job's models").await?,
             None => None,
@@ -270,6 +283,33 @@ impl JobsTable {
         let request = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
         let answer = request.send().await.map_err(|error| JobsError::table(action, error))?;
         Ok(answer.item)
+    }
+
+    /// Returns all items of a partition whose sort keys begin with `prefix`, in the order of the keys or the other way
+    /// round, at most `max`.
+    async fn all_items(&self, pk: String, prefix: &str, is_forward: bool, max: usize) -> Result<Vec<Item>, JobsError> {
+        let mut items = Vec::new();
+        let mut after = None;
+        while items.len() < max {
+            let query = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .consistent_read(true)
+                .scan_index_forward(is_forward)
+                .limit(i32::try_from(max - items.len()).unwrap_or(i32::MAX))
+                .key_condition_expression("pk = :pk and begins_with(sk, :prefix)")
+                .expression_attribute_values(":pk", AttributeValue::S(pk.clone()))
+                .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
+                .set_exclusive_start_key(after);
+            let answer = query.send().await.map_err(|error| JobsError::table("read a list", error))?;
+            items.extend(answer.items.unwrap_or_default());
+            after = answer.last_evaluated_key.filter(|key| !key.is_empty());
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(items)
     }
 
     /// Returns the write of a job, on the condition that the stored job has the version `expected`, or is missing if

@@ -1,7 +1,7 @@
 //! Jobs as clients see them. Absent values are left out, not null.
 
 use domain::{
-    Completeness, Granularity, Job, JobId, ModelId, OrgId, Progress, State, Status, TimeRange, Totals,
+    Completeness, Granularity, Job, JobId, JobOrigin, ModelId, OrgId, Progress, State, Status, TimeRange, Totals,
     measures::cost_text,
 };
 use jiff::Timestamp;
@@ -74,6 +74,8 @@ pub(crate) struct JobView {
     changed_since_export: Option<bool>,
     /// The initiator: the token's subject if it is a UUID, else a UUID derived from issuer and subject.
     initiated_by: Uuid,
+    /// The kind of the initiator.
+    origin: JobOrigin,
     /// The reason of a failure, and instructions.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -158,6 +160,7 @@ impl JobView {
             changed_since_export: changes.known(),
             totals: file.map(|file| TotalsView::from(file.totals)),
             initiated_by: job.subject.id(),
+            origin: JobOrigin::of(&job.subject),
             error,
             warnings,
         }

@@ -4,10 +4,14 @@ use std::{convert::Infallible, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand};
 use domain::{
-    Granularity, IdempotencyKey, JobId, ModelId, Month, OrgId, Status, TimeRange, idempotency::InvalidKey, instant,
+    Granularity, IdempotencyKey, JobId, JobOrigin, ModelId, Month, OrgId, Status, TimeRange,
+    idempotency::InvalidKey,
+    instant,
+    ledger::{Amount, Reference},
     reconciliation::Tolerance,
 };
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use crate::outcome::Outcome;
 
@@ -49,6 +53,9 @@ pub(crate) enum Command {
     /// Create, list, show, download or reconcile exports
     #[command(subcommand)]
     Export(Export),
+    /// Compare files with amounts of the books, and record which file was booked
+    #[command(subcommand)]
+    Ledger(Ledger),
     /// Show the present usage of a range: its totals and their completeness; with --json also the series
     Usage(UsageArguments),
     /// Compare a local file with the job that made it
@@ -72,6 +79,29 @@ pub(crate) enum Export {
     Download(Download),
     /// Compare the totals of an export with the present rollups and raw events
     Reconcile(Reconcile),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ledger {
+    /// Compare a file with an amount of the books, and keep the comparison for ever
+    ///
+    /// The same amount, reference and tolerance again are the same comparison.
+    Compare(Compare),
+    /// List the comparisons of an export, oldest first
+    Comparisons {
+        /// The job's UUID
+        job: JobId,
+    },
+    /// Record that a file is the one that was booked for a month
+    ///
+    /// A booking replaces none: those before it stay.
+    Book(Book),
+    /// Show the file that was booked for a month, and those that were booked before
+    Booking {
+        /// Calendar month in UTC, such as 2024-01
+        #[arg(long, value_name = "MONTH")]
+        month: Month,
+    },
 }
 
 /// A calendar month, or two instants.
@@ -121,6 +151,15 @@ pub(crate) struct List {
     /// Only of this status: pending, running, succeeded, failed or expired
     #[arg(long)]
     pub(crate) status: Option<Status>,
+    /// Only of this calendar month in UTC, such as 2024-01
+    #[arg(long, value_name = "MONTH", visible_alias = "period")]
+    pub(crate) month: Option<Month>,
+    /// Only of this initiator, as `initiatedBy` of an export names it
+    #[arg(long, value_name = "UUID")]
+    pub(crate) initiated_by: Option<Uuid>,
+    /// Only those that the monthly run made, or that were requested: schedule or user
+    #[arg(long)]
+    pub(crate) origin: Option<JobOrigin>,
     /// Maximum number of exports; all unless given
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: Option<u32>,
@@ -148,6 +187,33 @@ pub(crate) struct Reconcile {
     /// Let the service read its stored file again, up to 64 MiB
     #[arg(long)]
     pub(crate) verify_file: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    /// The job's UUID
+    pub(crate) job: JobId,
+    /// Amount of the books in US dollars, such as 523.37
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) amount: Amount,
+    /// Entry in the books, such as JE-1017
+    #[arg(long)]
+    pub(crate) reference: Reference,
+    /// Maximum difference, in percent of the amount; 1 unless given
+    #[arg(long, value_name = "PERCENT")]
+    pub(crate) tolerance: Option<Tolerance>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Book {
+    /// The job's UUID
+    pub(crate) job: JobId,
+    /// Calendar month in UTC, such as 2024-01
+    #[arg(long, value_name = "MONTH")]
+    pub(crate) month: Month,
+    /// Entry in the books, such as JE-1017
+    #[arg(long)]
+    pub(crate) reference: Reference,
 }
 
 #[derive(Debug, Args)]
@@ -187,7 +253,7 @@ Exit status:
   1  failed: the network, the service, a file
   2  wrong usage
   3  the job failed, or its file expired
-  4  mismatch: the reconciliation, the verified file, or the downloaded bytes
+  4  mismatch: the reconciliation, the comparison, the verified file, or the downloaded bytes
   5  the figures are not final, with --require-final
 "
     };
@@ -213,6 +279,8 @@ Examples:
   analytics export create --month 2024-01 --granularity hourly --require-final --out - | gzip > january.csv.gz
   analytics export list --status succeeded --json | jq -r '.items[].jobId'
   analytics export reconcile 018cc251-f400-7000-8000-000000000000 --tolerance 0 --verify-file
+  analytics ledger compare 018cc251-f400-7000-8000-000000000000 --amount 523.37 --reference JE-1017
+  analytics ledger book 018cc251-f400-7000-8000-000000000000 --month 2024-01 --reference JE-1017
   analytics verify january.csv --job 018cc251-f400-7000-8000-000000000000
   analytics usage --month 2024-01
 
