@@ -170,6 +170,39 @@ impl JobsTable {
         Ok(AuditPage { records: found.into_iter().map(|(_, record)| record).collect(), next })
     }
 
+    /// Returns all items of a partition whose sort keys begin with `prefix`, in the order of the keys or the other way
+    /// round, at most `max`.
+    pub(super) async fn all_items(
+        &self,
+        pk: String,
+        prefix: &str,
+        is_forward: bool,
+        max: usize,
+    ) -> Result<Vec<Item>, JobsError> {
+        let mut items = Vec::new();
+        let mut after = None;
+        while items.len() < max {
+            let query = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .consistent_read(true)
+                .scan_index_forward(is_forward)
+                .limit(i32::try_from(max - items.len()).unwrap_or(i32::MAX))
+                .key_condition_expression("pk = :pk and begins_with(sk, :prefix)")
+                .expression_attribute_values(":pk", AttributeValue::S(pk.clone()))
+                .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
+                .set_exclusive_start_key(after);
+            let answer = query.send().await.map_err(|error| JobsError::table("read a list", error))?;
+            items.extend(answer.items.unwrap_or_default());
+            after = answer.last_evaluated_key.filter(|key| !key.is_empty());
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(items)
+    }
+
     /// Returns the query with its table and the values of its key.
     fn of_partition(&self, query: QueryFluentBuilder, pk: String, prefix: Option<String>) -> QueryFluentBuilder {
         let query = query

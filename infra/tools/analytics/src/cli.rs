@@ -4,16 +4,13 @@ use std::{convert::Infallible, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand};
 use domain::{
-    Granularity, IdempotencyKey, JobId, JobOrigin, ModelId, Month, OrgId, Status, TimeRange,
-    idempotency::InvalidKey,
-    instant,
-    ledger::{Amount, Reference},
-    reconciliation::Tolerance,
+    Granularity, IdempotencyKey, JobId, JobOrigin, ModelId, Month, OrgId, Status, TimeRange, idempotency::InvalidKey,
+    instant, reconciliation::Tolerance,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::outcome::Outcome;
+use crate::{ledger::Ledger, outcome::Outcome};
 
 /// Export an organization's usage as CSV, and check it
 ///
@@ -79,29 +76,6 @@ pub(crate) enum Export {
     Download(Download),
     /// Compare the totals of an export with the present rollups and raw events
     Reconcile(Reconcile),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Ledger {
-    /// Compare a file with an amount of the books, and keep the comparison for ever
-    ///
-    /// The same amount, reference and tolerance again are the same comparison.
-    Compare(Compare),
-    /// List the comparisons of an export, oldest first
-    Comparisons {
-        /// The job's UUID
-        job: JobId,
-    },
-    /// Record that a file is the one that was booked for a month
-    ///
-    /// A booking replaces none: those before it stay.
-    Book(Book),
-    /// Show the file that was booked for a month, and those that were booked before
-    Booking {
-        /// Calendar month in UTC, such as 2024-01
-        #[arg(long, value_name = "MONTH")]
-        month: Month,
-    },
 }
 
 /// A calendar month, or two instants.
@@ -187,33 +161,6 @@ pub(crate) struct Reconcile {
     /// Let the service read its stored file again, up to 64 MiB
     #[arg(long)]
     pub(crate) verify_file: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Compare {
-    /// The job's UUID
-    pub(crate) job: JobId,
-    /// Amount of the books in US dollars, such as 523.37
-    #[arg(long, allow_hyphen_values = true)]
-    pub(crate) amount: Amount,
-    /// Entry in the books, such as JE-1017
-    #[arg(long)]
-    pub(crate) reference: Reference,
-    /// Maximum difference, in percent of the amount; 1 unless given
-    #[arg(long, value_name = "PERCENT")]
-    pub(crate) tolerance: Option<Tolerance>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Book {
-    /// The job's UUID
-    pub(crate) job: JobId,
-    /// Calendar month in UTC, such as 2024-01
-    #[arg(long, value_name = "MONTH")]
-    pub(crate) month: Month,
-    /// Entry in the books, such as JE-1017
-    #[arg(long)]
-    pub(crate) reference: Reference,
 }
 
 #[derive(Debug, Args)]

@@ -1,17 +1,71 @@
 //! `ledger`: files beside the books.
 
 use anyhow::Result;
-use domain::{JobId, Month};
+use clap::{Args, Subcommand};
+use domain::{
+    JobId, Month,
+    ledger::{Amount, Reference},
+    reconciliation::Tolerance,
+};
 use serde::Deserialize;
 use serde_json::{Number, json};
 
 use crate::{
     api::read,
-    cli::{Book, Compare},
     outcome::Outcome,
     session::Session,
     text::{Align, pairs, table},
 };
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ledger {
+    /// Compare a file with an amount of the books, and keep the comparison for ever
+    ///
+    /// The same amount, reference and tolerance again are the same comparison.
+    Compare(Compare),
+    /// List the comparisons of an export, oldest first
+    Comparisons {
+        /// The job's UUID
+        job: JobId,
+    },
+    /// Record that a file is the one that was booked for a month
+    ///
+    /// A booking replaces none: those before it stay.
+    Book(Book),
+    /// Show the file that was booked for a month, and those that were booked before
+    Booking {
+        /// Calendar month in UTC, such as 2024-01
+        #[arg(long, value_name = "MONTH")]
+        month: Month,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    /// The job's UUID
+    job: JobId,
+    /// Amount of the books in US dollars, such as 523.37
+    #[arg(long, allow_hyphen_values = true)]
+    amount: Amount,
+    /// Entry in the books, such as JE-1017
+    #[arg(long)]
+    reference: Reference,
+    /// Maximum difference, in percent of the amount; 1 unless given
+    #[arg(long, value_name = "PERCENT")]
+    tolerance: Option<Tolerance>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Book {
+    /// The job's UUID
+    job: JobId,
+    /// Calendar month in UTC, such as 2024-01
+    #[arg(long, value_name = "MONTH")]
+    month: Month,
+    /// Entry in the books, such as JE-1017
+    #[arg(long)]
+    reference: Reference,
+}
 
 /// A comparison as the API returns it.
 #[derive(Debug, Deserialize)]
@@ -50,8 +104,17 @@ struct Booking {
     booked_at: String,
 }
 
+pub(crate) fn run(session: &Session, command: &Ledger) -> Result<()> {
+    match command {
+        Ledger::Compare(arguments) => compare(session, arguments),
+        Ledger::Comparisons { job } => comparisons(session, *job),
+        Ledger::Book(arguments) => book(session, arguments),
+        Ledger::Booking { month } => booking(session, *month),
+    }
+}
+
 /// Compares a file with an amount of the books.
-pub(crate) fn compare(session: &Session, arguments: &Compare) -> Result<()> {
+fn compare(session: &Session, arguments: &Compare) -> Result<()> {
     let mut request = json!({
         "amount": arguments.amount,
         "currency": "USD",
@@ -71,7 +134,7 @@ pub(crate) fn compare(session: &Session, arguments: &Compare) -> Result<()> {
 }
 
 /// Lists the comparisons of an export.
-pub(crate) fn comparisons(session: &Session, job: JobId) -> Result<()> {
+fn comparisons(session: &Session, job: JobId) -> Result<()> {
     let body = session.api.get(&format!("/exports/{job}/comparisons"), &[])?;
     let found: Comparisons = read(&body)?;
     session.answer(&body, || found.text());
@@ -79,14 +142,14 @@ pub(crate) fn comparisons(session: &Session, job: JobId) -> Result<()> {
 }
 
 /// Records which file was booked for a month.
-pub(crate) fn book(session: &Session, arguments: &Book) -> Result<()> {
+fn book(session: &Session, arguments: &Book) -> Result<()> {
     let request = json!({"jobId": arguments.job, "reference": arguments.reference});
     let body = session.api.put(&format!("/periods/{}/booking", arguments.month), &request)?;
     show(session, &body)
 }
 
 /// Shows the file that was booked for a month.
-pub(crate) fn booking(session: &Session, month: Month) -> Result<()> {
+fn booking(session: &Session, month: Month) -> Result<()> {
     show(session, &session.api.get(&format!("/periods/{month}/booking"), &[])?)
 }
 

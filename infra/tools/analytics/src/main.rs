@@ -29,7 +29,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::{
-    cli::{Cli, Command, Export, Ledger},
+    cli::{Cli, Command, Export},
     session::Session,
 };
 
@@ -52,10 +52,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Export(Export::Show { job }) => job::show(&session, job),
         Command::Export(Export::Download(arguments)) => download::run(&session, &arguments),
         Command::Export(Export::Reconcile(arguments)) => reconcile::run(&session, &arguments),
-        Command::Ledger(Ledger::Compare(arguments)) => ledger::compare(&session, &arguments),
-        Command::Ledger(Ledger::Comparisons { job }) => ledger::comparisons(&session, job),
-        Command::Ledger(Ledger::Book(arguments)) => ledger::book(&session, &arguments),
-        Command::Ledger(Ledger::Booking { month }) => ledger::booking(&session, month),
+        Command::Ledger(command) => ledger::run(&session, &command),
         Command::Usage(arguments) => usage::run(&session, &arguments),
         Command::Verify(arguments) => verify::run(&session, &arguments),
     }
