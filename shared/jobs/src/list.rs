@@ -18,7 +18,7 @@ const BY_STATUS: &str = "by-status";
 const MAX_CONCURRENT_READS: usize = 16;
 
 /// The number of entries that a page looks at, at most, where a filter skips some. A page of few or no entries then has a
-/// cursor, by which the next one looks further. Jobs have about 1 KiB, so a page costs at most about 130 read units.
+/// cursor, by which the next one looks further. Jobs have about 1 KiB, so a page costs at most about 250 read units.
 const MAX_LOOKED_AT: usize = 1_000;
 
 /// The number of entries that are read at a time where a filter skips some.
