@@ -1,8 +1,13 @@
-//! Refused writes and lost answers: of the job's state, and of its message.
+//! Refused writes and lost answers: of the job's state, of its message, and of the ledger.
 
 use std::time::Duration;
 
-use tests::poll::until;
+use domain::{ExportFile, Totals};
+use jiff::Timestamp;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tests::{Answer, Organization, organization::RETENTION, poll::until};
+use uuid::Uuid;
 
 use crate::{
     case::{Case, case},
@@ -15,6 +20,8 @@ pub(crate) const CASES: &[Case] = &[
     case!(message_lost, "the queue takes the message and loses it"),
     case!(message_refused, "the queue answers 503 to the message, after the job was written"),
     case!(answers_lost, "claim and completing write are applied, and their answers lost"),
+    case!(ledger_answers_lost, "a comparison and a booking are kept, and their answers lost"),
+    case!(ledger_refused, "DynamoDB answers 500 to a comparison and a booking, until the SDK gives up"),
 ];
 
 async fn completion_refused(scene: &Scene) -> Found {
@@ -58,4 +65,73 @@ async fn message_lost(scene: &Scene) -> Found {
     org.create(&daily()).await;
     assert_eq!(lost.count(), 1);
     scene.end(&org).await.expect(1, 1..=1).note("the sweep sent it again")
+}
+
+/// Compares a finished file with the books, and books it. Returns the statuses.
+async fn enter(org: &Organization<'_>, job: Uuid) -> [u16; 2] {
+    let send = async |method, path: &str, body: Value| {
+        let request = org.stack.api.request(method, path).bearer_auth(&org.token).json(&body);
+        Answer::to(request).await.status
+    };
+    let comparison = json!({"amount": "1.00", "currency": "USD", "reference": "JE-1017"});
+    let booking = json!({"jobId": job, "reference": "JE-1017"});
+    [
+        send(Method::POST, &org.path(&format!("/{job}/comparisons")), comparison).await,
+        send(Method::PUT, &format!("/orgs/{}/periods/2024-01/booking", org.id), booking).await,
+    ]
+}
+
+/// Asserts that both are kept once, each with one record.
+async fn assert_entered_once(org: &Organization<'_>, job: Uuid) {
+    let kept: Value = org.get(&format!("/{job}/comparisons")).await.expect(200).json();
+    assert_eq!(kept["items"].as_array().unwrap().len(), 1, "{kept}");
+    let get = async |path: String| -> Value { org.stack.api.get(&path, &org.token).await.expect(200).json() };
+    let booked = get(format!("/orgs/{}/periods/2024-01/booking", org.id)).await;
+    assert_eq!((&booked["current"]["version"], &booked["history"]), (&json!(1), &json!([])), "{booked}");
+    for action in ["compare", "book"] {
+        let trail = get(format!("/orgs/{}/audit?action={action}", org.id)).await;
+        assert_eq!(trail["items"].as_array().unwrap().len(), 1, "{trail}");
+    }
+}
+
+/// Adds a job with a file that no worker wrote.
+async fn finished(org: &Organization<'_>) -> Uuid {
+    let claimed = org.claim(&org.add_unqueued().await).await;
+    let file = ExportFile {
+        checksum: format!("sha256:{:064}", 0),
+        bytes: 1,
+        row_count: 0,
+        totals: Totals::default(),
+        rounding_difference: None,
+        completeness: None,
+    };
+    org.stack.jobs.finish(claimed.complete(file, Timestamp::now(), RETENTION)).await.unwrap().id().uuid()
+}
+
+async fn ledger_answers_lost(scene: &Scene) -> Found {
+    let org = scene.stack.organization();
+    let job = finished(&org).await;
+    let id = org.id.to_string();
+    let write =
+        |what: &str| scene.proxies.add("api.dynamodb", &[what, &id, "TransactWriteItems"], 1, Action::LoseAnswer);
+    let (comparisons, bookings) = (write("COMPARISONS#"), write("BOOKINGS#"));
+    assert_eq!(enter(&org, job).await, [201, 200]);
+    let counts = (comparisons.count(), bookings.count());
+    assert!(counts.0 > 1 && counts.1 > 1, "both are repeated: {counts:?}");
+    assert_eq!(enter(&org, job).await, [200, 200], "the client may repeat them too");
+    assert_entered_once(&org, job).await;
+    Found::default().note("each is kept once, with one record")
+}
+
+async fn ledger_refused(scene: &Scene) -> Found {
+    let org = scene.stack.organization();
+    let job = finished(&org).await;
+    let id = org.id.to_string();
+    let refuse =
+        |what: &str| scene.proxies.add("api.dynamodb", &[what, &id, "TransactWriteItems"], 3, Action::Refuse(500));
+    let (_comparisons, _bookings) = (refuse("COMPARISONS#"), refuse("BOOKINGS#"));
+    assert_eq!(enter(&org, job).await, [503, 503]);
+    assert_eq!(enter(&org, job).await, [201, 200]);
+    assert_entered_once(&org, job).await;
+    Found::default().note("503, and the repeated requests are kept once")
 }

@@ -139,6 +139,42 @@ async fn only_job(org: &Organization<'_>) -> Uuid {
 }
 
 #[tokio::test]
+async fn a_file_is_compared_with_the_books_and_booked() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    add_usage(&org).await;
+    run(&org, "export create --month 2024-01 --wait").await.expect(0);
+    let job = only_job(&org).await;
+    for filter in ["--month 2024-01", "--period 2024-01", "--origin user", &format!("--initiated-by {}", org.user)] {
+        let list: JobList = run(&org, &format!("export list {filter} --json")).await.json();
+        assert_eq!(list.ids(), [job], "{filter}");
+    }
+    let none: JobList = run(&org, "export list --month 2024-02 --json").await.json();
+    assert_eq!(none.ids(), [] as [Uuid; 0]);
+
+    let compare = |more: &str| format!("ledger compare {job} --reference JE-1017 {more}");
+    let far = run(&org, &compare("--amount 1.20")).await.expect(4);
+    for word in ["1.20 USD", "1.2500 USD", "0.0500", "4.166667", "MISMATCH", "tolerance of 1"] {
+        assert!(far.contains(word), "{word} is missing: {far}");
+    }
+    assert!(run(&org, &compare("--amount 1.20 --tolerance 4.5")).await.expect(0).contains("ok"));
+    run(&org, &compare("--amount 1,20")).await.expect(2);
+    let all: Value = run(&org, &format!("ledger comparisons {job} --json")).await.json();
+    assert_eq!(all["items"].as_array().unwrap().len(), 2, "{all}");
+    assert_eq!(run(&org, &format!("ledger comparisons {job}")).await.expect(0).lines().count(), 3);
+
+    run(&org, "ledger booking --month 2024-01").await.expect(1);
+    run(&org, &format!("ledger book {job} --month 2024-02 --reference JE-1017")).await.expect(1);
+    for reference in ["JE-1017", "JE-1018", "JE-1018"] {
+        run(&org, &format!("ledger book {job} --month 2024-01 --reference {reference}")).await.expect(0);
+    }
+    let booked = run(&org, "ledger booking --month 2024-01").await.expect(0);
+    let lines: Vec<Vec<&str>> = booked.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!((lines.len(), lines[0][0], lines[0][2]), (2, "2", "JE-1018"), "{booked}");
+    assert_eq!((lines[1][0], lines[1][2], lines[1][3]), ("1", "JE-1017", "1.2500"), "{booked}");
+}
+
+#[tokio::test]
 async fn a_month_is_exported_verified_and_reconciled() {
     let stack = Stack::from_env().await;
     let org = stack.organization();

@@ -144,6 +144,11 @@ async fn a_request_without_a_token_is_refused() {
         (Method::GET, org.path(&format!("/{job}"))),
         (Method::GET, org.path(&format!("/{job}/download"))),
         (Method::GET, org.path(&format!("/{job}/audit"))),
+        (Method::POST, org.path(&format!("/{job}/comparisons"))),
+        (Method::GET, org.path(&format!("/{job}/comparisons"))),
+        (Method::PUT, format!("/orgs/{}/periods/2024-01/booking", org.id)),
+        (Method::GET, format!("/orgs/{}/periods/2024-01/booking", org.id)),
+        (Method::GET, format!("/orgs/{}/audit", org.id)),
     ] {
         for header in [None, Some(""), Some("Bearer"), Some("Bearer "), Some("Basic YTpi"), Some(org.token.as_str())] {
             let request = stack.api.request(method.clone(), &path);
@@ -200,6 +205,9 @@ async fn each_route_needs_its_own_permission() {
     let show = org.path(&format!("/{job}"));
     let download = format!("{show}/download");
     let audit = format!("{show}/audit");
+    let comparisons = format!("{show}/comparisons");
+    let booking = format!("/orgs/{}/periods/2024-01/booking", org.id);
+    let trail = format!("/orgs/{}/audit", org.id);
     // What a route answers when it is allowed.
     let routes = [
         (Method::POST, list.clone(), "analytics:exports:create", 202),
@@ -207,6 +215,12 @@ async fn each_route_needs_its_own_permission() {
         (Method::GET, show, "analytics:exports:read", 200),
         (Method::GET, download, "analytics:exports:download", 404),
         (Method::GET, audit, "analytics:audit:read", 200),
+        (Method::GET, trail, "analytics:audit:read", 200),
+        // The body is one of a request for an export.
+        (Method::POST, comparisons.clone(), "analytics:ledger:write", 400),
+        (Method::GET, comparisons, "analytics:exports:read", 200),
+        (Method::PUT, booking.clone(), "analytics:ledger:write", 400),
+        (Method::GET, booking, "analytics:exports:read", 404),
     ];
     let body = export_of("2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z", "daily");
     for scope in [
@@ -214,6 +228,7 @@ async fn each_route_needs_its_own_permission() {
         "analytics:exports:read",
         "analytics:exports:download",
         "analytics:audit:read",
+        "analytics:ledger:write",
         "admin",
         "",
         "analytics:exports",
@@ -240,7 +255,7 @@ async fn another_organization_is_refused_whether_or_not_the_job_exists() {
     let org = stack.organization();
     let stranger = stack.organization();
     let exists = org.add_unqueued().await.id().to_string();
-    for rest in ["", "/download", "/audit"] {
+    for rest in ["", "/download", "/audit", "/comparisons"] {
         let refusals = [exists.clone(), Uuid::now_v7().to_string()].map(async |job| {
             let path = org.path(&format!("/{job}{rest}"));
             let answer = stack.api.get(&path, &stranger.token).await;

@@ -30,7 +30,9 @@ pub(crate) fn assert_is_described(object: &HeadObjectOutput, export: &Export, ha
     let instant = |text: &str| text.replace(['-', ':'], "");
     let start = instant(&job.time_range.start);
     let end = instant(&job.time_range.end);
-    let disposition = format!("attachment; filename=\"usage-{}-{start}-{end}-{}.csv\"", job.org_id, job.granularity);
+    let tail = &job.job_id.to_string()[28..];
+    let name = format!("usage-{}-{start}-{end}-{}-{tail}.csv", job.org_id, job.granularity);
+    let disposition = format!("attachment; filename=\"{name}\"");
     assert_eq!(object.content_disposition(), Some(disposition.as_str()));
 }
 

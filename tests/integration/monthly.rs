@@ -2,8 +2,8 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
-    Action, AuditRecord, ExportRequest, Failure, Granularity, Job, Month, MonthlyRun, NewJob, Origin, State, Subject,
-    Submission, monthly::FIRST_EDITION,
+    Action, AuditRecord, ExportRequest, Failure, Granularity, Job, JobFilter, Month, MonthlyRun, NewJob, Origin, State,
+    Subject, Submission, monthly::FIRST_EDITION,
 };
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -77,7 +77,7 @@ fn counts(run: &MonthlyRun) -> (u64, u64, u64) {
 
 /// Reads jobs from the table: hundreds of concurrent requests to the API would be slow.
 async fn jobs(org: &Organization<'_>) -> Vec<Job> {
-    org.stack.jobs.list(org.id.into(), None, 10, None).await.unwrap().jobs
+    org.stack.jobs.list(org.id.into(), JobFilter::default(), 10, None).await.unwrap().jobs
 }
 
 #[tokio::test]

@@ -75,8 +75,12 @@ async fn the_document_names_every_route_and_no_other() {
             "POST /analytics/v1/orgs/{orgId}/exports",
             "GET /analytics/v1/orgs/{orgId}/exports/{jobId}",
             "GET /analytics/v1/orgs/{orgId}/exports/{jobId}/audit",
+            "GET /analytics/v1/orgs/{orgId}/exports/{jobId}/comparisons",
+            "POST /analytics/v1/orgs/{orgId}/exports/{jobId}/comparisons",
             "GET /analytics/v1/orgs/{orgId}/exports/{jobId}/download",
             "GET /analytics/v1/orgs/{orgId}/exports/{jobId}/reconciliation",
+            "GET /analytics/v1/orgs/{orgId}/periods/{period}/booking",
+            "PUT /analytics/v1/orgs/{orgId}/periods/{period}/booking",
             "GET /analytics/v1/orgs/{orgId}/usage",
             "GET /analytics/v1/orgs/{orgId}/usage/troubles",
             "GET /analytics/v1/status/healthz",
@@ -87,7 +91,7 @@ async fn the_document_names_every_route_and_no_other() {
     let org = stack.organization();
     let job = org.add_unqueued().await.id().to_string();
     for (path, method, statuses) in operations {
-        let path = path.replace("{orgId}", &org.id.to_string()).replace("{jobId}", &job);
+        let path = path.replace("{orgId}", &org.id.to_string()).replace("{jobId}", &job).replace("{period}", "2024-01");
         let path = path.strip_prefix("/analytics/v1").unwrap();
         let request = stack.api.request(method.parse().unwrap(), path).bearer_auth(&org.token);
         let answer = Answer::to(request).await;

@@ -113,7 +113,7 @@ fn what_writes_jobs_may_not_change_audit_records() {
         "Action": actions,
         "Resource": {"Fn::GetAtt": "JobsTable.Arn"},
         "Condition": {
-            "ForAllValues:StringLike": {"dynamodb:LeadingKeys": "AUDIT#*"},
+            "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["AUDIT#*", "BOOKINGS#*", "COMPARISONS#*"]},
             "Null": {"dynamodb:LeadingKeys": "false"},
         },
     });

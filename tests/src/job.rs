@@ -27,6 +27,7 @@ pub struct ExportJob {
     pub completeness: Option<Completeness>,
     pub changed_since_export: Option<bool>,
     pub initiated_by: Uuid,
+    pub origin: String,
     pub error: Option<String>,
     #[serde(default)]
     pub warnings: Vec<String>,

@@ -1,5 +1,6 @@
 //! The HTTP function: checks requests for exports, queues them, and reports on jobs, usage and CI.
 
+mod body;
 mod ci;
 mod completeness;
 mod context;
@@ -7,6 +8,7 @@ mod exports;
 mod gateway;
 mod handler;
 mod instant;
+mod ledger;
 mod metrics;
 mod openapi;
 mod problem;

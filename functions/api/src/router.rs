@@ -12,7 +12,9 @@ use axum::{
 use crate::{
     BASE, ci,
     context::Context,
-    exports, metrics, openapi,
+    exports,
+    ledger::{booking, comparisons},
+    metrics, openapi,
     problem::{Kind, Problem},
     request_span::record_route,
     status, troubles, usage,
@@ -39,6 +41,8 @@ fn routes() -> Router<Arc<Context>> {
         .route("/orgs/{orgId}/exports/{jobId}/download", get(exports::download::download))
         .route("/orgs/{orgId}/exports/{jobId}/audit", get(exports::audit::audit))
         .route("/orgs/{orgId}/exports/{jobId}/reconciliation", get(exports::reconciliation::reconcile))
+        .route("/orgs/{orgId}/exports/{jobId}/comparisons", get(comparisons::list).post(comparisons::compare))
+        .route("/orgs/{orgId}/periods/{period}/booking", get(booking::show).put(booking::book))
         .route("/orgs/{orgId}/audit", get(exports::audit::trail))
         .route("/orgs/{orgId}/usage", get(usage::show))
         .route("/orgs/{orgId}/usage/troubles", get(troubles::list))

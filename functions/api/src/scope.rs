@@ -7,7 +7,7 @@ use axum::{
     extract::{FromRequestParts, MatchedPath, RawPathParams},
     http::{header, request::Parts},
 };
-use domain::{Action, AuditRecord, JobId, OrgId, Origin, Subject};
+use domain::{Action, AuditRecord, JobId, Month, OrgId, Origin, Subject};
 use jiff::Timestamp;
 use jobs::Counted;
 use sha2::{Digest as _, Sha256};
@@ -31,6 +31,7 @@ pub(crate) struct OrgScope {
     caller: Caller,
     org: OrgId,
     job: Option<String>,
+    period: Option<String>,
     origin: Origin,
 }
 
@@ -67,6 +68,12 @@ impl OrgScope {
         job.parse().map_err(|error| Problem::invalid_field("/path/jobId", error))
     }
 
+    /// Returns the month of the route.
+    pub(crate) fn period(&self) -> Result<Month, Problem> {
+        let period = self.period.as_deref().ok_or(MissingPart("period")).map_err(Problem::internal)?;
+        period.parse().map_err(|error| Problem::invalid_field("/path/period", error))
+    }
+
     /// Returns the caller as jobs and audit records name them.
     pub(crate) fn subject(&self) -> Subject {
         self.caller.subject().clone()
@@ -84,12 +91,13 @@ impl FromRequestParts<Arc<Context>> for OrgScope {
         let org = parameter("orgId").ok_or(MissingPart("orgId")).map_err(Problem::internal)?;
         let org = org.parse().map_err(|error| Problem::invalid_field("/path/orgId", error))?;
         let job = parameter("jobId");
+        let period = parameter("period");
         seen(parts, &caller, Some(org));
         let origin = parts.extensions.get::<Origin>().ok_or(MissingPart("origin")).map_err(Problem::internal)?;
         let route = parts.extensions.get::<MatchedPath>().ok_or(MissingPart("route")).map_err(Problem::internal)?;
         let operation = Some(format!("{} {}", parts.method, route.as_str()));
         let origin = Origin { operation, ..origin.clone() };
-        Ok(Self { context: context.clone(), caller, org, job, origin })
+        Ok(Self { context: context.clone(), caller, org, job, period, origin })
     }
 }
 

@@ -1,6 +1,6 @@
 //! One invocation: compares the newest export of each organization of the sample.
 
-use domain::{OrgId, State, Status};
+use domain::{JobFilter, OrgId, State, Status};
 use jiff::Timestamp;
 use jobs::JobsError;
 use lambda::Code;
@@ -90,7 +90,7 @@ pub(crate) async fn handle(order: Order, deadline: Deadline, context: &Context) 
 
 /// Compares the newest export of an organization; `None` if it has none.
 async fn compare(org: OrgId, deadline: Deadline, context: &Context) -> Result<Option<Verdict>, ComparisonError> {
-    let page = context.jobs.list(org, Some(Status::Succeeded), 1, None).await?;
+    let page = context.jobs.list(org, JobFilter::of_status(Status::Succeeded), 1, None).await?;
     let Some(job) = page.jobs.first() else { return Ok(None) };
     let State::Succeeded { file, .. } = job.state() else { return Ok(None) };
     let client = context.database.client().await?;

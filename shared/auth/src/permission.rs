@@ -13,6 +13,8 @@ pub enum Permission {
     DownloadExports,
     /// Read the audit trail.
     ReadAudit,
+    /// Compare files with the books, and book them.
+    WriteLedger,
     /// Read usage without an export.
     ReadUsage,
     /// Read CI telemetry and its reports, which belong to the platform and not to an organization.
@@ -22,11 +24,12 @@ pub enum Permission {
 }
 
 impl Permission {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::CreateExports,
         Self::ReadExports,
         Self::DownloadExports,
         Self::ReadAudit,
+        Self::WriteLedger,
         Self::ReadUsage,
         Self::ReadCi,
         Self::ReadCiPersons,
@@ -42,6 +45,7 @@ impl Permission {
             Self::ReadExports => "analytics:exports:read",
             Self::DownloadExports => "analytics:exports:download",
             Self::ReadAudit => "analytics:audit:read",
+            Self::WriteLedger => "analytics:ledger:write",
             Self::ReadUsage => "analytics:usage:read",
             Self::ReadCi => "analytics:ci:read",
             Self::ReadCiPersons => "analytics:ci:pii",

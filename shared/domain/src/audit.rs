@@ -1,5 +1,7 @@
 //! Audit records of an organization's exports. They are never deleted.
 
+use std::{fmt, str::FromStr};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +10,7 @@ use super::{JobId, OrgId, Subject};
 /// The audited actions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Action {
     /// An export was requested.
     Create,
@@ -17,11 +20,33 @@ pub enum Action {
     Expire,
     /// The stored file was read again, to verify it.
     VerifyFile,
+    /// An amount of the books was compared with a file.
+    Compare,
+    /// A file was booked for a month.
+    Book,
     /// A platform administrator called a route of another organization.
     CrossOrganizationAccess,
 }
 
+/// Text that is not an action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "is not an action; use one of: create, download, expire, verify-file, compare, book, cross-organization-access"
+)]
+pub struct UnknownAction;
+
 impl Action {
+    /// Every action.
+    pub const ALL: [Self; 7] = [
+        Self::Create,
+        Self::Download,
+        Self::Expire,
+        Self::VerifyFile,
+        Self::Compare,
+        Self::Book,
+        Self::CrossOrganizationAccess,
+    ];
+
     /// Returns the name used in answers.
     pub const fn name(self) -> &'static str {
         match self {
@@ -29,8 +54,66 @@ impl Action {
             Self::Download => "download",
             Self::Expire => "expire",
             Self::VerifyFile => "verify-file",
+            Self::Compare => "compare",
+            Self::Book => "book",
             Self::CrossOrganizationAccess => "cross-organization-access",
         }
+    }
+}
+
+impl FromStr for Action {
+    type Err = UnknownAction;
+
+    fn from_str(text: &str) -> Result<Self, UnknownAction> {
+        Self::ALL.into_iter().find(|action| action.name() == text).ok_or(UnknownAction)
+    }
+}
+
+/// The wanted records: those that fulfil every condition that is given.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AuditFilter {
+    /// The first instant.
+    pub from: Option<Timestamp>,
+    /// The first instant after the wanted ones.
+    pub to: Option<Timestamp>,
+    /// The action.
+    pub action: Option<Action>,
+    /// The actor, as records name it.
+    pub subject: Option<String>,
+}
+
+impl AuditFilter {
+    /// Reports whether a record fulfils the conditions.
+    pub fn matches(&self, record: &AuditRecord) -> bool {
+        let Self { from, to, action, subject } = self;
+        from.is_none_or(|from| record.at >= from)
+            && to.is_none_or(|to| record.at < to)
+            && action.is_none_or(|action| record.action == action)
+            && subject.as_ref().is_none_or(|subject| record.subject.name == *subject)
+    }
+
+    /// Reports whether every record fulfils it.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for AuditFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, to, action, subject } = self;
+        if let Some(from) = from {
+            write!(f, " from={from}")?;
+        }
+        if let Some(to) = to {
+            write!(f, " to={to}")?;
+        }
+        if let Some(action) = action {
+            write!(f, " action={}", action.name())?;
+        }
+        if let Some(subject) = subject {
+            write!(f, " subject={subject}")?;
+        }
+        Ok(())
     }
 }
 
@@ -71,4 +154,18 @@ pub struct AuditRecord {
     pub job: Option<JobId>,
     /// The request.
     pub origin: Origin,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn actions_are_stored_under_the_names_of_answers() {
+        for action in Action::ALL {
+            assert_eq!(serde_json::json!(action), action.name());
+            assert_eq!(action.name().parse(), Ok(action));
+            assert!(UnknownAction.to_string().contains(action.name()));
+        }
+    }
 }

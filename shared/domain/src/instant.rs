@@ -8,6 +8,13 @@ pub enum InvalidInstant {
     /// The text has another form than RFC 3339, or lacks the offset from UTC.
     #[error("must be an RFC 3339 timestamp with its offset, such as 2024-01-01T00:00:00Z")]
     Form,
+    /// A date alone. The whole days that it may bound are shown in the accepted form.
+    #[error(
+        "is a date without a time; write {0}T00:00:00Z for the beginning of that day in UTC, or {next}T00:00:00Z for its \
+         end",
+        next = .0.tomorrow().unwrap_or(*.0)
+    )]
+    NoTime(Date),
     /// The form is right, but there is no such date or time.
     #[error("is no such date or time; check the month, day, hour, minute and second")]
     NoSuchTime,
@@ -42,14 +49,13 @@ pub fn parse_precise(text: &str) -> Result<Timestamp, InvalidInstant> {
 /// Splits the text into date and time, the digits of the fraction (`0` if there is none), and the offset.
 fn split(text: &str) -> Result<(&str, &str, &str), InvalidInstant> {
     const SHAPE: &[u8] = b"0000-00-00T00:00:00";
+    if text.len() == "0000-00-00".len() && fits(text, SHAPE) {
+        return Err(text.parse().map_or(InvalidInstant::NoSuchTime, InvalidInstant::NoTime));
+    }
     let (Some(time), Some(rest)) = (text.get(..SHAPE.len()), text.get(SHAPE.len()..)) else {
         return Err(InvalidInstant::Form);
     };
-    let fits = SHAPE
-        .iter()
-        .zip(time.as_bytes())
-        .all(|(shape, byte)| if *shape == b'0' { byte.is_ascii_digit() } else { shape == byte });
-    if !fits {
+    if !fits(time, SHAPE) {
         return Err(InvalidInstant::Form);
     }
     let (fraction, offset) = match rest.strip_prefix('.') {
@@ -68,6 +74,12 @@ fn split(text: &str) -> Result<(&str, &str, &str), InvalidInstant> {
         return Err(InvalidInstant::Form);
     }
     Ok((time, fraction, offset))
+}
+
+/// Reports whether a text begins like a shape, in which `0` stands for any digit.
+fn fits(text: &str, shape: &[u8]) -> bool {
+    let mut pairs = shape.iter().zip(text.as_bytes());
+    pairs.all(|(shape, byte)| if *shape == b'0' { byte.is_ascii_digit() } else { shape == byte })
 }
 
 fn join(time: &str, fraction: &str, offset: &str) -> Result<Timestamp, InvalidInstant> {
@@ -118,7 +130,9 @@ mod tests {
         assert_eq!(at("2024-01-01T00:00:00-00:00"), at("2024-01-01T00:00:00Z"));
         for (text, error) in [
             ("2024-01-01T00:00:00", InvalidInstant::Form),
-            ("2024-01-01", InvalidInstant::Form),
+            ("2024-01-01", InvalidInstant::NoTime(Date::constant(2024, 1, 1))),
+            ("2024-02-30", InvalidInstant::NoSuchTime),
+            ("2024-01-1x", InvalidInstant::Form),
             ("2024-01-01 00:00:00Z", InvalidInstant::Form),
             ("2024-01-01t00:00:00z", InvalidInstant::Form),
             ("10000-01-01T00:00:00Z", InvalidInstant::Form),
@@ -142,6 +156,13 @@ mod tests {
         ] {
             assert_eq!(parse(text), Err(error), "{text}");
         }
+    }
+
+    #[test]
+    fn a_date_alone_is_answered_with_the_instants_that_it_may_mean() {
+        let told = parse("2024-01-31").unwrap_err().to_string();
+        assert!(told.contains("2024-01-31T00:00:00Z") && told.contains("2024-02-01T00:00:00Z"), "{told}");
+        assert!(parse("9999-12-31").unwrap_err().to_string().contains("9999-12-31T00:00:00Z"));
     }
 
     #[test]

@@ -4,11 +4,13 @@ pub mod audit;
 pub mod completeness;
 pub mod failure;
 pub mod file;
+pub mod filter;
 pub mod granularity;
 pub mod id;
 pub mod idempotency;
 pub mod instant;
 pub mod job;
+pub mod ledger;
 pub mod measures;
 #[cfg(test)]
 mod model;
@@ -23,16 +25,18 @@ pub mod status;
 pub mod strict;
 pub mod subject;
 
-pub use audit::{Action, AuditRecord, Origin};
+pub use audit::{Action, AuditFilter, AuditRecord, Origin};
 pub use completeness::Completeness;
 pub use failure::Failure;
 pub use file::ExportFile;
+pub use filter::{JobFilter, JobOrigin};
 pub use granularity::Granularity;
 pub use id::{JobId, ModelId, OrgId};
 pub use idempotency::IdempotencyKey;
 pub use job::{
     Claim, ClaimRefused, ClaimedJob, Job, JobParts, NewJob, State, Submission, SweepAction, Swept, Transition, Version,
 };
+pub use ledger::{Booking, BookingRequest, Comparison, LedgerEntry};
 pub use measures::{Measures, Totals};
 pub use month::Month;
 pub use monthly::MonthlyRun;

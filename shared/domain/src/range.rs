@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Span, Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
-use super::{Granularity, Retention};
+use super::{Granularity, Month, Retention};
 
 /// Maximum length of one export's range: 31 × 24 hours, so that every calendar month fits.
 pub const MAX_LENGTH: SignedDuration = SignedDuration::from_hours(31 * 24);
@@ -72,10 +72,16 @@ impl TimeRange {
         self.end
     }
 
+    /// Reports whether the range has the buckets of a whole calendar month. A bucket belongs to the range that contains
+    /// its start, so an end of 23:59:59 on the last day is as good as midnight.
+    pub fn is_of(self, month: Month) -> bool {
+        let bounds = |start, end| (next_hour(start), next_hour(end));
+        bounds(self.start, self.end) == bounds(month.start(), month.end())
+    }
+
     /// Returns the warning for readers of whole days of this range, if they are not the days of its hours. A bucket
     /// belongs to the range that contains its start, so an end of 23:59:59 is as good as midnight.
     pub fn alignment_warning(self, granularity: Granularity) -> Option<String> {
-        let next_hour = |at: Timestamp| at.as_second().saturating_add(3_599).div_euclid(3_600);
         let is_midnight = |at: Timestamp| next_hour(at).rem_euclid(24) == 0;
         let is_aligned = is_midnight(self.start) && is_midnight(self.end);
         let reads_days = match granularity {
@@ -112,6 +118,11 @@ impl TimeRange {
     }
 }
 
+/// Returns the number of the first hour that starts at `at` or later.
+fn next_hour(at: Timestamp) -> i64 {
+    at.as_second().saturating_add(3_599).div_euclid(3_600)
+}
+
 /// Returns the instant a number of calendar months before `now`; `None` if it lies before the calendar begins.
 fn months_before(now: Timestamp, months: u32) -> Option<Timestamp> {
     let months = Span::new().try_months(i64::from(months)).ok()?;
@@ -136,6 +147,25 @@ mod tests {
         assert_eq!(TimeRange::new(start, start), Err(InvalidRange::Empty));
         assert_eq!(TimeRange::new(start, at("2023-12-31T23:59:59Z")), Err(InvalidRange::Empty));
         assert_eq!(TimeRange::new(at("0000-01-01T00:00:00Z"), at("9999-12-30T00:00:00Z")), Err(InvalidRange::TooLong));
+    }
+
+    #[test]
+    fn a_range_is_of_a_month_by_its_buckets() {
+        for (start, end, month, is_of) in [
+            ("2024-02-01T00:00:00Z", "2024-03-01T00:00:00Z", "2024-02", true),
+            ("2024-02-01T00:00:00Z", "2024-02-29T23:59:59Z", "2024-02", true),
+            ("2024-02-01T00:00:00Z", "2024-02-29T23:00:00Z", "2024-02", false),
+            ("2024-02-01T00:00:00Z", "2024-03-01T00:00:01Z", "2024-02", false),
+            ("2024-02-01T00:00:01Z", "2024-03-01T00:00:00Z", "2024-02", false),
+            ("2024-01-31T23:00:01Z", "2024-03-01T00:00:00Z", "2024-02", true),
+            ("2023-02-01T00:00:00Z", "2023-03-01T00:00:00Z", "2023-02", true),
+            ("2023-12-01T00:00:00Z", "2024-01-01T00:00:00Z", "2023-12", true),
+            ("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "2024-02", false),
+            ("2024-02-01T00:00:00Z", "2024-02-02T00:00:00Z", "2024-02", false),
+        ] {
+            let range = TimeRange::new(at(start), at(end)).unwrap();
+            assert_eq!(range.is_of(month.parse().unwrap()), is_of, "{start} {end} {month}");
+        }
     }
 
     #[test]

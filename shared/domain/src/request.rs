@@ -2,23 +2,19 @@
 
 use serde_json::{Map, Value};
 
-use super::{Granularity, ModelId, TimeRange, instant};
+use super::{Granularity, ModelId, Month, TimeRange, instant};
 
 /// Maximum number of models in the filter of one export. Without a filter, all are exported.
 pub const MAX_MODELS: usize = 500;
 
 /// A valid request for an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = CreateExport))]
 pub struct ExportRequest {
     /// The range of the buckets: those with `start ≤ bucket_start < end`.
-    #[cfg_attr(feature = "openapi", schema(rename = "timeRange"))]
     pub range: TimeRange,
     /// The length of the buckets; `daily` by default.
-    #[cfg_attr(feature = "openapi", schema(required = false))]
     pub granularity: Granularity,
     /// Only these models, in order and each once; all of them by default.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<uuid::Uuid>>, min_items = 1, max_items = 500))]
     pub models: Option<Vec<ModelId>>,
 }
 
@@ -38,7 +34,7 @@ impl ExportRequest {
     /// All mistakes at once: unknown fields of an object first, then its fields in the order of the documentation.
     pub fn from_json(body: &Value) -> Result<Self, Vec<FieldError>> {
         let mut errors = Errors::default();
-        let Some(fields) = errors.object(body, "", &["timeRange", "granularity", "models"]) else {
+        let Some(fields) = errors.object(body, "", &["timeRange", "period", "granularity", "models"]) else {
             return Err(errors.0);
         };
         let range = read_range(fields, &mut errors);
@@ -52,9 +48,28 @@ impl ExportRequest {
 }
 
 fn read_range(fields: &Map<String, Value>, errors: &mut Errors) -> Option<TimeRange> {
-    let Some(value) = fields.get("timeRange") else {
-        return errors.add("/timeRange", "is required: an object with start and end");
+    match (fields.get("timeRange"), fields.get("period")) {
+        (Some(range), None) => read_bounds(range, errors),
+        (None, Some(period)) => read_period(period, errors),
+        (None, None) => {
+            errors.add("/timeRange", "is required: an object with start and end; or a period such as 2024-01")
+        }
+        (Some(_), Some(_)) => errors.add("/period", "must not be given together with timeRange; leave one of them out"),
+    }
+}
+
+fn read_period(value: &Value, errors: &mut Errors) -> Option<TimeRange> {
+    let Some(text) = value.as_str() else {
+        return errors.add("/period", "must be a string: a calendar month in UTC such as 2024-01");
     };
+    match text.parse::<Month>().map(Month::range) {
+        Ok(Some(range)) => Some(range),
+        Ok(None) => errors.add("/period", "is the last month of the calendar, which has no end"),
+        Err(error) => errors.add("/period", error),
+    }
+}
+
+fn read_bounds(value: &Value, errors: &mut Errors) -> Option<TimeRange> {
     let bounds = errors.object(value, "/timeRange", &["start", "end"])?;
     let mut bound = |field: &str| {
         let pointer = format!("/timeRange/{field}");
@@ -101,18 +116,24 @@ fn read_models(fields: &Map<String, Value>, errors: &mut Errors) -> Option<Vec<M
     Some(models)
 }
 
+/// The mistakes that readers of a body found.
 #[derive(Default)]
-struct Errors(Vec<FieldError>);
+pub(crate) struct Errors(pub(crate) Vec<FieldError>);
 
 impl Errors {
     /// Records a mistake and returns `None`, so that a reader can return the result.
-    fn add<T>(&mut self, pointer: &str, detail: impl ToString) -> Option<T> {
+    pub(crate) fn add<T>(&mut self, pointer: &str, detail: impl ToString) -> Option<T> {
         self.0.push(FieldError { pointer: pointer.to_owned(), detail: detail.to_string() });
         None
     }
 
     /// Returns the fields of an object, and records a mistake for each field that is not among `known`.
-    fn object<'a>(&mut self, value: &'a Value, pointer: &str, known: &[&str]) -> Option<&'a Map<String, Value>> {
+    pub(crate) fn object<'a>(
+        &mut self,
+        value: &'a Value,
+        pointer: &str,
+        known: &[&str],
+    ) -> Option<&'a Map<String, Value>> {
         let Value::Object(fields) = value else {
             return self.add(pointer, format!("must be a JSON object with the fields {}", known.join(", ")));
         };
@@ -144,6 +165,24 @@ mod tests {
     fn a_request_defaults_to_daily_and_all_models() {
         let request = ExportRequest::from_json(&json!({"timeRange": january()})).unwrap();
         assert_eq!((request.granularity, request.models), (Granularity::Daily, None));
+    }
+
+    #[test]
+    fn a_period_is_the_range_of_its_month() {
+        for (period, start, end) in [
+            ("2024-01", "2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z"),
+            ("2024-02", "2024-02-01T00:00:00Z", "2024-03-01T00:00:00Z"),
+            ("2023-02", "2023-02-01T00:00:00Z", "2023-03-01T00:00:00Z"),
+            ("2023-12", "2023-12-01T00:00:00Z", "2024-01-01T00:00:00Z"),
+        ] {
+            let by_month = ExportRequest::from_json(&json!({"period": period}));
+            let by_range = ExportRequest::from_json(&json!({"timeRange": {"start": start, "end": end}}));
+            assert_eq!(by_month.unwrap(), by_range.unwrap());
+        }
+        for wrong in [json!("2024-13"), json!("2024-1"), json!(202_401), json!(null), json!("9999-12")] {
+            assert_eq!(pointers(json!({"period": wrong})), ["/period"], "{wrong}");
+        }
+        assert_eq!(pointers(json!({"period": "2024-01", "timeRange": january()})), ["/period"]);
     }
 
     #[test]

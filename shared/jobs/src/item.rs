@@ -144,6 +144,11 @@ pub(super) fn models_of(job: &Job) -> Result<Option<Item>, JobsError> {
 }
 
 impl StoredJob {
+    /// Returns the job without its models, if those are in an item of their own.
+    pub(super) const fn job(&self) -> &Job {
+        &self.job
+    }
+
     /// Returns the key of the models' item, if the job needs it.
     pub(super) fn models_key(&self) -> Option<Item> {
         self.apart.map(|_| models_key(self.job.org(), self.job.id()))

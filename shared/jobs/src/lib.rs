@@ -8,6 +8,9 @@
 //! | idempotency key | `ORG#<org>` | `KEY#<digest>` |
 //! | key of a scheduled export | `ORG#<org>` | `MONTHLY#<month>` |
 //! | number of open jobs | `ORG#<org>` | `OPEN` |
+//! | comparison of a file with the books | `COMPARISONS#<org>#<job>` | `ENTRY#<digest>` |
+//! | number of a job's comparisons | `COMPARED#<org>#<job>` | `COUNT` |
+//! | version of a month's booking | `BOOKINGS#<org>` | `<month>#<version>` |
 //! | audit record | `AUDIT#<org>` | `JOB#<job>#<uuid>` or `ORG#<uuid>` |
 //! | run of the scheduled exports | `MONTHLY#<month>` | `RUN#<uuid>` |
 //! | scheduled export that has not ended well | `MONTHLY#<month>#UNSUCCEEDED` | `ORG#<org>#<edition>` |
@@ -20,6 +23,8 @@
 //! the states and the transitions between them.
 
 mod audit;
+mod bookings;
+mod comparisons;
 mod create;
 mod dispatch;
 mod due;
@@ -45,6 +50,8 @@ use aws_sdk_dynamodb::{
 use jiff::Timestamp;
 
 pub use self::{
+    bookings::{BookError, Booked, MAX_BOOKINGS},
+    comparisons::{CompareError, Compared, MAX_COMPARISONS},
     create::{CreateError, Created, Key},
     dispatch::{DispatchError, dispatch},
     due::{DueCursor, DueKind, DuePage},
@@ -55,7 +62,10 @@ pub use self::{
     resend::ResendPolicy,
     settings::retention_from_env,
 };
-use self::{item::JobItem, transaction::Refused};
+use self::{
+    item::{JobItem, StoredJob},
+    transaction::Refused,
+};
 use domain::{AuditRecord, Claim, ClaimRefused, ClaimedJob, Job, JobId, OrgId, Progress, Transition, Version};
 use platform::config::{self, ConfigError};
 
@@ -258,7 +268,10 @@ impl JobsTable {
 
     /// Reads a job from its item and, if it has one, from that of its models.
     async fn with_models(&self, item: Item) -> Result<Job, JobsError> {
-        let stored = JobItem::read(item)?;
+        self.complete(JobItem::read(item)?).await
+    }
+
+    async fn complete(&self, stored: StoredJob) -> Result<Job, JobsError> {
         let models = match stored.models_key() {
             Some(key) => self.get_item(key, "read a job's models").await?,
             None => None,

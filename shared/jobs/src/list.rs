@@ -4,8 +4,11 @@ use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::At
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use uuid::Uuid;
 
-use super::{Item, JobsError, JobsTable, audit, item};
-use domain::{AuditRecord, Job, JobId, OrgId, Status};
+use super::{
+    CorruptItem, Item, JobsError, JobsTable, audit,
+    item::{self, JobItem, StoredJob},
+};
+use domain::{AuditFilter, AuditRecord, Job, JobFilter, JobId, OrgId};
 use platform::cursor::{self, After, InvalidCursor};
 
 /// The name of the index of an organization's jobs by status.
@@ -13,6 +16,13 @@ const BY_STATUS: &str = "by-status";
 
 /// The number of models' items that a list reads at a time.
 const MAX_CONCURRENT_READS: usize = 16;
+
+/// The number of entries that a page looks at, at most, where a filter skips some. A page of few or no entries then has a
+/// cursor, by which the next one looks further. Jobs have about 1 KiB, so a page costs at most about 250 read units.
+const MAX_LOOKED_AT: usize = 1_000;
+
+/// The number of entries that are read at a time where a filter skips some.
+const FILTERED_READ: usize = 250;
 
 /// A page of an organization's jobs.
 #[derive(Debug)]
@@ -33,13 +43,13 @@ pub struct AuditPage {
 }
 
 /// A list that is read in pages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum List {
-    /// An organization's jobs, of one status or of all. The status is that of the table: an expired file counts as
-    /// succeeded until the sweep has recorded its expiry.
-    Jobs(OrgId, Option<Status>),
+    /// An organization's jobs. The status is that of the table: an expired file counts as succeeded until the sweep has
+    /// recorded its expiry.
+    Jobs(OrgId, JobFilter),
     /// An organization's audit records, of one job or of all.
-    Audit(OrgId, Option<JobId>),
+    Audit(OrgId, Option<JobId>, AuditFilter),
 }
 
 /// A position in a list of audit records: after the record with this id, of this job if it is of one.
@@ -48,7 +58,7 @@ pub struct AuditCursor(Option<JobId>, Uuid);
 
 impl AuditCursor {
     /// Encodes the cursor as opaque text that is valid for this list alone.
-    pub fn encode(self, list: List) -> String {
+    pub fn encode(self, list: &List) -> String {
         cursor::encode(&(self.0, self.1), &list.name())
     }
 
@@ -56,7 +66,7 @@ impl AuditCursor {
     ///
     /// # Errors
     /// When the text was changed or belongs to another list.
-    pub fn decode(text: &str, list: List) -> Result<Self, InvalidCursor> {
+    pub fn decode(text: &str, list: &List) -> Result<Self, InvalidCursor> {
         let After((job, id)) = cursor::decode(text, &list.name())?;
         Ok(Self(job, id))
     }
@@ -69,7 +79,7 @@ pub struct Cursor(Uuid);
 
 impl Cursor {
     /// Encodes the cursor as opaque text that is valid for this list alone.
-    pub fn encode(self, list: List) -> String {
+    pub fn encode(self, list: &List) -> String {
         cursor::encode(&self.0, &list.name())
     }
 
@@ -77,33 +87,37 @@ impl Cursor {
     ///
     /// # Errors
     /// When the text was changed or belongs to another list.
-    pub fn decode(text: &str, list: List) -> Result<Self, InvalidCursor> {
+    pub fn decode(text: &str, list: &List) -> Result<Self, InvalidCursor> {
         let After(id) = cursor::decode(text, &list.name())?;
         Ok(Self(id))
     }
 }
 
 impl List {
-    fn name(self) -> String {
+    fn name(&self) -> String {
         match self {
-            Self::Jobs(org, status) => format!("jobs {org} {}", status.map_or("all", Status::name)),
-            Self::Audit(org, job) => format!("audit {org} {}", job.map_or("all".to_owned(), |job| job.to_string())),
+            Self::Jobs(org, filter) => format!("jobs {org} {filter}"),
+            Self::Audit(org, job, filter) => {
+                format!("audit {org} {}{filter}", job.map_or("all".to_owned(), |job| job.to_string()))
+            }
         }
     }
 }
 
 impl JobsTable {
-    /// Returns a page of at most `limit` jobs of an organization, newest first, of one status or of all.
+    /// Returns a page of at most `limit` jobs of an organization, newest first. With conditions other than the status it
+    /// may have fewer, or none, and still a next page: it looks at 1,000 jobs at most.
     ///
     /// # Errors
     /// When DynamoDB does not answer, or an item is not a job.
     pub async fn list(
         &self,
         org: OrgId,
-        status: Option<Status>,
+        filter: JobFilter,
         limit: usize,
         after: Option<Cursor>,
     ) -> Result<JobPage, JobsError> {
+        let status = filter.status;
         let query = self.client.query().scan_index_forward(false).set_exclusive_start_key(after.map(|Cursor(id)| {
             let mut key = item::key(org, id.into());
             if let Some(status) = status {
@@ -118,16 +132,17 @@ impl JobsTable {
             }
         };
         let prefix = status.map_or("JOB#".to_owned(), |status| item::status_sort(status, ""));
-        let items = self.page(query, item::partition(org), Some(prefix), limit).await?;
-        let jobs = stream::iter(items).map(|item| self.with_models(item)).buffered(MAX_CONCURRENT_READS);
-        let mut jobs: Vec<Job> = jobs.try_collect().await?;
-        let more = jobs.len() > limit;
-        jobs.truncate(limit);
-        let next = jobs.last().filter(|_| more).map(|job| Cursor(job.id().uuid()));
-        Ok(JobPage { jobs, next })
+        let query = self.of_partition(query, item::partition(org), Some(prefix));
+        let read = if filter.looks_at_each_job() { FILTERED_READ } else { 0 };
+        let keep = |stored: &StoredJob| filter.matches_but_for_status(stored.job());
+        let (found, next) =
+            page(query, limit, read, JobItem::read, keep, |stored| Cursor(stored.job().id().uuid())).await?;
+        let jobs = stream::iter(found).map(|stored| self.complete(stored)).buffered(MAX_CONCURRENT_READS);
+        Ok(JobPage { jobs: jobs.try_collect().await?, next })
     }
 
-    /// Returns a page of at most `limit` audit records of an organization, of one job or of all.
+    /// Returns a page of at most `limit` audit records of an organization, of one job or of all. With a filter it may have
+    /// fewer, or none, and still a next page: it looks at 1,000 records at most.
     ///
     /// # Errors
     /// When DynamoDB does not answer, or an item is not a record.
@@ -135,6 +150,7 @@ impl JobsTable {
         &self,
         org: OrgId,
         job: Option<JobId>,
+        filter: &AuditFilter,
         limit: usize,
         after: Option<AuditCursor>,
     ) -> Result<AuditPage, JobsError> {
@@ -146,46 +162,103 @@ impl JobsTable {
             }
             None => (query.key_condition_expression("pk = :pk"), None),
         };
-        let mut records = Vec::new();
-        for item in self.page(query, audit::partition(org), prefix, limit).await? {
-            records.push(audit::read(item)?);
-        }
-        let more = records.len() > limit;
-        records.truncate(limit);
-        let next = records.last().filter(|_| more).map(|(id, record)| AuditCursor(record.job, *id));
-        Ok(AuditPage { records: records.into_iter().map(|(_, record)| record).collect(), next })
+        let query = self.of_partition(query, audit::partition(org), prefix);
+        let read = if filter.is_empty() { 0 } else { FILTERED_READ };
+        let keep = |(_, record): &(Uuid, AuditRecord)| filter.matches(record);
+        let (found, next) =
+            page(query, limit, read, audit::read, keep, |(id, record)| AuditCursor(record.job, *id)).await?;
+        Ok(AuditPage { records: found.into_iter().map(|(_, record)| record).collect(), next })
     }
 
-    /// Returns the items of a query, at most one more than `limit`: the last one shows that there is a next page.
-    async fn page(
+    /// Returns all items of a partition whose sort keys begin with `prefix`, in the order of the keys or the other way
+    /// round, at most `max`.
+    pub(super) async fn all_items(
         &self,
-        query: QueryFluentBuilder,
         pk: String,
-        prefix: Option<String>,
-        limit: usize,
+        prefix: &str,
+        is_forward: bool,
+        max: usize,
     ) -> Result<Vec<Item>, JobsError> {
-        let mut query = query
+        let mut items = Vec::new();
+        let mut after = None;
+        while items.len() < max {
+            let query = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .consistent_read(true)
+                .scan_index_forward(is_forward)
+                .limit(i32::try_from(max - items.len()).unwrap_or(i32::MAX))
+                .key_condition_expression("pk = :pk and begins_with(sk, :prefix)")
+                .expression_attribute_values(":pk", AttributeValue::S(pk.clone()))
+                .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
+                .set_exclusive_start_key(after);
+            let answer = query.send().await.map_err(|error| JobsError::table("read a list", error))?;
+            items.extend(answer.items.unwrap_or_default());
+            after = answer.last_evaluated_key.filter(|key| !key.is_empty());
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(items)
+    }
+
+    /// Returns the query with its table and the values of its key.
+    fn of_partition(&self, query: QueryFluentBuilder, pk: String, prefix: Option<String>) -> QueryFluentBuilder {
+        let query = query
             .table_name(&self.name)
             .consistent_read(true)
             .expression_attribute_values(":pk", AttributeValue::S(pk));
-        if let Some(prefix) = prefix {
-            query = query.expression_attribute_values(":prefix", AttributeValue::S(prefix));
+        match prefix {
+            Some(prefix) => query.expression_attribute_values(":prefix", AttributeValue::S(prefix)),
+            None => query,
         }
-        let mut items: Vec<Item> = Vec::new();
-        // DynamoDB limits an answer to 1 MiB, so a page may take several.
-        while items.len() <= limit {
-            query = query.limit(i32::try_from(limit + 1 - items.len()).unwrap_or(i32::MAX));
-            let answer = query.clone().send().await.map_err(|error| JobsError::table("read a list", error))?;
-            items.extend(answer.items.unwrap_or_default());
-            let Some(last) = answer.last_evaluated_key.filter(|key| !key.is_empty()) else { break };
-            query = query.set_exclusive_start_key(Some(last));
+    }
+}
+
+/// Returns at most `limit` entries of a query that `keep` accepts, and the position after which the next page begins.
+///
+/// Without a filter `at_a_time` is zero: then no more is read than the page and one entry, which shows that there is a
+/// next page. Otherwise that many entries are read at a time, up to [`MAX_LOOKED_AT`].
+async fn page<T, P>(
+    mut query: QueryFluentBuilder,
+    limit: usize,
+    at_a_time: usize,
+    read: impl Fn(Item) -> Result<T, CorruptItem>,
+    keep: impl Fn(&T) -> bool,
+    position: impl Fn(&T) -> P,
+) -> Result<(Vec<T>, Option<P>), JobsError> {
+    let mut found = Vec::new();
+    let mut last = None;
+    let mut looked_at = 0;
+    // DynamoDB limits an answer to 1 MiB, so a page may take several.
+    loop {
+        let wanted = if at_a_time == 0 { limit + 1 - found.len() } else { at_a_time };
+        query = query.limit(i32::try_from(wanted).unwrap_or(i32::MAX));
+        let answer = query.clone().send().await.map_err(|error| JobsError::table("read a list", error))?;
+        for attributes in answer.items.unwrap_or_default() {
+            let entry = read(attributes)?;
+            let here = position(&entry);
+            looked_at += 1;
+            if keep(&entry) {
+                if found.len() == limit {
+                    return Ok((found, last));
+                }
+                found.push(entry);
+            }
+            last = Some(here);
         }
-        Ok(items)
+        let Some(key) = answer.last_evaluated_key.filter(|key| !key.is_empty()) else { return Ok((found, None)) };
+        if at_a_time > 0 && looked_at >= MAX_LOOKED_AT {
+            return Ok((found, last));
+        }
+        query = query.set_exclusive_start_key(Some(key));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use domain::{JobOrigin, Status};
     use proptest::prelude::*;
 
     use super::*;
@@ -196,22 +269,30 @@ mod tests {
             let org = OrgId::from(Uuid::from_u128(org));
             let other = OrgId::from(Uuid::from_u128(other));
             prop_assume!(org != other);
-            let list = List::Jobs(org, Some(Status::Failed));
+            let failed = JobFilter::of_status(Status::Failed);
+            let list = List::Jobs(org, failed);
             let cursor = Cursor(Uuid::from_u128(id));
-            let text = cursor.encode(list);
-            prop_assert_eq!(Cursor::decode(&text, list), Ok(cursor));
+            let text = cursor.encode(&list);
+            prop_assert_eq!(Cursor::decode(&text, &list), Ok(cursor));
             for another in [
-                List::Jobs(other, Some(Status::Failed)),
-                List::Jobs(org, None),
-                List::Audit(org, Some(Uuid::from_u128(id).into())),
+                List::Jobs(other, failed),
+                List::Jobs(org, JobFilter::default()),
+                List::Jobs(org, JobFilter { origin: Some(JobOrigin::User), ..failed }),
+                List::Audit(org, Some(Uuid::from_u128(id).into()), AuditFilter::default()),
             ] {
-                prop_assert_eq!(Cursor::decode(&text, another), Err(InvalidCursor));
+                prop_assert_eq!(Cursor::decode(&text, &another), Err(InvalidCursor));
             }
             let cursor = AuditCursor(Some(Uuid::from_u128(id).into()), Uuid::from_u128(id));
-            let text = cursor.encode(List::Audit(org, None));
-            prop_assert_eq!(AuditCursor::decode(&text, List::Audit(org, None)), Ok(cursor));
-            for another in [List::Audit(other, None), List::Audit(org, Some(Uuid::from_u128(id).into()))] {
-                prop_assert_eq!(AuditCursor::decode(&text, another), Err(InvalidCursor));
+            let all = AuditFilter::default();
+            let list = List::Audit(org, None, all.clone());
+            let text = cursor.encode(&list);
+            prop_assert_eq!(AuditCursor::decode(&text, &list), Ok(cursor));
+            for another in [
+                List::Audit(other, None, all.clone()),
+                List::Audit(org, Some(Uuid::from_u128(id).into()), all.clone()),
+                List::Audit(org, None, AuditFilter { subject: Some("ada".to_owned()), ..all }),
+            ] {
+                prop_assert_eq!(AuditCursor::decode(&text, &another), Err(InvalidCursor));
             }
         }
     }

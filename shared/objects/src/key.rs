@@ -76,12 +76,15 @@ impl ExportObject {
     }
 
     /// Returns the header with the file's name for downloads. Its instants are in the basic form of ISO 8601, since
-    /// some systems allow no colon in a name.
+    /// some systems allow no colon in a name. The end of the job's id tells two files of one range apart: it is the random
+    /// part of the id.
     pub(super) fn disposition(&self, request: &ExportRequest) -> String {
         let instant = |at: jiff::Timestamp| at.strftime("%Y%m%dT%H%M%SZ").to_string();
         let start = instant(request.range.start());
         let end = instant(request.range.end());
-        format!("attachment; filename=\"usage-{}-{start}-{end}-{}.csv\"", self.org, request.granularity)
+        let job = self.job.to_string();
+        let tail = job.get(job.len() - 8..).unwrap_or(&job);
+        format!("attachment; filename=\"usage-{}-{start}-{end}-{}-{tail}.csv\"", self.org, request.granularity)
     }
 }
 
@@ -108,7 +111,7 @@ mod tests {
         let request = ExportRequest { range: range.unwrap(), granularity: Granularity::Daily, models: None };
         assert_eq!(
             object(3).disposition(&request),
-            "attachment; filename=\"usage-123e4567-e89b-12d3-a456-426614174000-20240101T000000Z-20240131T235959Z-daily.csv\""
+            "attachment; filename=\"usage-123e4567-e89b-12d3-a456-426614174000-20240101T000000Z-20240131T235959Z-daily-55440000.csv\""
         );
     }
 

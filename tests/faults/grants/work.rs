@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{OrgId, State};
+use domain::{JobFilter, OrgId, State};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tests::{Answer, Organization, Rollup, Service, Table, lambda::invoke, poll::until, stack::variable};
@@ -192,7 +192,7 @@ impl<'a> Work<'a> {
         let monthly = monthly.take();
         let lost = self.lost.borrow().clone();
         for org in [exported, created, worked, swept].into_iter().chain(&monthly) {
-            let jobs = scene.stack.jobs.list(org.id.into(), None, 100, None).await.unwrap().jobs;
+            let jobs = scene.stack.jobs.list(org.id.into(), JobFilter::default(), 100, None).await.unwrap().jobs;
             // No sweep would send the message of some for a day.
             for job in jobs.iter().filter(|job| matches!(job.state(), State::Pending { .. })) {
                 scene.stack.queue.send(&message(org.id, job.id().uuid())).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use auth::Permission;
 use axum::{Json, extract::State};
-use domain::{AuditRecord, JobId, OrgId};
+use domain::{Action, AuditFilter, AuditRecord, JobId, OrgId, instant::parse as parse_instant};
 use jiff::Timestamp;
 use jobs::{AuditCursor, AuditPage, List};
 use serde::Serialize;
@@ -38,7 +38,7 @@ struct AuditView {
     /// The time of the action.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
-    /// `create`, `download`, `expire`, `verify-file` or `cross-organization-access`.
+    /// `create`, `download`, `expire`, `verify-file`, `compare`, `book` or `cross-organization-access`.
     action: &'static str,
     /// The actor: the token's subject verbatim, or a part of the service.
     subject: String,
@@ -94,27 +94,42 @@ pub(crate) async fn audit(
 ) -> Result<Json<AuditList>, Problem> {
     let org = scope.require(Permission::ReadAudit).await?;
     let id = scope.job()?;
-    let list = List::Audit(org, Some(id));
+    let all = AuditFilter::default();
+    let list = List::Audit(org, Some(id), all.clone());
     let limit = query.limit();
-    let after = query.optional_with("cursor", |text| AuditCursor::decode(text, list));
+    let after = query.optional_with("cursor", |text| AuditCursor::decode(text, &list));
     query.finish(Some(()))?;
     find(&context, org, id).await?;
-    Ok(Json(AuditList::of(context.jobs.audit_trail(org, Some(id), limit, after).await?, list)))
+    Ok(Json(AuditList::of(context.jobs.audit_trail(org, Some(id), &all, limit, after).await?, &list)))
 }
 
 /// Lists all audit records of an organization: job after job as they were created, each oldest first, then those of no
-/// job, such as a platform administrator's look at the list of jobs.
+/// job, such as a platform administrator's look at the list of jobs. With a filter a page looks at 1,000 records at most: it
+/// may have fewer than `limit`, or none, and still a `nextCursor`, by which the search goes on.
 #[utoipa::path(
     get, path = "/orgs/{orgId}/audit", tag = "exports", operation_id = "auditOrganization",
     params(
         ("orgId" = Uuid, Path, description = "The organization"),
+        (
+            "from" = Option<String>, Query, format = DateTime, example = "2024-01-01T00:00:00Z",
+            description = "Only records of this instant and later",
+        ),
+        (
+            "to" = Option<String>, Query, format = DateTime, example = "2024-02-01T00:00:00Z",
+            description = "Only records before this instant",
+        ),
+        ("action" = Option<Action>, Query, description = "Only records of this action"),
+        (
+            "subject" = Option<String>, Query,
+            description = "Only records of this actor: the token's subject verbatim, or a part of the service",
+        ),
         (
             "limit" = Option<u8>, Query, minimum = 1, maximum = 100,
             description = "Maximum number of records; 50 by default",
         ),
         (
             "cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]+$",
-            description = "`nextCursor` of the previous page",
+            description = "`nextCursor` of the previous page, with the same filters",
         ),
     ),
     responses((status = 200, description = "A page of the records", body = AuditList)),
@@ -126,15 +141,31 @@ pub(crate) async fn trail(
     mut query: Query,
 ) -> Result<Json<AuditList>, Problem> {
     let org = scope.require(Permission::ReadAudit).await?;
-    let list = List::Audit(org, None);
+    let filter = filter(&mut query);
+    let list = List::Audit(org, None, filter.clone());
     let limit = query.limit();
-    let after = query.optional_with("cursor", |text| AuditCursor::decode(text, list));
+    let after = query.optional_with("cursor", |text| AuditCursor::decode(text, &list));
     query.finish(Some(()))?;
-    Ok(Json(AuditList::of(context.jobs.audit_trail(org, None, limit, after).await?, list)))
+    Ok(Json(AuditList::of(context.jobs.audit_trail(org, None, &filter, limit, after).await?, &list)))
+}
+
+fn filter(query: &mut Query) -> AuditFilter {
+    let filter = AuditFilter {
+        from: query.optional_with("from", parse_instant),
+        to: query.optional_with("to", parse_instant),
+        action: query.optional("action"),
+        subject: query.optional("subject"),
+    };
+    if let (Some(from), Some(to)) = (filter.from, filter.to)
+        && from >= to
+    {
+        query.add("to", "must be later than from");
+    }
+    filter
 }
 
 impl AuditList {
-    fn of(page: AuditPage, list: List) -> Self {
+    fn of(page: AuditPage, list: &List) -> Self {
         Self {
             items: page.records.into_iter().map(AuditView::from).collect(),
             next_cursor: page.next.map(|cursor| cursor.encode(list)),

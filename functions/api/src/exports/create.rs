@@ -5,27 +5,44 @@ use std::{sync::Arc, time::Duration};
 use auth::Permission;
 use axum::{
     Json,
-    body::to_bytes,
     extract::{OriginalUri, Request, State},
     http::{HeaderMap, StatusCode, header},
     response::IntoResponse,
 };
-use domain::{Action, ExportRequest, IdempotencyKey, NewJob, Submission, idempotency::InvalidKey, strict};
+use domain::{
+    Action, ExportRequest, Granularity, IdempotencyKey, NewJob, Submission, TimeRange, idempotency::InvalidKey,
+};
 use jiff::Timestamp;
 use jobs::{Counted, Created, Key, dispatch, new_job_id};
 use objects::ExportObject;
 use platform::log::Causes;
 use tracing::{Instrument as _, error, info, info_span};
+use utoipa::ToSchema;
 
-use super::{changes::Changes, view::JobView};
+use super::{changes::Changes, retry_after, view::JobView};
 use crate::{
+    body,
     context::Context,
-    problem::{Kind, Problem, ProblemBody},
+    problem::{Problem, ProblemBody},
     scope::OrgScope,
 };
 
-/// Maximum length of a body, in bytes: more than twice the length of a request with the maximum number of models.
-const MAX_BODY_BYTES: usize = 64 << 10;
+/// A request for an export of a range or of a period.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "camelCase", as = CreateExport)]
+#[expect(dead_code, reason = "it describes what `ExportRequest::from_json` reads")]
+struct CreateBody {
+    /// The range of the buckets: those with `start ≤ bucket_start < end`. Required without `period`.
+    time_range: Option<TimeRange>,
+    /// A calendar month in UTC, instead of `timeRange`.
+    #[schema(pattern = "^[0-9]{4}-[0-9]{2}$", example = "2024-01")]
+    period: Option<String>,
+    /// The length of the buckets; `daily` by default.
+    granularity: Option<Granularity>,
+    /// Only these models, in order and each once; all of them by default.
+    #[schema(min_items = 1, max_items = 500)]
+    models: Option<Vec<uuid::Uuid>>,
+}
 
 /// Creates an export job, which makes the file in the background. Follow the job at `Location`.
 #[utoipa::path(
@@ -38,7 +55,7 @@ const MAX_BODY_BYTES: usize = 64 << 10;
         ),
     ),
     request_body(
-        content = ExportRequest,
+        content = CreateBody,
         example = json!({
             "timeRange": {"start": "2024-01-01T00:00:00Z", "end": "2024-02-01T00:00:00Z"}, "granularity": "daily",
         }),
@@ -46,7 +63,10 @@ const MAX_BODY_BYTES: usize = 64 << 10;
     responses(
         (
             status = 202, description = "The job was accepted", body = JobView,
-            headers(("Location" = String, description = "The job")),
+            headers(
+                ("Location" = String, description = "The job"),
+                ("Retry-After" = u32, description = "Seconds until a look at the job, unless it has ended")
+            ),
         ),
         (
             status = 409, description = "The idempotency key was used for another request",
@@ -97,8 +117,9 @@ pub(crate) async fn create(
     };
     let location = format!("{}/{}", uri.path(), job.id());
     let address = |job: &_| context.store.address(&ExportObject::of(job));
+    let wait = retry_after(&job);
     let view = JobView::new(job, now, address, Changes::NotApplicable);
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(view)))
+    Ok((StatusCode::ACCEPTED, wait, [(header::LOCATION, location)], Json(view)))
 }
 
 /// Returns the one `Idempotency-Key` header, if there is one.
@@ -114,22 +135,5 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Proble
 }
 
 async fn read(request: Request) -> Result<ExportRequest, Problem> {
-    if !is_json(request.headers()) {
-        let detail = "Send the body as JSON, with the header Content-Type: application/json.";
-        return Err(Problem::new(Kind::UnsupportedMediaType, detail));
-    }
-    let body = to_bytes(request.into_body(), MAX_BODY_BYTES).await.map_err(|_| {
-        Problem::new(Kind::BodyTooLarge, "Send a body of at most 64 KiB; a request for an export needs far less.")
-    })?;
-    let text = str::from_utf8(&body).map_err(|_| Problem::invalid_field("", "must be UTF-8"))?;
-    let body = strict::check(text)
-        .and_then(|()| serde_json::from_str(text))
-        .map_err(|error| Problem::invalid_field("", format!("must be well-formed, unambiguous JSON: {error}")))?;
-    ExportRequest::from_json(&body).map_err(Problem::invalid)
-}
-
-/// Reports whether the content type is JSON, with or without parameters.
-fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    content_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+    ExportRequest::from_json(&body::json(request).await?).map_err(Problem::invalid)
 }

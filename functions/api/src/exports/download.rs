@@ -59,6 +59,14 @@ pub(crate) async fn download(
     Ok((StatusCode::FOUND, [(header::LOCATION, link)]).into_response())
 }
 
+/// Returns the facts of a job's file, which stay known when the file has expired, or the problem that there is none.
+pub(crate) fn recorded(job: &Job) -> Result<&ExportFile, Problem> {
+    match job.state() {
+        JobState::Succeeded { file, .. } | JobState::Expired { file, .. } => Ok(file),
+        JobState::Pending { .. } | JobState::Running { .. } | JobState::Failed { .. } => finished(job),
+    }
+}
+
 /// Returns the file of a finished job, or the problem that there is none.
 pub(super) fn finished(job: &Job) -> Result<&ExportFile, Problem> {
     match (job.status(Timestamp::now()), job.state()) {

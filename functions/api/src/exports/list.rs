@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use auth::Permission;
 use axum::{Json, extract::State};
-use domain::{OrgId, Status};
+use domain::{JobFilter, JobOrigin, OrgId, Status, id::InvalidId};
 use jiff::Timestamp;
 use jobs::{Cursor, List};
 use objects::ExportObject;
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::{changes::changes, view::JobView};
 use crate::{context::Context, problem::Problem, query::Query, scope::OrgScope};
@@ -25,12 +26,22 @@ pub(crate) struct JobList {
     next_cursor: Option<String>,
 }
 
-/// Lists an organization's export jobs, newest first.
+/// Lists an organization's export jobs, newest first. With `period`, `initiatedBy` or `origin` a page looks at 1,000 jobs
+/// at most: it may have fewer jobs than `limit`, or none, and still a `nextCursor`, by which the search goes on.
 #[utoipa::path(
     get, path = "/orgs/{orgId}/exports", tag = "exports", operation_id = "listExports",
     params(
         ("orgId" = Uuid, Path, description = "The organization"),
         ("status" = Option<Status>, Query, description = "Only jobs of this status"),
+        (
+            "period" = Option<String>, Query, pattern = "^[0-9]{4}-[0-9]{2}$", example = "2024-01",
+            description = "Only jobs whose range is this calendar month in UTC; its end may be the month's last second",
+        ),
+        (
+            "initiatedBy" = Option<Uuid>, Query,
+            description = "Only jobs of this initiator, as `initiatedBy` of a job names it",
+        ),
+        ("origin" = Option<JobOrigin>, Query, description = "Only jobs of this kind of initiator"),
         (
             "limit" = Option<u8>, Query, minimum = 1, maximum = 100,
             description = "Maximum number of jobs; 50 by default",
@@ -49,8 +60,8 @@ pub(crate) async fn list(
     query: Query,
 ) -> Result<Json<JobList>, Problem> {
     let org = scope.require(Permission::ReadExports).await?;
-    let Filter { status, limit, after } = read(query, org)?;
-    let page = context.jobs.list(org, status, limit, after).await?;
+    let Wanted { filter, limit, after } = read(query, org)?;
+    let page = context.jobs.list(org, filter, limit, after).await?;
     let now = Timestamp::now();
     let changes = changes(&context.database, org, &page.jobs, now).await;
     let address = |job: &_| context.store.address(&ExportObject::of(job));
@@ -61,19 +72,29 @@ pub(crate) async fn list(
             .zip(changes)
             .map(|(job, change)| JobView::new(job, now, address, change))
             .collect(),
-        next_cursor: page.next.map(|cursor| cursor.encode(List::Jobs(org, status))),
+        next_cursor: page.next.map(|cursor| cursor.encode(&List::Jobs(org, filter))),
     }))
 }
 
-struct Filter {
-    status: Option<Status>,
+struct Wanted {
+    filter: JobFilter,
     limit: usize,
     after: Option<Cursor>,
 }
 
-fn read(mut query: Query, org: OrgId) -> Result<Filter, Problem> {
-    let status = query.optional("status");
+fn read(mut query: Query, org: OrgId) -> Result<Wanted, Problem> {
+    let filter = JobFilter {
+        status: query.optional("status"),
+        period: query.optional("period"),
+        initiated_by: query.optional_with("initiatedBy", initiator),
+        origin: query.optional("origin"),
+    };
     let limit = query.limit();
-    let after = query.optional_with("cursor", |text| Cursor::decode(text, List::Jobs(org, status)));
-    query.finish(Some(Filter { status, limit, after }))
+    let after = query.optional_with("cursor", |text| Cursor::decode(text, &List::Jobs(org, filter)));
+    query.finish(Some(Wanted { filter, limit, after }))
+}
+
+/// Parses an initiator in the form of every other id.
+fn initiator(text: &str) -> Result<Uuid, InvalidId> {
+    text.parse().map(OrgId::uuid)
 }

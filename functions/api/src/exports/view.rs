@@ -1,7 +1,7 @@
 //! Jobs as clients see them. Absent values are left out, not null.
 
 use domain::{
-    Completeness, Granularity, Job, JobId, ModelId, OrgId, Progress, State, Status, TimeRange, Totals,
+    Completeness, Granularity, Job, JobId, JobOrigin, ModelId, OrgId, Progress, State, Status, TimeRange, Totals,
     measures::cost_text,
 };
 use jiff::Timestamp;
@@ -75,6 +75,8 @@ pub(crate) struct JobView {
     /// The initiator: the token's subject if it is a UUID of the first issuer, else a UUID derived from issuer and
     /// subject.
     initiated_by: Uuid,
+    /// The kind of the initiator.
+    origin: JobOrigin,
     /// The reason of a failure, and instructions.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -159,6 +161,7 @@ impl JobView {
             changed_since_export: changes.known(),
             totals: file.map(|file| TotalsView::from(file.totals)),
             initiated_by: job.subject.id(),
+            origin: JobOrigin::of(&job.subject),
             error,
             warnings,
         }

@@ -2,7 +2,7 @@
 
 use auth::{AuthError, Forbidden};
 use ci::reports::ReportError;
-use jobs::{Counted, CreateError, JobsError, LimitError};
+use jobs::{BookError, CompareError, Counted, CreateError, JobsError, LimitError, MAX_BOOKINGS, MAX_COMPARISONS};
 use platform::StoreError;
 use postgres::DatabaseError;
 use usage::UsageError;
@@ -49,6 +49,36 @@ impl From<CreateError> for Problem {
                 "Wait until some of the organization's exports are finished, then send the request again.",
             ),
             CreateError::Jobs(error) => error.into(),
+        }
+    }
+}
+
+impl From<CompareError> for Problem {
+    fn from(error: CompareError) -> Self {
+        match error {
+            CompareError::TooMany => Self::new(
+                Kind::LedgerFull,
+                format!(
+                    "The file was compared with {MAX_COMPARISONS} amounts, which is the most that is kept. Create another \
+                     export of the range, and compare its file."
+                ),
+            ),
+            CompareError::Jobs(error) => error.into(),
+        }
+    }
+}
+
+impl From<BookError> for Problem {
+    fn from(error: BookError) -> Self {
+        match error {
+            BookError::TooMany => Self::new(
+                Kind::LedgerFull,
+                format!(
+                    "The month was booked {MAX_BOOKINGS} times, which is the most that is kept. Contact platform \
+                     engineering."
+                ),
+            ),
+            BookError::Jobs(error) => error.into(),
         }
     }
 }

@@ -11,6 +11,7 @@ pub(crate) enum Kind {
     Forbidden,
     NoSuchRoute,
     NoSuchJob,
+    NoBooking,
     ExportNotReady,
     ExportFailed,
     ExportExpired,
@@ -21,6 +22,7 @@ pub(crate) enum Kind {
     TooManyOpenJobs,
     DailyLimit,
     FileTooLarge,
+    LedgerFull,
     TookTooLong,
     Internal,
     Unavailable,
@@ -36,6 +38,7 @@ impl Kind {
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "The token does not allow this"),
             Self::NoSuchRoute => ("no-such-route", StatusCode::NOT_FOUND, "There is no such route"),
             Self::NoSuchJob => ("no-such-job", StatusCode::NOT_FOUND, "There is no such export job"),
+            Self::NoBooking => ("no-booking", StatusCode::NOT_FOUND, "Nothing was booked for this month"),
             Self::ExportNotReady => ("export-not-ready", StatusCode::NOT_FOUND, "The export is not ready yet"),
             Self::ExportFailed => ("export-failed", StatusCode::NOT_FOUND, "The export failed"),
             Self::ExportExpired => ("export-expired", StatusCode::NOT_FOUND, "The export's file has expired"),
@@ -56,6 +59,7 @@ impl Kind {
                 ("daily-limit", StatusCode::TOO_MANY_REQUESTS, "The organization's calls of this day are used up")
             }
             Self::FileTooLarge => ("file-too-large", StatusCode::CONFLICT, "The file is too large to verify"),
+            Self::LedgerFull => ("ledger-full", StatusCode::CONFLICT, "There is no room for another entry"),
             Self::TookTooLong => ("took-too-long", StatusCode::SERVICE_UNAVAILABLE, "The answer took too long"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side"),
             Self::Unavailable => {

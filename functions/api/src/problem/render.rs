@@ -14,12 +14,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Kind, Problem, RETRY_AFTER_SECONDS};
+use crate::exports::JOB_RETRY_AFTER_SECONDS;
 
 /// The beginning of every problem's `type`.
 const TYPE_BASE: &str = "https://api.ai-aas.local/problems/";
 
 /// Seconds after which an organization with too many unfinished jobs may ask again: about as long as a short job takes.
-const JOB_RETRY_AFTER_SECONDS: u32 = 30;
+const CAP_RETRY_AFTER_SECONDS: u32 = 30;
 
 /// A problem as JSON.
 #[derive(Debug, Serialize, ToSchema)]
@@ -106,7 +107,8 @@ fn set_headers(kind: Kind, headers: &mut HeaderMap) {
         Kind::InvalidToken => (header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\"")),
         Kind::Unavailable | Kind::TookTooLong => (header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS)),
         Kind::DailyLimit => (header::RETRY_AFTER, HeaderValue::from(seconds_until_next_day(Timestamp::now()))),
-        Kind::TooManyOpenJobs => (header::RETRY_AFTER, HeaderValue::from(JOB_RETRY_AFTER_SECONDS)),
+        Kind::TooManyOpenJobs => (header::RETRY_AFTER, HeaderValue::from(CAP_RETRY_AFTER_SECONDS)),
+        Kind::ExportNotReady => (header::RETRY_AFTER, HeaderValue::from(JOB_RETRY_AFTER_SECONDS)),
         _ => return,
     };
     headers.insert(name, value);

@@ -1,6 +1,6 @@
 //! What the jobs table answers: every item that a function reads, and what is done with it.
 
-use domain::{Claim, Job, JobId, Month, OrgId, Status};
+use domain::{AuditFilter, Claim, Job, JobFilter, JobId, Month, OrgId, Status};
 use jiff::{SignedDuration, Timestamp};
 use jobs::{DueKind, JobsTable, List};
 
@@ -28,14 +28,16 @@ pub(crate) fn table(bytes: &[u8]) {
             }
         }
         b"jobs" => {
-            if let Ok(page) = world.run(input, table.list(org, Some(Status::Failed), 2, None)) {
+            let failed = JobFilter::of_status(Status::Failed);
+            if let Ok(page) = world.run(input, table.list(org, failed, 2, None)) {
                 page.jobs.iter().for_each(change);
-                let _ = page.next.map(|next| next.encode(List::Jobs(org, Some(Status::Failed))));
+                let _ = page.next.map(|next| next.encode(&List::Jobs(org, failed)));
             }
         }
         b"audit" => {
-            if let Ok(page) = world.run(input, table.audit_trail(org, None, 2, None)) {
-                let _ = page.next.map(|next| next.encode(List::Audit(org, None)));
+            let all = AuditFilter::default();
+            if let Ok(page) = world.run(input, table.audit_trail(org, None, &all, 2, None)) {
+                let _ = page.next.map(|next| next.encode(&List::Audit(org, None, all)));
             }
         }
         b"due" => {

@@ -27,6 +27,8 @@ pub(crate) struct Api {
 /// A request that may be sent again.
 enum Request<'a> {
     Get { url: String },
+    Post { url: String, body: &'a Value },
+    Put { url: String, body: &'a Value },
     Create { url: String, key: &'a str, body: &'a Value },
 }
 
@@ -50,22 +52,34 @@ impl Api {
             let encoded = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
             url = format!("{url}?{encoded}");
         }
-        Ok(self.send(&Request::Get { url }, StatusCode::OK)?.body)
+        Ok(self.send(&Request::Get { url }, &[StatusCode::OK])?.body)
+    }
+
+    /// Adds an entry of the ledger by a request that may be repeated, and returns its JSON.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Result<String, RequestError> {
+        let request = Request::Post { url: format!("{}{path}", self.base), body };
+        Ok(self.send(&request, &[StatusCode::CREATED, StatusCode::OK])?.body)
+    }
+
+    /// Sets what a path below the organization has, and returns its JSON.
+    pub(crate) fn put(&self, path: &str, body: &Value) -> Result<String, RequestError> {
+        let request = Request::Put { url: format!("{}{path}", self.base), body };
+        Ok(self.send(&request, &[StatusCode::OK])?.body)
     }
 
     /// Creates an export and returns the JSON of its job. The key makes it safe to send it again.
     pub(crate) fn create(&self, body: &Value, key: &str) -> Result<String, RequestError> {
         let request = Request::Create { url: format!("{}/exports", self.base), key, body };
-        Ok(self.send(&request, StatusCode::ACCEPTED)?.body)
+        Ok(self.send(&request, &[StatusCode::ACCEPTED])?.body)
     }
 
     /// Returns the signed link to a job's file, which works without a token.
     pub(crate) fn link(&self, job: JobId) -> Result<String, RequestError> {
         let request = Request::Get { url: format!("{}/exports/{job}/download", self.base) };
-        self.send(&request, StatusCode::FOUND)?.location.ok_or(RequestError::NoLocation)
+        self.send(&request, &[StatusCode::FOUND])?.location.ok_or(RequestError::NoLocation)
     }
 
-    fn send(&self, request: &Request<'_>, expected: StatusCode) -> Result<Answer, RequestError> {
+    fn send(&self, request: &Request<'_>, expected: &[StatusCode]) -> Result<Answer, RequestError> {
         retrying(|| {
             let mut response = self.call(request, &self.tokens.current()?)?;
             if response.status() == StatusCode::UNAUTHORIZED
@@ -73,7 +87,7 @@ impl Api {
             {
                 response = self.call(request, &token)?;
             }
-            if response.status() != expected {
+            if !expected.contains(&response.status()) {
                 return Err(RequestError::of(response));
             }
             let location = response.headers().get("location").and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -85,6 +99,8 @@ impl Api {
     fn call(&self, request: &Request<'_>, token: &Token) -> Result<Response<Body>, RequestError> {
         let answer = match request {
             Request::Get { url } => self.agent.get(url).header("Authorization", token.header()).call(),
+            Request::Post { url, body } => self.agent.post(url).header("Authorization", token.header()).send_json(body),
+            Request::Put { url, body } => self.agent.put(url).header("Authorization", token.header()).send_json(body),
             Request::Create { url, key, body } => self
                 .agent
                 .post(url)

@@ -4,12 +4,13 @@ use std::{convert::Infallible, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand};
 use domain::{
-    Granularity, IdempotencyKey, JobId, ModelId, Month, OrgId, Status, TimeRange, idempotency::InvalidKey, instant,
-    reconciliation::Tolerance,
+    Granularity, IdempotencyKey, JobId, JobOrigin, ModelId, Month, OrgId, Status, TimeRange, idempotency::InvalidKey,
+    instant, reconciliation::Tolerance,
 };
 use jiff::Timestamp;
+use uuid::Uuid;
 
-use crate::outcome::Outcome;
+use crate::{ledger::Ledger, outcome::Outcome};
 
 /// Export an organization's usage as CSV, and check it
 ///
@@ -49,6 +50,9 @@ pub(crate) enum Command {
     /// Create, list, show, download or reconcile exports
     #[command(subcommand)]
     Export(Export),
+    /// Compare files with amounts of the books, and record which file was booked
+    #[command(subcommand)]
+    Ledger(Ledger),
     /// Show the present usage of a range: its totals and their completeness; with --json also the series
     Usage(UsageArguments),
     /// Compare a local file with the job that made it
@@ -121,6 +125,15 @@ pub(crate) struct List {
     /// Only of this status: pending, running, succeeded, failed or expired
     #[arg(long)]
     pub(crate) status: Option<Status>,
+    /// Only of this calendar month in UTC, such as 2024-01
+    #[arg(long, value_name = "MONTH", visible_alias = "period")]
+    pub(crate) month: Option<Month>,
+    /// Only of this initiator, as `initiatedBy` of an export names it
+    #[arg(long, value_name = "UUID")]
+    pub(crate) initiated_by: Option<Uuid>,
+    /// Only those that the monthly run made, or that were requested: schedule or user
+    #[arg(long)]
+    pub(crate) origin: Option<JobOrigin>,
     /// Maximum number of exports; all unless given
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: Option<u32>,
@@ -187,7 +200,7 @@ Exit status:
   1  failed: the network, the service, a file
   2  wrong usage
   3  the job failed, or its file expired
-  4  mismatch: the reconciliation, the verified file, or the downloaded bytes
+  4  mismatch: the reconciliation, the comparison, the verified file, or the downloaded bytes
   5  the figures are not final, with --require-final
 "
     };
@@ -213,6 +226,8 @@ Examples:
   analytics export create --month 2024-01 --granularity hourly --require-final --out - | gzip > january.csv.gz
   analytics export list --status succeeded --json | jq -r '.items[].jobId'
   analytics export reconcile 018cc251-f400-7000-8000-000000000000 --tolerance 0 --verify-file
+  analytics ledger compare 018cc251-f400-7000-8000-000000000000 --amount 523.37 --reference JE-1017
+  analytics ledger book 018cc251-f400-7000-8000-000000000000 --month 2024-01 --reference JE-1017
   analytics verify january.csv --job 018cc251-f400-7000-8000-000000000000
   analytics usage --month 2024-01
 

@@ -26,6 +26,8 @@ pub(crate) struct Job {
     rounding_difference: Option<String>,
     pub(crate) completeness: Option<Completeness>,
     changed_since_export: Option<bool>,
+    /// Absent from services of before.
+    origin: Option<String>,
     error: Option<String>,
     #[serde(default)]
     warnings: Vec<String>,
@@ -135,6 +137,7 @@ impl Job {
             ("range", format!("{} to {}", range.start(), range.end())),
             ("created", self.created_at.to_string()),
         ];
+        rows.extend(self.origin.clone().map(|origin| ("origin", origin)));
         rows.extend(self.expires_at.map(|at| ("expires", at.to_string())));
         rows.extend(self.progress.as_ref().map(|progress| ("progress", progress.text())));
         rows.extend(self.row_count.map(|count| ("rows", count.to_string())));

@@ -37,12 +37,18 @@ pub(crate) fn run(session: &Session, arguments: &List) -> Result<()> {
 
 /// Reads pages up to the limit, and joins them to one.
 fn pages(session: &Session, arguments: &List) -> Result<Page, RequestError> {
+    let filter = [
+        ("status", arguments.status.map(|status| status.to_string())),
+        ("period", arguments.month.map(|month| month.to_string())),
+        ("initiatedBy", arguments.initiated_by.map(|id| id.to_string())),
+        ("origin", arguments.origin.map(|origin| origin.to_string())),
+    ];
     let limit = arguments.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let mut all = Page::default();
     loop {
         let wanted = (limit - all.items.len()).min(MAX_PAGE);
         let mut query = vec![("limit", wanted.to_string())];
-        query.extend(arguments.status.map(|status| ("status", status.to_string())));
+        query.extend(filter.iter().filter_map(|(name, value)| Some((*name, value.clone()?))));
         query.extend(all.next_cursor.take().map(|cursor| ("cursor", cursor)));
         let page: Page = read(&session.api.get("/exports", &query)?)?;
         all.items.extend(page.items);

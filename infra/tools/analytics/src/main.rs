@@ -10,6 +10,7 @@ mod download;
 mod facts;
 mod file;
 mod job;
+mod ledger;
 mod list;
 mod outcome;
 mod problem;
@@ -51,6 +52,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Export(Export::Show { job }) => job::show(&session, job),
         Command::Export(Export::Download(arguments)) => download::run(&session, &arguments),
         Command::Export(Export::Reconcile(arguments)) => reconcile::run(&session, &arguments),
+        Command::Ledger(command) => ledger::run(&session, &command),
         Command::Usage(arguments) => usage::run(&session, &arguments),
         Command::Verify(arguments) => verify::run(&session, &arguments),
     }
