@@ -42,6 +42,7 @@ mod links;
 mod lists;
 mod localstack;
 mod logs;
+mod manifest;
 mod migrations;
 mod models;
 mod monthly;

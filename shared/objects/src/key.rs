@@ -75,13 +75,18 @@ impl ExportObject {
         metadata
     }
 
-    /// Returns the header with the file's name for downloads. Its instants are in the basic form of ISO 8601, since
-    /// some systems allow no colon in a name.
+    /// Returns the header with the file's name for downloads.
     pub(super) fn disposition(&self, request: &ExportRequest) -> String {
+        format!("attachment; filename=\"{}\"", self.name(request))
+    }
+
+    /// Returns the file's name for downloads. Its instants are in the basic form of ISO 8601, since some systems allow no
+    /// colon in a name.
+    pub fn name(&self, request: &ExportRequest) -> String {
         let instant = |at: jiff::Timestamp| at.strftime("%Y%m%dT%H%M%SZ").to_string();
         let start = instant(request.range.start());
         let end = instant(request.range.end());
-        format!("attachment; filename=\"usage-{}-{start}-{end}-{}.csv\"", self.org, request.granularity)
+        format!("usage-{}-{start}-{end}-{}.csv", self.org, request.granularity)
     }
 }
 

@@ -63,7 +63,6 @@ pub(crate) async fn download(
 pub(super) fn finished(job: &Job) -> Result<&ExportFile, Problem> {
     match (job.status(Timestamp::now()), job.state()) {
         (Status::Succeeded, JobState::Succeeded { file, .. }) => Ok(file),
-        (_, JobState::Failed { failure, .. }) => Err(Problem::new(Kind::ExportFailed, failure.to_string())),
         (
             Status::Expired,
             JobState::Succeeded { expires_at, completed_at, .. } | JobState::Expired { expires_at, completed_at, .. },
@@ -75,6 +74,14 @@ pub(super) fn finished(job: &Job) -> Result<&ExportFile, Problem> {
             );
             Err(Problem::new(Kind::ExportExpired, detail))
         }
-        _ => Err(Problem::new(Kind::ExportNotReady, "Follow the job until its status is succeeded, then download it.")),
+        _ => Err(not_finished(job)),
+    }
+}
+
+/// Returns the problem of a job that has never had a file: it failed, or has not ended.
+pub(super) fn not_finished(job: &Job) -> Problem {
+    match job.state() {
+        JobState::Failed { failure, .. } => Problem::new(Kind::ExportFailed, failure.to_string()),
+        _ => Problem::new(Kind::ExportNotReady, "Follow the job until its status is succeeded, then send this again."),
     }
 }

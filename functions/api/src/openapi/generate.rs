@@ -11,7 +11,7 @@ use utoipa::{
 };
 
 use super::DOCUMENT;
-use crate::{BASE, ci, exports, openapi, status, troubles, usage};
+use crate::{BASE, ci, exports, keys, openapi, status, troubles, usage};
 
 /// Problems that every route with a token has in common.
 const SHARED_PROBLEMS: [(&str, &str); 4] = [
@@ -50,6 +50,9 @@ struct Description;
     exports::list::list,
     exports::show::show,
     exports::download::download,
+    exports::manifest::manifest,
+    exports::manifest::signature,
+    exports::pack::pack,
     exports::audit::audit,
     exports::audit::trail,
     exports::reconciliation::reconcile,
@@ -61,6 +64,8 @@ struct Description;
     ci::regressions::regressions,
     ci::evidence::evidence,
     ci::report::report,
+    keys::list,
+    keys::show,
     status::healthz,
     status::readyz,
     openapi::serve,
