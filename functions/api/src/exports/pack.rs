@@ -13,7 +13,7 @@ use auth::Permission;
 use axum::{
     Extension, Json,
     extract::State,
-    http::header,
+    http::{Method, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use domain::{Action, ExportFile, Job};
@@ -67,11 +67,16 @@ struct NotIntact(domain::JobId);
 pub(crate) async fn pack(
     State(context): State<Arc<Context>>,
     scope: OrgScope,
+    method: Method,
     deadline: Extension<Deadline>,
 ) -> Result<Response, Problem> {
     let org = scope.require_all(&[Permission::ReadExports, Permission::DownloadExports, Permission::ReadAudit]).await?;
     let job = find(&context, org, scope.job()?).await?;
     let file = finished(&job)?;
+    // As of the download: only what gives out the file leaves a record.
+    if method == Method::HEAD {
+        return Ok(StatusCode::OK.into_response());
+    }
     scope.count(Counted::Downloads).await?;
     context.jobs.record(&scope.audit(Action::Pack, Some(job.id()))).await?;
     let manifest = manifest::bytes(&job)?;

@@ -141,7 +141,7 @@ fn a_line_that_is_wrong_is_named_with_its_byte_and_column() {
         (
             "2024-01-02T00",
             "2024-02-02T00",
-            "usage.csv, line 3, byte 220, column bucket_start: is not in the range of the manifest".to_owned(),
+            "usage.csv, line 3, byte 205, column bucket_start: is not in the range of the manifest".to_owned(),
         ),
         (
             ORGANIZATION,
