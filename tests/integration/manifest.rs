@@ -236,3 +236,42 @@ async fn a_pack_verifies_offline_and_every_changed_file_is_named() {
     let packed: Value = serde_json::from_slice(&std::fs::read(folder.0.join("audit.json")).unwrap()).unwrap();
     assert_eq!(packed, trail, "the pack's own record is in it");
 }
+
+#[tokio::test]
+async fn a_file_of_any_size_is_packed_into_a_folder() {
+    let stack = Stack::from_env().await;
+    let small = stack.organization();
+    let small_job = exported(&small).await.job.job_id;
+    let large = stack.organization();
+    let insert = format!(
+        "insert into analytics_hourly_rollups
+         select timestamptz '2024-05-01T00:00:00Z' + hour * interval '1 hour', '{}',
+                ('00000000-0000-4000-8000-' || lpad(to_hex(model), 12, '0'))::uuid, hour, model, 0, hour::numeric / 100
+         from generate_series(0, 743) as hour, generate_series(1, 45) as model",
+        large.id
+    );
+    stack.database.client.batch_execute(&insert).await.unwrap();
+    let export = large.export(&export_of("2024-05-01T00:00:00Z", "2024-06-01T00:00:00Z", "hourly")).await;
+    assert!(export.bytes.len() > 3 << 20, "too small to be left out: {}", export.bytes.len());
+
+    let folder = Folder::new();
+    let id = keys(&stack).await[0]["kid"].as_str().unwrap().to_owned();
+    folder.write("key.pem", &pem(&stack, &id).await);
+    for (org, job, name) in [(&small, small_job, "small"), (&large, export.job.job_id, "large")] {
+        let mut command = program("analytics");
+        command.env("ANALYTICS_URL", tests::stack::variable("API_URL"));
+        command.env("ANALYTICS_ORGANIZATION", org.id.to_string()).env("ANALYTICS_TOKEN", &org.token);
+        command.args(["export", "pack", &job.to_string(), "--out", name]);
+        let (status, told) = folder.run(command);
+        assert_eq!(status, Some(0), "{told}");
+        let (status, told) = folder.verify(&format!("{name} --key key.pem"));
+        assert_eq!(status, Some(0), "{told}");
+        let sums = std::process::Command::new("sha256sum")
+            .args(["-c", "--quiet", "SHA256SUMS"])
+            .current_dir(folder.0.join(name))
+            .status();
+        assert!(sums.unwrap().success(), "{name}");
+    }
+    let names = folder.unpack(&large.get(&format!("/{}/pack", export.job.job_id)).await.expect(200).body);
+    assert!(!names.iter().any(|name| Path::new(name).extension().is_some_and(|kind| kind == "csv")), "{names:?}");
+}

@@ -40,10 +40,11 @@ struct Answer {
     findings: Vec<Finding>,
 }
 
-/// Verifies a folder or a zip; `path` is also that of a file in the folder.
+/// Verifies a folder or a zip.
 pub(crate) fn run(path: &Path, key: &Path, json: bool) -> Result<()> {
     let keys = Keys::read(key)?;
-    let mut archive = Archive::open(path).with_context(|| format!("can't read {}", path.display()))?;
+    let mut archive =
+        Archive::open(path).with_context(|| format!("can't read {} as a folder or a zip", path.display()))?;
     let (manifest, findings) = verify(&mut archive, &keys)?;
     let verdict = match findings.first() {
         None => Ok(()),
