@@ -97,6 +97,7 @@ async fn a_list_by_status_has_the_jobs_of_that_status() {
             2 => drop(stack.jobs.finish(claimed.fail(Failure::UsageInvalid, false, now)).await.unwrap()),
             _ => {
                 let file = ExportFile {
+                    software: None,
                     checksum: "sha256:00".to_owned(),
                     bytes: 1,
                     row_count: 0,

@@ -44,6 +44,7 @@ mod links;
 mod lists;
 mod localstack;
 mod logs;
+mod manifest;
 mod migrations;
 mod models;
 mod monthly;

@@ -69,6 +69,8 @@ async fn the_document_names_every_route_and_no_other() {
             "GET /analytics/v1/ci/report",
             "GET /analytics/v1/ci/runs",
             "GET /analytics/v1/ci/trends",
+            "GET /analytics/v1/keys",
+            "GET /analytics/v1/keys/{keyId}",
             "GET /analytics/v1/openapi.json",
             "GET /analytics/v1/orgs/{orgId}/audit",
             "GET /analytics/v1/orgs/{orgId}/exports",
@@ -78,6 +80,9 @@ async fn the_document_names_every_route_and_no_other() {
             "GET /analytics/v1/orgs/{orgId}/exports/{jobId}/comparisons",
             "POST /analytics/v1/orgs/{orgId}/exports/{jobId}/comparisons",
             "GET /analytics/v1/orgs/{orgId}/exports/{jobId}/download",
+            "GET /analytics/v1/orgs/{orgId}/exports/{jobId}/manifest",
+            "GET /analytics/v1/orgs/{orgId}/exports/{jobId}/manifest/signature",
+            "GET /analytics/v1/orgs/{orgId}/exports/{jobId}/pack",
             "GET /analytics/v1/orgs/{orgId}/exports/{jobId}/reconciliation",
             "GET /analytics/v1/orgs/{orgId}/periods/{period}/booking",
             "PUT /analytics/v1/orgs/{orgId}/periods/{period}/booking",
@@ -105,7 +110,7 @@ async fn the_document_names_every_route_and_no_other() {
 }
 
 #[tokio::test]
-async fn only_status_and_the_document_need_no_token() {
+async fn only_status_keys_and_the_document_need_no_token() {
     let stack = Stack::from_env().await;
     let document = document(&stack).await;
     let org = stack.organization();
@@ -116,7 +121,7 @@ async fn only_status_and_the_document_need_no_token() {
                 stack.api.request(method.to_uppercase().parse().unwrap(), path.strip_prefix("/analytics/v1").unwrap());
             let needs_token = Answer::to(request).await.status == 401;
             assert_eq!(needs_token, operation["security"] == json!([{"bearer": []}]), "{method} {path}");
-            let open = path.contains("/status/") || path.ends_with("/openapi.json");
+            let open = path.contains("/status/") || path.contains("/keys") || path.ends_with("/openapi.json");
             assert_eq!(needs_token, !open, "{method} {path}");
         }
     }

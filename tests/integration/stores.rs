@@ -37,6 +37,7 @@ async fn a_link_that_the_store_refuses_is_found_before_a_person_follows_one() {
 fn file(size: usize, attempt: u8) -> (Vec<u8>, ExportFile) {
     let bytes: Vec<u8> = (0..size).map(|index| (index % 251) as u8 ^ attempt).collect();
     let file = ExportFile {
+        software: None,
         checksum: format!("sha256:{}", hex::encode(Sha256::digest(&bytes))),
         bytes: size as u64,
         row_count: 0,

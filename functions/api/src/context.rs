@@ -14,7 +14,7 @@ use platform::{
 };
 use postgres::Database;
 
-use crate::status::Readiness;
+use crate::{signing::Signing, status::Readiness};
 
 /// The function's clients, made once per process.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub struct Context {
     pub(crate) store: ExportStore,
     /// Created at the first check of links.
     pub(crate) http: OnceLock<HttpClient>,
+    pub(crate) signing: Signing,
     pub(crate) readiness: Readiness,
     pub(crate) database: Database,
     pub(crate) searches: Searches,
@@ -38,8 +39,10 @@ pub struct Context {
 impl Context {
     /// Creates the clients. Reads the variables of [`Verifier::from_env`], [`JobsTable::from_env`],
     /// [`ExportQueue::from_env`], [`ExportStore::from_env`], [`Database::from_env`], [`ResendPolicy::from_env`] and
-    /// [`retention_from_env`]:
+    /// [`retention_from_env`], and these:
     ///
+    /// - `SIGNING_KEY` and `RETIRED_SIGNING_KEYS`, optional: the key in AWS KMS that signs manifests, and public keys of
+    ///   before;
     /// - `OPEN_JOBS_CAP`: maximum number of an organization's unfinished jobs;
     /// - `DAILY_LIMITS`: maximum numbers of an organization's exports, downloads and queries on one day.
     ///
@@ -51,6 +54,7 @@ impl Context {
             jobs: JobsTable::from_env(sdk)?,
             queue: ExportQueue::from_env(sdk)?,
             store: ExportStore::from_env(sdk)?,
+            signing: Signing::from_env(sdk)?,
             http: OnceLock::new(),
             readiness: Readiness::default(),
             database: Database::from_env("analytics-exports-api")?,

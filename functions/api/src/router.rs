@@ -12,7 +12,7 @@ use axum::{
 use crate::{
     BASE, ci,
     context::Context,
-    exports,
+    exports, keys,
     ledger::{booking, comparisons},
     metrics, openapi,
     problem::{Kind, Problem},
@@ -43,6 +43,9 @@ fn routes() -> Router<Arc<Context>> {
         .route("/orgs/{orgId}/exports/{jobId}/reconciliation", get(exports::reconciliation::reconcile))
         .route("/orgs/{orgId}/exports/{jobId}/comparisons", get(comparisons::list).post(comparisons::compare))
         .route("/orgs/{orgId}/periods/{period}/booking", get(booking::show).put(booking::book))
+        .route("/orgs/{orgId}/exports/{jobId}/manifest", get(exports::manifest::manifest))
+        .route("/orgs/{orgId}/exports/{jobId}/manifest/signature", get(exports::manifest::signature))
+        .route("/orgs/{orgId}/exports/{jobId}/pack", get(exports::pack::pack))
         .route("/orgs/{orgId}/audit", get(exports::audit::trail))
         .route("/orgs/{orgId}/usage", get(usage::show))
         .route("/orgs/{orgId}/usage/troubles", get(troubles::list))
@@ -52,6 +55,8 @@ fn routes() -> Router<Arc<Context>> {
         .route("/ci/regressions", get(ci::regressions::regressions))
         .route("/ci/evidence", get(ci::evidence::evidence))
         .route("/ci/report", get(ci::report::report))
+        .route("/keys", get(keys::list))
+        .route("/keys/{keyId}", get(keys::show))
         .route("/status/healthz", get(status::healthz))
         .route("/status/readyz", get(status::readyz))
         .route("/openapi.json", get(openapi::serve))

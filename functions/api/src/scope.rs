@@ -39,7 +39,16 @@ impl OrgScope {
     /// Returns the organization of the route if the caller has `permission` in it. Records a platform administrator's
     /// call in an organization of others first.
     pub(crate) async fn require(&self, permission: Permission) -> Result<OrgId, Problem> {
-        let access = self.caller.authorize(permission, self.org).map_err(|error| denied(error, &self.caller))?;
+        self.require_all(&[permission]).await
+    }
+
+    /// Returns the organization of the route if the caller has each of these permissions in it. Records a call in an
+    /// organization of others once.
+    pub(crate) async fn require_all(&self, permissions: &[Permission]) -> Result<OrgId, Problem> {
+        let mut access = Access::Own;
+        for permission in permissions {
+            access = self.caller.authorize(*permission, self.org).map_err(|error| denied(error, &self.caller))?;
+        }
         if access == Access::CrossOrganization {
             let job = self.job.as_deref().and_then(|job| job.parse().ok());
             self.context.jobs.record(&self.audit(Action::CrossOrganizationAccess, job)).await?;

@@ -65,6 +65,7 @@ pub(crate) async fn export(
     }
     let mut file = csv.finish().await?;
     durations.read += lap();
+    file.software = Some(platform::VERSION.to_owned());
     file.completeness = Some(completeness.of_figures(file.row_count > 0));
     upload.finish(&file).await?;
     durations.upload += lap();

@@ -3,8 +3,8 @@
 Does what `sam build` and `sam deploy` do, in a second: uploads a zip per function, which contains the binary as
 `bootstrap`, and creates a stack of the template, in which only the CodeUri of each function is changed. What the
 emulator does not have is left out (see absent.py). Nested applications, which it does not have either, become stacks
-beside it (see nested.py). Before, makes the database's roles, and the secrets of their logins (see infra/database/logins.py); after, sets what the emulator ignores (see
-settle.py). Endpoint and credentials come from the standard AWS variables.
+beside it (see nested.py). Before, makes the database's roles, and the secrets of their logins (see infra/database/logins.py), and
+the key that signs manifests; after, sets what the emulator ignores (see settle.py). Endpoint and credentials come from the standard AWS variables.
 
     deploy.py request.json
 
@@ -52,6 +52,7 @@ def main():
     functions = upload(template, request["binaries"])
     applications = nested.take_out(template, os.path.dirname(request["template"]))
     absent.take_out(template)
+    request["parameters"].setdefault("SigningKey", signing_key(request))
     outputs = create(request["stack"], template, request["parameters"])
     settled = settle.settle(request["stack"], request["parameters"])
     for application in applications:
@@ -73,6 +74,12 @@ def main():
             del variables[binary][name]
     names = {binary: settled[logical] for logical, binary in functions.items()}
     json.dump({"outputs": outputs, "functions": names, "variables": variables}, sys.stdout)
+
+
+def signing_key(request):
+    """Makes the key that signs manifests, in a stack of its own as on AWS. Returns its ARN."""
+    with open(os.path.join(os.path.dirname(request["template"]), "infra/signing.yaml"), encoding="utf-8") as file:
+        return create(f"{request['stack']}-signing", yaml_parse(file.read()), {})["Key"]
 
 
 def upload(template, binaries):

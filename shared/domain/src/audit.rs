@@ -16,6 +16,8 @@ pub enum Action {
     Create,
     /// A link to a file was issued.
     Download,
+    /// A file was given out with what explains it.
+    Pack,
     /// A file expired.
     Expire,
     /// The stored file was read again, to verify it.
@@ -52,6 +54,7 @@ impl Action {
         match self {
             Self::Create => "create",
             Self::Download => "download",
+            Self::Pack => "pack",
             Self::Expire => "expire",
             Self::VerifyFile => "verify-file",
             Self::Compare => "compare",

@@ -7,6 +7,9 @@ use super::{Completeness, Totals};
 /// The facts of a complete CSV, taken from the bytes and values that were written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportFile {
+    /// The version of the service that made the file: the commit of its release. `None` where only the bytes are known, and
+    /// for files that were made before it was recorded.
+    pub software: Option<String>,
     /// `sha256:` and the hex digest over the exact bytes.
     pub checksum: String,
     /// Size in bytes.
@@ -25,7 +28,7 @@ pub struct ExportFile {
 impl ExportFile {
     /// Reports whether the bytes are the same, by all that can be read from bytes.
     pub fn has_same_bytes(&self, other: &Self) -> bool {
-        let Self { checksum, bytes, row_count, totals, rounding_difference: _, completeness: _ } = other;
+        let Self { software: _, checksum, bytes, row_count, totals, rounding_difference: _, completeness: _ } = other;
         (&self.checksum, self.bytes, self.row_count, &self.totals) == (checksum, *bytes, *row_count, totals)
     }
 }

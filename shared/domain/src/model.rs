@@ -95,6 +95,7 @@ fn at(second: i64) -> Timestamp {
 
 fn file() -> ExportFile {
     ExportFile {
+        software: None,
         checksum: String::new(),
         bytes: 0,
         row_count: 0,

@@ -83,6 +83,7 @@ impl CsvFile {
     pub async fn finish(self) -> Result<ExportFile, FileError> {
         self.lines.finish().await;
         Ok(ExportFile {
+            software: None,
             checksum: format!("sha256:{}", hex::encode(self.hash.finalize())),
             bytes: self.bytes,
             row_count: self.sums.rows,

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use domain::{ExportFile, Measures, ModelId, Totals, measures::COST_SCALE};
 
 /// The first line. Not the writer's own constant: the check is against the documentation.
-const HEADER: &str = "bucket_start,organization_id,model_id,request_count,tokens_total,error_count,cost_total";
+pub const HEADER: &str = "bucket_start,organization_id,model_id,request_count,tokens_total,error_count,cost_total";
 
 /// The maximum length of a line; the longest of an export has about 300 bytes.
 const MAX_LINE_LENGTH: usize = 1024;
@@ -81,6 +81,7 @@ impl Recount {
             return Err(self.bad_line());
         }
         Ok(ExportFile {
+            software: None,
             checksum: format!("sha256:{}", hex::encode(self.hash.finalize())),
             bytes: self.bytes,
             row_count: self.row_count,

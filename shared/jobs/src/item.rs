@@ -172,6 +172,9 @@ impl StoredJob {
 /// The facts of a file. Sums are text, since a count may exceed the numbers that serde can pass to DynamoDB.
 #[derive(Serialize, Deserialize)]
 struct FileItem {
+    /// Absent from files that were made before it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    software: Option<String>,
     checksum: String,
     bytes: u64,
     row_count: u64,
@@ -336,6 +339,7 @@ impl JobItem {
 impl FileItem {
     fn write(file: &ExportFile, attempt: u64) -> Self {
         Self {
+            software: file.software.clone(),
             checksum: file.checksum.clone(),
             bytes: file.bytes,
             row_count: file.row_count,
@@ -359,6 +363,7 @@ impl FileItem {
         };
         let rounding_difference = self.rounding_difference.map(|text| text.parse()).transpose().ok()?;
         let file = ExportFile {
+            software: self.software,
             checksum: self.checksum,
             bytes: self.bytes,
             row_count: self.row_count,
@@ -384,6 +389,7 @@ mod tests {
             cost in any::<i64>(),
             rounding in prop::option::of((any::<i64>(), 0u32..=28)),
             completeness in prop::option::of(completeness()),
+            software in prop::option::of("[0-9a-f]{12}"),
             rows in any::<u64>(),
             bytes in any::<u64>(),
         ) -> ExportFile {
@@ -391,6 +397,7 @@ mod tests {
             let [request_count, tokens_total, error_count] = sums;
             let totals = Totals { request_count, tokens_total, error_count, cost_total: Decimal::new(cost, 4) };
             ExportFile {
+                software,
                 checksum: "sha256:00".to_owned(),
                 bytes,
                 row_count: rows,
@@ -495,6 +502,7 @@ mod tests {
             completed_at: at(5),
             expires_at: at(6),
             file: FileItem {
+                software: None,
                 checksum: "sha256:00".to_owned(),
                 bytes: 0,
                 row_count: 0,

@@ -75,16 +75,20 @@ impl ExportObject {
         metadata
     }
 
-    /// Returns the header with the file's name for downloads. Its instants are in the basic form of ISO 8601, since
-    /// some systems allow no colon in a name. The end of the job's id tells two files of one range apart: it is the random
-    /// part of the id.
+    /// Returns the header with the file's name for downloads.
     pub(super) fn disposition(&self, request: &ExportRequest) -> String {
+        format!("attachment; filename=\"{}\"", self.name(request))
+    }
+
+    /// Returns the file's name for downloads. Its instants are in the basic form of ISO 8601, since some systems allow no
+    /// colon in a name. The end of the job's id tells two files of one range apart: it is the random part of the id.
+    pub fn name(&self, request: &ExportRequest) -> String {
         let instant = |at: jiff::Timestamp| at.strftime("%Y%m%dT%H%M%SZ").to_string();
         let start = instant(request.range.start());
         let end = instant(request.range.end());
         let job = self.job.to_string();
         let tail = job.get(job.len() - 8..).unwrap_or(&job);
-        format!("attachment; filename=\"usage-{}-{start}-{end}-{}-{tail}.csv\"", self.org, request.granularity)
+        format!("usage-{}-{start}-{end}-{}-{tail}.csv", self.org, request.granularity)
     }
 }
 

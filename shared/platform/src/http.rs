@@ -1,7 +1,7 @@
-//! Plain requests: for the issuer's keys, and by signed links.
+//! Plain requests: for the issuer's keys, by signed links, and to AWS KMS.
 
 use bytes::Bytes;
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -10,8 +10,8 @@ use hyper_util::{
 
 use crate::tls;
 
-/// A client for requests without a body.
-pub type HttpClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+/// A client for requests whose body, if any, is short.
+pub type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// Creates a client, which reads the system's root certificates. It follows no redirect.
 pub fn client() -> HttpClient {

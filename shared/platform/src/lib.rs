@@ -1,7 +1,7 @@
 //! The runtime environment of the functions: configuration, log, metrics, traces, deadlines, TLS, AWS configuration,
 //! pagination cursors, and the error of an object store.
 //!
-//! Feature `aws` adds module `aws`, `http` adds `http`, `secrets` adds `secret`, and `tls` adds `tls`.
+//! Feature `aws` adds module `aws`, `http` adds `http`, `kms` adds `kms`, `secrets` adds `secret`, and `tls` adds `tls`.
 
 #[cfg(feature = "aws")]
 pub mod aws;
@@ -12,6 +12,8 @@ pub mod deadline;
 pub mod http;
 pub mod invocation;
 mod json_log;
+#[cfg(feature = "kms")]
+pub mod kms;
 pub mod log;
 pub mod metrics;
 mod process;
@@ -23,4 +25,5 @@ pub mod tls;
 pub mod trace;
 
 pub use deadline::Deadline;
+pub use process::VERSION;
 pub use store_error::StoreError;

@@ -16,7 +16,7 @@ pub(crate) struct Process {
 static PROCESS: OnceLock<Process> = OnceLock::new();
 
 /// The version of this build: the commit of a release, `dev` of a debug build.
-pub(crate) const VERSION: &str = env!("ANALYTICS_VERSION");
+pub const VERSION: &str = env!("ANALYTICS_VERSION");
 
 /// Names the process, once.
 pub(crate) fn name(service: &'static str) {

@@ -111,6 +111,7 @@ mod tests {
 
     fn file(requests: i128) -> ExportFile {
         ExportFile {
+            software: None,
             checksum: "sha256:00".to_owned(),
             bytes: 1,
             row_count: 1,

@@ -97,6 +97,7 @@ impl<'a> Work<'a> {
             (format!("/{}", self.job), 200),
             (format!("/{}/download", self.job), 302),
             (format!("/{}/reconciliation?verify=file", self.job), 200),
+            (format!("/{}/manifest/signature", self.job), 200),
         ] {
             expect(&path, status, &org.get(&path).await)?;
         }

@@ -6,7 +6,7 @@ use auth::Permission;
 use axum::{Json, extract::State};
 use domain::{Action, AuditFilter, AuditRecord, JobId, OrgId, instant::parse as parse_instant};
 use jiff::Timestamp;
-use jobs::{AuditCursor, AuditPage, List};
+use jobs::{AuditCursor, AuditPage, JobsTable, List};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -38,7 +38,7 @@ struct AuditView {
     /// The time of the action.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
-    /// `create`, `download`, `expire`, `verify-file`, `compare`, `book` or `cross-organization-access`.
+    /// `create`, `download`, `pack`, `expire`, `verify-file`, `compare`, `book` or `cross-organization-access`.
     action: &'static str,
     /// The actor: the token's subject verbatim, or a part of the service.
     subject: String,
@@ -164,7 +164,17 @@ fn filter(query: &mut Query) -> AuditFilter {
     filter
 }
 
+/// The maximum number of records of a job that are read at once.
+pub(super) const MAX_RECORDS: usize = 1000;
+
 impl AuditList {
+    /// Reads the first [`MAX_RECORDS`] records of a job.
+    pub(super) async fn first(jobs: &JobsTable, org: OrgId, job: JobId) -> Result<Self, Problem> {
+        let all = AuditFilter::default();
+        let list = List::Audit(org, Some(job), all.clone());
+        Ok(Self::of(jobs.audit_trail(org, Some(job), &all, MAX_RECORDS, None).await?, &list))
+    }
+
     fn of(page: AuditPage, list: &List) -> Self {
         Self {
             items: page.records.into_iter().map(AuditView::from).collect(),

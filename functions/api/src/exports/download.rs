@@ -71,7 +71,6 @@ pub(crate) fn recorded(job: &Job) -> Result<&ExportFile, Problem> {
 pub(super) fn finished(job: &Job) -> Result<&ExportFile, Problem> {
     match (job.status(Timestamp::now()), job.state()) {
         (Status::Succeeded, JobState::Succeeded { file, .. }) => Ok(file),
-        (_, JobState::Failed { failure, .. }) => Err(Problem::new(Kind::ExportFailed, failure.to_string())),
         (
             Status::Expired,
             JobState::Succeeded { expires_at, completed_at, .. } | JobState::Expired { expires_at, completed_at, .. },
@@ -83,6 +82,14 @@ pub(super) fn finished(job: &Job) -> Result<&ExportFile, Problem> {
             );
             Err(Problem::new(Kind::ExportExpired, detail))
         }
-        _ => Err(Problem::new(Kind::ExportNotReady, "Follow the job until its status is succeeded, then download it.")),
+        _ => Err(not_finished(job)),
+    }
+}
+
+/// Returns the problem of a job that has never had a file: it failed, or has not ended.
+pub(super) fn not_finished(job: &Job) -> Problem {
+    match job.state() {
+        JobState::Failed { failure, .. } => Problem::new(Kind::ExportFailed, failure.to_string()),
+        _ => Problem::new(Kind::ExportNotReady, "Follow the job until its status is succeeded, then send this again."),
     }
 }

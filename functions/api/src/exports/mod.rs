@@ -5,6 +5,8 @@ mod changes;
 pub(crate) mod create;
 pub(crate) mod download;
 pub(crate) mod list;
+pub(crate) mod manifest;
+pub(crate) mod pack;
 pub(crate) mod reconciliation;
 pub(crate) mod show;
 mod view;

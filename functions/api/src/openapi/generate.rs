@@ -11,7 +11,7 @@ use utoipa::{
 };
 
 use super::DOCUMENT;
-use crate::{BASE, ci, exports, ledger, openapi, status, troubles, usage};
+use crate::{BASE, ci, exports, keys, ledger, openapi, status, troubles, usage};
 
 /// Problems that every route with a token has in common.
 const SHARED_PROBLEMS: [(&str, &str); 4] = [
@@ -51,6 +51,9 @@ struct Description;
     exports::list::list,
     exports::show::show,
     exports::download::download,
+    exports::manifest::manifest,
+    exports::manifest::signature,
+    exports::pack::pack,
     exports::audit::audit,
     exports::audit::trail,
     exports::reconciliation::reconcile,
@@ -66,6 +69,8 @@ struct Description;
     ci::regressions::regressions,
     ci::evidence::evidence,
     ci::report::report,
+    keys::list,
+    keys::show,
     status::healthz,
     status::readyz,
     openapi::serve,

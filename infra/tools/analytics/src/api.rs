@@ -1,5 +1,7 @@
 //! The HTTP API of one organization.
 
+use std::io;
+
 use domain::{JobId, OrgId};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -34,7 +36,7 @@ enum Request<'a> {
 
 /// The parts of an answer that are used.
 struct Answer {
-    body: String,
+    body: Vec<u8>,
     location: Option<String>,
 }
 
@@ -52,25 +54,31 @@ impl Api {
             let encoded = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
             url = format!("{url}?{encoded}");
         }
-        Ok(self.send(&Request::Get { url }, &[StatusCode::OK])?.body)
+        text(self.send(&Request::Get { url }, &[StatusCode::OK])?.body)
     }
 
     /// Adds an entry of the ledger by a request that may be repeated, and returns its JSON.
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<String, RequestError> {
         let request = Request::Post { url: format!("{}{path}", self.base), body };
-        Ok(self.send(&request, &[StatusCode::CREATED, StatusCode::OK])?.body)
+        text(self.send(&request, &[StatusCode::CREATED, StatusCode::OK])?.body)
     }
 
     /// Sets what a path below the organization has, and returns its JSON.
     pub(crate) fn put(&self, path: &str, body: &Value) -> Result<String, RequestError> {
         let request = Request::Put { url: format!("{}{path}", self.base), body };
+        text(self.send(&request, &[StatusCode::OK])?.body)
+    }
+
+    /// Returns the bytes of a job's pack, a zip.
+    pub(crate) fn pack(&self, job: JobId) -> Result<Vec<u8>, RequestError> {
+        let request = Request::Get { url: format!("{}/exports/{job}/pack", self.base) };
         Ok(self.send(&request, &[StatusCode::OK])?.body)
     }
 
     /// Creates an export and returns the JSON of its job. The key makes it safe to send it again.
     pub(crate) fn create(&self, body: &Value, key: &str) -> Result<String, RequestError> {
         let request = Request::Create { url: format!("{}/exports", self.base), key, body };
-        Ok(self.send(&request, &[StatusCode::ACCEPTED])?.body)
+        text(self.send(&request, &[StatusCode::ACCEPTED])?.body)
     }
 
     /// Returns the signed link to a job's file, which works without a token.
@@ -91,7 +99,7 @@ impl Api {
                 return Err(RequestError::of(response));
             }
             let location = response.headers().get("location").and_then(|value| value.to_str().ok()).map(str::to_owned);
-            let body = response.body_mut().read_to_string().map_err(RequestError::NoAnswer)?;
+            let body = response.body_mut().read_to_vec().map_err(RequestError::NoAnswer)?;
             Ok(Answer { body, location })
         })
     }
@@ -110,6 +118,12 @@ impl Api {
         };
         answer.map_err(RequestError::NoAnswer)
     }
+}
+
+/// Returns an answer as text.
+fn text(body: Vec<u8>) -> Result<String, RequestError> {
+    String::from_utf8(body)
+        .map_err(|error| RequestError::NoAnswer(io::Error::new(io::ErrorKind::InvalidData, error).into()))
 }
 
 /// Reads an answer of the API. Not by way of a `Value`, which would round counts of more than 64 bits.

@@ -55,9 +55,15 @@ pub(crate) enum Command {
     Ledger(Ledger),
     /// Show the present usage of a range: its totals and their completeness; with --json also the series
     Usage(UsageArguments),
-    /// Compare a local file with the job that made it
+    /// Verify a local file: by the job that made it, or offline by its signed manifest
     ///
-    /// Recomputes checksum, rows and totals from the bytes of the file.
+    /// With --job, asks the service, and compares checksum, rows and totals with the bytes of the file.
+    ///
+    /// With --key, needs neither service nor token. The folder or zip has the CSV, manifest.json and manifest.sig, as
+    /// `export pack` saves them. Checks the signature, the lines of SHA256SUMS where there is one, and each line of the
+    /// CSV, its row count, its totals and its checksum against the manifest. Names the first file, line, byte and column
+    /// that is wrong. A value that was changed into another that is as good can be placed no closer than its column, or,
+    /// of a model's id or a time, than the file.
     Verify(Verify),
 }
 
@@ -74,6 +80,8 @@ pub(crate) enum Export {
     },
     /// Download the file of a finished export, and check it against the job
     Download(Download),
+    /// Save an export with its signed manifest, audit records and checksums in a folder
+    Pack(Pack),
     /// Compare the totals of an export with the present rollups and raw events
     Reconcile(Reconcile),
 }
@@ -152,6 +160,15 @@ pub(crate) struct Download {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Pack {
+    /// The job's UUID
+    pub(crate) job: JobId,
+    /// Path of the folder, which must not exist
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Reconcile {
     /// The job's UUID
     pub(crate) job: JobId,
@@ -177,11 +194,14 @@ pub(crate) struct UsageArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// The file; `-` is standard input
-    pub(crate) file: PathBuf,
-    /// The UUID of the job that made it
-    #[arg(long, value_name = "UUID")]
-    pub(crate) job: JobId,
+    /// With --job the file, `-` for standard input; with --key a folder or a zip
+    pub(crate) path: PathBuf,
+    /// The UUID of the job that made the file
+    #[arg(long, value_name = "UUID", required_unless_present = "key")]
+    pub(crate) job: Option<JobId>,
+    /// File with the public keys of the service in PEM, from /analytics/v1/keys/<key id>; get it apart from the files
+    #[arg(long, value_name = "FILE", conflicts_with = "job")]
+    pub(crate) key: Option<PathBuf>,
 }
 
 /// The place to which a file is downloaded.
@@ -229,6 +249,8 @@ Examples:
   analytics ledger compare 018cc251-f400-7000-8000-000000000000 --amount 523.37 --reference JE-1017
   analytics ledger book 018cc251-f400-7000-8000-000000000000 --month 2024-01 --reference JE-1017
   analytics verify january.csv --job 018cc251-f400-7000-8000-000000000000
+  analytics export pack 018cc251-f400-7000-8000-000000000000 --out january
+  analytics verify january --key key.pem
   analytics usage --month 2024-01
 
 A request that fails for a moment is sent again, a few times. After an interruption, `export create` with the same

@@ -1,6 +1,6 @@
 //! `export download`: the file of an export, checked against its job on the way.
 
-use std::io::Read as _;
+use std::{io::Read as _, path::Path};
 
 use anyhow::{Context as _, Result};
 use engine::recount::Recount;
@@ -12,7 +12,7 @@ use ureq::{
 
 use crate::{
     cli::{Destination, Download},
-    facts::{compare, require_equal},
+    facts::{Facts, compare, require_equal},
     file::{self, Sink},
     job::Job,
     outcome::Outcome,
@@ -42,9 +42,20 @@ pub(crate) fn run(session: &Session, arguments: &Download) -> Result<()> {
 /// Downloads a job's file, to its own name unless a destination is given. Keeps it only if it is the job's.
 pub(crate) fn save(session: &Session, job: &Job, destination: Option<Destination>, force: bool) -> Result<()> {
     let facts = job.facts()?;
-    let mut response = open(&session.api.link(job.job_id)?)?;
+    let response = open(&session.api.link(job.job_id)?)?;
     let destination = destination.unwrap_or_else(|| Destination::File(own_name(&response, job).into()));
-    let mut sink = Sink::open(destination, force)?;
+    receive(&facts, response, Sink::open(destination, force)?)
+}
+
+/// Downloads a job's file to its own name in a folder. Keeps it only if it is the job's.
+pub(crate) fn save_into(session: &Session, job: &Job, folder: &Path) -> Result<()> {
+    let facts = job.facts()?;
+    let response = open(&session.api.link(job.job_id)?)?;
+    let path = folder.join(own_name(&response, job));
+    receive(&facts, response, Sink::open(Destination::File(path), false)?)
+}
+
+fn receive(facts: &Facts, mut response: Response<Body>, mut sink: Sink) -> Result<()> {
     let mut progress = Progress::start_bytes(response.body().content_length().unwrap_or_default());
     let mut recount = Recount::new();
     let mut bytes = 0;
@@ -62,7 +73,7 @@ pub(crate) fn save(session: &Session, job: &Job, destination: Option<Destination
     }
     progress.clear();
     let found = recount.finish().map_err(|error| Outcome::Mismatch(format!("not the job's file: {error}")))?;
-    require_equal(&compare(&found, &facts))?;
+    require_equal(&compare(&found, facts))?;
     if let Some(path) = sink.finish()? {
         terminal::line(&format!("{}: {bytes} bytes; checksum, rows and totals are the job's", path.display()));
     }

@@ -46,6 +46,12 @@ pub(crate) fn compare(file: &ExportFile, job: &Facts) -> Vec<Comparison> {
         .collect()
 }
 
+/// Returns the facts that differ: the name, that of the file and that which is stated.
+pub(crate) fn different(file: &ExportFile, stated: &Facts) -> Vec<(&'static str, String, String)> {
+    let differs = compare(file, stated).into_iter().filter(|fact| !fact.agrees);
+    differs.map(|Comparison { fact, file, job, .. }| (fact, file, job)).collect()
+}
+
 /// Succeeds if all facts agree.
 pub(crate) fn require_equal(compared: &[Comparison]) -> Result<(), Outcome> {
     let different: Vec<&str> = compared.iter().filter(|fact| !fact.agrees).map(|fact| fact.fact).collect();
@@ -74,6 +80,7 @@ mod tests {
 
     fn file() -> ExportFile {
         ExportFile {
+            software: None,
             checksum: "sha256:00".to_owned(),
             bytes: 9,
             row_count: 2,

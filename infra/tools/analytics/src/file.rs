@@ -98,8 +98,13 @@ fn require_absent(path: &Path, force: bool) -> Result<()> {
 /// a folder, nor a hidden file.
 pub(crate) fn name(disposition: &str) -> Option<&str> {
     let name = disposition.split("filename=\"").nth(1)?.split('"').next()?;
+    is_plain(name).then_some(name)
+}
+
+/// Reports whether a name that a server chose can be used as it is.
+pub(crate) fn is_plain(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    (name.chars().all(plain) && !name.starts_with(['.', '-']) && !name.is_empty()).then_some(name)
+    name.chars().all(plain) && !name.starts_with(['.', '-']) && !name.is_empty()
 }
 
 #[cfg(test)]

@@ -12,7 +12,9 @@ mod file;
 mod job;
 mod ledger;
 mod list;
+mod offline;
 mod outcome;
+mod pack;
 mod problem;
 mod reconcile;
 mod retry;
@@ -29,7 +31,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::{
-    cli::{Cli, Command, Export},
+    cli::{Cli, Command, Export, Verify},
     session::Session,
 };
 
@@ -45,12 +47,17 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<()> {
+    // Needs neither service nor token.
+    if let Command::Verify(Verify { path, key: Some(key), .. }) = &cli.command {
+        return offline::run(path, key, cli.connection.json);
+    }
     let session = Session::new(cli.connection, |name| std::env::var(name).ok())?;
     match cli.command {
         Command::Export(Export::Create(arguments)) => create::run(&session, &arguments),
         Command::Export(Export::List(arguments)) => list::run(&session, &arguments),
         Command::Export(Export::Show { job }) => job::show(&session, job),
         Command::Export(Export::Download(arguments)) => download::run(&session, &arguments),
+        Command::Export(Export::Pack(arguments)) => pack::run(&session, &arguments),
         Command::Export(Export::Reconcile(arguments)) => reconcile::run(&session, &arguments),
         Command::Ledger(command) => ledger::run(&session, &command),
         Command::Usage(arguments) => usage::run(&session, &arguments),

@@ -34,10 +34,11 @@ struct Answer<'a> {
 }
 
 pub(crate) fn run(session: &Session, arguments: &Verify) -> Result<()> {
-    let (job, _) = Job::get(session, arguments.job)?;
+    let id = arguments.job.ok_or_else(|| Outcome::WrongUsage("give --job or --key".to_owned()))?;
+    let (job, _) = Job::get(session, id)?;
     let facts = job.facts()?;
-    let name = arguments.file.display();
-    let found = read(&arguments.file).with_context(|| format!("can't read {name}"))?;
+    let name = arguments.path.display();
+    let found = read(&arguments.path).with_context(|| format!("can't read {name}"))?;
     let compared = found.as_ref().map(|file| compare(file, &facts)).unwrap_or_default();
     let verdict = match &found {
         Ok(_) => require_equal(&compared),

@@ -267,6 +267,7 @@ mod tests {
 
     fn file() -> ExportFile {
         ExportFile {
+            software: None,
             checksum: "sha256:00".to_owned(),
             bytes: 1,
             row_count: 0,

@@ -60,7 +60,7 @@ pub(super) fn play(stack: &mut Stack, pages: &[&str], selects: impl Fn(&str) -> 
     let shell = Spec::new("bash").args(["-c", &format!("{BEGIN}{commands}")]).folder(checkout.root());
     let passed = stack.attend(shell);
     for path in &made {
-        let _ = std::fs::remove_file(path);
+        let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
     }
     drop(env);
     passed
