@@ -33,15 +33,16 @@ pub enum Action {
 /// Text that is not an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "is not an action; use one of: create, download, expire, verify-file, compare, book, cross-organization-access"
+    "is not an action; use one of: create, download, pack, expire, verify-file, compare, book, cross-organization-access"
 )]
 pub struct UnknownAction;
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Create,
         Self::Download,
+        Self::Pack,
         Self::Expire,
         Self::VerifyFile,
         Self::Compare,

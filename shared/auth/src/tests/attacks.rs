@@ -144,6 +144,7 @@ async fn an_issuer_by_its_name_and_audience_alone_is_as_ever() {
         READ,
         "analytics:exports:download",
         "analytics:audit:read",
+        "analytics:ledger:write",
         "analytics:usage:read",
     ];
     let everything = [&all[..], &["analytics:ci:read", "analytics:ci:pii"]].concat();
