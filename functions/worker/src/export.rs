@@ -66,7 +66,7 @@ pub(crate) async fn export(
     let mut file = csv.finish().await?;
     durations.read += lap();
     file.completeness = Some(completeness.of_figures(file.row_count > 0));
-    upload.finish(&file).await?;
+    file.tag = upload.finish(&file).await?;
     durations.upload += lap();
     Ok(file)
 }

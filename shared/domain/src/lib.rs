@@ -26,7 +26,7 @@ pub mod subject;
 pub use audit::{Action, AuditRecord, Origin};
 pub use completeness::Completeness;
 pub use failure::Failure;
-pub use file::ExportFile;
+pub use file::{ExportFile, ObjectTag};
 pub use granularity::Granularity;
 pub use id::{JobId, ModelId, OrgId};
 pub use idempotency::IdempotencyKey;

@@ -87,6 +87,7 @@ impl Recount {
             totals: self.totals,
             rounding_difference: None,
             completeness: None,
+            tag: None,
         })
     }
 

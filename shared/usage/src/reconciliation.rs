@@ -117,6 +117,7 @@ mod tests {
             totals: sums(requests).lines,
             rounding_difference: None,
             completeness: None,
+            tag: None,
         }
     }
 

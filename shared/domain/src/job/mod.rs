@@ -273,6 +273,7 @@ mod tests {
             totals: Totals::default(),
             rounding_difference: None,
             completeness: None,
+            tag: None,
         }
     }
 
