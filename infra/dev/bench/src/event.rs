@@ -8,7 +8,7 @@ use uuid::Uuid;
 /// A request to the API.
 pub(crate) struct Http<'a> {
     pub(crate) method: &'a str,
-    /// The path after `/analytics/v1`.
+    /// The path after `/analytics/v1`, with its query.
     pub(crate) path: &'a str,
     pub(crate) token: &'a str,
     pub(crate) body: Option<&'a Value>,
@@ -17,7 +17,9 @@ pub(crate) struct Http<'a> {
 /// A request as API Gateway hands it over.
 pub(crate) fn http(request: &Http<'_>) -> Result<Vec<u8>> {
     let mut event: Value = serde_json::from_str(include_str!("../../../../events/api-create-export.json"))?;
-    let path = format!("/analytics/v1{}", request.path);
+    let (path, query) = request.path.split_once('?').unwrap_or((request.path, ""));
+    let path = format!("/analytics/v1{path}");
+    event["rawQueryString"] = json!(query);
     event["rawPath"] = json!(path);
     event["requestContext"]["http"]["path"] = json!(path);
     event["requestContext"]["http"]["method"] = json!(request.method);
