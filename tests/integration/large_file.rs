@@ -1,5 +1,6 @@
 //! A file that goes up in parts.
 
+use domain::State;
 use rust_decimal::Decimal;
 use serde_json::json;
 use tests::{Stack, lambda, organization::export_of, rollup::HEADER, stack::variable};
@@ -46,6 +47,9 @@ async fn a_large_file_is_whole_and_leaves_nothing_behind() {
     let object = stack.objects.head(&format!("analytics/exports/{}/{}.csv", org.id, export.job.job_id)).await;
     // The metadata is fixed before the checksum is known.
     super::download::assert_is_described(&object, &export, false);
+    let job = stack.jobs.get(org.id.into(), export.job.job_id.into()).await.unwrap().unwrap();
+    let State::Succeeded { file, .. } = job.state() else { panic!("{job:?}") };
+    assert_eq!(file.tag.as_ref().map(|tag| tag.e_tag.as_str()), object.e_tag());
     let exports = format!("analytics/exports/{}/", org.id);
     assert_eq!(stack.objects.keys(&exports).await.len(), 1);
     assert_eq!(stack.objects.open_uploads(&exports).await, [""; 0]);

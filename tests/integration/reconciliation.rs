@@ -63,7 +63,12 @@ async fn every_granularity_reconciles_exactly_with_rollups_and_raw_events() {
                 assert_eq!((&column["differencePercent"], &column["rawDifferencePercent"]), (&json!(0.0), &json!(0.0)));
                 assert_eq!(column["withinTolerance"], true);
             }
-            let file = json!({"isIntact": true, "checksum": export.job.checksum, "rowCount": export.job.row_count});
+            let file = json!({
+                "method": "read",
+                "isIntact": true,
+                "checksum": export.job.checksum,
+                "rowCount": export.job.row_count,
+            });
             assert_eq!(found.get("file"), query.contains("verify").then_some(&file));
         }
     }
@@ -175,30 +180,44 @@ async fn a_file_that_is_not_the_one_that_was_written_is_found() {
 
     s3.put_object().bucket(bucket).key(&key).body(b"<html>".to_vec().into()).send().await.unwrap();
     let found = reconcile(&org, job, "?verify=file").await;
-    assert_eq!((&found["status"], &found["file"]), (&json!("mismatch"), &json!({"isIntact": false})));
+    assert_eq!((&found["status"], &found["file"]), (&json!("mismatch"), &json!({"method": "read", "isIntact": false})));
 
     s3.delete_object().bucket(bucket).key(&key).send().await.unwrap();
     let found = reconcile(&org, job, "?verify=file").await;
-    assert_eq!((&found["status"], &found["file"]), (&json!("mismatch"), &json!({"isIntact": false})));
+    assert_eq!((&found["status"], &found["file"]), (&json!("mismatch"), &json!({"method": "read", "isIntact": false})));
     assert!(found["notes"][0].as_str().unwrap().contains("not the one that was written"));
 }
 
 #[tokio::test]
-async fn a_large_file_is_not_read_again_here() {
+async fn a_large_file_is_not_read_here_and_one_of_before_is_left_to_its_reader() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
     let job = org.export(&export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "daily")).await.job.job_id;
-    let update = stack.dynamodb.update_item().table_name(variable("JOBS_TABLE"));
-    let update = update
-        .key("pk", AttributeValue::S(format!("ORG#{}", org.id)))
-        .key("sk", AttributeValue::S(format!("JOB#{job}")))
-        .update_expression("set #file.#bytes = :bytes")
-        .expression_attribute_names("#file", "file")
-        .expression_attribute_names("#bytes", "bytes")
-        .expression_attribute_values(":bytes", AttributeValue::N("575000000".to_owned()));
-    update.send().await.unwrap();
-    let problem = org.get(&format!("/{job}/reconciliation?verify=file")).await.problem(409, "file-too-large");
-    assert!(problem.detail.contains("575000000 bytes") && problem.detail.contains("Download it"), "{}", problem.detail);
+    let change = async |expression: &str| {
+        let update = stack.dynamodb.update_item().table_name(variable("JOBS_TABLE"));
+        let update = update
+            .key("pk", AttributeValue::S(format!("ORG#{}", org.id)))
+            .key("sk", AttributeValue::S(format!("JOB#{job}")))
+            .update_expression(format!("set #file.#bytes = :bytes {expression}"))
+            .expression_attribute_names("#file", "file")
+            .expression_attribute_names("#bytes", "bytes")
+            .expression_attribute_values(":bytes", AttributeValue::N("575000000".to_owned()));
+        update.send().await.unwrap();
+    };
+    let path = format!("/{job}/reconciliation?verify=file");
+    // The worker kept the store's tag, and the store has another size.
+    change("").await;
+    let found = reconcile(&org, job, "?verify=file").await;
+    assert_eq!(
+        (&found["status"], &found["file"]),
+        (&json!("mismatch"), &json!({"method": "store", "isIntact": false}))
+    );
+
+    change("remove #file.e_tag, #file.store_checksum").await;
+    let problem = org.get(&path).await.problem(409, "file-too-large");
+    for part in ["575000000 bytes", "is not known of this one", "Download the file and compare its SHA-256"] {
+        assert!(problem.detail.contains(part), "{}", problem.detail);
+    }
     assert_eq!(reconcile(&org, job, "").await["status"], "reconciled");
 }
 

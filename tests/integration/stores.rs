@@ -5,6 +5,7 @@ use aws_sdk_s3::presigning::PresigningConfig;
 use domain::{Claim, ClaimedJob, ExportFile, Retention, Totals};
 use jiff::{SignedDuration, Timestamp};
 use objects::{ExportObject, ExportStore, Upload};
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::time::Duration;
 use tests::{Answer, Organization, Stack, poll::until};
@@ -44,6 +45,7 @@ fn file(size: usize, attempt: u8) -> (Vec<u8>, ExportFile) {
         totals: Totals::default(),
         rounding_difference: None,
         completeness: None,
+        tag: None,
     };
     (bytes, file)
 }
@@ -177,6 +179,55 @@ async fn a_late_attempt_changes_nothing_of_the_winners() {
         let link = org.link(done.id().uuid()).await;
         assert_eq!(Answer::to(stack.api.get_url(&link)).await.expect(200).body, bytes);
     }
+}
+
+#[tokio::test]
+async fn a_large_file_is_verified_by_what_its_store_said_at_the_upload() {
+    let stack = Stack::from_env().await;
+    let store = store().await;
+    let org = stack.organization();
+    let claimed = org.claim(&org.add_unqueued().await).await;
+    // More than is read: the last of nine parts has a byte.
+    let (mut bytes, mut file) = file(64 * MIB + 1, 0);
+    let upload = async |bytes: &[u8]| {
+        let mut upload = store.upload(&claimed);
+        write(&mut upload, bytes).await;
+        upload.finish(&file).await.unwrap()
+    };
+    let tag = upload(&bytes).await;
+    assert!(tag.is_some(), "every store has tags");
+    bytes[40 * MIB] ^= 1;
+    let replaced = upload(&bytes).await;
+    assert_ne!(replaced, tag, "a byte of a part in the middle");
+    file.tag = tag;
+    let done = stack.jobs.finish(claimed.complete(file.clone(), Timestamp::now(), RETENTION)).await.unwrap();
+
+    let path = format!("/{}/reconciliation?verify=file", done.id());
+    let verify = async || -> Value { org.get(&path).await.expect(200).json() };
+    let found = verify().await;
+    assert_eq!(
+        (&found["status"], &found["file"]),
+        (&json!("mismatch"), &json!({"method": "store", "isIntact": false}))
+    );
+    let note = found["notes"][0].as_str().unwrap();
+    assert!(note.contains("another size, tag or checksum") && note.contains("Download the file"), "{note}");
+
+    bytes[40 * MIB] ^= 1;
+    let mut again = store.upload(&claimed);
+    write(&mut again, &bytes).await;
+    assert_eq!(again.finish(&file).await.unwrap(), file.tag, "the same bytes in the same parts");
+    let found = verify().await;
+    assert_eq!(
+        (&found["status"], &found["file"]),
+        (&json!("reconciled"), &json!({"method": "store", "isIntact": true}))
+    );
+
+    again.remove().await;
+    let found = verify().await;
+    assert_eq!(
+        (&found["status"], &found["file"]),
+        (&json!("mismatch"), &json!({"method": "store", "isIntact": false}))
+    );
 }
 
 #[tokio::test]

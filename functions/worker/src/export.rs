@@ -67,7 +67,7 @@ pub(crate) async fn export(
     durations.read += lap();
     file.software = Some(platform::VERSION.to_owned());
     file.completeness = Some(completeness.of_figures(file.row_count > 0));
-    upload.finish(&file).await?;
+    file.tag = upload.finish(&file).await?;
     durations.upload += lap();
     Ok(file)
 }

@@ -23,12 +23,27 @@ pub struct ExportFile {
     pub rounding_difference: Option<Decimal>,
     /// The completeness of the figures when they were read. `None` where only the bytes are known.
     pub completeness: Option<Completeness>,
+    /// The store's own words for the stored bytes. `None` where only the bytes are known, of a store that has none, and
+    /// of files of before.
+    pub tag: Option<ObjectTag>,
+}
+
+/// What a store says of an object's bytes, beside their number. Other bytes get another tag; the same bytes may, such as
+/// after a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectTag {
+    /// The entity tag.
+    pub e_tag: String,
+    /// The name of an algorithm, a colon and the store's checksum in base64; that of an upload in parts is of the parts'
+    /// checksums, and ends in their number. `None` of a store that keeps none.
+    pub checksum: Option<String>,
 }
 
 impl ExportFile {
     /// Reports whether the bytes are the same, by all that can be read from bytes.
     pub fn has_same_bytes(&self, other: &Self) -> bool {
-        let Self { software: _, checksum, bytes, row_count, totals, rounding_difference: _, completeness: _ } = other;
+        let Self { software: _, checksum, bytes, row_count, totals, rounding_difference: _, completeness: _, tag: _ } =
+            other;
         (&self.checksum, self.bytes, self.row_count, &self.totals) == (checksum, *bytes, *row_count, totals)
     }
 }

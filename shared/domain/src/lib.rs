@@ -28,7 +28,7 @@ pub mod subject;
 pub use audit::{Action, AuditFilter, AuditRecord, Origin};
 pub use completeness::Completeness;
 pub use failure::Failure;
-pub use file::ExportFile;
+pub use file::{ExportFile, ObjectTag};
 pub use filter::{JobFilter, JobOrigin};
 pub use granularity::Granularity;
 pub use id::{JobId, ModelId, OrgId};

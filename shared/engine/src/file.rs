@@ -90,6 +90,7 @@ impl CsvFile {
             totals: self.sums.totals()?,
             rounding_difference: Some(self.sums.rounding_difference()?),
             completeness: None,
+            tag: None,
         })
     }
 }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Item, JobsError, due};
 use domain::{
-    Completeness, ExportFile, ExportRequest, Failure, Granularity, Job, JobId, JobParts, ModelId, OrgId, Progress,
-    State, Status, Subject, TimeRange, Totals, instant::days_after,
+    Completeness, ExportFile, ExportRequest, Failure, Granularity, Job, JobId, JobParts, ModelId, ObjectTag, OrgId,
+    Progress, State, Status, Subject, TimeRange, Totals, instant::days_after,
 };
 
 /// Lifetime of the files of items without `expires_at`, which were written when it was a constant.
@@ -188,6 +188,12 @@ struct FileItem {
     /// Absent from files that were made before it was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     completeness: Option<Completeness>,
+    /// The store's entity tag, absent from files that were stored before it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    e_tag: Option<String>,
+    /// The store's checksum, absent without an entity tag, and from files in stores that keep none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    store_checksum: Option<String>,
     /// Absent from files whose key does not name the attempt: they are where a first attempt stores.
     #[serde(default = "first_attempt", skip_serializing_if = "is_first_attempt")]
     attempt: u64,
@@ -349,6 +355,8 @@ impl FileItem {
             cost_total: file.totals.cost_total.to_string(),
             rounding_difference: file.rounding_difference.map(|difference| difference.to_string()),
             completeness: file.completeness.clone(),
+            e_tag: file.tag.as_ref().map(|tag| tag.e_tag.clone()),
+            store_checksum: file.tag.as_ref().and_then(|tag| tag.checksum.clone()),
             attempt,
         }
     }
@@ -370,6 +378,7 @@ impl FileItem {
             totals,
             rounding_difference,
             completeness: self.completeness,
+            tag: self.e_tag.map(|e_tag| ObjectTag { e_tag, checksum: self.store_checksum }),
         };
         Some((file, self.attempt))
     }
@@ -390,6 +399,7 @@ mod tests {
             rounding in prop::option::of((any::<i64>(), 0u32..=28)),
             completeness in prop::option::of(completeness()),
             software in prop::option::of("[0-9a-f]{12}"),
+            tag in prop::option::of((".*", prop::option::of(".*"))),
             rows in any::<u64>(),
             bytes in any::<u64>(),
         ) -> ExportFile {
@@ -404,6 +414,7 @@ mod tests {
                 totals,
                 rounding_difference,
                 completeness,
+                tag: tag.map(|(e_tag, checksum)| ObjectTag { e_tag, checksum }),
             }
         }
     }
@@ -512,6 +523,8 @@ mod tests {
                 cost_total: "0".to_owned(),
                 rounding_difference: None,
                 completeness: None,
+                e_tag: None,
+                store_checksum: None,
                 attempt: 1,
             }
             .read()

@@ -11,6 +11,7 @@ mod received;
 mod refusal;
 mod rotated;
 mod settings;
+mod tag;
 mod upload;
 
 use std::time::Duration;
@@ -24,6 +25,7 @@ use aws_sdk_s3::{
 pub use key::ExportObject;
 use links::Links;
 pub use read::ObjectBytes;
+pub use tag::Stored;
 pub use upload::Upload;
 
 use refusal::failed;

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
-use super::{ExportObject, ExportStore, failed, received, settings::Encryption};
-use domain::{ClaimedJob, ExportFile, ExportRequest};
+use super::{ExportObject, ExportStore, Stored, failed, received, settings::Encryption};
+use domain::{ClaimedJob, ExportFile, ExportRequest, ObjectTag};
 use platform::{StoreError, log::Causes};
 
 /// The size of every part but the last. S3 allows at least 5 MiB and at most 10,000 parts: files of up to 78 GiB.
@@ -86,12 +86,12 @@ impl Upload {
         Ok(())
     }
 
-    /// Stores the rest of the file, and compares what the store has with it. The object is the job's file once the job
-    /// is completed.
+    /// Stores the rest of the file, and compares what the store has with it. Returns the store's own words for it, if it
+    /// has any. The object is the job's file once the job is completed.
     ///
     /// # Errors
     /// When the store refuses, or has another object than was sent. The upload must then be aborted.
-    pub async fn finish(&mut self, file: &ExportFile) -> Result<(), StoreError> {
+    pub async fn finish(&mut self, file: &ExportFile) -> Result<Option<ObjectTag>, StoreError> {
         if self.parts.is_none() {
             self.put(file).await?;
         } else {
@@ -220,16 +220,16 @@ impl Upload {
 
     /// Compares the size of the stored object with that of the file: a checksum of each request does not notice a part
     /// that is missing.
-    async fn verify(&self, file: &ExportFile) -> Result<(), StoreError> {
-        let key = self.object.key();
-        let found = self.store.client.head_object().bucket(&self.store.bucket).key(&key).send().await;
-        let found = found.map_err(|error| failed("verify", &key, error))?;
-        let size = found.content_length().and_then(|size| u64::try_from(size).ok());
-        if size == Some(file.bytes) {
-            return Ok(());
-        }
-        let size = size.map_or_else(|| "no size".to_owned(), |size| format!("{size} bytes"));
-        Err(StoreError::new("verify", &key, format!("the store has {size} of {} bytes", file.bytes)))
+    async fn verify(&self, file: &ExportFile) -> Result<Option<ObjectTag>, StoreError> {
+        let found = self.store.stored(&self.object).await?;
+        let size = match found {
+            Some(Stored { bytes: Some(bytes), tag }) if bytes == file.bytes => return Ok(tag),
+            Some(Stored { bytes: Some(bytes), .. }) => format!("{bytes} bytes"),
+            Some(Stored { bytes: None, .. }) => "no size".to_owned(),
+            None => "nothing".to_owned(),
+        };
+        let error = format!("the store has {size} of {} bytes", file.bytes);
+        Err(StoreError::new("verify", &self.object.key(), error))
     }
 }
 

@@ -13,6 +13,25 @@ pub struct Options {
     /// A rough look with a tenth of the rows and few rounds; RESULTS.md stays as it is
     #[arg(long)]
     pub quick: bool,
+    /// The organizations of monthly-run; 10,000 by default, and 500 with --quick
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub organizations: Option<u32>,
+    /// Measure libraries beside the export, too: ConnectorX with Polars, and ADBC with Arrow, from PyPI (200 MB)
+    #[arg(long)]
+    pub peers: bool,
+    /// Store the files in this store instead of the emulator, whose own time is most of an upload's
+    #[arg(long, value_name = "STORE")]
+    pub store: Option<Store>,
+}
+
+/// A store that can be started on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Store {
+    /// Ceph's RADOS gateway, with its data in memory; needs its Debian packages and root
+    Ceph,
+    /// LocalStack's S3
+    #[value(name = "localstack")]
+    LocalStack,
 }
 
 /// A part of the measurement.
@@ -28,6 +47,14 @@ pub enum Part {
     Start,
     /// requests per second, latency, CPU and memory of the API
     Api,
+    /// a month of 20 and of 2,000 models by `GET …/usage`, beside the database's own time for its sums
+    Usage,
+    /// the time until `succeeded` after a worker was killed in the middle of an export
+    Recovery,
+    /// the exports of a month for many organizations, until the last file, with a person's export in between
+    MonthlyRun,
+    /// 1,000 creates by 64 clients at once, on functions that have just started
+    Burst,
 }
 
 impl Options {
@@ -35,7 +62,12 @@ impl Options {
     pub fn arguments(&self) -> Vec<OsString> {
         let names = self.only.iter().filter_map(Part::to_possible_value);
         let only = names.flat_map(|part| ["--only".to_owned(), part.get_name().to_owned()]);
-        only.chain(self.quick.then(|| "--quick".to_owned())).map(OsString::from).collect()
+        let organizations = self.organizations.map(|number| format!("--organizations={number}"));
+        let switches = [("--quick", self.quick), ("--peers", self.peers)];
+        let switches = switches.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name.to_owned());
+        let store = self.store.and_then(|store| store.to_possible_value());
+        let store = store.map(|store| format!("--store={}", store.get_name()));
+        only.chain(switches).chain(organizations).chain(store).map(OsString::from).collect()
     }
 
     /// Returns the parts to measure, in the order of the report.
@@ -53,11 +85,18 @@ mod tests {
 
     #[test]
     fn the_arguments_read_back() {
-        let given = Options { only: vec![Part::Start, Part::Export], quick: true };
+        let given = Options {
+            only: vec![Part::Start, Part::Export],
+            quick: true,
+            organizations: Some(7),
+            peers: true,
+            store: Some(Store::LocalStack),
+        };
         let arguments = [vec![OsString::from("bench")], given.arguments()].concat();
         let matches = Options::augment_args(Command::new("bench")).get_matches_from(arguments);
         let read = Options::from_arg_matches(&matches).expect("options");
-        assert_eq!((read.only, read.quick), (given.only.clone(), true));
+        assert_eq!((read.only, read.quick, read.organizations), (given.only.clone(), true, Some(7)));
+        assert_eq!((read.peers, read.store), (true, Some(Store::LocalStack)));
         assert_eq!(given.parts(), [Part::Export, Part::Start]);
     }
 }

@@ -30,6 +30,7 @@ pub(crate) struct Organization {
     pub(crate) id: Uuid,
     pub(crate) rows: u64,
     start: Timestamp,
+    hours: u64,
 }
 
 /// The organizations that have been loaded, by their number of hourly rows.
@@ -39,14 +40,13 @@ pub(crate) struct Dataset {
 }
 
 impl Organization {
-    /// One that is to have so many rows from the beginning of the month on.
-    fn new(stack: &Stack, rows: u64) -> Result<Self> {
-        Ok(Self { id: stack.organization()?, rows, start: stack.month })
+    /// One that is to have so many rows in the hours from the beginning of the month on.
+    fn new(stack: &Stack, rows: u64, hours: u64) -> Result<Self> {
+        Ok(Self { id: stack.organization()?, rows, start: stack.month, hours })
     }
 
-    fn range(&self) -> Result<(Timestamp, Timestamp)> {
-        let hours = if self.rows == DAYS * MODELS { DAYS * 24 } else { HOURS };
-        Ok((self.start, self.start.checked_add(i64::try_from(hours)?.hours())?))
+    pub(crate) fn range(&self) -> Result<(Timestamp, Timestamp)> {
+        Ok((self.start, self.start.checked_add(i64::try_from(self.hours)?.hours())?))
     }
 
     /// The export of all its hourly rows, as a client of the API asks for it.
@@ -86,7 +86,7 @@ impl Dataset {
     pub(crate) fn load(stack: &Stack, sizes: &[u64]) -> Result<Self> {
         let mut dataset = Self::default();
         for rows in sizes {
-            dataset.hourly.insert(*rows, Organization::new(stack, *rows)?);
+            dataset.hourly.insert(*rows, Organization::new(stack, *rows, HOURS)?);
         }
         if sizes.is_empty() {
             return Ok(dataset);
@@ -175,16 +175,16 @@ impl Chunk {
     }
 }
 
-/// The organization of a typical monthly export.
-pub(crate) fn load_month(stack: &Stack) -> Result<Organization> {
-    let organization = Organization::new(stack, DAYS * MODELS)?;
+/// An organization with daily rows of a month.
+pub(crate) fn load_month(stack: &Stack, models: u64) -> Result<Organization> {
+    let organization = Organization::new(stack, DAYS * models, DAYS * 24)?;
     let Organization { id, start, .. } = organization;
     let insert = format!(
         "insert into analytics_daily_rollups
              (bucket_start, organization_id, model_id, request_count, tokens_total, error_count, cost_total)
          select timestamptz '{start}' + day * interval '1 day', '{id}', md5(model::text)::uuid,
              100000 + 37 * day * model, 1000000 * (day + model), day + model, 12.3456 * (day + 1) * model
-         from generate_series(0, {DAYS} - 1) as day cross join generate_series(1, {MODELS}) as model;
+         from generate_series(0, {DAYS} - 1) as day cross join generate_series(1, {models}) as model;
          vacuum analyze analytics_daily_rollups"
     );
     stack.runtime.block_on(async {

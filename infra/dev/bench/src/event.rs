@@ -1,13 +1,14 @@
 //! The events for the functions: those of `events/`, with other contents.
 
 use anyhow::Result;
+use aws_sdk_sqs::types::Message;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// A request to the API.
 pub(crate) struct Http<'a> {
     pub(crate) method: &'a str,
-    /// The path after `/analytics/v1`.
+    /// The path after `/analytics/v1`, with its query.
     pub(crate) path: &'a str,
     pub(crate) token: &'a str,
     pub(crate) body: Option<&'a Value>,
@@ -16,7 +17,9 @@ pub(crate) struct Http<'a> {
 /// A request as API Gateway hands it over.
 pub(crate) fn http(request: &Http<'_>) -> Result<Vec<u8>> {
     let mut event: Value = serde_json::from_str(include_str!("../../../../events/api-create-export.json"))?;
-    let path = format!("/analytics/v1{}", request.path);
+    let (path, query) = request.path.split_once('?').unwrap_or((request.path, ""));
+    let path = format!("/analytics/v1{path}");
+    event["rawQueryString"] = json!(query);
     event["rawPath"] = json!(path);
     event["requestContext"]["http"]["path"] = json!(path);
     event["requestContext"]["http"]["method"] = json!(request.method);
@@ -41,5 +44,18 @@ pub(crate) fn http(request: &Http<'_>) -> Result<Vec<u8>> {
 pub(crate) fn message(org: Uuid, job: Uuid) -> Result<Vec<u8>> {
     let mut event: Value = serde_json::from_str(include_str!("../../../../events/worker-sqs.json"))?;
     event["Records"][0]["body"] = json!(json!({"type": "export.v1", "orgId": org, "jobId": job}).to_string());
+    Ok(event.to_string().into_bytes())
+}
+
+/// A message as a poller of the queue hands it over.
+pub(crate) fn delivery(message: &Message) -> Result<Vec<u8>> {
+    let mut event: Value = serde_json::from_str(include_str!("../../../../events/worker-sqs.json"))?;
+    let record = &mut event["Records"][0];
+    record["messageId"] = json!(message.message_id);
+    record["receiptHandle"] = json!(message.receipt_handle);
+    record["body"] = json!(message.body);
+    for (name, value) in message.attributes.iter().flatten() {
+        record["attributes"][name.as_str()] = json!(value);
+    }
     Ok(event.to_string().into_bytes())
 }

@@ -8,6 +8,7 @@ use terminal::Progress;
 use crate::{
     dataset::{Dataset, Organization},
     paths,
+    peers::{self, PEERS},
     plan::Plan,
     process::Process,
     report::{Section, Table, count, goal},
@@ -21,7 +22,7 @@ const PATHS: [&str; 6] = [
     "naive: query rows, csv, rust_decimal",
     "engine, 1 connection, discarding sink",
     "engine, default connections, discarding sink",
-    "worker, upload to the emulator",
+    "worker, upload",
     "server: COPY (FORMAT binary) to /dev/null",
 ];
 const PSQL: usize = 0;
@@ -29,6 +30,12 @@ const ENGINE: usize = 2;
 const PARALLEL: usize = 3;
 const WORKER: usize = 4;
 const SERVER: usize = 5;
+
+/// The method for the libraries.
+const PEERS_METHOD: &str = "ConnectorX with Polars and ADBC with Arrow CSV read the rows over one connection, each by a \
+                            script with the start of its Python, and write the same bytes to a digest. Costs are text in \
+                            their SQL, since neither has an exact type for them; times and ids are text in that of ADBC, \
+                            since Arrow writes them in another form.";
 
 /// The time and the CPU of one path.
 #[derive(Default)]
@@ -46,14 +53,16 @@ pub(crate) fn measure(stack: &Stack, plan: &Plan, dataset: &Dataset) -> Result<S
     let connections = variable("EXPORT_CONNECTIONS")?.parse()?;
     let mut api = stack.start("api")?;
     let mut worker = stack.start("worker")?;
-    let mut measured: [Measured; PATHS.len()] = Default::default();
+    let peers = PEERS.iter().filter(|_| plan.peers);
+    let names: Vec<&str> = PATHS.into_iter().chain(peers.map(|(name, _)| *name)).collect();
+    let mut measured: Vec<Measured> = names.iter().map(|_| Measured::default()).collect();
     let mut worker_cost = Cost::default();
     let mut emulator = Duration::ZERO;
     let mut step = Progress::start("Export");
     // The first round warms caches and connections; it is not counted.
     for round in 0..=rounds {
         let mut expected = None;
-        for (path, name) in PATHS.into_iter().enumerate() {
+        for (path, name) in names.iter().enumerate() {
             step.at(if round == 0 { format!("warm-up: {name}") } else { format!("{round} of {rounds}: {name}") });
             let before = (stack.postgres_cpu()?, Process::own_cpu()?);
             let start = Instant::now();
@@ -69,6 +78,7 @@ pub(crate) fn measure(stack: &Stack, plan: &Plan, dataset: &Dataset) -> Result<S
                     Some(export.checksum)
                 }
                 SERVER => paths::server(stack, &organization).map(|()| None)?,
+                peer if peer >= PATHS.len() => Some(peers::run(PEERS[peer - PATHS.len()].1, &organization)?),
                 _ => Some(paths::naive(stack, &organization)?),
             };
             let took = took.unwrap_or_else(|| start.elapsed());
@@ -89,12 +99,14 @@ pub(crate) fn measure(stack: &Stack, plan: &Plan, dataset: &Dataset) -> Result<S
         }
     }
     step.done(&format!("{rounds} rounds of {} rows, all checksums equal", count(organization.rows)));
-    Ok(section(&organization, &measured, rounds, emulator))
+    Ok(section(stack.store.as_deref(), &organization, &names, &measured, rounds, emulator))
 }
 
 fn section(
+    store: Option<&str>,
     organization: &Organization,
-    measured: &[Measured; PATHS.len()],
+    names: &[&str],
+    measured: &[Measured],
     rounds: usize,
     emulator: Duration,
 ) -> Section {
@@ -111,7 +123,7 @@ fn section(
     ]);
     let seconds = |time: Duration| format!("{:.2} s", time.as_secs_f64());
     let each = |time: Duration| seconds(time.div_f64(rounds as f64));
-    for (path, name) in PATHS.into_iter().enumerate() {
+    for (path, name) in names.iter().enumerate() {
         let Measured { wall, server, client } = &measured[path];
         let ratio = wall.speed_up_from(&measured[PSQL].wall);
         let bound = 1.0 / wall.speed_up_from(&measured[SERVER].wall);
@@ -121,7 +133,7 @@ fn section(
             _ => String::new(),
         };
         table.row([
-            name.to_owned(),
+            (*name).to_owned(),
             seconds(wall.median()),
             format!("{} – {}", seconds(wall.least()), seconds(wall.most())),
             format!("{:.2}", organization.rows as f64 / 1e6 / wall.median().as_secs_f64()),
@@ -133,7 +145,7 @@ fn section(
         ]);
     }
     Section {
-        title: "Export",
+        title: if store.is_none() { "Export" } else { "Export to another store" },
         method: vec![
             format!(
                 "{} hourly rows of one organization among several, ordered, all cached; server and client on the same \
@@ -143,12 +155,21 @@ fn section(
                  bytes: the checksums were compared.",
                 count(organization.rows)
             ),
-            format!(
-                "The worker is the release binary, from the message's handing over to its answer; the emulator that it \
-                 uploads to takes another {} of CPU on the same cores.",
-                each(emulator)
-            ),
-        ],
+            match store {
+                None => format!(
+                    "The worker is the release binary, from the message's handing over to its answer; the emulator that it \
+                     uploads to takes another {} of CPU on the same cores.",
+                    each(emulator)
+                ),
+                Some(store) => format!(
+                    "The worker is the release binary, from the message's handing over to its answer. It uploads to \
+                     {store}, which runs on the same cores; the emulator has the jobs alone."
+                ),
+            },
+        ]
+        .into_iter()
+        .chain((names.len() > PATHS.len()).then(|| PEERS_METHOD.to_owned()))
+        .collect(),
         tables: vec![table],
         broken: Vec::new(),
     }

@@ -14,8 +14,7 @@ use uuid::Uuid;
 
 use crate::process::Process;
 
-/// The time that an invocation may take: the longest that the template gives a function. It is also the stated
-/// deadline.
+/// The time that an invocation may take, unless a function is given another.
 const TIMEOUT: Duration = Duration::from_secs(300);
 const MEMORY_MIB: u32 = 512;
 
@@ -35,6 +34,8 @@ pub(crate) struct Function {
     api: RuntimeApi,
     /// The function's open call for an event.
     next: Option<NextEvent>,
+    /// The time that an invocation may take. It is also the stated deadline.
+    pub(crate) timeout: Duration,
     /// From its start to its first call for an event.
     pub(crate) ready_after: Duration,
     started: Instant,
@@ -45,7 +46,7 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
     /// From the moment when the event was handed over.
     pub(crate) took: Duration,
-    at: Instant,
+    pub(crate) at: Instant,
 }
 
 impl Function {
@@ -64,8 +65,15 @@ impl Function {
             .stdout(log);
         let started = Instant::now();
         let child = command.spawn().with_context(|| format!("can't start {}", binary.path.display()))?;
-        let mut function =
-            Self { name: binary.name.clone(), child, api, next: None, ready_after: Duration::ZERO, started };
+        let mut function = Self {
+            name: binary.name.clone(),
+            child,
+            api,
+            next: None,
+            timeout: TIMEOUT,
+            ready_after: Duration::ZERO,
+            started,
+        };
         function.await_next()?;
         function.ready_after = started.elapsed();
         Ok(function)
@@ -73,11 +81,35 @@ impl Function {
 
     /// Hands over an event and waits for the answer.
     pub(crate) fn invoke(&mut self, event: &[u8]) -> Result<Answer> {
+        let handed_over = self.hand_over(event)?;
+        let call = self.receive()?;
+        self.answered(call, handed_over)
+    }
+
+    /// Hands over an event and, unless the answer comes before, kills the process after this time, as the kernel does when
+    /// memory is short. `None` if it was killed: the function is then no more.
+    pub(crate) fn invoke_or_kill(&mut self, event: &[u8], after: Duration) -> Result<Option<Answer>> {
+        let handed_over = self.hand_over(event)?;
+        match self.api.receive(after)? {
+            Some(call) => self.answered(call, handed_over).map(Some),
+            None => {
+                self.child.kill()?;
+                self.child.wait()?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn hand_over(&mut self, event: &[u8]) -> Result<Instant> {
         let next = self.next.take().context("the function did not ask for an event")?;
         let id = Uuid::new_v4().to_string();
         let handed_over = Instant::now();
-        next.hand_over(&Invocation { id: &id, function: &self.name, event, timeout: TIMEOUT })?;
-        let (body, at) = match self.receive()? {
+        next.hand_over(&Invocation { id: &id, function: &self.name, event, timeout: self.timeout })?;
+        Ok(handed_over)
+    }
+
+    fn answered(&mut self, call: Call, handed_over: Instant) -> Result<Answer> {
+        let (body, at) = match call {
             Call::Succeeded { body, at } => (body, at),
             Call::Failed { body } => bail!("{} failed: {}", self.name, String::from_utf8_lossy(&body)),
             Call::Next(_) => bail!("{} asks for another event before it answers", self.name),
@@ -106,7 +138,7 @@ impl Function {
     }
 
     fn receive(&mut self) -> Result<Call> {
-        let end = Instant::now() + TIMEOUT;
+        let end = Instant::now() + self.timeout;
         while Instant::now() < end {
             if let Some(call) = self.api.receive(Duration::from_secs(1))? {
                 return Ok(call);
@@ -115,7 +147,7 @@ impl Function {
                 bail!("{} ended: {status}", self.name);
             }
         }
-        bail!("{} did not call for {} s", self.name, TIMEOUT.as_secs())
+        bail!("{} did not call for {} s", self.name, self.timeout.as_secs())
     }
 }
 

@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, reason = "the report is this program's answer")]
 
 mod api;
+mod burst;
 mod dataset;
 mod event;
 mod export;
@@ -14,14 +15,20 @@ mod function;
 mod growth;
 mod machine;
 mod monthly;
+mod monthly_run;
 mod paths;
+mod peers;
 mod plan;
 mod process;
+mod queue;
+mod recovery;
 mod report;
 mod results;
 mod stack;
 mod start;
 mod statistics;
+mod usage;
+mod workers;
 
 use std::process::ExitCode;
 
@@ -65,6 +72,10 @@ fn run() -> Result<bool> {
             Part::Monthly => monthly::measure(&stack, &plan)?,
             Part::Start => start::measure(&stack, &plan)?,
             Part::Api => api::measure(&stack, &plan)?,
+            Part::Usage => usage::measure(&stack, &plan)?,
+            Part::Recovery => recovery::measure(&stack, &plan, &dataset)?,
+            Part::MonthlyRun => monthly_run::measure(&stack, &plan)?,
+            Part::Burst => burst::measure(&stack, &plan)?,
         });
         // After each part: a failure in the next one loses nothing.
         if !plan.quick {

@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub(crate) fn measure(stack: &Stack, plan: &Plan) -> Result<Section> {
-    let organization = dataset::load_month(stack)?;
+    let organization = dataset::load_month(stack, MODELS)?;
     let request = organization.daily()?;
     let mut api = stack.start("api")?;
     let runs = plan.monthly_runs();

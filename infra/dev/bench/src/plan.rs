@@ -7,11 +7,20 @@ use bench_options::{Options, Part};
 pub(crate) struct Plan {
     pub(crate) parts: Vec<Part>,
     pub(crate) quick: bool,
+    /// `true` if other libraries are measured beside the export.
+    pub(crate) peers: bool,
+    /// The organizations of the monthly run, if they were given.
+    organizations: Option<u32>,
 }
 
 impl Plan {
     pub(crate) fn new(options: &Options) -> Self {
-        Self { parts: options.parts(), quick: options.quick }
+        Self {
+            parts: options.parts(),
+            quick: options.quick,
+            peers: options.peers,
+            organizations: options.organizations,
+        }
     }
 
     /// The sizes of the organizations that are needed.
@@ -22,7 +31,13 @@ impl Plan {
             sizes.retain(|rows| *rows < self.export_rows());
         }
         sizes.push(self.export_rows());
-        if self.parts.contains(&Part::Export) || self.parts.contains(&Part::Growth) { sizes } else { Vec::new() }
+        if !self.parts.contains(&Part::Export) && !self.parts.contains(&Part::Growth) {
+            sizes.clear();
+        }
+        if self.parts.contains(&Part::Recovery) {
+            sizes.push(self.recovery_rows());
+        }
+        sizes
     }
 
     pub(crate) fn export_rows(&self) -> u64 {
@@ -65,5 +80,28 @@ impl Plan {
     /// Requests over which the memory is watched.
     pub(crate) fn api_memory_requests(&self) -> u64 {
         if self.quick { 10_000 } else { 200_000 }
+    }
+
+    /// The months of each kind that are read.
+    pub(crate) fn usage_runs(&self) -> usize {
+        if self.quick { 10 } else { 50 }
+    }
+
+    pub(crate) fn recovery_rows(&self) -> u64 {
+        1_000_000
+    }
+
+    /// The workers that are killed.
+    pub(crate) fn recovery_kills(&self) -> usize {
+        if self.quick { 4 } else { 20 }
+    }
+
+    /// The organizations of the monthly run.
+    pub(crate) fn monthly_organizations(&self) -> u32 {
+        self.organizations.unwrap_or(if self.quick { 500 } else { 10_000 })
+    }
+
+    pub(crate) fn burst_creates(&self) -> usize {
+        if self.quick { 256 } else { 1000 }
     }
 }

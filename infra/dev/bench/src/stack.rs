@@ -3,6 +3,7 @@
 use std::{cell::RefCell, collections::BTreeMap, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
+use aws_sdk_s3::config::Credentials;
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 use postgres::Database;
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use crate::{
     event::{self, Http},
     function::{Answer, Binary, Function},
     process::{Process, postgres_cpu},
+    queue::Queue,
 };
 
 /// The stack.
@@ -22,8 +24,11 @@ pub(crate) struct Stack {
     pub(crate) binaries: Vec<Binary>,
     /// The first instant of the month whose usage is exported: the last whole one of 31 days.
     pub(crate) month: Timestamp,
+    /// The name of the store of files, if it is not the emulator.
+    pub(crate) store: Option<String>,
     objects: aws_sdk_s3::Client,
     bucket: String,
+    pub(crate) sqs: aws_sdk_sqs::Client,
     /// A queue that nobody reads, for the API.
     queue_url: String,
     token: String,
@@ -77,8 +82,15 @@ impl Stack {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let sdk = platform::aws::sdk_config()?;
         // A bucket is no host name that resolves here.
-        let objects = aws_sdk_s3::config::Builder::from(&sdk).force_path_style(true).build();
-        let queue = aws_sdk_sqs::Client::new(&sdk).create_queue().queue_name("bench").send();
+        let mut objects = aws_sdk_s3::config::Builder::from(&sdk).force_path_style(true);
+        let store = std::env::var("EXPORTS_STORE").ok();
+        if store.is_some() {
+            let [id, secret] = [variable("EXPORTS_ACCESS_KEY_ID")?, variable("EXPORTS_SECRET_ACCESS_KEY")?];
+            objects = objects.endpoint_url(variable("AWS_ENDPOINT_URL_S3")?);
+            objects = objects.credentials_provider(Credentials::new(id, secret, None, None, "environment"));
+        }
+        let sqs = aws_sdk_sqs::Client::new(&sdk);
+        let queue = sqs.create_queue().queue_name("bench").send();
         let queue_url = runtime.block_on(queue)?.queue_url.context("a queue without an address")?;
         let organizations = variable("BENCH_ORGANIZATIONS")?;
         let organizations = organizations.split(',').map(str::parse).collect::<Result<_, _>>()?;
@@ -93,8 +105,10 @@ impl Stack {
             database: Database::from_env("analytics-exports-bench")?,
             binaries: binaries.collect(),
             month: month()?,
-            objects: aws_sdk_s3::Client::from_conf(objects),
+            store,
+            objects: aws_sdk_s3::Client::from_conf(objects.build()),
             bucket: variable("EXPORTS_BUCKET")?,
+            sqs,
             queue_url,
             token: variable("BENCH_TOKEN")?,
             organizations: RefCell::new(organizations),
@@ -111,20 +125,23 @@ impl Stack {
 
     /// Starts a function.
     pub(crate) fn start(&self, name: &str) -> Result<Function> {
+        self.start_binary(self.binary(name)?)
+    }
+
+    /// Finds a function's program.
+    pub(crate) fn binary(&self, name: &str) -> Result<&Binary> {
         let binary = self.binaries.iter().find(|binary| binary.name == name);
-        let binary = binary.with_context(|| format!("there is no function {name}"))?;
-        self.start_binary(binary)
+        binary.with_context(|| format!("there is no function {name}"))
     }
 
     /// Starts a function.
     pub(crate) fn start_binary(&self, binary: &Binary) -> Result<Function> {
-        let limits = [u32::MAX; 3].map(|limit| limit.to_string()).join(",");
-        let variables = [
-            ("EXPORTS_QUEUE_URL", self.queue_url.clone()),
-            ("OPEN_JOBS_CAP", u32::MAX.to_string()),
-            ("DAILY_LIMITS", limits),
-        ];
-        Function::start(binary, &variables)
+        Function::start(binary, &variables(&self.queue_url))
+    }
+
+    /// Starts a function with another queue of exports.
+    pub(crate) fn start_on(&self, name: &str, queue: &Queue) -> Result<Function> {
+        Function::start(self.binary(name)?, &variables(&queue.url))
     }
 
     /// A request with a token for all the organizations.
@@ -156,9 +173,7 @@ impl Stack {
         let shown = api.invoke(&self.request("GET", &format!("/orgs/{org}/exports/{job}"), None)?)?;
         let shown = expect(&shown, 200)?;
         ensure!(shown["status"] == "succeeded", "job {job} did not succeed: {shown}");
-        let key = format!("analytics/exports/{org}/{job}.csv");
-        let delete = self.objects.delete_object().bucket(&self.bucket).key(key).send();
-        self.runtime.block_on(delete).context("can't delete a file that was made")?;
+        self.remove_file(org, job, 1)?;
         Ok(Export {
             checksum: shown["checksum"].as_str().context("a file without a checksum")?.to_owned(),
             rows: shown["rowCount"].as_u64().context("a file without a row count")?,
@@ -167,15 +182,35 @@ impl Stack {
         })
     }
 
+    /// Removes the file of a job's attempt.
+    pub(crate) fn remove_file(&self, org: Uuid, job: Uuid, attempt: u32) -> Result<()> {
+        let number = if attempt == 1 { String::new() } else { format!(".{attempt}") };
+        let key = format!("analytics/exports/{org}/{job}{number}.csv");
+        let delete = self.objects.delete_object().bucket(&self.bucket).key(key).send();
+        self.runtime.block_on(delete).context("can't delete a file that was made")?;
+        Ok(())
+    }
+
     /// The CPU time so far of a function and of what it calls.
     pub(crate) fn cost(&self, function: &Function) -> Result<Cost> {
         Ok(Cost { function: function.process().cpu()?, postgres: self.postgres_cpu()?, emulator: self.emulator.cpu()? })
+    }
+
+    /// The CPU time of the emulator so far.
+    pub(crate) fn emulator_cpu(&self) -> Result<Duration> {
+        self.emulator.cpu()
     }
 
     /// The CPU time of PostgreSQL so far.
     pub(crate) fn postgres_cpu(&self) -> Result<Duration> {
         postgres_cpu(&self.postgres_data)
     }
+}
+
+/// The variables in which the functions of the bench differ from those of the stack: no limit ends a measurement.
+pub(crate) fn variables(queue_url: &str) -> Vec<(&'static str, String)> {
+    let limits = [u32::MAX; 3].map(|limit| limit.to_string()).join(",");
+    vec![("EXPORTS_QUEUE_URL", queue_url.to_owned()), ("OPEN_JOBS_CAP", u32::MAX.to_string()), ("DAILY_LIMITS", limits)]
 }
 
 /// The body of an API's answer, if its status is the expected one.

@@ -58,6 +58,17 @@ struct RoundingDifferences {
 #[serde(rename_all = "camelCase")]
 struct VerifiedFile {
     is_intact: bool,
+    #[serde(default)]
+    method: Method,
+}
+
+/// The method by which the API verified the file. One that says none reads it.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Method {
+    #[default]
+    Read,
+    Store,
 }
 
 pub(crate) fn run(session: &Session, arguments: &Reconcile) -> Result<()> {
@@ -137,7 +148,12 @@ impl RoundingDifferences {
 
 impl VerifiedFile {
     const fn text(&self) -> &'static str {
-        if self.is_intact { "intact" } else { "MISSING OR CHANGED" }
+        match (self.method, self.is_intact) {
+            (Method::Read, true) => "intact: read, and its SHA-256 compared",
+            (Method::Read, false) => "MISSING OR CHANGED",
+            (Method::Store, true) => "intact, as the store says; not read",
+            (Method::Store, false) => "MISSING OR CHANGED, as the store says; not read",
+        }
     }
 }
 
@@ -166,6 +182,9 @@ mod tests {
         assert_eq!(lines[1], ["request_count", "100", "101", "-0.990099", "101", "0.0", "MISMATCH"]);
         assert_eq!(lines[2], ["cost_total", "1.0000", "0.0000", "MISMATCH"]);
         assert_eq!(lines[3], ["rounding", "-0.00004"]);
-        assert!(text.contains("MISMATCH, with a tolerance of 0.5 %") && text.contains("intact"), "{text}");
+        assert!(text.contains("MISMATCH, with a tolerance of 0.5 %") && text.contains("intact: read"), "{text}");
+        let found: Reconciliation =
+            read(&ANSWER.replace(r#"{"isIntact""#, r#"{"method": "store", "isIntact""#)).unwrap();
+        assert!(found.text().contains("intact, as the store says; not read"), "{}", found.text());
     }
 }

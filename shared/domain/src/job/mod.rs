@@ -274,6 +274,7 @@ mod tests {
             totals: Totals::default(),
             rounding_difference: None,
             completeness: None,
+            tag: None,
         }
     }
 

@@ -1,38 +1,34 @@
 //! `GET …/exports/{jobId}/reconciliation`: the sums of a file beside the present sums of the rollups and the raw
 //! events.
 
+mod file;
 mod view;
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{str::FromStr, sync::Arc};
 
 use auth::Permission;
 use axum::{Extension, Json, extract::State};
 use domain::{
-    Action, ExportFile, Job, Totals,
+    Action, Totals,
     reconciliation::{Tolerance, column_text, columns},
 };
-use engine::recount::Recount;
 use jiff::Timestamp;
 use jobs::Counted;
-use objects::ExportObject;
 use platform::Deadline;
-use tokio::time::timeout;
 use usage::reconciliation::Present;
 use utoipa::ToSchema;
 
-use self::view::{FileView, Reconciliation, ReconciliationStatus, RoundingView, compare, number};
+use self::file::Found;
+use self::view::{Reconciliation, ReconciliationStatus, RoundingView, compare, number};
 use super::{download::finished, find};
 use crate::{
     completeness::CompletenessView,
     context::Context,
     instant::whole_second,
-    problem::{Kind, Problem, ProblemBody},
+    problem::{Problem, ProblemBody},
     query::Query,
     scope::OrgScope,
 };
-
-/// Maximum size of a file that is verified, in bytes.
-const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// The object of a verification.
 #[derive(Debug, ToSchema)]
@@ -53,7 +49,8 @@ enum Verify {
         ),
         (
             "verify" = inline(Option<Verify>), Query,
-            description = "`file` reads the stored file, up to 64 MiB, and compares its checksum",
+            description = "`file` verifies the stored file: up to 64 MiB by reading it, else by what the store says of \
+                           it; see `file.method`",
         ),
     ),
     responses(
@@ -63,7 +60,7 @@ enum Verify {
             body = ProblemBody, content_type = "application/problem+json",
         ),
         (
-            status = 409, description = "The file is too large to verify",
+            status = 409, description = "The file is too large to read, and what its store said at the upload is not known",
             body = ProblemBody, content_type = "application/problem+json",
         ),
         (
@@ -86,10 +83,10 @@ pub(crate) async fn reconcile(
     let file = finished(&job)?;
     scope.count(Counted::Queries).await?;
     // Each step may take half of the time that is left, so that the later ones have some.
-    let again = match verify {
+    let found = match verify {
         Some(Verify::File) => {
             context.jobs.record(&scope.audit(Action::VerifyFile, Some(id))).await?;
-            Some(read_again(&job, file, &context, deadline.left() / 2).await?)
+            Some(Found::look(&job, file, &context.store, deadline.left() / 2).await?)
         }
         None => None,
     };
@@ -101,14 +98,12 @@ pub(crate) async fn reconcile(
     let Present { rollup, raw, completeness, .. } = &present;
     let too_slow = present.is_raw_too_slow.then(|| RAW_TOO_SLOW.to_owned());
 
-    let found = again.as_ref().map_or(Some(file), Option::as_ref);
-    let csv = found.unwrap_or(file).totals;
-    let columns = compare(&csv, &rollup.lines, raw.as_ref().map(|raw| &raw.lines), tolerance)?;
+    let csv = found.as_ref().map_or(&file.totals, |found| found.totals(file));
+    let columns = compare(csv, &rollup.lines, raw.as_ref().map(|raw| &raw.lines), tolerance)?;
     let changed = changes(&file.totals, &rollup.lines)
         .map(|changes| format!("{changes} {}", if present.rollups_are_kept { EXPORT_AGAIN } else { KEEP_FILE }));
-    let again = again.as_ref().map(|found| FileView::new(found.as_ref(), file));
-    let is_intact = again.as_ref().is_none_or(|again| again.is_intact);
-    let agrees = is_intact && columns.iter().all(|column| column.within_tolerance);
+    let not_intact = found.as_ref().filter(|found| !found.is_intact(file)).map(Found::note);
+    let agrees = not_intact.is_none() && columns.iter().all(|column| column.within_tolerance);
     Ok(Json(Reconciliation {
         job_id: job.id(),
         status: if agrees { ReconciliationStatus::Reconciled } else { ReconciliationStatus::Mismatch },
@@ -116,19 +111,12 @@ pub(crate) async fn reconcile(
         checked_at: whole_second(now),
         changed_since_export: changed.is_some(),
         completeness: CompletenessView::from(completeness),
-        notes: [changed, (!is_intact).then(|| NOT_INTACT.to_owned()), too_slow]
-            .into_iter()
-            .flatten()
-            .chain(completeness.warnings())
-            .collect(),
+        notes: [changed, not_intact, too_slow].into_iter().flatten().chain(completeness.warnings()).collect(),
         columns,
         rounding_difference: RoundingView::new(file, rollup, raw.as_ref()),
-        file: again,
+        file: found.map(|found| found.view(file)),
     }))
 }
-
-const NOT_INTACT: &str = "The stored file is missing or is not the one that was written. Create a new export, with a \
-                          new Idempotency-Key, and contact platform engineering.";
 
 const EXPORT_AGAIN: &str = "Create a new export, with a new Idempotency-Key, for a file of the present figures.";
 
@@ -141,37 +129,6 @@ fn read(mut query: Query) -> Result<(Tolerance, Option<Verify>), Problem> {
     let tolerance = query.optional("tolerancePercent").unwrap_or_default();
     let verify = query.optional("verify");
     query.finish(Some((tolerance, verify)))
-}
-
-/// Reads the stored file within `limit`: `None` if it is missing, or is no export.
-async fn read_again(
-    job: &Job,
-    file: &ExportFile,
-    context: &Context,
-    limit: Duration,
-) -> Result<Option<ExportFile>, Problem> {
-    if file.bytes > MAX_FILE_BYTES {
-        let detail = format!(
-            "The file has {} bytes; up to {MAX_FILE_BYTES} can be verified here. Download it and compare its SHA-256 \
-             with the job's checksum.",
-            file.bytes
-        );
-        return Err(Problem::new(Kind::FileTooLarge, detail));
-    }
-    let read = async {
-        let Some(mut bytes) = context.store.read(&ExportObject::of(job)).await? else { return Ok(None) };
-        let mut recount = Recount::new();
-        while let Some(piece) = bytes.next().await? {
-            if recount.add(&piece).is_err() {
-                return Ok(None);
-            }
-        }
-        Ok(recount.finish().ok())
-    };
-    timeout(limit, read).await.map_err(|_| {
-        let detail = "The file could not be read in time. Download it and compare its SHA-256 with the job's checksum.";
-        Problem::new(Kind::TookTooLong, detail)
-    })?
 }
 
 /// Describes the changes of the rollups since the file was made; `None` if there are none.

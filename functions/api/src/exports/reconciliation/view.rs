@@ -53,7 +53,7 @@ pub(crate) struct Reconciliation {
 pub(super) struct ColumnView {
     /// The column's name in the file.
     column: &'static str,
-    /// The sum of the file, as recorded when it was written or, with `verify=file`, as read from it.
+    /// The sum of the file, as recorded when it was written or, where it was verified by reading, as read from it.
     csv: String,
     /// The present sum of the rollups.
     rollup: String,
@@ -90,14 +90,27 @@ pub(super) struct RoundingView {
 #[serde(rename_all = "camelCase")]
 #[schema(as = VerifiedFile)]
 pub(super) struct FileView {
-    /// `true` if the file is the one that was written, by its checksum.
+    /// The method of the verification.
+    pub(super) method: Method,
+    /// `true` if the file is the one that was written, by its method.
     pub(super) is_intact: bool,
-    /// The checksum of the file; absent if the file is missing or is no export.
+    /// The checksum of the bytes; absent if they were not read, or if the file is missing or is no export.
     #[serde(skip_serializing_if = "Option::is_none")]
-    checksum: Option<String>,
-    /// The number of rows, without the header; absent if the file is missing or is no export.
+    pub(super) checksum: Option<String>,
+    /// The number of rows, without the header; absent where `checksum` is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    row_count: Option<u64>,
+    pub(super) row_count: Option<u64>,
+}
+
+/// The method of a verification. `read`: all bytes were read, and their SHA-256, rows and totals compared with the job's.
+/// `store`: the file, of more than 64 MiB, was not read; the store states the same size, tag and checksum as right after
+/// the upload.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = VerificationMethod)]
+pub(super) enum Method {
+    Read,
+    Store,
 }
 
 /// The outcome of a reconciliation.
@@ -152,14 +165,4 @@ pub(super) fn compare(
 /// Converts a number of few digits into a JSON number.
 pub(super) fn number<T: ToString>(exact: &T) -> Result<f64, Problem> {
     exact.to_string().parse().map_err(|error: ParseFloatError| Problem::internal(error))
-}
-
-impl FileView {
-    pub(super) fn new(found: Option<&ExportFile>, written: &ExportFile) -> Self {
-        Self {
-            is_intact: found.is_some_and(|found| found.has_same_bytes(written)),
-            checksum: found.map(|found| found.checksum.clone()),
-            row_count: found.map(|found| found.row_count),
-        }
-    }
 }

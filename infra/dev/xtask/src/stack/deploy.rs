@@ -173,6 +173,12 @@ impl Deployer<'_> {
         spec.read(&self.run.log("put")).context("can't put the objects").map(drop)
     }
 
+    /// Disables the schedules.
+    pub(crate) fn stand_still(self) -> Result<()> {
+        let spec = self.python(self.checkout.infra("still.py"));
+        spec.read(&self.run.log("still")).context("can't disable the schedules").map(drop)
+    }
+
     fn python(self, program: PathBuf) -> Spec {
         self.run.tool(self.checkout.tool("python")).envs(self.aws.environment()).arg(program)
     }
