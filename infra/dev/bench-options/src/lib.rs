@@ -13,6 +13,9 @@ pub struct Options {
     /// A rough look with a tenth of the rows and few rounds; RESULTS.md stays as it is
     #[arg(long)]
     pub quick: bool,
+    /// Fail if the model of docs/scale.md is more than 25 % from what is measured
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// A part of the measurement.
@@ -28,6 +31,8 @@ pub enum Part {
     Start,
     /// requests per second, latency, CPU and memory of the API
     Api,
+    /// the constants of docs/scale.md, and its model beside a mixed load
+    Scale,
 }
 
 impl Options {
@@ -35,7 +40,9 @@ impl Options {
     pub fn arguments(&self) -> Vec<OsString> {
         let names = self.only.iter().filter_map(Part::to_possible_value);
         let only = names.flat_map(|part| ["--only".to_owned(), part.get_name().to_owned()]);
-        only.chain(self.quick.then(|| "--quick".to_owned())).map(OsString::from).collect()
+        let flags = [(self.quick, "--quick"), (self.check, "--check")];
+        let flags = flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag.to_owned());
+        only.chain(flags).map(OsString::from).collect()
     }
 
     /// Returns the parts to measure, in the order of the report.
@@ -53,11 +60,11 @@ mod tests {
 
     #[test]
     fn the_arguments_read_back() {
-        let given = Options { only: vec![Part::Start, Part::Export], quick: true };
+        let given = Options { only: vec![Part::Start, Part::Export], quick: true, check: true };
         let arguments = [vec![OsString::from("bench")], given.arguments()].concat();
         let matches = Options::augment_args(Command::new("bench")).get_matches_from(arguments);
         let read = Options::from_arg_matches(&matches).expect("options");
-        assert_eq!((read.only, read.quick), (given.only.clone(), true));
+        assert_eq!((read.only, read.quick, read.check), (given.only.clone(), true, true));
         assert_eq!(given.parts(), [Part::Export, Part::Start]);
     }
 }

@@ -19,6 +19,7 @@ mod plan;
 mod process;
 mod report;
 mod results;
+mod scale;
 mod stack;
 mod start;
 mod statistics;
@@ -65,6 +66,7 @@ fn run() -> Result<bool> {
             Part::Monthly => monthly::measure(&stack, &plan)?,
             Part::Start => start::measure(&stack, &plan)?,
             Part::Api => api::measure(&stack, &plan)?,
+            Part::Scale => scale::measure(&stack, &plan)?,
         });
         // After each part: a failure in the next one loses nothing.
         if !plan.quick {

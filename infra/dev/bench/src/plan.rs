@@ -7,11 +7,13 @@ use bench_options::{Options, Part};
 pub(crate) struct Plan {
     pub(crate) parts: Vec<Part>,
     pub(crate) quick: bool,
+    /// The model of `docs/scale.md` has to be within its tolerance.
+    pub(crate) check: bool,
 }
 
 impl Plan {
     pub(crate) fn new(options: &Options) -> Self {
-        Self { parts: options.parts(), quick: options.quick }
+        Self { parts: options.parts(), quick: options.quick, check: options.check }
     }
 
     /// The sizes of the organizations that are needed.
@@ -60,6 +62,11 @@ impl Plan {
     /// Requests of each kind that is measured.
     pub(crate) fn api_requests(&self) -> u64 {
         if self.quick { 200 } else { 2000 }
+    }
+
+    /// Events of each load that the model is measured with.
+    pub(crate) fn scale_events(&self) -> u32 {
+        if self.quick { 240_000 } else { 1_200_000 }
     }
 
     /// Requests over which the memory is watched.
