@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::{
     case::{Case, case},
     lambda,
+    process::cpu_seconds,
     rule::Action,
     scene::{Found, Scene, daily, message},
 };
@@ -89,9 +90,12 @@ async fn two_sweeps_at_once(scene: &Scene) -> Found {
 
 async fn mass_expiry(scene: &Scene) -> Found {
     let (crowd, org) = (scene.small().await, scene.small().await);
+    // So that it has a process.
+    lambda::sweep().await;
     expire_copies(scene, &crowd).await;
     // No message names it: only a sweep finds it.
     let job = org.add_unqueued().await.id().uuid();
+    let before = cpu_seconds("sweep");
     let start = Timestamp::now();
     let sweeps = async {
         let mut reports = vec![lambda::sweep().await];
@@ -113,14 +117,18 @@ async fn mass_expiry(scene: &Scene) -> Found {
         Timestamp::now().duration_since(lost_at)
     };
     let ((reports, swept_for), lost_for) = tokio::join!(sweeps, lost);
+    let (own, emulator) = cpu_seconds("sweep");
     let sum = |count: fn(&lambda::Report) -> u32| reports.iter().map(count).sum::<u32>();
     assert_eq!((sum(|one| one.expired), sum(|one| one.errors)), (EXPIRIES, 0), "{reports:?}");
     assert_eq!(reports[0].released, 1, "the sweep that expires files sees the lost job: {reports:?}");
     assert!(lost_for <= LOST_FOR_AT_MOST, "lost for {lost_for:#}");
     let found = scene.end(&org).await.expect(1, 2..=2);
     found.note(format!(
-        "{EXPIRIES} files expired in {} s and {} sweeps; the job succeeded after {} s",
+        "{EXPIRIES} files expired in {} s (CPU: the sweep {} s, the emulator {} s) and {} sweeps; the job succeeded \
+         after {} s",
         swept_for.as_secs(),
+        own.saturating_sub(before.0),
+        emulator.saturating_sub(before.1),
         reports.len(),
         lost_for.as_secs()
     ))

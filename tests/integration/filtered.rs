@@ -10,9 +10,7 @@ use postgres::{Database, DatabaseError, LimitedReads};
 use tests::{
     Event, UsageDatabase,
     organization::export_of,
-    poll::{WAIT_TIMEOUT, until},
     rollup::instant,
-    stack::variable,
     usage::{PERIODS, send},
 };
 use tokio_postgres::{Client, Config};

@@ -20,6 +20,7 @@
 //! the states and the transitions between them.
 
 mod audit;
+mod collection;
 mod create;
 mod dispatch;
 mod due;

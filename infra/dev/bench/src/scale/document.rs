@@ -76,6 +76,8 @@ fn stored(constants: &Constants) -> String {
 fn billed(constants: &Constants) -> String {
     let mut text = String::new();
     for (name, events) in EVENTS {
+        let stacks = stacks(events, constants);
+        let stacks = if stacks > 1.0 { format!("{stacks:.0} stacks") } else { "one stack".to_owned() };
         let organizations = Rates::of(events, constants).organizations;
         let mut table = Table::new(["dollars a month", "quantity", "unit", "price of a unit or a million", "amount"]);
         let mut sum = Decimal::ZERO;
@@ -88,9 +90,8 @@ fn billed(constants: &Constants) -> String {
         let each = sum / format!("{organizations:.0}").parse().unwrap_or(Decimal::ONE);
         let _ = writeln!(
             text,
-            "**{name} events, {organizations:.0} organizations, {:.0} stacks**: {each:.2} dollars per organization and \
-             month.\n\n{table}",
-            stacks(events, constants)
+            "**{name} events, {organizations:.0} organizations, {stacks}**: {each:.2} dollars per organization and \
+             month.\n\n{table}"
         );
     }
     text.trim_end().to_owned() + "\n"
