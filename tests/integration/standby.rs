@@ -132,7 +132,8 @@ async fn an_export_of_a_standby_that_is_behind_says_so() {
     let now = instant("2026-03-05T03:00:00Z");
     retention(&mut client, now, &PERIODS, LONG).await.unwrap();
     let own = Database::new(primary.url().parse::<Config>().unwrap(), "tests");
-    let request = ExportRequest::from_json(&export_of("2026-03-01T00:00:00Z", "2026-03-05T00:00:00Z", "daily")).unwrap();
+    let request =
+        ExportRequest::from_json(&export_of("2026-03-01T00:00:00Z", "2026-03-05T00:00:00Z", "daily")).unwrap();
     // The watermark waits for the transactions of other tests on the same server.
     let mut refreshed_after = async |before: Option<Timestamp>| {
         until("a watermark", WAIT_TIMEOUT, async || {

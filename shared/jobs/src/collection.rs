@@ -14,7 +14,12 @@ const WARNED_GB: f64 = 8.0;
 /// that the local index has items of.
 pub(super) fn warn_of_size(metrics: Option<&HashMap<String, Vec<ItemCollectionMetrics>>>) {
     for (partition, gigabytes) in nearly_full(metrics) {
-        warn!(partition, gigabytes, limit = LIMIT_GB, "the jobs of an organization come near the limit of their partition");
+        warn!(
+            partition,
+            gigabytes,
+            limit = LIMIT_GB,
+            "the jobs of an organization come near the limit of their partition"
+        );
     }
 }
 
@@ -47,6 +52,6 @@ mod tests {
         let metrics =
             HashMap::from([("jobs".to_owned(), vec![large.clone(), large, collection("ORG#small", [6.0, 7.0])])]);
         assert_eq!(nearly_full(Some(&metrics)), [("ORG#large", 8.0)]);
-        assert_eq!(nearly_full(None), []);
+        assert!(nearly_full(None).is_empty());
     }
 }

@@ -63,12 +63,7 @@ fn stored(constants: &Constants) -> String {
     let mut table = Table::new(["GB", "1 billion", "10 billion", "100 billion"]);
     let all = EVENTS.map(|(_, events)| storage(events, constants));
     for (index, (what, _)) in all[0].iter().enumerate() {
-        table.row([
-            (*what).to_owned(),
-            number(all[0][index].1),
-            number(all[1][index].1),
-            number(all[2][index].1),
-        ]);
+        table.row([(*what).to_owned(), number(all[0][index].1), number(all[1][index].1), number(all[2][index].1)]);
     }
     table.to_string()
 }
@@ -84,7 +79,13 @@ fn billed(constants: &Constants) -> String {
         for line in bill(events, constants) {
             sum += line.amount();
             let amount = format!("{:.2}", line.amount());
-            table.row([line.what.to_owned(), line.quantity.to_string(), line.unit.to_owned(), line.price.to_string(), amount]);
+            table.row([
+                line.what.to_owned(),
+                line.quantity.to_string(),
+                line.unit.to_owned(),
+                line.price.to_string(),
+                amount,
+            ]);
         }
         table.row(["sum".to_owned(), String::new(), String::new(), String::new(), format!("{sum:.2}")]);
         let each = sum / format!("{organizations:.0}").parse().unwrap_or(Decimal::ONE);

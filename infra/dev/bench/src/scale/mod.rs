@@ -51,7 +51,8 @@ fn measure_constants(stack: &Stack, plan: &Plan, before: &Constants) -> Result<(
     let ingest = scratch.ingest(dense)?;
     measured.ingest_cpu_us.value = ingest.cpu * 1e6 / count;
     measured.ingest_wal_bytes.value = ingest.wal_bytes / count;
-    let day = "(select sum(pg_total_relation_size(inhrelid)) from pg_inherits where inhparent = 'usage_events'::regclass)";
+    let day =
+        "(select sum(pg_total_relation_size(inhrelid)) from pg_inherits where inhparent = 'usage_events'::regclass)";
     measured.plain_bytes.value = scratch.number(day)? / count;
     measured.key_bytes.value = scratch.number("pg_total_relation_size('usage_event_keys')")? / count;
     measured.key_index_bytes.value = scratch.number("pg_indexes_size('usage_event_keys')")? / count;
@@ -81,7 +82,12 @@ fn measure_constants(stack: &Stack, plan: &Plan, before: &Constants) -> Result<(
 
     let mut table = Table::new(["constant", "in constants.json", "now", "unit"]);
     for ((what, unit, before), (_, _, now)) in before.measured.list().iter().zip(now.measured.list()) {
-        table.row([(*what).to_owned(), format!("{:.2}", before.value), format!("{:.2}", now.value), (*unit).to_owned()]);
+        table.row([
+            (*what).to_owned(),
+            format!("{:.2}", before.value),
+            format!("{:.2}", now.value),
+            (*unit).to_owned(),
+        ]);
     }
     Ok((table, now))
 }
@@ -153,7 +159,8 @@ mod tests {
 
     #[test]
     fn the_costs_of_an_event_and_of_an_hour_are_told_apart() {
-        let (event, hour) = solve((1000.0, 10.0, 1000.0 * 2.0 + 10.0 * 30.0), (100.0, 100.0, 100.0 * 2.0 + 100.0 * 30.0));
+        let (event, hour) =
+            solve((1000.0, 10.0, 1000.0 * 2.0 + 10.0 * 30.0), (100.0, 100.0, 100.0 * 2.0 + 100.0 * 30.0));
         assert!((event - 2.0).abs() < 1e-9 && (hour - 30.0).abs() < 1e-9, "{event} {hour}");
     }
 
