@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::ExportRequest;
 use engine::{CsvFile, FileError, Settings, Snapshot, rollups::RollupError};
 use jiff::Timestamp;
-use postgres::{Database, DatabaseError, LimitedReads};
+use postgres::{Database, LimitedReads};
 use tests::{
     Event, UsageDatabase,
     organization::export_of,

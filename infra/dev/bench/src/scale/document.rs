@@ -101,8 +101,9 @@ fn billed(constants: &Constants) -> String {
 fn priced(constants: &Constants) -> String {
     let prices = &constants.prices;
     let mut table = Table::new([&format!("price, {}", prices.region), "dollars", "source"]);
+    let server = format!("hour of {}", constants.server.name);
     for (what, price) in [
-        ("hour of the server", &prices.server_hour),
+        (server.as_str(), &prices.server_hour),
         ("GB of its storage, a month", &prices.storage_gb_month),
         ("GB-second of Lambda", &prices.lambda_gb_second),
         ("million invocations of Lambda", &prices.lambda_million),
