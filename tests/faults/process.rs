@@ -32,6 +32,22 @@ pub(crate) fn of_function(function: &str, endpoint: &str) -> Vec<u32> {
     processes().filter(has).collect()
 }
 
+/// Returns the seconds of CPU time of the processes of a function so far, and of the emulator that started them.
+pub(crate) fn cpu_seconds(function: &str) -> (u64, u64) {
+    let all = of_function(&variable(&format!("{}_FUNCTION", function.to_uppercase())), &variable("AWS_ENDPOINT_URL"));
+    let read = |pid: u32| {
+        // The fields after the name in parentheses: the parent is the 2nd, the times are the 12th and the 13th: proc(5).
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let fields: Vec<u64> =
+            stat.rsplit_once(')')?.1.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
+        let ticks = fields.get(11)? + fields.get(12)?;
+        Some((*fields.get(1)?, ticks / rustix::param::clock_ticks_per_second()))
+    };
+    let own: Vec<(u64, u64)> = all.into_iter().filter_map(read).collect();
+    let emulator = own.first().and_then(|(parent, _)| read(u32::try_from(*parent).ok()?));
+    (own.iter().map(|(_, seconds)| seconds).sum(), emulator.map_or(0, |(_, seconds)| seconds))
+}
+
 /// Ends all processes of a function, such as `api`, so that a new process handles the next request.
 pub(crate) async fn end_all(function: &str) {
     let name = variable(&format!("{}_FUNCTION", function.to_uppercase()));

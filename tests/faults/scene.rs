@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, ops::RangeBounds, sync::Mutex, time::Duration};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{JobId, OrgId};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tests::{
     Answer, CsvFile, ExportJob, Organization, Rollup, Stack, Table, csv_file::checksum, job::JobList,
@@ -176,16 +177,16 @@ impl Scene {
         object.metadata().and_then(|metadata| metadata.get("fence")?.parse().ok()).expect("an object names its attempt")
     }
 
-    /// Makes a pending job one whose worker was lost in the last of its five attempts.
-    pub(crate) async fn lose_worker(&self, org: &Organization<'_>, job: Uuid) {
+    /// Makes a pending job one whose worker was lost in an attempt, the end of whose lease is given.
+    pub(crate) async fn lose_worker(&self, org: &Organization<'_>, job: Uuid, attempt: u64, lease_until: Timestamp) {
         let change = "set #status = :running, status_job = :key, fence = :fence, lease_until = :until, due_at = :due \
                       remove resend_at";
         let values = [
             (":running", AttributeValue::S("running".to_owned())),
             (":key", AttributeValue::S(format!("running#{job}"))),
-            (":fence", AttributeValue::N("5".to_owned())),
-            (":until", AttributeValue::S("2024-01-01T00:00:00Z".to_owned())),
-            (":due", AttributeValue::N("1704067200000".to_owned())),
+            (":fence", AttributeValue::N(attempt.to_string())),
+            (":until", AttributeValue::S(lease_until.to_string())),
+            (":due", AttributeValue::N(lease_until.as_millisecond().to_string())),
         ];
         self.rewrite(org, job, change, &values).await;
     }

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use aws_sdk_sqs::types::QueueAttributeName;
-use tests::poll::until;
+use futures_util::{StreamExt as _, stream};
+use jiff::{SignedDuration, Timestamp};
+use tests::{Organization, poll::until, stack::variable};
 use uuid::Uuid;
 
 use crate::{
     case::{Case, case},
     lambda,
+    process::cpu_seconds,
     rule::Action,
     scene::{Found, Scene, daily, message},
 };
@@ -18,7 +22,13 @@ pub(crate) const CASES: &[Case] = &[
     case!(unreadable_message, "a message that is none of ours", alone = true),
     case!(worker_lost_in_every_attempt, "the lease of the fifth attempt runs out; then the dead letter is redriven"),
     case!(two_sweeps_at_once, "the queue is purged, and two sweeps run at once", alone = true),
+    case!(mass_expiry, "10,000 files expire at once, and a worker and its message are lost meanwhile", alone = true),
 ];
+
+/// The files that expire at once in [`mass_expiry`].
+const EXPIRIES: u32 = 10_000;
+/// The time within which a job whose worker was lost runs again.
+const LOST_FOR_AT_MOST: SignedDuration = SignedDuration::from_secs(90);
 
 async fn unreadable_message(scene: &Scene) -> Found {
     let body = format!("{{\"type\":\"nonsense\",\"id\":\"{}\"}}", Uuid::new_v4());
@@ -34,7 +44,7 @@ async fn worker_lost_in_every_attempt(scene: &Scene) -> Found {
     // The job is claimed without a message.
     let _lost = scene.proxies.add("api.sqs", &[&id, "SendMessage"], 1, Action::lost_message());
     let job = org.create(&daily()).await.job_id;
-    scene.lose_worker(&org, job).await;
+    scene.lose_worker(&org, job, 5, "2024-01-01T00:00:00Z".parse().unwrap()).await;
     let found = scene.end(&org).await;
     assert_eq!((found.failed, found.attempts), (1, 5));
     let error = org.show(job).await.error.unwrap_or_default();
@@ -76,4 +86,83 @@ async fn two_sweeps_at_once(scene: &Scene) -> Found {
     assert_eq!((one.resent + other.resent, one.errors + other.errors), (5, 0), "{one:?} {other:?}");
     assert_eq!(messages.as_deref(), Some("5"), "each message is sent once");
     scene.end(&org).await.expect(5, 1..=1).note(format!("they sent {} and {}", one.resent, other.resent))
+}
+
+async fn mass_expiry(scene: &Scene) -> Found {
+    let (crowd, org) = (scene.small().await, scene.small().await);
+    // So that it has a process.
+    lambda::sweep().await;
+    expire_copies(scene, &crowd).await;
+    // No message names it: only a sweep finds it.
+    let job = org.add_unqueued().await.id().uuid();
+    let before = cpu_seconds("sweep");
+    let start = Timestamp::now();
+    let sweeps = async {
+        let mut reports = vec![lambda::sweep().await];
+        while reports.last().is_some_and(|last| last.unfinished) {
+            reports.push(lambda::sweep().await);
+        }
+        (reports, Timestamp::now().duration_since(start))
+    };
+    let lost = async {
+        // The first sweep has looked for lost jobs already.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let lost_at = Timestamp::now();
+        scene.lose_worker(&org, job, 1, lost_at + SignedDuration::from_secs(1)).await;
+        until("the lost job has succeeded", lambda::TURN, async || {
+            let status = org.show(job).await.status;
+            if status == "succeeded" { Ok(()) } else { Err(status) }
+        })
+        .await;
+        Timestamp::now().duration_since(lost_at)
+    };
+    let ((reports, swept_for), lost_for) = tokio::join!(sweeps, lost);
+    let (own, emulator) = cpu_seconds("sweep");
+    let sum = |count: fn(&lambda::Report) -> u32| reports.iter().map(count).sum::<u32>();
+    assert_eq!((sum(|one| one.expired), sum(|one| one.errors)), (EXPIRIES, 0), "{reports:?}");
+    assert_eq!(reports[0].released, 1, "the sweep that expires files sees the lost job: {reports:?}");
+    assert!(lost_for <= LOST_FOR_AT_MOST, "lost for {lost_for:#}");
+    let found = scene.end(&org).await.expect(1, 2..=2);
+    found.note(format!(
+        "{EXPIRIES} files expired in {} s (CPU: the sweep {} s, the emulator {} s) and {} sweeps; the job succeeded \
+         after {} s",
+        swept_for.as_secs(),
+        own.saturating_sub(before.0),
+        emulator.saturating_sub(before.1),
+        reports.len(),
+        lost_for.as_secs()
+    ))
+}
+
+/// Adds jobs whose files expired: copies of a job that succeeded.
+async fn expire_copies(scene: &Scene, org: &Organization<'_>) {
+    let job = org.create(&daily()).await.job_id;
+    scene.end(org).await.expect(1, 1..=1);
+    let dynamodb = &scene.stack.dynamodb;
+    let text = |text: String| AttributeValue::S(text);
+    let get = dynamodb.get_item().table_name(variable("JOBS_TABLE")).consistent_read(true);
+    let get = get.key("pk", text(format!("ORG#{}", org.id))).key("sk", text(format!("JOB#{job}")));
+    let model = get.send().await.unwrap().item.expect("the job has an item");
+    let expired = Timestamp::now() - SignedDuration::from_hours(1);
+    let copies = (0..EXPIRIES).map(|_| {
+        let id = Uuid::now_v7();
+        let mut item = model.clone();
+        for (name, value) in [
+            ("sk", text(format!("JOB#{id}"))),
+            ("status_job", text(format!("succeeded#{id}"))),
+            ("job_id", text(id.to_string())),
+            ("expires_at", text(expired.to_string())),
+            ("due_at", AttributeValue::N(expired.as_millisecond().to_string())),
+        ] {
+            item.insert(name.to_owned(), value);
+        }
+        let put = PutRequest::builder().set_item(Some(item)).build().expect("a whole request");
+        WriteRequest::builder().put_request(put).build()
+    });
+    let batches = stream::iter(copies).chunks(25).map(async |batch| {
+        let write = dynamodb.batch_write_item().request_items(variable("JOBS_TABLE"), batch);
+        let left = write.send().await.unwrap().unprocessed_items;
+        assert!(left.is_none_or(|left| left.is_empty()), "the table takes all");
+    });
+    batches.buffer_unordered(4).collect::<Vec<()>>().await;
 }

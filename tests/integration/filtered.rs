@@ -1,24 +1,16 @@
-//! A source that lacks rows is an error, never a smaller file: policies and rights that hide rows, detached partitions,
-//! and a standby.
+//! A source that lacks rows is an error, never a smaller file: policies and rights that hide rows, and detached
+//! partitions.
 
-use std::{
-    fs,
-    os::unix::process::CommandExt as _,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use domain::ExportRequest;
 use engine::{CsvFile, FileError, Settings, Snapshot, rollups::RollupError};
 use jiff::Timestamp;
-use postgres::{Database, DatabaseError, LimitedReads};
+use postgres::{Database, LimitedReads};
 use tests::{
     Event, UsageDatabase,
     organization::export_of,
-    poll::{WAIT_TIMEOUT, until},
     rollup::instant,
-    stack::variable,
     usage::{PERIODS, send},
 };
 use tokio_postgres::{Client, Config};
@@ -214,89 +206,4 @@ async fn rows_of_a_detached_partition_are_an_error() {
     drop(client);
     drop(other);
     database.drop().await;
-}
-
-/// A standby of the stack's server; stopped and removed when it is dropped.
-struct Standby {
-    server: Child,
-    data: PathBuf,
-    port: u16,
-}
-
-impl Standby {
-    fn start() -> Self {
-        let psql = PathBuf::from(variable("PSQL"));
-        let bin = psql.parent().unwrap();
-        let data = std::env::temp_dir().join(format!("standby-{}", Uuid::new_v4().simple()));
-        let url = variable("DATABASE_URL");
-        let backup = Command::new(bin.join("pg_basebackup"))
-            .args(["--checkpoint=fast", "--write-recovery-conf", "--no-sync", "--dbname"])
-            .arg(&url)
-            .arg("--pgdata")
-            .arg(&data)
-            .output()
-            .unwrap();
-        assert!(backup.status.success(), "{}", String::from_utf8_lossy(&backup.stderr));
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = as_user(&bin.join("postgres"), &data);
-        server.arg("-D").arg(&data).args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
-        server.args(["-c", &format!("port={port}"), "-c", "max_connections=200", "-c", "fsync=off"]);
-        let log = fs::File::create(data.join("standby.log")).unwrap();
-        let server = server.stderr(log).stdout(Stdio::null()).spawn().unwrap();
-        Self { server, data, port }
-    }
-
-    fn config(&self) -> Config {
-        let url = variable("DATABASE_URL");
-        let (before, name) = url.rsplit_once('/').unwrap();
-        let (before, _) = before.rsplit_once(':').unwrap();
-        format!("{before}:{}/{name}", self.port).parse().unwrap()
-    }
-}
-
-impl Drop for Standby {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-        let _ = fs::remove_dir_all(&self.data);
-    }
-}
-
-/// A program that does not run as root: in a user namespace, or as nobody where there are none.
-fn as_user(program: &Path, data: &Path) -> Command {
-    if !rustix::process::geteuid().is_root() {
-        return Command::new(program);
-    }
-    let namespaces = Command::new("unshare").args(["--user", "true"]).status().is_ok_and(|status| status.success());
-    if namespaces {
-        let mut command = Command::new("unshare");
-        command.arg("--user").arg(program);
-        return command;
-    }
-    let given = Command::new("chown").args(["-R", "65534:65534"]).arg(data).status();
-    assert!(given.is_ok_and(|status| status.success()), "the data folder is given to nobody");
-    let mut command = Command::new(program);
-    command.uid(65534).gid(65534);
-    command
-}
-
-#[tokio::test]
-async fn a_standby_is_refused_unless_it_is_asked_for() {
-    let standby = tokio::task::spawn_blocking(Standby::start).await.unwrap();
-    let refused = Database::new(standby.config(), "tests");
-    let error = until("the standby answers", WAIT_TIMEOUT, async || match refused.client().await {
-        Err(DatabaseError::Standby) => Ok(DatabaseError::Standby),
-        Err(error) => Err(format!("{error:?}")),
-        Ok(_) => panic!("a standby was taken for the primary"),
-    })
-    .await;
-    assert!(error.to_string().contains("use the primary"), "{error}");
-    assert!(error.is_transient(), "a failover makes it the primary");
-    // Whoever asks for it gets it.
-    let mut config = standby.config();
-    config.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadOnly);
-    let database = Database::new(config, "tests");
-    let client = database.client().await.unwrap();
-    let in_recovery = client.query_one("select pg_is_in_recovery()", &[]).await.unwrap();
-    assert!(in_recovery.get::<_, bool>(0));
 }

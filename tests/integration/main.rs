@@ -60,6 +60,7 @@ mod rollup_shapes;
 mod runbook;
 mod schedules;
 mod silence;
+mod standby;
 mod states;
 mod stores;
 mod subjects;

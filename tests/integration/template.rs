@@ -77,6 +77,8 @@ fn a_parameter_is_obeyed_everywhere() {
     let rules = value("ExportsBucket/Properties/LifecycleConfiguration/Rules").as_array().unwrap();
     let files = rules.iter().find(|rule| rule["Id"] == "expire-exports").expect("the rule of the files");
     assert_eq!(files["ExpirationInDays"], reference("ExportsKeptDays"));
+    let replica = json!({"Fn::If": ["WithReplica", reference("ExportsDatabaseUrl"), reference("DatabaseUrl")]});
+    assert_eq!(variable("Worker", "DATABASE_URL"), &replica);
     let schedule = value("SweepFunction/Properties/Events/Regularly/Properties/Schedule");
     assert_eq!(schedule, &json!({"Fn::Sub": "rate(${SweepMinutes} minutes)"}));
 }

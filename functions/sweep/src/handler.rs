@@ -1,13 +1,13 @@
 //! One sweep over the jobs that are due. Two sweeps may run at the same time: every transition requires the version
 //! that was read, so only one of them makes it.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use domain::{Action, AuditRecord, Job, JobId, OrgId, Origin, State, Subject, SweepAction, Swept};
 use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use jobs::{
-    DispatchError, DueKind, JobsError, dispatch,
+    DispatchError, DueCursor, DueKind, JobsError, dispatch,
     queue::{Group, Message, QueueError},
 };
 use lambda::Code;
@@ -91,33 +91,33 @@ pub async fn handle(request_id: &str, deadline: Deadline, context: &Context) -> 
 }
 
 /// Processes jobs until none is due or the time limit is reached. Jobs that wait for a worker come before files that
-/// expire.
+/// expire: before the first page of these, and again after each page for what became due meanwhile.
 ///
 /// # Errors
 /// When the table does not answer, or an item cannot be read.
 pub async fn sweep(request_id: &str, deadline: Deadline, context: &Context) -> Result<Report, JobsError> {
-    let now = Timestamp::now();
-    let run = Run { context, request_id, backlog: Backlog::default() };
+    let run = Run { context, request_id, deadline, backlog: Backlog::default() };
     let mut report = Report::default();
-    for kind in [DueKind::Work, DueKind::Expiry] {
-        let mut next = None;
-        loop {
-            if deadline.left().is_zero() {
-                report.unfinished = true;
-                return Ok(report);
-            }
-            let page = context.jobs.due(kind, now, next).await?;
-            let mut swept = stream::iter(page.jobs).map(|(org, id)| run.job(org, id)).buffer_unordered(MAX_CONCURRENT);
-            while let Some(one) = swept.next().await {
-                report.add(&one);
-            }
-            next = page.next;
-            if next.is_none() {
-                break;
-            }
+    let expiries = Timestamp::UNIX_EPOCH..=Timestamp::now();
+    let mut work = expiries.clone();
+    let mut next = None;
+    loop {
+        run.work(&work, &mut report).await?;
+        if deadline.left().is_zero() {
+            report.unfinished = true;
+            return Ok(report);
         }
+        next = run.page(DueKind::Expiry, &expiries, next, &mut report).await?;
+        if next.is_none() {
+            return Ok(report);
+        }
+        work = after(&work)..=Timestamp::now();
     }
-    Ok(report)
+}
+
+/// Returns the first millisecond after a range of times.
+fn after(times: &RangeInclusive<Timestamp>) -> Timestamp {
+    times.end().saturating_add(SignedDuration::from_millis(1)).unwrap_or(Timestamp::MAX)
 }
 
 /// The result of processing a due job.
@@ -139,10 +139,40 @@ enum Done {
 struct Run<'a> {
     context: &'a Context,
     request_id: &'a str,
+    deadline: Deadline,
     backlog: Backlog,
 }
 
 impl Run<'_> {
+    /// Processes all jobs that wait for a worker and are due within `times`.
+    async fn work(&self, times: &RangeInclusive<Timestamp>, report: &mut Report) -> Result<(), JobsError> {
+        let mut next = None;
+        // Two pages of expiries may be less than a millisecond apart.
+        while !times.is_empty() && !self.deadline.left().is_zero() {
+            next = self.page(DueKind::Work, times, next, report).await?;
+            if next.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Processes a page of due jobs, and returns the cursor of the next.
+    async fn page(
+        &self,
+        kind: DueKind,
+        times: &RangeInclusive<Timestamp>,
+        after: Option<DueCursor>,
+        report: &mut Report,
+    ) -> Result<Option<DueCursor>, JobsError> {
+        let page = self.context.jobs.due(kind, times, after).await?;
+        let mut swept = stream::iter(page.jobs).map(|(org, id)| self.job(org, id)).buffer_unordered(MAX_CONCURRENT);
+        while let Some(one) = swept.next().await {
+            report.add(&one);
+        }
+        Ok(page.next)
+    }
+
     /// Processes one job.
     async fn job(&self, org: OrgId, id: JobId) -> Looked {
         let span = info_span!("job", org_id = %org, job_id = %id);

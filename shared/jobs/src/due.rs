@@ -1,5 +1,7 @@
 //! The index of jobs by the time at which the sweep has to look at them.
 
+use std::ops::RangeInclusive;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 
@@ -68,19 +70,26 @@ struct DueItem {
 }
 
 impl JobsTable {
-    /// Returns jobs of a kind that are due at `now`. The index lags behind the table, so read the job itself before changing it.
+    /// Returns jobs of a kind that are due at a time within `times`, to the millisecond. The index lags behind the table,
+    /// so read the job itself before changing it.
     ///
     /// # Errors
-    /// When DynamoDB does not answer, or an item is not a job.
-    pub async fn due(&self, kind: DueKind, now: Timestamp, after: Option<DueCursor>) -> Result<DuePage, JobsError> {
+    /// When `times` is empty, DynamoDB does not answer, or an item is not a job.
+    pub async fn due(
+        &self,
+        kind: DueKind,
+        times: &RangeInclusive<Timestamp>,
+        after: Option<DueCursor>,
+    ) -> Result<DuePage, JobsError> {
         let request = self
             .client
             .query()
             .table_name(&self.name)
             .index_name(INDEX)
-            .key_condition_expression("due = :due and due_at <= :now")
+            .key_condition_expression("due = :due and due_at between :from and :to")
             .expression_attribute_values(":due", AttributeValue::S(kind.partition().to_owned()))
-            .expression_attribute_values(":now", millisecond(now))
+            .expression_attribute_values(":from", millisecond(*times.start()))
+            .expression_attribute_values(":to", millisecond(*times.end()))
             .set_exclusive_start_key(after.map(|DueCursor(key)| key))
             .limit(100);
         let answer = request.send().await.map_err(|error| JobsError::table("find jobs that are due", error))?;

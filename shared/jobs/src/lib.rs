@@ -24,6 +24,7 @@
 
 mod audit;
 mod bookings;
+mod collection;
 mod comparisons;
 mod create;
 mod dispatch;

@@ -5,12 +5,12 @@ use std::time::Duration;
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
     types::{
-        TransactWriteItem,
+        ReturnItemCollectionMetrics, TransactWriteItem,
         builders::{PutBuilder, UpdateBuilder},
     },
 };
 
-use super::{JobsError, JobsTable};
+use super::{JobsError, JobsTable, collection};
 
 /// Maximum number of attempts at a transaction that conflicts with others. The delays add up to at most 10.2 s, within
 /// the API's timeout.
@@ -35,8 +35,12 @@ impl JobsTable {
     /// lost; a repeated conditional write would be refused because of its own first attempt.
     pub(super) async fn write(&self, items: Vec<TransactWriteItem>, action: &'static str) -> Result<(), Refused> {
         for attempt in 0..MAX_ATTEMPTS {
-            let error = match self.client.transact_write_items().set_transact_items(Some(items.clone())).send().await {
-                Ok(_) => return Ok(()),
+            let request = self.client.transact_write_items().set_transact_items(Some(items.clone()));
+            let error = match request.return_item_collection_metrics(ReturnItemCollectionMetrics::Size).send().await {
+                Ok(answer) => {
+                    collection::warn_of_size(answer.item_collection_metrics());
+                    return Ok(());
+                }
                 Err(error) => error,
             };
             let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {

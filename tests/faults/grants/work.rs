@@ -140,7 +140,7 @@ impl<'a> Work<'a> {
         let unsent = org.add_unsent().await;
         org.add_unqueued_until(Timestamp::now()).await;
         let lost = org.add_unqueued().await.id().uuid();
-        self.scene.lose_worker(org, lost).await;
+        self.scene.lose_worker(org, lost, 5, "2024-01-01T00:00:00Z".parse().unwrap()).await;
         self.lost.borrow_mut().push(lost);
         call("sweep", &json!({})).await?;
         let job = self.scene.stack.jobs.get(OrgId::from(org.id), unsent.id()).await.unwrap();

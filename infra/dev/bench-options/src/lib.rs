@@ -22,6 +22,9 @@ pub struct Options {
     /// Store the files in this store instead of the emulator, whose own time is most of an upload's
     #[arg(long, value_name = "STORE")]
     pub store: Option<Store>,
+    /// Fail if the model of docs/scale.md is more than 25 % from what is measured
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// A store that can be started on this machine.
@@ -55,6 +58,8 @@ pub enum Part {
     MonthlyRun,
     /// 1,000 creates by 64 clients at once, on functions that have just started
     Burst,
+    /// the constants of docs/scale.md, and its model beside a mixed load
+    Scale,
 }
 
 impl Options {
@@ -63,7 +68,7 @@ impl Options {
         let names = self.only.iter().filter_map(Part::to_possible_value);
         let only = names.flat_map(|part| ["--only".to_owned(), part.get_name().to_owned()]);
         let organizations = self.organizations.map(|number| format!("--organizations={number}"));
-        let switches = [("--quick", self.quick), ("--peers", self.peers)];
+        let switches = [("--quick", self.quick), ("--peers", self.peers), ("--check", self.check)];
         let switches = switches.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name.to_owned());
         let store = self.store.and_then(|store| store.to_possible_value());
         let store = store.map(|store| format!("--store={}", store.get_name()));
@@ -89,6 +94,7 @@ mod tests {
             only: vec![Part::Start, Part::Export],
             quick: true,
             organizations: Some(7),
+            check: true,
             peers: true,
             store: Some(Store::LocalStack),
         };
@@ -96,7 +102,7 @@ mod tests {
         let matches = Options::augment_args(Command::new("bench")).get_matches_from(arguments);
         let read = Options::from_arg_matches(&matches).expect("options");
         assert_eq!((read.only, read.quick, read.organizations), (given.only.clone(), true, Some(7)));
-        assert_eq!((read.peers, read.store), (true, Some(Store::LocalStack)));
+        assert_eq!((read.peers, read.check, read.store), (true, true, Some(Store::LocalStack)));
         assert_eq!(given.parts(), [Part::Export, Part::Start]);
     }
 }

@@ -24,6 +24,7 @@ mod queue;
 mod recovery;
 mod report;
 mod results;
+mod scale;
 mod stack;
 mod start;
 mod statistics;
@@ -76,6 +77,7 @@ fn run() -> Result<bool> {
             Part::Recovery => recovery::measure(&stack, &plan, &dataset)?,
             Part::MonthlyRun => monthly_run::measure(&stack, &plan)?,
             Part::Burst => burst::measure(&stack, &plan)?,
+            Part::Scale => scale::measure(&stack, &plan)?,
         });
         // After each part: a failure in the next one loses nothing.
         if !plan.quick {

@@ -11,6 +11,8 @@ pub(crate) struct Plan {
     pub(crate) peers: bool,
     /// The organizations of the monthly run, if they were given.
     organizations: Option<u32>,
+    /// The model of `docs/scale.md` has to be within its tolerance.
+    pub(crate) check: bool,
 }
 
 impl Plan {
@@ -18,6 +20,7 @@ impl Plan {
         Self {
             parts: options.parts(),
             quick: options.quick,
+            check: options.check,
             peers: options.peers,
             organizations: options.organizations,
         }
@@ -75,6 +78,11 @@ impl Plan {
     /// Requests of each kind that is measured.
     pub(crate) fn api_requests(&self) -> u64 {
         if self.quick { 200 } else { 2000 }
+    }
+
+    /// Events of each load that the model is measured with.
+    pub(crate) fn scale_events(&self) -> u32 {
+        if self.quick { 240_000 } else { 1_200_000 }
     }
 
     /// Requests over which the memory is watched.

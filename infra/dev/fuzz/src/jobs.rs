@@ -41,7 +41,7 @@ pub(crate) fn table(bytes: &[u8]) {
             }
         }
         b"due" => {
-            let _ = world.run(input, table.due(DueKind::Work, NOW, None));
+            let _ = world.run(input, table.due(DueKind::Work, &(Timestamp::UNIX_EPOCH..=NOW), None));
         }
         b"unsucceeded" => {
             let month: Month = "2025-10".parse().expect("a month");
