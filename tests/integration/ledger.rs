@@ -19,6 +19,7 @@ async fn finished(org: &Organization<'_>, cost: &str, days_ago: i64) -> Job {
     let claimed = org.claim(&org.add_unqueued().await).await;
     let file = ExportFile {
         software: None,
+        tag: None,
         checksum: format!("sha256:{:064}", 0),
         bytes: 1,
         row_count: 1,
