@@ -70,3 +70,4 @@ mod totals;
 mod usage;
 mod usage_books;
 mod usage_events;
+mod usage_load;
