@@ -50,6 +50,7 @@ language plpgsql
 -- The planner does not know the sizes of arrays that are not constants, and takes nested loops for them.
 set plan_cache_mode = force_custom_plan
 set enable_nestloop = off
+set enable_mergejoin = off
 as $$
 declare
     is_new boolean[];
@@ -79,16 +80,6 @@ begin
 end
 $$;
 
--- The days of a batch's late events by organization, with the times of the first and the last of them.
-create function usage_load_ranges(organizations uuid[], times timestamptz[], keep boolean[], before timestamptz)
-returns table (organization uuid, day timestamptz, first_at timestamptz, last_at timestamptz)
-language sql immutable as $$
-    select organization, date_trunc('day', at, 'UTC'), min(at), max(at)
-    from unnest(organizations, times, keep) as given (organization, at, keeps)
-    where keeps is not false and at < before and isfinite(at)
-    group by 1, 2
-$$;
-
 -- Returns which events of a batch go on: not those that occurred `before` and are kept already, as
 -- usage_event_is_kept says of one. Every packed row is opened once.
 create function usage_load_unknown(ids uuid[], organizations uuid[], times timestamptz[], keep boolean[],
@@ -96,22 +87,33 @@ create function usage_load_unknown(ids uuid[], organizations uuid[], times times
 language plpgsql stable
 set plan_cache_mode = force_custom_plan
 set enable_nestloop = off
+set enable_mergejoin = off
 as $$
 declare
-    first_day timestamptz;
-    last_day  timestamptz;
-    is_dense  boolean;
-    known     bigint[];
+    -- The days of the late events by organization, with the times of the first and the last of them.
+    range_organizations uuid[];
+    range_days          timestamptz[];
+    range_firsts        timestamptz[];
+    range_lasts         timestamptz[];
+    first_day           timestamptz;
+    last_day            timestamptz;
+    is_dense            boolean;
+    known               bigint[];
 begin
-    select date_trunc('day', min(at), 'UTC'), date_trunc('day', max(at), 'UTC') into first_day, last_day
-    from unnest(times, keep) as given (at, keeps)
-    where keeps is not false and at < before and isfinite(at);
+    select array_agg(organization), array_agg(day), array_agg(first_at), array_agg(last_at), min(day), max(day)
+        into range_organizations, range_days, range_firsts, range_lasts, first_day, last_day
+    from (
+        select organization, date_bin('1 day', at, '2000-01-01 00:00Z') as day, min(at) as first_at, max(at) as last_at
+        from (select unnest(organizations) as organization, unnest(times) as at, unnest(keep) as keeps) given
+        where keeps is not false and at < before and isfinite(at)
+        group by 1, 2
+    ) ranges;
     if first_day is null then
         return keep;
     end if;
     -- A batch in the order of time meets few events that are there. Where it meets many, each of its own is looked up.
     is_dense := exists (
-        select from usage_load_ranges(organizations, times, keep, before) r
+        select from unnest(range_organizations, range_firsts, range_lasts) as r (organization, first_at, last_at)
         cross join lateral (
             select from usage_events
             where organization_id = r.organization and occurred_at >= r.first_at and occurred_at <= r.last_at
@@ -126,12 +128,10 @@ begin
         from unnest(ids, organizations, times, keep) with ordinality as given (id, organization, at, keeps, nth)
         where keeps is not false and at < before and isfinite(at)
     ),
-    ranges as materialized (
-        select * from usage_load_ranges(organizations, times, keep, before)
-    ),
-    plain as (
+    -- Materialized, so that each is joined by its ids at once.
+    plain as materialized (
         select there.*
-        from ranges r
+        from unnest(range_organizations, range_firsts, range_lasts) as r (organization, first_at, last_at)
         cross join lateral (
             select organization_id as organization, occurred_at as at, event_id as id
             from usage_events
@@ -140,9 +140,9 @@ begin
         ) there
         where not is_dense
     ),
-    packed as (
-        select there.organization_id as organization, there.first_at, there.last_at, id
-        from ranges r
+    packed as materialized (
+        select there.organization_id as organization, there.first_at, there.last_at, unnest(there.event_ids) as id
+        from unnest(range_organizations, range_days, range_firsts, range_lasts) as r (organization, day, first_at, last_at)
         cross join lateral (
             select organization_id, first_at, last_at, event_ids
             from usage_events_packed
@@ -150,7 +150,6 @@ begin
               and first_at <= r.last_at and last_at >= r.first_at
             offset 0
         ) there
-        cross join lateral unnest(there.event_ids) id
     )
     select array_agg(nth) into known
     from (
@@ -186,6 +185,8 @@ create function usage_load(event_ids uuid[], organization_ids uuid[], model_ids 
                            out accepted bigint, out refused bigint)
 language plpgsql security definer
 set usage.loading = 'on'
+-- The keys of a batch are sorted in memory.
+set work_mem = '32MB'
 as $$
 declare
     size     integer := cardinality(event_ids);

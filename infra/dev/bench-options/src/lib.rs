@@ -28,6 +28,8 @@ pub enum Part {
     Start,
     /// requests per second, latency, CPU and memory of the API
     Api,
+    /// events by the loader and by a plain writer, beside a plain COPY
+    Ingest,
 }
 
 impl Options {

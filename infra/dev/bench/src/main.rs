@@ -12,6 +12,7 @@ mod event;
 mod export;
 mod function;
 mod growth;
+mod ingest;
 mod machine;
 mod monthly;
 mod paths;
@@ -65,6 +66,7 @@ fn run() -> Result<bool> {
             Part::Monthly => monthly::measure(&stack, &plan)?,
             Part::Start => start::measure(&stack, &plan)?,
             Part::Api => api::measure(&stack, &plan)?,
+            Part::Ingest => ingest::measure(&stack, &plan)?,
         });
         // After each part: a failure in the next one loses nothing.
         if !plan.quick {

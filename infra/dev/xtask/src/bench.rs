@@ -25,9 +25,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let checkout = Checkout::find()?;
     let mut functions = binaries::build_release(&checkout)?;
     let program = functions.remove(PROGRAM).context("the workspace has no program `bench`")?;
+    let load = functions.remove("load").context("the workspace has no program `load`")?;
     let mut stack = Stack::start(checkout, "bench", Kind::Plain)?;
     terminal::heading("Measuring");
     let spec = Spec::new(program).args(options.arguments()).envs(environment(&stack, &functions)?);
+    let spec = spec.env("BENCH_LOAD", load.display().to_string());
     let held = stack.attend(spec)?;
     if !held {
         stack.keep_logs();

@@ -12,8 +12,8 @@ use crate::{
 
 /// The longest line: some fifty times as long as an event.
 pub(crate) const MAX_LINE_BYTES: usize = 16 << 10;
-/// The events that are stored at a time: a few megabytes.
-const BATCH: usize = 40_000;
+/// The events that are stored at a time: some ten megabytes. The more there are, the fewer packed rows are opened twice.
+const BATCH: usize = 100_000;
 /// The lines that are told of at a time. They hold their text: a file full of them is not for memory.
 const MAX_TOLD: usize = 1000;
 
