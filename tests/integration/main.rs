@@ -74,3 +74,4 @@ mod totals;
 mod usage;
 mod usage_books;
 mod usage_events;
+mod usage_load;

@@ -72,7 +72,7 @@ async fn a_retention_that_leaves_work_tells_so_on_the_first_night() {
         ("DATABASE_URL", database.url()),
         ("EVENTS_PLAIN_DAYS", "7".to_owned()),
         ("EVENTS_KEPT_DAYS", "400".to_owned()),
-        ("EVENT_KEYS_KEPT_DAYS", "35".to_owned()),
+        ("EVENT_KEYS_KEPT_DAYS", "8".to_owned()),
         ("ROLLUPS_KEPT_MONTHS", "13".to_owned()),
     ];
     // A rollup of a month that has no partition yet.

@@ -16,7 +16,7 @@ use crate::{Sums, Table, poll::until, stack::variable};
 
 /// The periods of the template.
 pub const PERIODS: Periods =
-    Periods { events_plain_days: 7, events_kept_days: 400, keys_kept_days: 35, rollups_kept_months: 13 };
+    Periods { events_plain_days: 7, events_kept_days: 400, keys_kept_days: 8, rollups_kept_months: 13 };
 
 /// A database with the product's tables and nothing in them, on the stack's server.
 #[derive(Debug)]
@@ -176,6 +176,27 @@ pub async fn send(client: &Client, events: &[Event]) -> u64 {
                                        $6::bigint[], $7::bigint[], $8::text[], $9::text[]::numeric[])
                   on conflict do nothing";
     client.execute(insert, &columns).await.expect("the events are taken")
+}
+
+/// Loads events as a batch; says how many were new, and how many were refused. The database sets `received_at`.
+///
+/// # Errors
+/// When the database takes none of them.
+///
+/// # Panics
+/// When the answer is no pair of counts.
+pub async fn load(client: &Client, events: &[Event]) -> Result<(i64, i64), tokio_postgres::Error> {
+    let ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
+    let orgs: Vec<Uuid> = events.iter().map(|event| event.organization_id).collect();
+    let models: Vec<Option<Uuid>> = events.iter().map(|event| event.model_id).collect();
+    let times: Vec<SystemTime> = events.iter().map(|event| system_time(event.occurred_at)).collect();
+    let input: Vec<i64> = events.iter().map(|event| event.input_tokens).collect();
+    let output: Vec<i64> = events.iter().map(|event| event.output_tokens).collect();
+    let status: Vec<&str> = events.iter().map(|event| event.status.as_str()).collect();
+    let cost: Vec<String> = events.iter().map(|event| Decimal::new(event.cost, 4).to_string()).collect();
+    let load = "select accepted, refused from usage_load($1, $2, $3, $4, $5, $6, $7, $8::text[]::numeric[])";
+    let row = client.query_one(load, &[&ids, &orgs, &models, &times, &input, &output, &status, &cost]).await?;
+    Ok((row.get(0), row.get(1)))
 }
 
 /// All events that are kept, in the order of their ids.

@@ -28,7 +28,7 @@ const ROLES: [Role; 9] = [
     Role { name: "analytics_telemetry", rights: &[INGEST] },
     Role { name: "analytics_refresh", rights: &[REFRESH] },
     Role { name: "analytics_retention", rights: &[REFRESH, RETENTION] },
-    Role { name: "analytics_writer", rights: &[&[right("insert", &["usage_events"])]] },
+    Role { name: "analytics_writer", rights: &[WRITE] },
     Role { name: "analytics_reader", rights: &[ROLLUPS, &[right("select", &["usage_events_all", "usage_freshness"])]] },
 ];
 
@@ -53,6 +53,12 @@ const EVENTS: &[Right] = &[right("select", &["usage_events", "usage_events_unpac
 
 /// The reading of what the API tells of the lag of rollups.
 const FRESHNESS: &[Right] = &[right("select", &["usage_freshness"])];
+
+/// The writing of events, one by one or by the batch.
+const WRITE: &[Right] = &[
+    right("insert", &["usage_events"]),
+    right("execute", &["usage_load(uuid[], uuid[], uuid[], timestamptz[], bigint[], bigint[], text[], numeric[])"]),
+];
 
 const RUNS: &[Right] = &[right("select", &["ci_pseudonym_key", "ci_rejections", "ci_replacements", "ci_runs"])];
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tests::{
     Event, UsageDatabase,
-    usage::{kept_events, send},
+    usage::{kept_events, load, send},
 };
 use tokio::time::Instant;
 use tokio_postgres::{Client, error::SqlState};
@@ -108,11 +108,20 @@ async fn a_writer_only_writes_and_a_reader_only_reads() {
         "insert into analytics_daily_rollups values (now(), gen_random_uuid(), null, 1, 1, 1, 1)",
         "insert into usage_event_keys values (gen_random_uuid(), gen_random_uuid(), now())",
         "select from ci_runs",
+        "select usage_load_keys('{}', '{}', '{}', '{}', now())",
     ] {
         refused(&client, statement).await;
     }
+    // The setting of the batch's function lets no event in twice, nor unseen.
+    client.batch_execute("set usage.loading = 'on'").await.unwrap();
+    let other = Event { event_id: Uuid::new_v4(), ..event.clone() };
+    assert_eq!(send(&client, &[event.clone(), other.clone(), other.clone()]).await, 1);
+    assert_eq!(load(&client, &[event.clone(), other.clone()]).await.unwrap(), (0, 0));
     client.batch_execute("set role analytics_reader").await.unwrap();
-    assert_eq!(kept_events(&client).await, [event]);
+    let mut expected = [event, other];
+    expected.sort_by_key(|event| event.event_id);
+    assert_eq!(kept_events(&client).await, expected);
+    assert_eq!(load(&client, &expected).await.unwrap_err().code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE));
     for statement in [
         "insert into usage_events (event_id) values (gen_random_uuid())",
         "delete from analytics_daily_rollups",

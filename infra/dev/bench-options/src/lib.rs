@@ -60,6 +60,8 @@ pub enum Part {
     Burst,
     /// the constants of docs/scale.md, and its model beside a mixed load
     Scale,
+    /// events by the loader and by a plain writer, beside a plain COPY
+    Ingest,
 }
 
 impl Options {

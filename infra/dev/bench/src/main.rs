@@ -13,6 +13,7 @@ mod event;
 mod export;
 mod function;
 mod growth;
+mod ingest;
 mod machine;
 mod monthly;
 mod monthly_run;
@@ -78,6 +79,7 @@ fn run() -> Result<bool> {
             Part::MonthlyRun => monthly_run::measure(&stack, &plan)?,
             Part::Burst => burst::measure(&stack, &plan)?,
             Part::Scale => scale::measure(&stack, &plan)?,
+            Part::Ingest => ingest::measure(&stack, &plan)?,
         });
         // After each part: a failure in the next one loses nothing.
         if !plan.quick {

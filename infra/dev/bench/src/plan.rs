@@ -71,6 +71,14 @@ impl Plan {
         if self.quick { 12 } else { 100 }
     }
 
+    pub(crate) fn ingest_events(&self) -> u64 {
+        if self.quick { 200_000 } else { 1_000_000 }
+    }
+
+    pub(crate) fn ingest_rounds(&self) -> usize {
+        if self.quick { 3 } else { 5 }
+    }
+
     pub(crate) fn start_runs(&self) -> usize {
         if self.quick { 10 } else { 40 }
     }

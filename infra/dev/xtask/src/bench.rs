@@ -36,11 +36,13 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
     let mut functions = binaries::build_release(&checkout)?;
     let program = functions.remove(PROGRAM).context("the workspace has no program `bench`")?;
+    let load = functions.remove("load").context("the workspace has no program `load`")?;
     let (mut stack, _store) = start(checkout, options.store)?;
     // The bench starts the functions itself.
     stack.deployer().stand_still()?;
     terminal::heading("Measuring");
     let mut spec = Spec::new(program).args(options.arguments()).envs(environment(&stack, &functions)?);
+    spec = spec.env("BENCH_LOAD", load.display().to_string());
     if let Some(peers) = peers {
         spec = spec.env("BENCH_PEERS", peers.join("bin/python")).env("BENCH_PEERS_SCRIPTS", folder.join("peers"));
     }

@@ -1,16 +1,17 @@
 //! Loads usage events from files into the database of `DATABASE_URL`.
 //!
-//! Nothing that this does is particular to it: any writer may insert into `usage_events`. This one is for many events
-//! at once, such as the history of a platform that begins to use the exports.
+//! Any writer may insert into `usage_events`. This one is for many events at once, such as the history of a platform that
+//! begins to use the exports: it gives them to `usage_load` by the batch, which any other writer may do as well.
 
 mod cli;
 mod cut_over;
 mod event;
+mod lanes;
 mod lines;
 mod progress;
 mod rejects;
 mod source;
-mod staging;
+mod store;
 mod work;
 
 use std::process::ExitCode;

@@ -1,22 +1,26 @@
 //! A load, from its first file to its sums.
 
-use std::{process::ExitCode, time::Instant};
+use std::{
+    process::ExitCode,
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use postgres::Database;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::{
     cli::Arguments,
+    lanes::{Counts, Lanes},
     lines::{self, Batch},
     progress::Progress,
     rejects::Rejects,
     source::{self, Source},
-    staging::Staging,
 };
 
-/// Batches that wait to be stored: the reader is one ahead.
+/// Batches that wait to be given to the lanes: the reader is one ahead.
 const MAX_WAITING_BATCHES: usize = 1;
 
 /// The sums of a load.
@@ -48,12 +52,14 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
     for source in &sources {
         source.format(arguments.format)?;
     }
+    let counts = Arc::new(Counts::default());
     let mut load = Load {
-        staging: if arguments.dry_run {
+        lanes: if arguments.dry_run {
             None
         } else {
-            Some(Staging::new(Database::from_env("analytics-exports-load")?))
+            Some(Lanes::open(Database::from_env("analytics-exports-load")?, &counts))
         },
+        counts,
         rejects: Rejects::new(arguments.rejects.clone()),
         progress: Progress::start(sources.iter().map(|source| source.size).sum()),
         sums: Sums::default(),
@@ -66,7 +72,14 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
             break;
         }
     }
+    if let Some(lanes) = load.lanes.take() {
+        // Why a lane failed says more than that it takes no more events.
+        done = lanes.finish().await.context("could not store events").and(done);
+    }
     load.progress.finish();
+    load.sums.accepted = load.counts.accepted.load(Ordering::Relaxed);
+    load.sums.duplicates = load.counts.duplicates.load(Ordering::Relaxed);
+    load.sums.refused = load.counts.refused.load(Ordering::Relaxed);
     load.sums.milliseconds = start.elapsed().as_millis();
     if let Some(told) = load.rejects.finish()? {
         eprintln!("{told}");
@@ -78,7 +91,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
 
 struct Load {
     arguments: Arguments,
-    staging: Option<Staging>,
+    /// None for a dry run.
+    lanes: Option<Lanes>,
+    counts: Arc<Counts>,
     rejects: Rejects,
     progress: Progress,
     sums: Sums,
@@ -113,17 +128,14 @@ impl Load {
                 self.progress.note(&told);
             }
         }
-        if let Some(staging) = self.staging.as_mut().filter(|_| !batch.events.is_empty()) {
-            let stored = staging.store(&batch.events).await.context("could not store events")?;
-            self.sums.accepted += stored.accepted;
-            self.sums.refused += stored.refused;
-            self.sums.duplicates +=
-                (batch.events.len() as u64).saturating_sub(stored.accepted).saturating_sub(stored.refused);
-        }
         self.sums.lines += batch.lines;
         self.sums.rejected += batch.rejected.len() as u64;
         self.sums.aside += batch.aside.len() as u64;
-        self.progress.at(format!("{} lines, {} new events", self.sums.lines, self.sums.accepted));
+        let accepted = self.counts.accepted.load(Ordering::Relaxed);
+        self.progress.at(format!("{} lines, {accepted} new events", self.sums.lines));
+        if let Some(lanes) = &self.lanes {
+            ensure!(lanes.send(batch.events).await, "events can no longer be stored");
+        }
         Ok(())
     }
 }

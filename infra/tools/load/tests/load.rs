@@ -5,7 +5,7 @@
 use std::{
     io::Write as _,
     path::PathBuf,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
 use aws_config::BehaviorVersion;
@@ -34,17 +34,22 @@ impl Folder {
         std::fs::write(self.0.join(name), bytes).unwrap();
     }
 
-    /// Runs the program here, with this on its standard input.
-    fn load(&self, database: &UsageDatabase, arguments: &[&str], input: &str) -> Output {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_load"))
+    /// Starts the program here.
+    fn start(&self, url: &str, arguments: &[&str]) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_load"))
             .args(arguments)
             .current_dir(&self.0)
-            .env("DATABASE_URL", database.url())
+            .env("DATABASE_URL", url)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap();
+            .unwrap()
+    }
+
+    /// Runs the program here, with this on its standard input.
+    fn load(&self, database: &UsageDatabase, arguments: &[&str], input: &str) -> Output {
+        let mut child = self.start(&database.url(), arguments);
         // A program that wants none of it may have ended already.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
         child.wait_with_output().unwrap()
@@ -210,5 +215,62 @@ async fn what_is_older_than_events_are_kept_is_counted() {
     assert_eq!(loaded["refused"], old.len());
     assert_eq!((&loaded["accepted"], &loaded["duplicates"]), (&json!(kept.len() - 10), &json!(10)));
     assert_kept(&database, &kept).await;
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn of_lines_with_one_id_the_first_is_kept_every_time() {
+    let events = events(200);
+    let changed: Vec<Event> = events.iter().map(|event| Event { cost: 4321, ..event.clone() }).collect();
+    let input = ndjson(&events[..150]) + &ndjson(&changed) + &ndjson(&events);
+    let mut first: Option<Value> = None;
+    for _ in 0..3 {
+        let database = UsageDatabase::create().await;
+        let folder = Folder::create();
+        let sums = sums(&folder.load(&database, &["-", "--format", "ndjson"], &input), 0);
+        assert_eq!((&sums["accepted"], &sums["duplicates"]), (&json!(200), &json!(350)));
+        assert_eq!(*first.get_or_insert_with(|| sums.clone()), sums);
+        let mut expected = [&events[..150], &changed[150..]].concat();
+        expected.sort_by_key(|event| event.event_id);
+        assert_kept(&database, &expected).await;
+        database.drop().await;
+    }
+}
+
+#[tokio::test]
+async fn two_loads_of_the_same_file_at_once_store_each_event_once() {
+    let database = UsageDatabase::create().await;
+    let folder = Folder::create();
+    let events = events(60_000);
+    let (first, second) = events.split_at(30_000);
+    folder.write("a.csv", csv(&events).as_bytes());
+    folder.write("b.csv", (csv(second) + csv(first).split_once('\n').unwrap().1).as_bytes());
+    let loads = ["a.csv", "b.csv"].map(|file| folder.start(&database.url(), &[file]));
+    let loads = loads.map(|load| sums(&load.wait_with_output().unwrap(), 0));
+    let sum = |name: &str| loads.iter().map(|sums| sums[name].as_u64().unwrap()).sum::<u64>();
+    assert_eq!((sum("accepted"), sum("duplicates")), (60_000, 60_000));
+    assert_kept(&database, &events).await;
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_load_needs_no_rights_but_to_execute_its_function() {
+    let database = UsageDatabase::create().await;
+    let client = database.client().await;
+    let role = format!("loader_{}", Uuid::new_v4().simple());
+    let rights = format!(
+        "create role {role};
+         grant execute on function usage_load(uuid[], uuid[], uuid[], timestamptz[], bigint[], bigint[], text[], numeric[])
+         to {role}"
+    );
+    client.batch_execute(&rights).await.unwrap();
+    let folder = Folder::create();
+    let events = events(20);
+    folder.write("a.ndjson", ndjson(&events).as_bytes());
+    let url = format!("{}?options=-c%20role%3D{role}", database.url());
+    let loaded = sums(&folder.start(&url, &["a.ndjson"]).wait_with_output().unwrap(), 0);
+    assert_eq!(loaded["accepted"], 20);
+    assert_kept(&database, &events).await;
+    client.batch_execute(&format!("drop owned by {role}; drop role {role}")).await.unwrap();
     database.drop().await;
 }

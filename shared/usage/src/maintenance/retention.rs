@@ -48,7 +48,7 @@ pub struct Periods {
     /// Days after which raw events are dropped.
     pub events_kept_days: u32,
     /// Days for which the id of an event is remembered, whatever the event's time. After that, a duplicate is
-    /// recognized by its organization, id and day.
+    /// recognized by its organization, id and time among the kept events.
     pub keys_kept_days: u32,
     /// Calendar months after which rollups are dropped.
     pub rollups_kept_months: u32,
