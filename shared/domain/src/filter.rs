@@ -108,7 +108,11 @@ mod tests {
 
     #[test]
     fn an_origin_is_known_by_the_initiator() {
-        let person = Subject { issuer: "https://issuer.example".to_owned(), name: "monthly-export".to_owned() };
+        let person = Subject {
+            issuer: "https://issuer.example".to_owned(),
+            name: "monthly-export".to_owned(),
+            is_of_further_issuer: false,
+        };
         assert_eq!(JobOrigin::of(&person), JobOrigin::User);
         assert_eq!(JobOrigin::of(&Subject::system("monthly-export")), JobOrigin::Schedule);
         for origin in [JobOrigin::Schedule, JobOrigin::User] {
