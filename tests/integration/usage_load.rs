@@ -56,7 +56,11 @@ async fn of_events_with_one_id_the_first_is_taken() {
     let database = UsageDatabase::create().await;
     let client = database.client().await;
     let all = events(now() - SignedDuration::from_hours(2), 50);
-    let changed = |event: &Event| Event { cost: 7777, occurred_at: event.occurred_at + SignedDuration::from_secs(9), ..event.clone() };
+    let changed = |event: &Event| Event {
+        cost: 7777,
+        occurred_at: event.occurred_at + SignedDuration::from_secs(9),
+        ..event.clone()
+    };
     // Within a batch; the same id of another organization is another event.
     let foreign = Event { organization_id: Uuid::from_u128(3), ..all[0].clone() };
     let mut batch: Vec<Event> = all[..20].to_vec();
@@ -167,7 +171,8 @@ async fn history_is_known_when_its_keys_are_forgotten_packed_or_not() {
         assert_eq!(load(&client, &batch).await.unwrap(), (0, 0));
         // Few of them in a wide range: each is looked up by itself.
         client.batch_execute("delete from usage_event_keys").await.unwrap();
-        let few: Vec<Event> = [&all[0], &all[10_999], &all[11_000], &all[11_999], &all[12_020]].map(Clone::clone).into();
+        let few: Vec<Event> =
+            [&all[0], &all[10_999], &all[11_000], &all[11_999], &all[12_020]].map(Clone::clone).into();
         let new = Event { event_id: Uuid::new_v4(), ..all[11_500].clone() };
         assert_eq!(load(&client, &[few, vec![new.clone()]].concat()).await.unwrap(), (1, 0));
         all.push(new.clone());
