@@ -98,7 +98,7 @@ declare
     first_day           timestamptz;
     last_day            timestamptz;
     is_dense            boolean;
-    known               bigint[];
+    known               integer[];
 begin
     select array_agg(organization), array_agg(day), array_agg(first_at), array_agg(last_at), min(day), max(day)
         into range_organizations, range_days, range_firsts, range_lasts, first_day, last_day
@@ -125,7 +125,8 @@ begin
     -- One statement, since packing moves events from one table to the other.
     with late as materialized (
         select id, organization, at, nth
-        from unnest(ids, organizations, times, keep) with ordinality as given (id, organization, at, keeps, nth)
+        from (select unnest(ids) as id, unnest(organizations) as organization, unnest(times) as at, unnest(keep) as keeps,
+                     generate_series(1, cardinality(ids)) as nth) given
         where keeps is not false and at < before and isfinite(at)
     ),
     -- Materialized, so that each is joined by its ids at once.
@@ -184,7 +185,6 @@ create function usage_load(event_ids uuid[], organization_ids uuid[], model_ids 
                            inputs bigint[], outputs bigint[], statuses text[], costs numeric[],
                            out accepted bigint, out refused bigint)
 language plpgsql security definer
-set usage.loading = 'on'
 -- The keys of a batch are sorted in memory.
 set work_mem = '32MB'
 as $$
@@ -255,6 +255,8 @@ begin
         keep := usage_load_unknown(event_ids, organization_ids, times, keep, state.keys_from);
     end if;
 
+    -- Not by the function's own settings, since only a superuser may give it one that the server does not know.
+    perform set_config('usage.loading', 'on', true);
     insert into usage_events (event_id, organization_id, model_id, occurred_at, received_at, input_tokens, output_tokens,
                               status, cost_usd)
     select event, organization, model, at, received, input, output, status,
@@ -265,6 +267,7 @@ begin
                  unnest(statuses) as status, unnest(costs) as cost, unnest(keep) as keeps) given
     where keeps is not false;
     get diagnostics accepted = row_count;
+    perform set_config('usage.loading', 'off', true);
     expected := case when keep is null then size else (select count(*) from unnest(keep) keeps where keeps) end;
     if accepted <> expected then
         raise exception '% of % new events were stored', accepted, expected
