@@ -65,7 +65,9 @@ def main():
     with open(request["template"], encoding="utf-8") as file:
         template = yaml_parse(file.read())
     stack, parameters = request["stack"], request["parameters"]
-    applications = nested.take_out(template, os.path.dirname(request["template"]))
+    folder = os.path.dirname(request["template"])
+    parameters.setdefault("SigningKey", signing_key(stack, folder))
+    applications = nested.take_out(template, folder)
     functions = {logical: resource for logical, resource in template["Resources"].items()
                  if resource["Type"] == FUNCTION}
     names, outputs = create(None, stack, parameters, part(template, TYPES, rules(stack, functions)))
@@ -84,6 +86,13 @@ def main():
         "variables": {binary: variables[logical] for logical, binary in binaries.items()},
         "sources": list(sources(functions, names)),
     }, sys.stdout)
+
+
+def signing_key(stack, folder):
+    """Makes the key that signs manifests, in a stack of its own as on AWS. Returns its ARN."""
+    with open(os.path.join(folder, "infra/signing.yaml"), encoding="utf-8") as file:
+        _, outputs = create(None, f"{stack}-signing", {}, yaml_parse(file.read()))
+    return outputs["Key"]
 
 
 def binary_of(function):

@@ -14,7 +14,7 @@ use super::{
 use crate::{checkout::Checkout, run_folder::RunFolder};
 
 /// The services that a stack uses of LocalStack.
-const SERVICES: &str = "cloudformation,cloudwatch,events,iam,logs,s3,sqs,sts";
+const SERVICES: &str = "cloudformation,cloudwatch,events,iam,kms,logs,s3,sqs,sts";
 
 /// The running services.
 #[derive(Debug)]
