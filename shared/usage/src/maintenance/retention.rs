@@ -188,7 +188,9 @@ async fn drop_events(
     report: &mut RetentionReport,
 ) -> Result<(), DatabaseError> {
     let mut old = partitions::older_than(client, Table::Events, midnight(from)).await?;
-    old.extend(partitions::older_than(client, Table::Packed, midnight(from)).await?);
+    for table in [Table::Packed, Table::Sums] {
+        old.extend(partitions::older_than(client, table, midnight(from)).await?);
+    }
     old.sort_by_key(|partition| partition.first);
     // The last step moves the limit to `from` itself.
     let steps = old.chunks(DROPS).map(Some).chain([None]);
