@@ -91,10 +91,7 @@ const RETENTION: &[Right] = &[
     right("select, delete", &["analytics_daily_rollups_default", "analytics_hourly_rollups_default"]),
     right(
         "execute",
-        &[
-            "usage_create_partition(text, text, timestamptz, timestamptz)",
-            "usage_drop_partition(text, boolean)",
-        ],
+        &["usage_create_partition(text, text, timestamptz, timestamptz)", "usage_drop_partition(text, boolean)"],
     ),
 ];
 

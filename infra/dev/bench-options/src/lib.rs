@@ -28,6 +28,10 @@ pub enum Part {
     Start,
     /// requests per second, latency, CPU and memory of the API
     Api,
+    /// a day of a million raw events compressed, beside reading and moving them
+    Pack,
+    /// the raw side of a reconciliation of a month, up to 100 million events
+    Reconcile,
 }
 
 impl Options {

@@ -9,14 +9,17 @@
 mod api;
 mod dataset;
 mod event;
+mod events;
 mod export;
 mod function;
 mod growth;
 mod machine;
 mod monthly;
+mod pack;
 mod paths;
 mod plan;
 mod process;
+mod reconcile;
 mod report;
 mod results;
 mod stack;
@@ -65,6 +68,8 @@ fn run() -> Result<bool> {
             Part::Monthly => monthly::measure(&stack, &plan)?,
             Part::Start => start::measure(&stack, &plan)?,
             Part::Api => api::measure(&stack, &plan)?,
+            Part::Pack => pack::measure(&stack, &plan)?,
+            Part::Reconcile => reconcile::measure(&stack, &plan)?,
         });
         // After each part: a failure in the next one loses nothing.
         if !plan.quick {

@@ -100,12 +100,7 @@ pub(super) async fn pack_default(
 }
 
 /// Packs a day's events, of its partition or of the default one, and returns their number.
-async fn pack_day(
-    client: &mut Client,
-    day: Date,
-    end: Instant,
-    packed: &mut Packed,
-) -> Result<u64, DatabaseError> {
+async fn pack_day(client: &mut Client, day: Date, end: Instant, packed: &mut Packed) -> Result<u64, DatabaseError> {
     for table in [Table::Packed, Table::Sums] {
         table.partition(day).create(client).await?;
     }

@@ -68,8 +68,7 @@ impl Sums {
             let hour = At(day.0 + SignedDuration::from_hours(*hour));
             let tokens = Numeric { value: *tokens, scale: 0 };
             let cost = Numeric { value: *cost, scale: COST_SCALE };
-            let columns: [&(dyn ToSql + Sync); 7] =
-                [&hour, organization_id, model_id, events, errors, &tokens, &cost];
+            let columns: [&(dyn ToSql + Sync); 7] = [&hour, organization_id, model_id, events, errors, &tokens, &cost];
             writer.as_mut().write(&columns).await?;
         }
         writer.finish().await.map(drop)
