@@ -18,7 +18,8 @@ use super::{
 use crate::at::At;
 
 const HOUR_MICROSECONDS: i64 = 3_600_000_000;
-/// The minimum number of events per sum. A sum has about 125 bytes, and fewer events are unpacked as fast.
+/// The minimum number of events per sum. A sum has about 150 bytes with its index, and fewer
+/// events are unpacked as fast.
 const EVENTS_PER_SUM: usize = 16;
 
 /// The sums of one organization, hour and model.
