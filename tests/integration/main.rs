@@ -49,6 +49,7 @@ mod migrations;
 mod models;
 mod monthly;
 mod openapi;
+mod packing;
 mod partition_races;
 mod ranges;
 mod reconciliation;

@@ -49,7 +49,8 @@ const COMPLETENESS: &[Right] = &[right(
 )];
 
 /// The reading of raw events, to explain a rollup by them.
-const EVENTS: &[Right] = &[right("select", &["usage_events", "usage_events_unpacked", "usage_state"])];
+const EVENTS: &[Right] =
+    &[right("select", &["usage_events", "usage_events_packed_sums", "usage_events_unpacked", "usage_state"])];
 
 /// The reading of what the API tells of the lag of rollups.
 const FRESHNESS: &[Right] = &[right("select", &["usage_freshness"])];
@@ -86,19 +87,17 @@ const REFRESH: &[Right] = &[
 ];
 
 const RETENTION: &[Right] = &[
-    // To lock it: nothing of it is deleted but whole partitions.
+    // To pack them: events are deleted where they were, and inserted packed with their control sums.
     right("delete", &["usage_events"]),
+    right("insert", &["usage_events_packed"]),
+    right("select, insert", &["usage_events_packed_sums"]),
     right("insert", &["usage_dirty_hours"]),
     right("delete", &["usage_days", "usage_slices"]),
     right("select, delete", &["usage_event_keys", "usage_events_default", "usage_events_refused"]),
     right("select, delete", &["analytics_daily_rollups_default", "analytics_hourly_rollups_default"]),
     right(
         "execute",
-        &[
-            "usage_create_partition(text, text, timestamptz, timestamptz)",
-            "usage_drop_partition(text, boolean)",
-            "usage_pack(text, timestamptz, integer)",
-        ],
+        &["usage_create_partition(text, text, timestamptz, timestamptz)", "usage_drop_partition(text, boolean)"],
     ),
 ];
 

@@ -47,6 +47,8 @@ struct Counts {
     #[metrics(flags(NoMetric))]
     days_repaired: u64,
     #[metrics(flags(NoMetric))]
+    days_damaged: u64,
+    #[metrics(flags(NoMetric))]
     days_not_audited: u64,
     #[metrics(flags(NoMetric))]
     unfinished_nights: u64,
@@ -83,6 +85,7 @@ pub(crate) fn of_run(report: &RetentionReport) {
             hours_abandoned: report.hours_abandoned,
             days_audited: report.days_audited,
             days_repaired: report.days_repaired,
+            days_damaged: report.days_damaged,
             days_not_audited: report.days_not_audited,
             unfinished_nights: report.unfinished_nights,
             hours_refreshed: report.refresh.hours,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, private::BytesMut, to_sql_checked};
 
 /// The microseconds from 1970 to 2000, where PostgreSQL begins to count.
-const EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
+pub(crate) const EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
 
 /// A `timestamptz`, to the microsecond. Infinity is an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -50,6 +50,9 @@ pub async fn rollup_sums(reads: &LimitedReads<'_>, org: OrgId, request: &ExportR
 /// Returns the sums of the raw events in the buckets of this request; `None` unless the raw events of all of them are
 /// kept.
 ///
+/// Packed events are summed by their control sums, which the retention computed from the events as it packed them. They are
+/// independent of the rollups.
+///
 /// They are not all kept if some were dropped, or if the rollups begin before the raw events: such rollups were
 /// computed elsewhere.
 ///
@@ -77,19 +80,18 @@ pub async fn raw_sums(
                      where r.organization_id = $1
                        and r.bucket_start >= $2::timestamptz and r.bucket_start < $3::timestamptz
                        and ($4::uuid[] is null or r.model_id = any($4))) rollup
-         left join (select count(*) as requests, sum(input_tokens::numeric + output_tokens) as tokens,
-                           count(*) filter (where status <> 'success') as errors, sum(cost_usd) as cost,
-                           min(occurred_at) as first_at
-                    from usage_events_between($1, $2, $3)
+         left join (select sum(events) as requests, sum(tokens) as tokens, sum(errors) as errors, sum(cost) as cost,
+                           min(hour) as first_at
+                    from usage_sums_between($1, $2, $3)
                     where $4::uuid[] is null or model_id = any($4)
-                    group by date_trunc('{line}', occurred_at, 'UTC'), model_id) lines on true
+                    group by date_trunc('{line}', hour, 'UTC'), model_id) lines on true
          group by state.events_from",
         sums_of_lines()
     );
     let (lower, upper) = buckets(request.range, request.granularity);
     let parameters: [&(dyn ToSql + Sync); 4] = [&org.uuid(), &At(lower), &At(upper), &models(request)];
     let row = reads.query_one(&query, &parameters).await?;
-    for events in ["usage_events", "usage_events_packed"] {
+    for events in ["usage_events", "usage_events_packed", "usage_events_packed_sums"] {
         check_attached(reads, events, lower, upper).await?;
     }
     let is_kept: bool = row.try_get(5)?;

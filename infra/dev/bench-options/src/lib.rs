@@ -62,6 +62,10 @@ pub enum Part {
     Scale,
     /// events by the loader and by a plain writer, beside a plain COPY
     Ingest,
+    /// a day of a million raw events compressed, beside reading and moving them
+    Pack,
+    /// the raw side of a reconciliation of a month, up to 100 million events
+    Reconcile,
 }
 
 impl Options {

@@ -10,6 +10,7 @@ mod api;
 mod burst;
 mod dataset;
 mod event;
+mod events;
 mod export;
 mod function;
 mod growth;
@@ -17,11 +18,13 @@ mod ingest;
 mod machine;
 mod monthly;
 mod monthly_run;
+mod pack;
 mod paths;
 mod peers;
 mod plan;
 mod process;
 mod queue;
+mod reconcile;
 mod recovery;
 mod report;
 mod results;
@@ -80,6 +83,8 @@ fn run() -> Result<bool> {
             Part::Burst => burst::measure(&stack, &plan)?,
             Part::Scale => scale::measure(&stack, &plan)?,
             Part::Ingest => ingest::measure(&stack, &plan)?,
+            Part::Pack => pack::measure(&stack, &plan)?,
+            Part::Reconcile => reconcile::measure(&stack, &plan)?,
         });
         // After each part: a failure in the next one loses nothing.
         if !plan.quick {

@@ -120,4 +120,14 @@ impl Plan {
     pub(crate) fn burst_creates(&self) -> usize {
         if self.quick { 256 } else { 1000 }
     }
+
+    /// Events of the day that is packed.
+    pub(crate) fn pack_events(&self) -> u64 {
+        if self.quick { 100_000 } else { 1_000_000 }
+    }
+
+    /// Events of the months that are summed.
+    pub(crate) fn reconcile_events(&self) -> Vec<u64> {
+        if self.quick { vec![31_000, 310_000] } else { vec![310_000, 3_100_000] }
+    }
 }

@@ -1,6 +1,8 @@
-//! The nightly comparison of raw events with rollups, on a sample of past days.
+//! The nightly comparison of raw events with rollups, on a sample of past days, and of packed events with their control
+//! sums.
 //!
-//! It shares only the tables with the refresh. A day that differs is marked, and the next refresh recomputes it.
+//! It shares only the tables with the refresh. A day that differs is marked, and the next refresh recomputes it. Control
+//! sums that differ are reported, since either they or the packed events are damaged.
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -10,6 +12,7 @@ use uuid::Uuid;
 
 use super::{
     failure::{self, Failure},
+    notice,
     partitions::{days_before, midnight},
 };
 use crate::at::At;
@@ -28,6 +31,8 @@ pub(super) struct Audit {
     pub(super) days: u64,
     /// Compared days that differed.
     pub(super) repaired: u64,
+    /// Compared days whose control sums differed from their packed events.
+    pub(super) damaged: u64,
     /// Days that could not be compared, for example for lack of time.
     pub(super) skipped: u64,
 }
@@ -41,11 +46,11 @@ pub(super) async fn audit(client: &Client, now: Timestamp, end: Instant) -> Resu
             break;
         }
         match compare(client, organization, day).await {
-            Ok(0) => audit.days += 1,
-            Ok(hours) => {
+            Ok(compared) => {
                 audit.days += 1;
-                audit.repaired += 1;
-                error!(org_id = %organization, %day, hours, "rollups differed from raw events, to be recomputed");
+                audit.repaired += u64::from(compared.hours > 0);
+                audit.damaged += u64::from(compared.sums > 0);
+                report(client, organization, day, now, compared).await?;
             }
             Err(error) if Failure::of(&error) == Failure::Lost => return Err(error),
             Err(error) => {
@@ -96,12 +101,72 @@ async fn sample(client: &Client, now: Timestamp) -> Result<Vec<(Uuid, Timestamp)
     rows.iter().map(day).collect()
 }
 
+/// The differences of a day.
+#[derive(Debug, Clone, Copy)]
+struct Compared {
+    /// Hours whose rollups differ from the raw events, or that are of a differing day.
+    hours: u64,
+    /// Hours and models whose control sums differ from the packed events.
+    sums: u64,
+}
+
+/// Compares a day in both ways.
+async fn compare(client: &Client, organization: Uuid, day: Timestamp) -> Result<Compared, DatabaseError> {
+    Ok(Compared {
+        hours: compare_rollups(client, organization, day).await?,
+        sums: compare_sums(client, organization, day).await?,
+    })
+}
+
+/// Reports the differences of a day: nothing mends control sums, so that they stay listed while they differ.
+async fn report(
+    client: &Client,
+    organization: Uuid,
+    day: Timestamp,
+    now: Timestamp,
+    Compared { hours, sums }: Compared,
+) -> Result<(), DatabaseError> {
+    if hours > 0 {
+        error!(org_id = %organization, %day, hours, "rollups differed from raw events, to be recomputed");
+    }
+    let subject = format!("packed events of {organization} on {day}");
+    if sums == 0 {
+        return notice::clear(client, &subject).await;
+    }
+    let sentence = format!("the control sums of {sums} hours and models differ from the packed events");
+    notice::raise(client, &subject, &sentence, now).await
+}
+
+/// Compares the packed events of a day with their control sums, and returns the number of sums that differ.
+async fn compare_sums(client: &Client, organization: Uuid, day: Timestamp) -> Result<u64, DatabaseError> {
+    let compare = "with unpacked as (
+                       select date_trunc('hour', occurred_at, 'UTC'), model_id, count(*)::numeric,
+                              (count(*) filter (where status <> 'success'))::numeric,
+                              sum(input_tokens::numeric + output_tokens), sum(cost_usd)
+                       from usage_events_unpacked
+                       where organization_id = $1 and day = $2::timestamptz and is_summed
+                       group by 1, 2
+                   ),
+                   control as (
+                       select hour, model_id, sum(events), sum(errors), sum(tokens), sum(cost)
+                       from usage_events_packed_sums
+                       where organization_id = $1
+                         and hour >= $2::timestamptz and hour < $2::timestamptz + interval '24 hours'
+                       group by 1, 2
+                   )
+                   select count(distinct (hour, model_id)) from (
+                       (table control except all table unpacked) union all (table unpacked except all table control)
+                   ) differing (hour, model_id)";
+    let differing: i64 = client.query_one(compare, &[&organization, &At(day)]).await?.try_get(0)?;
+    Ok(differing.unsigned_abs())
+}
+
 /// Compares the raw events of a day with its hourly rollups, and these with its daily ones. Marks the hours that differ
 /// and returns their number.
 ///
 /// One statement reads one snapshot. Hours that no refresh computed and that have no raw events were computed
 /// elsewhere.
-async fn compare(client: &Client, organization: Uuid, day: Timestamp) -> Result<u64, DatabaseError> {
+async fn compare_rollups(client: &Client, organization: Uuid, day: Timestamp) -> Result<u64, DatabaseError> {
     let compare = "with raw as (
                        select date_trunc('hour', occurred_at, 'UTC') as bucket, model_id, count(*)::numeric,
                               sum(input_tokens::numeric + output_tokens),

@@ -1,22 +1,26 @@
 //! Compression of raw events: whole days are moved into packed rows, a step at a time.
 //!
-//! A step is one statement, so that readers of `usage_events_all` see each event in exactly one place. A step blocks no
+//! A step is one transaction, so that readers of `usage_events_all` see each event in exactly one place. A step blocks no
 //! writer: an event that arrives meanwhile stays where it is, for the next step or the next night.
+
+mod event;
+mod numeric;
+mod planes;
+mod row;
+mod step;
+mod sums;
 
 use jiff::civil::Date;
 use tokio::time::Instant;
 use tokio_postgres::Client;
-use tracing::info;
+use tracing::{info, warn};
 
+use self::step::{Step, step};
 use super::{
     is_busy,
     partitions::{self, Partition, Table, midnight},
-    to_system_time,
 };
 use postgres::DatabaseError;
-
-/// The number of events in one step: about half a second of work.
-const STEP: i32 = 50_000;
 
 /// The counts of a compression.
 #[derive(Debug, Default)]
@@ -34,7 +38,7 @@ pub(super) struct Packed {
 
 /// Packs all partitions of days before `before`.
 pub(super) async fn pack_partitions(
-    client: &Client,
+    client: &mut Client,
     before: Date,
     end: Instant,
     packed: &mut Packed,
@@ -50,7 +54,7 @@ pub(super) async fn pack_partitions(
 }
 
 async fn pack_partition(
-    client: &Client,
+    client: &mut Client,
     partition: &Partition,
     end: Instant,
     packed: &mut Packed,
@@ -58,7 +62,7 @@ async fn pack_partition(
     let target = Table::Packed.partition(partition.first);
     let before = size(client, &partition.name).await?;
     let already = size(client, &target.name).await?;
-    let events = pack_day(client, &partition.name, partition.first, end, packed).await?;
+    let events = pack_day(client, partition.first, end, packed).await?;
     if packed.unfinished {
         return Ok(());
     }
@@ -78,7 +82,7 @@ async fn pack_partition(
 /// Packs the events of days from `from` to before `before` in the default partition: late events, and those of days
 /// that never had a partition.
 pub(super) async fn pack_default(
-    client: &Client,
+    client: &mut Client,
     from: Date,
     before: Date,
     end: Instant,
@@ -86,7 +90,7 @@ pub(super) async fn pack_default(
 ) -> Result<(), DatabaseError> {
     let mut from = midnight(from);
     while let Some(day) = partitions::first_day_astray(client, from, midnight(before)).await? {
-        pack_day(client, "usage_events_default", day, end, packed).await?;
+        pack_day(client, day, end, packed).await?;
         if packed.unfinished {
             return Ok(());
         }
@@ -95,28 +99,32 @@ pub(super) async fn pack_default(
     Ok(())
 }
 
-/// Packs a day's events from `source` and returns their number.
-async fn pack_day(
-    client: &Client,
-    source: &str,
-    day: Date,
-    end: Instant,
-    packed: &mut Packed,
-) -> Result<u64, DatabaseError> {
-    Table::Packed.partition(day).create(client).await?;
-    let start = to_system_time(midnight(day));
+/// Packs a day's events, of its partition or of the default one, and returns their number.
+async fn pack_day(client: &mut Client, day: Date, end: Instant, packed: &mut Packed) -> Result<u64, DatabaseError> {
+    for table in [Table::Packed, Table::Sums] {
+        table.partition(day).create(client).await?;
+    }
     let mut events = 0;
+    let mut place = None;
     loop {
         if Instant::now() > end {
             packed.unfinished = true;
             break;
         }
-        let row = client.query_one("select usage_pack($1, $2, $3)", &[&source, &start, &STEP]).await?;
-        let moved = row.try_get::<_, i64>(0)?.unsigned_abs();
-        if moved == 0 {
-            break;
+        match step(client, day, place).await? {
+            Step::Moved(moved, to) => {
+                events += moved;
+                place = Some(to);
+            }
+            // Events that arrived before the place meanwhile.
+            Step::End if place.is_some() => place = None,
+            Step::End => break,
+            Step::Contended => {
+                warn!(%day, "raw events in use, the rest of the day is left to the next night");
+                packed.busy += 1;
+                break;
+            }
         }
-        events += moved;
     }
     packed.days += u64::from(events > 0);
     packed.events += events;

@@ -23,6 +23,8 @@ const MONTHS_IN_ADVANCE: i32 = 3;
 pub(super) enum Table {
     Events,
     Packed,
+    /// The control sums of packed events.
+    Sums,
     Hourly,
     Daily,
 }
@@ -34,6 +36,7 @@ impl Table {
         match self {
             Self::Events => "usage_events",
             Self::Packed => "usage_events_packed",
+            Self::Sums => "usage_events_packed_sums",
             Self::Hourly => HOURLY.table,
             Self::Daily => DAILY.table,
         }
@@ -42,7 +45,7 @@ impl Table {
     /// Returns what maintenance may do with the table. The tables of events are ours.
     pub(super) async fn access(self, client: &Client) -> Result<Access, DatabaseError> {
         let rollup: Rollup = match self {
-            Self::Events | Self::Packed => return Ok(Access::Managed),
+            Self::Events | Self::Packed | Self::Sums => return Ok(Access::Managed),
             Self::Hourly => HOURLY,
             Self::Daily => DAILY,
         };
@@ -52,7 +55,7 @@ impl Table {
     /// Returns the number of digits of the date in a partition's name: 8 for a day, 6 for a month.
     const fn digits(self) -> usize {
         match self {
-            Self::Events | Self::Packed => 8,
+            Self::Events | Self::Packed | Self::Sums => 8,
             Self::Hourly | Self::Daily => 6,
         }
     }

@@ -99,6 +99,8 @@ pub struct RetentionReport {
     pub days_audited: u64,
     /// Compared days that differed. The next refresh recomputes them.
     pub days_repaired: u64,
+    /// Compared days whose packed events differed from their control sums. `usage_notices` lists them.
+    pub days_damaged: u64,
     /// Days of the sample that could not be compared.
     pub days_not_audited: u64,
     /// Steps left to the next night, since a table was in use or an hour was not computed yet.
@@ -173,6 +175,7 @@ async fn all(
     let audit = audit::audit(client, now, end.min(Instant::now() + AUDIT_TIMEOUT)).await?;
     report.days_audited = audit.days;
     report.days_repaired = audit.repaired;
+    report.days_damaged = audit.damaged;
     report.days_not_audited = audit.skipped;
     report.partitions_ahead_days = partitions::days_ahead(client, now).await?;
     report.default_rows = partitions::default_rows(client).await?;
@@ -188,7 +191,9 @@ async fn drop_events(
     report: &mut RetentionReport,
 ) -> Result<(), DatabaseError> {
     let mut old = partitions::older_than(client, Table::Events, midnight(from)).await?;
-    old.extend(partitions::older_than(client, Table::Packed, midnight(from)).await?);
+    for table in [Table::Packed, Table::Sums] {
+        old.extend(partitions::older_than(client, table, midnight(from)).await?);
+    }
     old.sort_by_key(|partition| partition.first);
     // The last step moves the limit to `from` itself.
     let steps = old.chunks(DROPS).map(Some).chain([None]);
