@@ -31,6 +31,8 @@ pub(crate) fn measure(stack: &Stack, plan: &Plan) -> Result<Section> {
     let organizations: Vec<Uuid> = (0..ORGANIZATIONS).map(|_| Uuid::new_v4()).collect();
     let mut step = Progress::start("Pack");
     let mut retention = stack.start("retention")?;
+    // The first night makes the partitions that are to come.
+    retention.invoke(NIGHT)?;
     let client = stack.runtime.block_on(connect(stack))?;
     let days = [day(stack, 0)?, day(stack, 1)?, day(stack, 2)?];
     stack.runtime.block_on(async {

@@ -127,8 +127,8 @@ async fn stand_in(stack: &Stack, client: &Client, organization: Uuid) -> Result<
          from generate_series(0, {steps} - 1) step, generate_series(1, {MODELS}) model;
          insert into usage_events_packed (day, organization_id, first_at, last_at, events, event_ids, statuses, is_summed)
          select date_trunc('day', at), '{organization}', at, at, {ROW}, '{{}}', '{{}}', true
-         from (select timestamptz '{start}' + row * (interval '1 hour' * {hours} / {rows}) as at
-               from generate_series(0, {rows} - 1) row) rows;
+         from (select timestamptz '{start}' + n * (interval '1 hour' * {hours} / {rows}) as at
+               from generate_series(0, {rows} - 1) n) packed;
          analyze usage_events_packed_sums",
         steps = MANY / STEP,
         rows = MANY / ROW,
