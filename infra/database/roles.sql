@@ -18,11 +18,10 @@ grant usage, create on schema :"schema" to analytics_owner;
 grant usage on schema :"schema" to analytics_api, analytics_worker, analytics_monthly, analytics_reconcile, analytics_telemetry,
     analytics_refresh, analytics_retention, analytics_writer, analytics_reader;
 
--- The refresh, and the loader of events, keep what they work on in temporary tables.
 select format('grant connect on database %I to %s', current_database(),
               'analytics_owner, analytics_api, analytics_worker, analytics_monthly, analytics_reconcile, analytics_telemetry,
                analytics_refresh, analytics_retention, analytics_writer, analytics_reader')
 \gexec
-select format('grant temporary on database %I to analytics_refresh, analytics_retention, analytics_writer',
-              current_database())
+-- The refresh keeps what it works on in temporary tables.
+select format('grant temporary on database %I to analytics_refresh, analytics_retention', current_database())
 \gexec

@@ -206,8 +206,8 @@ fn section(loads: &[Load], trigger: &Sample, single: u64, key_bytes: f64, rounds
         let part = speed(single, trigger.median()) as f64 / speed(today.events, today.plain.median()) as f64;
         row(today.name, "COPY into usage_events", single, trigger, Some(part), String::new());
     }
-    // Until the next night, the keys of a day more are there.
-    let days = f64::from(PERIODS.keys_kept_days + 1);
+    // The keys of the present day come to those of the days before, until the next night: half a day of them on average.
+    let days = f64::from(PERIODS.keys_kept_days) + 0.5;
     let month = key_bytes * days / 30.0;
     let mut keys = Table::new(["keys", "bytes", "goal"]);
     keys.row(["of an event".to_owned(), format!("{key_bytes:.0}"), String::new()]);
