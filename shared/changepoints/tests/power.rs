@@ -13,7 +13,7 @@
 mod study;
 
 use changepoints::{Settings, changes, median};
-use study::{Noise, study};
+use study::{Noise, Outcome, bumps, study};
 
 #[test]
 fn a_large_step_is_found_at_its_place() {
@@ -49,6 +49,26 @@ fn the_ends_of_a_short_bump_are_both_found() {
         }
     }
     assert!(found >= 19, "{found} of 20");
+}
+
+#[test]
+fn a_short_bump_is_found_in_a_history_of_any_length() {
+    for length in [120, 400, 1000, 3000] {
+        let found = bumps(Noise::Quiet, length, 20, |series| changes(series, &Settings::default()));
+        assert!(found >= 19, "{length}: {found} of 20");
+    }
+}
+
+#[test]
+fn an_alarm_from_correlated_noise_is_marked_and_a_change_in_other_noise_is_not() {
+    for (noise, name) in Noise::WANDERING {
+        let Outcome { elsewhere, marked, .. } = study(noise, 500, 500, 0.0, 60);
+        assert!(elsewhere - marked <= 3, "{name}: {marked} of {elsewhere} marked");
+    }
+    for noise in [Noise::Quiet, Noise::Usual, Noise::HeavyTailed, Noise::Outliers] {
+        let Outcome { found, marked, .. } = study(noise, 200, 100, 0.3, 60);
+        assert!(found >= 55 && marked <= 4, "{noise:?}: {found} found, {marked} marked");
+    }
 }
 
 #[test]
