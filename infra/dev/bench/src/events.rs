@@ -1,7 +1,12 @@
 //! Raw usage events for the parts that measure their maintenance.
 
 use anyhow::Result;
-use jiff::{Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
+use jiff::{
+    ToSpan as _,
+    civil::{Date, Time},
+    tz::TimeZone,
+};
+use postgres::Connection;
 use tokio_postgres::Client;
 
 use crate::stack::Stack;
@@ -12,7 +17,7 @@ pub(crate) const MODELS: u64 = 20;
 pub(crate) const NIGHT: &[u8] = include_bytes!("../../../../events/retention-schedule.json");
 
 /// A connection of an owner of the tables, whose statements may take any time and wake no triggers.
-pub(crate) async fn connect(stack: &Stack) -> Result<Client> {
+pub(crate) async fn connect(stack: &Stack) -> Result<Connection> {
     let client = stack.database.connect().await?;
     client
         .batch_execute("set statement_timeout = 0; set timezone = 'UTC'; set session_replication_role = replica")
@@ -32,8 +37,8 @@ pub(crate) fn partition(day: Date) -> String {
 
 /// Inserts a day's events, evenly over the day and the organizations, past the triggers.
 pub(crate) async fn load(client: &Client, day: Date, events: u64, organizations: &[uuid::Uuid]) -> Result<()> {
-    let start: Timestamp = day.to_zoned(TimeZone::UTC)?.timestamp();
-    let end = day.tomorrow()?.to_zoned(TimeZone::UTC)?.timestamp();
+    let midnight = |day: Date| TimeZone::UTC.to_timestamp(day.to_datetime(Time::midnight()));
+    let (start, end) = (midnight(day)?, midnight(day.tomorrow()?)?);
     let name = partition(day);
     let organizations: Vec<String> = organizations.iter().map(ToString::to_string).collect();
     let insert = format!(
