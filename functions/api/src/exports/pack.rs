@@ -193,6 +193,6 @@ impl Pack {
     fn finish(mut self) -> Result<Vec<u8>, Problem> {
         let sums = std::mem::take(&mut self.sums);
         self.write("SHA256SUMS", sums.as_bytes())?;
-        Ok(self.zip.finish().map_err(|error| Problem::internal(error))?.into_inner())
+        Ok(self.zip.finish().map_err(Problem::internal)?.into_inner())
     }
 }
