@@ -19,8 +19,8 @@ pub struct Options {
     /// Measure libraries beside the export, too: ConnectorX with Polars, and ADBC with Arrow, from PyPI (200 MB)
     #[arg(long)]
     pub peers: bool,
-    /// Store the files in this store instead of the emulator, whose own time is most of an upload's
-    #[arg(long, value_name = "STORE")]
+    /// Measure the export alone, with its files in this store instead of the emulator, whose own time is most of an upload's
+    #[arg(long, value_name = "STORE", conflicts_with = "only")]
     pub store: Option<Store>,
     /// Fail if the model of docs/scale.md is more than 25 % from what is measured
     #[arg(long)]
@@ -83,7 +83,10 @@ impl Options {
 
     /// Returns the parts to measure, in the order of the report.
     pub fn parts(&self) -> Vec<Part> {
-        let chosen = |part: &&Part| self.only.is_empty() || self.only.contains(part);
+        let chosen = |part: &&Part| match self.store {
+            Some(_) => **part == Part::Export,
+            None => self.only.is_empty() || self.only.contains(part),
+        };
         Part::value_variants().iter().filter(chosen).copied().collect()
     }
 }
@@ -102,13 +105,32 @@ mod tests {
             organizations: Some(7),
             check: true,
             peers: true,
-            store: Some(Store::LocalStack),
+            store: None,
         };
         let arguments = [vec![OsString::from("bench")], given.arguments()].concat();
         let matches = Options::augment_args(Command::new("bench")).get_matches_from(arguments);
         let read = Options::from_arg_matches(&matches).expect("options");
         assert_eq!((read.only, read.quick, read.organizations), (given.only.clone(), true, Some(7)));
-        assert_eq!((read.peers, read.check, read.store), (true, true, Some(Store::LocalStack)));
+        assert!(read.peers && read.check);
         assert_eq!(given.parts(), [Part::Export, Part::Start]);
+    }
+
+    #[test]
+    fn another_store_is_for_the_export_alone() {
+        let given = Options {
+            only: Vec::new(),
+            quick: false,
+            organizations: None,
+            peers: false,
+            check: false,
+            store: Some(Store::Ceph),
+        };
+        let arguments = [vec![OsString::from("bench")], given.arguments()].concat();
+        let parse =
+            |arguments: Vec<OsString>| Options::augment_args(Command::new("bench")).try_get_matches_from(arguments);
+        let matches = parse(arguments.clone()).expect("matches");
+        let read = Options::from_arg_matches(&matches).expect("options");
+        assert_eq!((read.store, read.parts()), (Some(Store::Ceph), vec![Part::Export]));
+        assert!(parse([arguments, vec!["--only=api".into()]].concat()).is_err());
     }
 }

@@ -104,7 +104,7 @@ impl Plan {
     }
 
     pub(crate) fn recovery_rows(&self) -> u64 {
-        1_000_000
+        if self.quick { 100_000 } else { 1_000_000 }
     }
 
     /// The workers that are killed.
