@@ -38,8 +38,8 @@ struct AuditView {
     /// The time of the action.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
-    /// `create`, `download`, `expire`, `verify-file`, `compare`, `book` or `cross-organization-access`.
-    action: &'static str,
+    /// What was done.
+    action: Action,
     /// The actor: the token's subject verbatim, or a part of the service.
     subject: String,
     /// The organization.
@@ -174,7 +174,7 @@ impl From<AuditRecord> for AuditView {
     fn from(record: AuditRecord) -> Self {
         Self {
             at: whole_second(record.at),
-            action: record.action.name(),
+            action: record.action,
             subject: record.subject.name,
             org_id: record.org,
             job_id: record.job,
