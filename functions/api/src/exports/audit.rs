@@ -38,8 +38,8 @@ struct AuditView {
     /// The time of the action.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
-    /// `create`, `download`, `pack`, `expire`, `verify-file`, `compare`, `book` or `cross-organization-access`.
-    action: &'static str,
+    /// What was done.
+    action: Action,
     /// The actor: the token's subject verbatim, or a part of the service.
     subject: String,
     /// The issuer of the token, by which two subjects of one name differ; absent for the service's own actions.
@@ -187,7 +187,7 @@ impl From<AuditRecord> for AuditView {
     fn from(record: AuditRecord) -> Self {
         Self {
             at: whole_second(record.at),
-            action: record.action.name(),
+            action: record.action,
             issuer: (!record.subject.is_system()).then_some(record.subject.issuer),
             subject: record.subject.name,
             org_id: record.org,

@@ -39,8 +39,6 @@ const SHARED_PROBLEMS: [(&str, &str); 4] = [
                                      Requires `analytics:ci:read` or `platform-admin`."),
         (name = "status", description = "The health of the service."),
     ),
-    // A type that parameters alone have is not found by the routes.
-    components(schemas(domain::Action)),
     servers((url = "/", description = "The host that serves this document")),
     modifiers(&BearerToken),
 )]
