@@ -98,6 +98,8 @@ async fn assert_entered_once(org: &Organization<'_>, job: Uuid) {
 async fn finished(org: &Organization<'_>) -> Uuid {
     let claimed = org.claim(&org.add_unqueued().await).await;
     let file = ExportFile {
+        software: None,
+        tag: None,
         checksum: format!("sha256:{:064}", 0),
         bytes: 1,
         row_count: 0,
