@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use jiff::{Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
+use postgres::Connection;
 use tokio_postgres::Client;
 
 use crate::stack::Stack;
@@ -12,7 +13,7 @@ pub(crate) const MODELS: u64 = 20;
 pub(crate) const NIGHT: &[u8] = include_bytes!("../../../../events/retention-schedule.json");
 
 /// A connection of an owner of the tables, whose statements may take any time and wake no triggers.
-pub(crate) async fn connect(stack: &Stack) -> Result<Client> {
+pub(crate) async fn connect(stack: &Stack) -> Result<Connection> {
     let client = stack.database.connect().await?;
     client
         .batch_execute("set statement_timeout = 0; set timezone = 'UTC'; set session_replication_role = replica")
@@ -32,8 +33,8 @@ pub(crate) fn partition(day: Date) -> String {
 
 /// Inserts a day's events, evenly over the day and the organizations, past the triggers.
 pub(crate) async fn load(client: &Client, day: Date, events: u64, organizations: &[uuid::Uuid]) -> Result<()> {
-    let start: Timestamp = day.to_zoned(TimeZone::UTC)?.timestamp();
-    let end = day.tomorrow()?.to_zoned(TimeZone::UTC)?.timestamp();
+    let start: Timestamp = day.to_zoned_datetime(TimeZone::UTC)?.timestamp();
+    let end = day.tomorrow()?.to_zoned_datetime(TimeZone::UTC)?.timestamp();
     let name = partition(day);
     let organizations: Vec<String> = organizations.iter().map(ToString::to_string).collect();
     let insert = format!(
