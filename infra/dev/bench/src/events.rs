@@ -1,11 +1,7 @@
 //! Raw usage events for the parts that measure their maintenance.
 
 use anyhow::Result;
-use jiff::{
-    ToSpan as _,
-    civil::{Date, Time},
-    tz::TimeZone,
-};
+use jiff::{Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
 use postgres::Connection;
 use tokio_postgres::Client;
 
@@ -37,8 +33,8 @@ pub(crate) fn partition(day: Date) -> String {
 
 /// Inserts a day's events, evenly over the day and the organizations, past the triggers.
 pub(crate) async fn load(client: &Client, day: Date, events: u64, organizations: &[uuid::Uuid]) -> Result<()> {
-    let midnight = |day: Date| TimeZone::UTC.to_timestamp(day.to_datetime(Time::midnight()));
-    let (start, end) = (midnight(day)?, midnight(day.tomorrow()?)?);
+    let start: Timestamp = day.to_zoned_datetime(TimeZone::UTC)?.timestamp();
+    let end = day.tomorrow()?.to_zoned_datetime(TimeZone::UTC)?.timestamp();
     let name = partition(day);
     let organizations: Vec<String> = organizations.iter().map(ToString::to_string).collect();
     let insert = format!(
