@@ -96,7 +96,7 @@ impl Noise {
                 Self::BusyWeekends if index % 35 >= 25 => factor *= 0.85,
                 Self::Days | Self::BusyDays => {
                     let runs = if self == Self::Days { 10 } else { 20 };
-                    if index % runs == 0 {
+                    if index.is_multiple_of(runs) {
                         today = normal.sample(&mut random);
                     }
                     factor *= today;
