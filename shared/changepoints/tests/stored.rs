@@ -42,7 +42,7 @@ fn a_large_change_is_provisional_after_five_runs_and_confirmed_after_twelve() {
         assert!(begins.abs_diff(100) <= 1 && change.id == change.begins, "{change:?}");
     }
     let state = |runs: usize| states[runs][0].state;
-    assert_eq!([state(5), state(11)], [State::Provisional; 2]);
+    assert_eq!([state(5), state(10)], [State::Provisional; 2]);
     assert_eq!([state(12), state(40)], [State::Confirmed; 2]);
     assert!((states[40][0].after / states[40][0].before - 1.5).abs() < 0.1);
 }
