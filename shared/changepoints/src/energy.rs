@@ -131,11 +131,6 @@ impl Segment {
         Some(as_clear / all)
     }
 
-    /// Returns the number of values.
-    pub(crate) const fn len(&self) -> usize {
-        self.terms.len()
-    }
-
     /// Shows `stop` every split of the values in an order, with its energy, until it returns true; reports that.
     fn scan<'a>(&self, order: impl Iterator<Item = &'a Terms>, mut stop: impl FnMut(usize, f64) -> bool) -> bool {
         let mut left = [0.0; TERMS];

@@ -31,7 +31,9 @@ fn a_large_step_is_found_at_its_place() {
 fn noise_alone_is_no_change() {
     for noise in [Noise::Quiet, Noise::Usual, Noise::Loud, Noise::HeavyTailed, Noise::Outliers, Noise::Drift] {
         let alarms = study(noise, 200, 100, 0.0, 150).elsewhere;
-        assert!(alarms <= 3, "{noise:?}: {alarms} false alarms in 150 series");
+        // A drift of 4 % is nearly a change of 5 %.
+        let most = if noise == Noise::Drift { 5 } else { 3 };
+        assert!(alarms <= most, "{noise:?}: {alarms} false alarms in 150 series");
     }
 }
 
