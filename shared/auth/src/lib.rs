@@ -12,6 +12,7 @@ mod permission;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod unique;
 mod verifier;
 
 pub use caller::{Access, Caller, Forbidden};

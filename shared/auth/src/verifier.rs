@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use platform::config::{self, ConfigError};
 
-use crate::{caller::Caller, issuer::Issuer, key::Key, keys::KeysUnavailable, settings};
+use crate::{caller::Caller, issuer::Issuer, key::Key, keys::KeysUnavailable, settings, unique::Unique};
 
 /// The maximum length of a subject, which is that of OpenID Connect Core 1.0, section 2. Every job and audit record has
 /// one, for ever.
@@ -120,8 +120,8 @@ impl Verifier {
         let mut refused = AuthError::Refused("the algorithm is not one of the key's");
         // During a rotation two keys may have one id.
         for Key { key, .. } in keys.iter().filter(|key| key.algorithms.contains(&header.alg)) {
-            match decode::<Value>(token, key, &rules(header.alg, issuer)) {
-                Ok(token) => return self.caller(issuer, &token.claims),
+            match decode::<Unique>(token, key, &rules(header.alg, issuer)) {
+                Ok(token) => return self.caller(issuer, &token.claims.0),
                 Err(error) => {
                     let is_of_another_key = matches!(error.kind(), ErrorKind::InvalidSignature);
                     refused = error.into();

@@ -1,6 +1,6 @@
 //! `export download`: the file of an export, checked against its job on the way.
 
-use std::{io::Read as _, path::Path};
+use std::{io::Read as _, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use engine::recount::Recount;
@@ -47,11 +47,10 @@ pub(crate) fn save(session: &Session, job: &Job, destination: Option<Destination
     receive(&facts, response, Sink::open(destination, force)?)
 }
 
-/// Downloads a job's file to its own name in a folder. Keeps it only if it is the job's.
-pub(crate) fn save_into(session: &Session, job: &Job, folder: &Path) -> Result<()> {
+/// Downloads a job's file to a path. Keeps it only if it is the job's.
+pub(crate) fn save_as(session: &Session, job: &Job, path: PathBuf) -> Result<()> {
     let facts = job.facts()?;
     let response = open(&session.api.link(job.job_id)?)?;
-    let path = folder.join(own_name(&response, job));
     receive(&facts, response, Sink::open(Destination::File(path), false)?)
 }
 

@@ -3,6 +3,7 @@
 use std::{fs, io::Cursor, path::Path};
 
 use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
 use zip::ZipArchive;
 
 use crate::{cli::Pack, download, file, job::Job, session::Session};
@@ -50,5 +51,23 @@ fn fill(session: &Session, job: &Job, pack: &[u8], folder: &Path) -> Result<()> 
     if has_csv {
         return Ok(());
     }
-    download::save_into(session, job, folder)
+    // By the name in the pack: the store may have named an older file otherwise.
+    let path = folder.join("manifest.json");
+    let manifest = fs::read(&path).with_context(|| format!("can't read {}", path.display()))?;
+    let Manifest { file: Named { name } } = serde_json::from_slice(&manifest).context("the manifest can't be read")?;
+    if !file::is_plain(&name) {
+        bail!("the manifest has a name that may not be written: {name:?}");
+    }
+    download::save_as(session, job, folder.join(name))
+}
+
+/// What the folder needs of the manifest.
+#[derive(Deserialize)]
+struct Manifest {
+    file: Named,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
 }

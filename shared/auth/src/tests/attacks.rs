@@ -73,6 +73,23 @@ async fn two_names_of_the_issuer_in_one_token_are_refused() {
     }
 }
 
+/// Two readers of one token must not come to two conclusions, at any depth.
+#[tokio::test]
+async fn a_claim_that_is_there_twice_is_refused() {
+    let Scene { two, verifier, .. } = scene();
+    let plain = claims(TWO).to_string();
+    let with = |more: &str| plain.replacen('{', &format!("{{{more},"), 1);
+    verifier.verify(&two.sign_text(&with(r#""groups":["a"]"#))).await.unwrap();
+    for more in [
+        r#""groups":["a"],"groups":["a"]"#,
+        r#""realm_access":{"roles":[],"roles":["admin"]}"#,
+        r#""scp":[{"name":"a","name":"b"}]"#,
+        r#""email":"a","em\u0061il":"a""#,
+    ] {
+        refused(verifier.verify(&two.sign_text(&with(more))).await);
+    }
+}
+
 #[tokio::test]
 async fn one_uuid_of_two_issuers_is_two_subjects() {
     let Scene { one, two, verifier } = scene();

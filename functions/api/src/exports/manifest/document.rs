@@ -1,6 +1,6 @@
 //! The manifest.
 
-use domain::{ExportFile, Granularity, Job, JobId, ModelId, OrgId, State, Subject, TimeRange};
+use domain::{ExportFile, Granularity, Job, JobId, JobOrigin, ModelId, OrgId, State, TimeRange};
 use jiff::Timestamp;
 use objects::ExportObject;
 use serde::Serialize;
@@ -31,7 +31,7 @@ pub(crate) struct Manifest {
     #[schema(value_type = Uuid)]
     org_id: OrgId,
     /// `schedule` for an export of the service's own schedule, else `user`.
-    origin: ExportOrigin,
+    origin: JobOrigin,
     /// The initiator: the token's subject if it is a UUID, else a UUID derived from issuer and subject.
     initiated_by: Uuid,
     /// The time of the request.
@@ -68,14 +68,6 @@ pub(crate) struct Manifest {
     /// The columns, in the order of the file.
     #[schema(value_type = Vec<Column>)]
     pub(in crate::exports) columns: [Column; 7],
-}
-
-/// The origin of an export.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum ExportOrigin {
-    Schedule,
-    User,
 }
 
 /// The request of an export.
@@ -123,7 +115,7 @@ impl Manifest {
             schema_version: SCHEMA_VERSION,
             job_id: job.id(),
             org_id: job.org(),
-            origin: ExportOrigin::of(job.subject()),
+            origin: JobOrigin::of(job.subject()),
             initiated_by: job.subject().id(),
             created_at: job.created_at(),
             completed_at: *completed_at,
@@ -146,12 +138,6 @@ impl Manifest {
                 .collect(),
             columns: columns(request.granularity),
         })
-    }
-}
-
-impl ExportOrigin {
-    fn of(subject: &Subject) -> Self {
-        if subject.is_system() { Self::Schedule } else { Self::User }
     }
 }
 
