@@ -159,3 +159,6 @@ begin
     end loop;
 end
 $$;
+
+-- Only usage_pack uses it, with its owner's rights.
+revoke execute on function usage_pack_rows(text, timestamptz, integer) from public;
