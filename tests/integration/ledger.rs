@@ -5,17 +5,22 @@ use std::{
     process::{Command, Stdio},
 };
 
-use domain::{Comparison, ExportFile, Job, LedgerEntry, Subject, Totals, measures::NAMES, reconciliation::column_text};
+use domain::{
+    Comparison, ExportFile, Job, LedgerEntry, Retention, Subject, Totals, measures::NAMES, reconciliation::column_text,
+};
 use futures_util::future::join_all;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use reqwest::Method;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use tests::{Answer, ExportJob, Organization, Stack, organization::RETENTION};
 use uuid::Uuid;
 
-/// Adds a finished job of January 2024 whose file has this cost, and whose file was made so many days ago.
-async fn finished(org: &Organization<'_>, cost: &str, days_ago: i64) -> Job {
+/// Days for which a file is kept.
+const KEPT: u32 = 90;
+
+/// Adds a finished job of January 2024 whose file has this cost and is kept for so many days; none expires at once.
+async fn finished(org: &Organization<'_>, cost: &str, files_days: u32) -> Job {
     let claimed = org.claim(&org.add_unqueued().await).await;
     let file = ExportFile {
         software: None,
@@ -27,8 +32,8 @@ async fn finished(org: &Organization<'_>, cost: &str, days_ago: i64) -> Job {
         rounding_difference: None,
         completeness: None,
     };
-    let at = Timestamp::now() - SignedDuration::from_hours(24 * days_ago);
-    org.stack.jobs.finish(claimed.complete(file, at, RETENTION)).await.unwrap()
+    let retention = Retention { files_days, ..RETENTION };
+    org.stack.jobs.finish(claimed.complete(file, Timestamp::now(), retention)).await.unwrap()
 }
 
 async fn compare(org: &Organization<'_>, job: impl ToString, body: &Value) -> Answer {
@@ -60,7 +65,7 @@ async fn records(org: &Organization<'_>, action: &str) -> Vec<Value> {
 async fn a_file_is_compared_exactly_and_the_comparison_is_kept() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
-    let job = finished(&org, "538.9327", 0).await.id();
+    let job = finished(&org, "538.9327", KEPT).await.id();
     let body = json!({"amount": "523.37", "currency": "USD", "reference": "JE-1017", "tolerancePercent": 1});
     let first: Value = compare(&org, job, &body).await.expect(201).json();
     let mut expected = json!({
@@ -91,7 +96,7 @@ async fn a_file_is_compared_exactly_and_the_comparison_is_kept() {
         assert_eq!(record["operation"], "POST /analytics/v1/orgs/{orgId}/exports/{jobId}/comparisons");
     }
 
-    let zero = finished(&org, "0", 0).await.id();
+    let zero = finished(&org, "0", KEPT).await.id();
     let both: Value = compare(&org, zero, &amount("0.00", "JE-1020")).await.expect(201).json();
     assert_eq!((&both["differencePercent"], &both["withinTolerance"]), (&Value::Null, &json!(true)));
 }
@@ -100,7 +105,7 @@ async fn a_file_is_compared_exactly_and_the_comparison_is_kept() {
 async fn what_cannot_be_compared_is_refused() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
-    let job = finished(&org, "538.9327", 0).await.id();
+    let job = finished(&org, "538.9327", KEPT).await.id();
     for (body, pointer) in [
         (amount("523,37", "JE-1017"), "/amount"),
         (json!({"amount": 523.37, "currency": "USD", "reference": "JE-1017"}), "/amount"),
@@ -117,7 +122,7 @@ async fn what_cannot_be_compared_is_refused() {
     assert_eq!(refused.header("retry-after"), Some("2"));
     compare(&org, Uuid::now_v7(), &amount("1", "JE-1")).await.problem(404, "no-such-job");
     // Of an expired file the sums stay known.
-    let expired = finished(&org, "1", 91).await.id();
+    let expired = finished(&org, "1", 0).await.id();
     assert_eq!(org.show(expired.uuid()).await.status, "expired");
     compare(&org, expired, &amount("1", "JE-1")).await.expect(201);
 
@@ -135,7 +140,7 @@ async fn what_cannot_be_compared_is_refused() {
 async fn a_job_has_at_most_a_hundred_comparisons() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
-    let job = finished(&org, "1", 0).await.id();
+    let job = finished(&org, "1", KEPT).await.id();
     for number in 0..100 {
         compare(&org, job, &amount("1", &format!("JE-{number}"))).await.expect(201);
     }
@@ -156,7 +161,7 @@ async fn a_booking_keeps_those_before_it() {
     stack.api.get(&path, &org.token).await.problem(404, "no-booking");
 
     // The file of the first booking has expired.
-    let first = finished(&org, "523.3700", 91).await.id();
+    let first = finished(&org, "523.3700", 0).await.id();
     let booked: Value = book(&org, "2024-01", first, "JE-1017").await.expect(200).json();
     let current = &booked["current"];
     assert_eq!((&booked["orgId"], &booked["period"]), (&json!(org.id), &json!("2024-01")));
@@ -166,7 +171,7 @@ async fn a_booking_keeps_those_before_it() {
     assert_eq!(current["checksum"], format!("sha256:{:064}", 0));
     assert_eq!(book(&org, "2024-01", first, "JE-1017").await.expect(200).json::<Value>(), booked, "said again");
 
-    let second = finished(&org, "538.9327", 0).await.id();
+    let second = finished(&org, "538.9327", KEPT).await.id();
     let corrected: Value = book(&org, "2024-01", second, "JE-1044").await.expect(200).json();
     assert_eq!((&corrected["current"]["version"], &corrected["current"]["costTotal"]), (&json!(2), &json!("538.9327")));
     assert_eq!(corrected["history"], json!([current]), "the first version is as it was");
@@ -187,7 +192,7 @@ async fn a_booking_keeps_those_before_it() {
 async fn only_a_file_of_the_whole_month_is_booked() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
-    let job = finished(&org, "1", 0).await.id();
+    let job = finished(&org, "1", KEPT).await.id();
     let mistake = |answer: Answer| answer.problem(400, "invalid-request").errors[0].pointer.clone();
     assert_eq!(mistake(book(&org, "2024-02", job, "JE-1").await), "/jobId");
     assert_eq!(mistake(book(&org, "2024-1", job, "JE-1").await), "/path/period");
@@ -208,7 +213,7 @@ async fn only_a_file_of_the_whole_month_is_booked() {
 async fn bookings_at_the_same_moment_are_all_kept() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
-    let job = finished(&org, "1", 0).await.id();
+    let job = finished(&org, "1", KEPT).await.id();
     let answers =
         join_all((0..8).map(|number| book(&org, "2024-01", job, ["A", "B", "C", "D", "E", "F", "G", "H"][number])))
             .await;
