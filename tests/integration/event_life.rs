@@ -236,7 +236,7 @@ impl Life {
     fn again(&mut self) -> Option<Event> {
         let skip = self.random.usize(..self.accepted.len().max(1));
         let mut event = self.accepted.values().nth(skip)?.clone();
-        let lately = event.occurred_at.max(event.received_at) > self.now - SignedDuration::from_hours(24 * 30);
+        let lately = event.occurred_at.max(event.received_at) > self.now - SignedDuration::from_hours(24 * 7);
         event.received_at = self.now;
         if lately && self.random.bool() {
             event.occurred_at -= SignedDuration::from_mins(self.random.i64(0..5_000));
