@@ -38,24 +38,9 @@ pub async fn lines(prefix: &str) -> Vec<(String, String)> {
 /// # Panics
 /// When the logs cannot be read.
 pub async fn troubles(function: &str, since: Timestamp) -> Vec<String> {
-    let groups = aws::logs("DescribeLogGroups", &json!({"logGroupNamePrefix": "/aws/lambda/"})).await;
-    let mut names =
-        groups["logGroups"].as_array().into_iter().flatten().filter_map(|group| group["logGroupName"].as_str());
-    let group = names.find(|name| name.ends_with(&format!("-{function}"))).expect("each function has a log group");
-    let mut request = json!({"logGroupName": group, "startTime": since.as_millisecond()});
-    let mut troubles = Vec::new();
-    loop {
-        let page = aws::logs("FilterLogEvents", &request).await;
-        let messages = page["events"].as_array().into_iter().flatten().filter_map(|event| event["message"].as_str());
-        let is_trouble = |line: &&str| {
-            serde_json::from_str::<Value>(line).is_ok_and(|line| line["level"] == "WARN" || line["level"] == "ERROR")
-        };
-        troubles.extend(messages.filter(is_trouble).map(str::to_owned));
-        match page["nextToken"].as_str() {
-            Some(token) => request["nextToken"] = json!(token),
-            None => return troubles,
-        }
-    }
+    let mut lines = lines_since(function, since).await;
+    lines.retain(|line| line["level"] == "WARN" || line["level"] == "ERROR");
+    lines.iter().map(Value::to_string).collect()
 }
 
 /// Returns the lines of a function, by its short name such as `sweep`, that have a metric, since a moment, the oldest
@@ -64,12 +49,29 @@ pub async fn troubles(function: &str, since: Timestamp) -> Vec<String> {
 /// # Panics
 /// When the logs cannot be read.
 pub async fn metrics(function: &str, name: &str, since: Timestamp) -> Vec<Value> {
-    let end = format!("-{function}");
-    let lines = lines("/aws/lambda/").await.into_iter().filter(|(group, _)| group.ends_with(&end));
-    let lines = lines.filter_map(|(_, line)| serde_json::from_str::<Value>(&line).ok());
+    let mut lines = lines_since(function, since).await;
     let at = |line: &Value| line["timestamp"].as_str().and_then(|at| at.parse::<Timestamp>().ok());
-    let mut lines: Vec<Value> =
-        lines.filter(|line| is_metric(line, name) && at(line).is_some_and(|at| at >= since)).collect();
+    lines.retain(|line| is_metric(line, name) && at(line).is_some_and(|at| at >= since));
     lines.sort_by_key(at);
     lines
+}
+
+/// Returns the lines of a function since a moment. Earlier ones, which may be thousands, are not read.
+async fn lines_since(function: &str, since: Timestamp) -> Vec<Value> {
+    let groups = aws::logs("DescribeLogGroups", &json!({"logGroupNamePrefix": "/aws/lambda/"})).await;
+    let mut names =
+        groups["logGroups"].as_array().into_iter().flatten().filter_map(|group| group["logGroupName"].as_str());
+    // A function that has not run yet may have none.
+    let Some(group) = names.find(|name| name.ends_with(&format!("-{function}"))) else { return Vec::new() };
+    let mut request = json!({"logGroupName": group, "startTime": since.as_millisecond()});
+    let mut lines = Vec::new();
+    loop {
+        let page = aws::logs("FilterLogEvents", &request).await;
+        let messages = page["events"].as_array().into_iter().flatten().filter_map(|event| event["message"].as_str());
+        lines.extend(messages.filter_map(|line| serde_json::from_str::<Value>(line).ok()));
+        match page["nextToken"].as_str() {
+            Some(token) => request["nextToken"] = json!(token),
+            None => return lines,
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The members of a JSON object of the configuration, read one by one, so that every mistake is found.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde_json::{Map, Value};
 
