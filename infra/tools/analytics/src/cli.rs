@@ -199,7 +199,7 @@ pub(crate) struct Verify {
     /// The UUID of the job that made the file
     #[arg(long, value_name = "UUID", required_unless_present = "key")]
     pub(crate) job: Option<JobId>,
-    /// File with the public keys of the service in PEM, from /analytics/v1/keys/<key id>; get it apart from the files
+    /// File with the public keys of the service in PEM, from /analytics/v1/keys/{keyId}; get it apart from the files
     #[arg(long, value_name = "FILE", conflicts_with = "job")]
     pub(crate) key: Option<PathBuf>,
 }
