@@ -92,6 +92,7 @@ async fn the_session_of_the_guide_gives_the_answers_it_shows() {
             "initiatedBy",
             "jobId",
             "orgId",
+            "origin",
             "outputUri",
             "rowCount",
             "status",
