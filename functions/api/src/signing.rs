@@ -21,7 +21,7 @@ use crate::problem::{Kind, Problem};
 /// The header with the id of the key that signed an answer.
 pub(crate) const KEY_ID: HeaderName = HeaderName::from_static("key-id");
 
-/// What precedes the point of a public key of the curve P-256 in DER, with the byte of an uncompressed point.
+/// The bytes of DER before the point of a public key of the curve P-256, with the byte of an uncompressed point.
 const PREFIX: [u8; 27] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
     0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,

@@ -38,7 +38,7 @@ struct AuditView {
     /// The time of the action.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
-    /// What was done.
+    /// The action.
     action: Action,
     /// The actor: the token's subject verbatim, or a part of the service.
     subject: String,

@@ -162,7 +162,7 @@ fn key_bytes(stack: &Stack) -> Result<f64> {
 
 /// A plain COPY of the file by psql.
 fn copy(stack: &Stack, table: &str, file: &Path) -> Result<Duration> {
-    // What the server still writes of the round before is not for this one.
+    // The server may still write pages of the round before: they are not to be counted in this one.
     execute(stack, "checkpoint")?;
     let copy = format!(
         r"\copy {table} (event_id, organization_id, model_id, occurred_at, input_tokens, output_tokens, status, cost_usd) from '{}' csv header",

@@ -44,7 +44,7 @@ pub(crate) struct Manifest {
     /// it was recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     software_version: Option<String>,
-    /// What was asked for.
+    /// The request of the export.
     request: RequestView,
     /// The zone of all times and of the limits of days and months: always `UTC`.
     #[schema(example = "UTC")]

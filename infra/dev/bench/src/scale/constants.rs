@@ -122,7 +122,7 @@ pub(crate) struct Prices {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Price {
     pub(crate) usd: Decimal,
-    /// Where it is from, or that it is an assumption.
+    /// The source, or that it is an assumption.
     pub(crate) source: String,
 }
 

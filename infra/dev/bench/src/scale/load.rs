@@ -22,7 +22,7 @@ const IN_FLIGHT: f64 = 120_000.0;
 #[derive(Debug, Clone)]
 pub(crate) struct Load {
     pub(crate) resource: &'static str,
-    /// What the load is a part of.
+    /// The limit that the load is a part of.
     pub(crate) limit: String,
     /// 1 is all of it.
     pub(crate) part: f64,

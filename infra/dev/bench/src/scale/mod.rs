@@ -21,7 +21,7 @@ use crate::{
     stack::Stack,
 };
 
-/// How far the model may be from what is measured.
+/// The maximum difference of the model from the measurement.
 const TOLERANCE: f64 = 0.25;
 
 pub(crate) fn measure(stack: &Stack, plan: &Plan) -> Result<Section> {

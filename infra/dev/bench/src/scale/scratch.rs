@@ -36,7 +36,7 @@ impl Events {
     }
 }
 
-/// What a step took.
+/// The cost of a step.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Took {
     /// CPU time of the server.
