@@ -235,6 +235,15 @@ async fn a_pack_verifies_offline_and_every_changed_file_is_named() {
     assert_eq!(subjects, [json!(org.user)]);
     let packed: Value = serde_json::from_slice(&std::fs::read(folder.0.join("audit.json")).unwrap()).unwrap();
     assert_eq!(packed, trail, "the pack's own record is in it");
+
+    // A pack is one call in an organization of others, though it has their reconciliation in it.
+    let outsider = stack.issuer.platform_admin("operator", &[]);
+    stack.api.get(&org.path(&format!("/{job}/pack")), &outsider).await.expect(200);
+    let trail = org.get(&format!("/{job}/audit")).await.expect(200).json::<Value>();
+    let actions = trail["items"].as_array().unwrap().iter().filter(|record| record["subject"] == "operator");
+    let mut actions: Vec<_> = actions.map(|record| record["action"].as_str().unwrap()).collect();
+    actions.sort_unstable();
+    assert_eq!(actions, ["cross-organization-access", "pack"], "{trail}");
 }
 
 #[tokio::test]

@@ -24,11 +24,6 @@ impl Query {
         Self { unread, known: Vec::new(), errors: Vec::new() }
     }
 
-    /// Returns the query without parameters.
-    pub(crate) fn none() -> Self {
-        Self::parse("")
-    }
-
     /// Reads an optional parameter; `None` if it is absent or wrong.
     pub(crate) fn optional<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
         self.optional_with(name, str::parse)

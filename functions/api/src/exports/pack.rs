@@ -11,7 +11,7 @@ use std::{
 
 use auth::Permission;
 use axum::{
-    Extension, Json,
+    Extension,
     extract::State,
     http::{Method, StatusCode, header},
     response::{IntoResponse as _, Response},
@@ -33,7 +33,6 @@ use super::{
 use crate::{
     context::Context,
     problem::{Problem, ProblemBody},
-    query::Query,
     scope::OrgScope,
 };
 
@@ -68,7 +67,7 @@ pub(crate) async fn pack(
     State(context): State<Arc<Context>>,
     scope: OrgScope,
     method: Method,
-    deadline: Extension<Deadline>,
+    Extension(deadline): Extension<Deadline>,
 ) -> Result<Response, Problem> {
     let org = scope.require_all(&[Permission::ReadExports, Permission::DownloadExports, Permission::ReadAudit]).await?;
     let job = find(&context, org, scope.job()?).await?;
@@ -95,7 +94,7 @@ pub(crate) async fn pack(
     let trail = AuditList::first(&context.jobs, org, job.id()).await?;
     pack.add("audit.json", &json(&trail)?)?;
     let id = job.id();
-    let Json(compared) = reconciliation::reconcile(State(context), scope, deadline, Query::none()).await?;
+    let compared = reconciliation::with_present(&context, &job, file, deadline).await?;
     pack.add("reconciliation.json", &json(&compared)?)?;
     let disposition = format!("attachment; filename=\"{id}.zip\"");
     let headers = [(header::CONTENT_TYPE, "application/zip".to_owned()), (header::CONTENT_DISPOSITION, disposition)];

@@ -9,7 +9,7 @@ use std::{str::FromStr, sync::Arc};
 use auth::Permission;
 use axum::{Extension, Json, extract::State};
 use domain::{
-    Action, Totals,
+    Action, ExportFile, Job, Totals,
     reconciliation::{Tolerance, column_text, columns},
 };
 use jiff::Timestamp;
@@ -90,11 +90,31 @@ pub(crate) async fn reconcile(
         }
         None => None,
     };
+    Ok(Json(beside_present(&context, &job, file, found, tolerance, deadline).await?))
+}
 
+/// Compares a job's file with the present sums, by the default tolerance. The caller may see both.
+pub(super) async fn with_present(
+    context: &Context,
+    job: &Job,
+    file: &ExportFile,
+    deadline: Deadline,
+) -> Result<Reconciliation, Problem> {
+    beside_present(context, job, file, None, Tolerance::default(), deadline).await
+}
+
+async fn beside_present(
+    context: &Context,
+    job: &Job,
+    file: &ExportFile,
+    found: Option<Found>,
+    tolerance: Tolerance,
+    deadline: Deadline,
+) -> Result<Reconciliation, Problem> {
     let client = context.database.client().await?;
     let now = Timestamp::now();
     let request = job.request();
-    let present = usage::reconciliation::present(&client, org, request, file, now, deadline.left() / 3).await?;
+    let present = usage::reconciliation::present(&client, job.org(), request, file, now, deadline.left() / 3).await?;
     let Present { rollup, raw, completeness, .. } = &present;
     let too_slow = present.is_raw_too_slow.then(|| RAW_TOO_SLOW.to_owned());
 
@@ -104,7 +124,7 @@ pub(crate) async fn reconcile(
         .map(|changes| format!("{changes} {}", if present.rollups_are_kept { EXPORT_AGAIN } else { KEEP_FILE }));
     let not_intact = found.as_ref().filter(|found| !found.is_intact(file)).map(Found::note);
     let agrees = not_intact.is_none() && columns.iter().all(|column| column.within_tolerance);
-    Ok(Json(Reconciliation {
+    Ok(Reconciliation {
         job_id: job.id(),
         status: if agrees { ReconciliationStatus::Reconciled } else { ReconciliationStatus::Mismatch },
         tolerance_percent: number(&tolerance)?,
@@ -115,7 +135,7 @@ pub(crate) async fn reconcile(
         columns,
         rounding_difference: RoundingView::new(file, rollup, raw.as_ref()),
         file: found.map(|found| found.view(file)),
-    }))
+    })
 }
 
 const EXPORT_AGAIN: &str = "Create a new export, with a new Idempotency-Key, for a file of the present figures.";
