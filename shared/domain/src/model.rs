@@ -102,6 +102,7 @@ fn file() -> ExportFile {
         totals: Totals::default(),
         rounding_difference: None,
         completeness: None,
+        days: None,
         tag: None,
     }
 }

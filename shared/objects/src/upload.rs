@@ -41,6 +41,8 @@ pub struct Upload {
     buffer: Vec<u8>,
     /// `true` once the object may be there.
     is_stored: bool,
+    /// `true` once the sums of its days may be there.
+    pub(super) keeps_days: bool,
 }
 
 /// A multipart upload in progress.
@@ -61,6 +63,7 @@ impl ExportStore {
             sending: JoinSet::new(),
             buffer: Vec::new(),
             is_stored: false,
+            keeps_days: false,
         }
     }
 }
@@ -114,16 +117,18 @@ impl Upload {
                 tracing::warn!(error = %Causes(&error), "upload left in the store");
             }
         }
-        if self.is_stored {
-            self.remove().await;
-        }
+        self.remove().await;
     }
 
-    /// Removes the object of an attempt whose job was completed by another. A failure is logged, as of
-    /// [`abort`](Self::abort).
+    /// Removes the objects of an attempt whose job was completed by another. A failure is logged, as of
+    /// [`abort`](Self::abort); the sums of days then stay.
     pub async fn remove(self) {
-        if let Err(error) = self.store.delete(&self.object.key()).await {
-            tracing::warn!(error = %Causes(&error), "object of a superseded attempt left in the store");
+        let file = self.is_stored.then(|| self.object.key());
+        let days = self.keeps_days.then(|| self.object.days_key());
+        for key in file.into_iter().chain(days) {
+            if let Err(error) = self.store.delete(&key).await {
+                tracing::warn!(error = %Causes(&error), "object of a superseded attempt left in the store");
+            }
         }
     }
 
@@ -235,7 +240,7 @@ impl Upload {
 
 impl ExportStore {
     /// Compares what the store received. The tag of what a store encrypts is not its MD5.
-    fn received(&self, key: &str, sent: &Bytes, repeated: Option<&str>, tag: Option<&str>) -> Result<(), StoreError> {
+    pub(super) fn received(&self, key: &str, sent: &Bytes, repeated: Option<&str>, tag: Option<&str>) -> Result<(), StoreError> {
         let tag = tag.filter(|_| self.encryption == Encryption::BucketDefault);
         received::compare(key, sent, repeated, tag)
     }
