@@ -159,6 +159,8 @@ impl Seen {
             id,
             org,
             request,
+            version: None,
+            note: None,
             subject,
             created_at,
             request_id,

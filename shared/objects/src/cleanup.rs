@@ -13,7 +13,6 @@ impl Upload {
             }
             for earlier in self.object.earlier() {
                 self.store.delete(&earlier.key()).await?;
-                self.store.delete(&earlier.days_key()).await?;
             }
             Ok::<_, StoreError>(())
         };

@@ -8,10 +8,9 @@ use super::{ExportObject, ExportStore, ObjectBytes, Upload, failed};
 use platform::StoreError;
 
 impl Upload {
-    /// Stores the sums of the file's days, while the file is uploaded. They belong to the same attempt as the file, and are
-    /// removed with it.
-    pub fn keep_days(&mut self, days: String) -> impl Future<Output = Result<(), StoreError>> + use<> {
-        self.keeps_days = true;
+    /// Stores the sums of the file's days, while the file is uploaded. They are of the same attempt as the file; those of an
+    /// attempt that did not complete its job stay, and no job will ever name them.
+    pub fn keep_days(&self, days: String) -> impl Future<Output = Result<(), StoreError>> + use<> {
         let store = self.store.clone();
         let object = self.object;
         async move { store.put_days(&object, days).await }.in_current_span()

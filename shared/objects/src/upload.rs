@@ -41,8 +41,6 @@ pub struct Upload {
     buffer: Vec<u8>,
     /// `true` once the object may be there.
     is_stored: bool,
-    /// `true` once the sums of its days may be there.
-    pub(super) keeps_days: bool,
 }
 
 /// A multipart upload in progress.
@@ -63,7 +61,6 @@ impl ExportStore {
             sending: JoinSet::new(),
             buffer: Vec::new(),
             is_stored: false,
-            keeps_days: false,
         }
     }
 }
@@ -117,18 +114,16 @@ impl Upload {
                 tracing::warn!(error = %Causes(&error), "upload left in the store");
             }
         }
-        self.remove().await;
+        if self.is_stored {
+            self.remove().await;
+        }
     }
 
-    /// Removes the objects of an attempt whose job was completed by another. A failure is logged, as of
-    /// [`abort`](Self::abort); the sums of days then stay.
+    /// Removes the object of an attempt whose job was completed by another. A failure is logged, as of
+    /// [`abort`](Self::abort).
     pub async fn remove(self) {
-        let file = self.is_stored.then(|| self.object.key());
-        let days = self.keeps_days.then(|| self.object.days_key());
-        for key in file.into_iter().chain(days) {
-            if let Err(error) = self.store.delete(&key).await {
-                tracing::warn!(error = %Causes(&error), "object of a superseded attempt left in the store");
-            }
+        if let Err(error) = self.store.delete(&self.object.key()).await {
+            tracing::warn!(error = %Causes(&error), "object of a superseded attempt left in the store");
         }
     }
 
