@@ -56,6 +56,11 @@ impl OrgScope {
         Ok(self.org)
     }
 
+    /// Reports whether the caller has `permission` in the organization, for what a page offers. What it does requires it.
+    pub(crate) fn may(&self, permission: Permission) -> bool {
+        self.caller.authorize(permission, self.org).is_ok()
+    }
+
     /// Counts a call of the organization.
     ///
     /// # Errors
@@ -94,6 +99,13 @@ impl FromRequestParts<Arc<Context>> for OrgScope {
 
     async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Problem> {
         let caller = context.verifier.verify(bearer_token(parts)?).await?;
+        Self::of(caller, parts, context).await
+    }
+}
+
+impl OrgScope {
+    /// Creates the scope of a verified caller at the route of a request.
+    pub(crate) async fn of(caller: Caller, parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Problem> {
         let path = RawPathParams::from_request_parts(parts, context).await;
         let path = path.map_err(|error| Problem::invalid_field("/path", error.body_text()))?;
         let parameter = |wanted: &str| path.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.to_owned());
@@ -116,6 +128,13 @@ impl FromRequestParts<Arc<Context>> for OrgScope {
 pub(crate) struct CiReader(Caller);
 
 impl CiReader {
+    /// Checks the permission of a verified caller.
+    pub(crate) fn of(caller: Caller, parts: &Parts) -> Result<Self, Problem> {
+        seen(parts, &caller, None);
+        caller.authorize_on_platform(Permission::ReadCi).map_err(|error| denied(error, &caller))?;
+        Ok(Self(caller))
+    }
+
     /// Reports whether the caller may see the people behind the runs.
     pub(crate) fn sees_persons(&self) -> bool {
         self.0.authorize_on_platform(Permission::ReadCiPersons).is_ok()
@@ -127,9 +146,7 @@ impl FromRequestParts<Arc<Context>> for CiReader {
 
     async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Problem> {
         let caller = context.verifier.verify(bearer_token(parts)?).await?;
-        seen(parts, &caller, None);
-        caller.authorize_on_platform(Permission::ReadCi).map_err(|error| denied(error, &caller))?;
-        Ok(Self(caller))
+        Self::of(caller, parts)
     }
 }
 

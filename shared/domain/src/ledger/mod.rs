@@ -1,6 +1,8 @@
 //! What an organization's books say of a file: the amounts that were compared with it, and the months for which it was
 //! booked. Nothing here is ever changed or deleted.
 
+pub mod typed;
+
 use std::{fmt, str::FromStr};
 
 use jiff::Timestamp;

@@ -1,0 +1,54 @@
+//! The style, the script and the icon of the pages. The digest of an asset's bytes is its name, so that a browser may keep
+//! it for ever, and a new version has a new address.
+
+use std::sync::LazyLock;
+
+use axum::{
+    extract::Path,
+    http::header,
+    response::{IntoResponse as _, Response},
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::problem::{Kind, Problem};
+
+/// The number of bytes of the digest in a name.
+const NAME_BYTES: usize = 8;
+
+/// A file of the pages.
+#[derive(Debug)]
+pub(super) struct Asset {
+    bytes: &'static str,
+    content_type: &'static str,
+    /// The address.
+    pub(super) path: String,
+}
+
+/// The style of all pages.
+pub(super) static STYLE: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new(include_str!("assets/console.css"), "css", "text/css; charset=utf-8"));
+
+/// The script of all pages: what it adds is also there without it.
+pub(super) static SCRIPT: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new(include_str!("assets/console.js"), "js", "text/javascript; charset=utf-8"));
+
+/// The icon of all pages. Without one, browsers ask for `/favicon.ico`.
+pub(super) static ICON: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new(include_str!("assets/icon.svg"), "svg", "image/svg+xml"));
+
+impl Asset {
+    fn new(bytes: &'static str, ending: &str, content_type: &'static str) -> Self {
+        let digest = hex::encode(&Sha256::digest(bytes)[..NAME_BYTES]);
+        Self { bytes, content_type, path: format!("/finance/assets/{digest}.{ending}") }
+    }
+}
+
+/// Serves an asset. It needs no session, since it says nothing of anybody.
+pub(super) async fn serve(Path(name): Path<String>) -> Result<Response, Problem> {
+    let all = [&*STYLE, &*SCRIPT, &*ICON];
+    let asset = all.into_iter().find(|asset| asset.path.strip_prefix("/finance/assets/") == Some(name.as_str()));
+    let asset = asset.ok_or_else(|| Problem::new(Kind::NoSuchRoute, "Reload the page that names this file."))?;
+    let headers =
+        [(header::CONTENT_TYPE, asset.content_type), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
+    Ok((headers, asset.bytes).into_response())
+}
