@@ -78,7 +78,7 @@ pub(super) async fn show(
         Ok(_) if rights.reads_audit => Some(Trail::read(&context, org, job.id()).await?),
         _ => None,
     };
-    let reconciled = match (check, recorded(&job)) {
+    let reconciled = match (check, download::finished(&job)) {
         (Some(Check), Ok(file)) => Some(reconciliation::counted(&context, &scope, &job, file, deadline).await?),
         _ => None,
     };

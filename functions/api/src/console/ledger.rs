@@ -301,7 +301,7 @@ fn kept(shell: &Shell, page: &MonthPage) -> Markup {
             @if let Some(latest) = page.comparisons.first() { p { strong { (result(shell, latest)) } } }
             div.scroll role="region" tabindex="0" aria-label=(texts.comparisons) {
                 table {
-                    caption { (say(texts.comparisons_of, &[("count", &page.finished().take(5).count())])) }
+                    caption { (say(texts.comparisons_of, &[("count", &page.finished().take(month::MAX_COMPARED).count())])) }
                     thead {
                         tr {
                             th scope="col" { (texts.compared_at) }

@@ -31,7 +31,7 @@ use crate::{
 /// The number of files that the page lists. The page of all files has the rest.
 const MAX_FILES: usize = 20;
 /// The number of the newest files whose comparisons are shown.
-const MAX_COMPARED: usize = 5;
+pub(super) const MAX_COMPARED: usize = 5;
 
 /// What the page shows.
 #[derive(Debug)]

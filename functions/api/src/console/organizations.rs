@@ -12,7 +12,7 @@ use crate::problem::Problem;
 
 /// Shows the organizations, or leads to the only one.
 pub(super) async fn show(lobby: Lobby) -> Result<Response, Problem> {
-    let Lobby { shell, query, caller } = lobby;
+    let Lobby { shell, query, caller, .. } = lobby;
     let mut query = query.without_empty();
     let wanted: Option<OrgId> = query.optional("org");
     query.finish(Some(()))?;

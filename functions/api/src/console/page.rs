@@ -8,7 +8,7 @@ use axum::{
     http::request::Parts,
     response::{Html, IntoResponse as _, Response},
 };
-use domain::OrgId;
+use domain::{OrgId, Origin};
 use jiff::Timestamp;
 use maud::Markup;
 
@@ -17,7 +17,7 @@ use super::{
     shell::{Place, Session, Shell, without_language},
     texts::Language,
 };
-use crate::{context::Context, problem::Problem, query::Query, scope::OrgScope};
+use crate::{context::Context, problem::Problem, query::Query, scope::{OrgScope, origin}};
 
 /// A page of an organization, for a visitor. It gives the organization only for a permission, as [`OrgScope`] does.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ pub(crate) struct Lobby {
     pub(super) shell: Shell,
     pub(super) query: Query,
     pub(super) caller: Caller,
+    pub(super) origin: Origin,
 }
 
 /// A form that was sent from a page of an organization.
@@ -55,7 +56,7 @@ impl Form {
 
 impl Page {
     async fn of(visitor: &Visitor, parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Problem> {
-        let Lobby { mut shell, query, caller } = Lobby::of(visitor, parts).await;
+        let Lobby { mut shell, query, caller, .. } = Lobby::of(visitor, parts).await?;
         // As if there was no such page, whatever exists.
         let org = organization(parts, context).await.filter(|org| caller.may_enter(*org)).ok_or_else(no_such_page)?;
         let scope = OrgScope::of(caller, parts, context).await?;
@@ -68,13 +69,13 @@ impl Page {
 }
 
 impl Lobby {
-    async fn of(visitor: &Visitor, parts: &mut Parts) -> Self {
+    async fn of(visitor: &Visitor, parts: &mut Parts) -> Result<Self, Problem> {
         let Ok(mut query) = Query::from_request_parts(parts, &()).await;
         // The shell reads it.
         let _ = query.optional::<Language>("lang");
         let mut shell = Shell::of(parts);
         shell.session = Some(Session::of(visitor));
-        Self { shell, query, caller: visitor.caller().clone() }
+        Ok(Self { shell, query, caller: visitor.caller().clone(), origin: origin(parts)? })
     }
 }
 
@@ -99,7 +100,7 @@ impl FromRequestParts<Arc<Context>> for Lobby {
 
     async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Response> {
         let visitor = Visitor::from_request_parts(parts, context).await.map_err(|nobody| nobody.into_response())?;
-        Ok(Self::of(&visitor, parts).await)
+        Self::of(&visitor, parts).await.map_err(Problem::into_response)
     }
 }
 

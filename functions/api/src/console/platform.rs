@@ -4,10 +4,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{
     Extension,
-    extract::{FromRequestParts as _, Request, State},
+    extract::State,
     response::{Html, IntoResponse as _, Response},
 };
-use domain::{Action, AuditRecord, Job, Origin};
+use domain::{Action, AuditRecord, Job};
 use jiff::Timestamp;
 use jobs::DueKind;
 use maud::{Markup, html};
@@ -19,7 +19,7 @@ use super::{
     shell::{Place, Shell},
     states, time,
 };
-use crate::{ci::report, context::Context, problem::Problem, query::Query, scope::{CiReader, origin}};
+use crate::{ci::report, context::Context, problem::Problem, scope::CiReader};
 
 /// The number of due files that are listed. Each is of an organization whose trail says that somebody looked.
 const MAX_DUE: usize = 20;
@@ -27,10 +27,9 @@ const MAX_DUE: usize = 20;
 /// Shows the due files.
 pub(super) async fn show(
     State(context): State<Arc<Context>>,
-    Operation(origin): Operation,
     lobby: Lobby,
 ) -> Result<Html<String>, Problem> {
-    let Lobby { shell, query, caller } = lobby;
+    let Lobby { shell, query, caller, origin } = lobby;
     query.finish(Some(()))?;
     if !caller.administers_platform() {
         return Err(no_such_page());
@@ -56,9 +55,10 @@ pub(super) async fn show(
 pub(super) async fn ci(
     State(context): State<Arc<Context>>,
     Extension(deadline): Extension<Deadline>,
-    reader: CiReader,
-    query: Query,
+    lobby: Lobby,
 ) -> Result<Response, Problem> {
+    let reader = CiReader::of(lobby.caller)?;
+    let query = lobby.query;
     Ok(report::report(State(context), reader, Extension(deadline), query).await?.into_response())
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use auth::Permission;
+use axum::{extract::Request, middleware::Next, response::Response};
 use domain::{OrgId, Subject};
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, html};
@@ -55,7 +56,23 @@ pub(super) struct Session {
     pub(super) is_of_platform: bool,
 }
 
+/// Keeps the frame of a request in its answer, for a notice that does not know the request.
+pub(super) async fn frame(request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let shell = Shell::of(&parts);
+    parts.extensions.insert(shell.clone());
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    response.extensions_mut().insert(shell);
+    response
+}
+
 impl Shell {
+    /// Returns the frame of a request of which nothing is known.
+    pub(super) fn bare() -> Self {
+        let (language, target) = (Language::English, "/finance".to_owned());
+        Self { language, is_named: false, target, now: Timestamp::now(), session: None }
+    }
+
     /// Returns the texts of the page.
     pub(super) const fn texts(&self) -> &'static Texts {
         self.language.texts()
@@ -123,6 +140,17 @@ impl Shell {
             }
         };
         visible(&page.into_string())
+    }
+
+    /// Renders the page after the end of a session, with the path by which one signs in again.
+    pub(super) fn signed_out(&self, sign_in: &str) -> String {
+        let texts = self.texts();
+        let content = html! {
+            h1 { (texts.signed_out) }
+            p { (texts.signed_out_about) }
+            div.actions { a.button href=(sign_in) { (texts.sign_in) } }
+        };
+        self.page(texts.signed_out, Place::Elsewhere, &content)
     }
 
     fn top(&self, place: Place) -> Markup {

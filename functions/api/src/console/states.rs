@@ -177,7 +177,7 @@ pub(super) fn about_job(shell: &Shell, job: &Job, is_kept: Option<bool>) -> Mark
             let since = job.created_at();
             let is_long = shell.now.duration_since(since) > LONG_WAIT;
             let text = if is_long { texts.about_pending_long } else { texts.about_pending };
-            html! { p { (say(text, &[("since", &time::at(texts, since)), ("id", &job.id())])) } }
+            html! { p { (say(text, &[("since", &time::at(texts, since)), ("id", &job.id().to_string())])) } }
         }
         (_, State::Running { progress, .. }) => html! {
             @let thousandths = progress.map_or(0, |progress| progress.thousandths);
@@ -198,7 +198,7 @@ pub(super) fn about_job(shell: &Shell, job: &Job, is_kept: Option<bool>) -> Mark
             html! { p { (say(texts.about_succeeded, &[("rows", &count(file.row_count))])) } }
         }
         (_, State::Failed { failure, .. }) => html! {
-            p { (texts.about_failed) " " (failed(texts, *failure)) " " (say(texts.about_failed_id, &[("id", &job.id())])) }
+            p { (texts.about_failed) " " (failed(texts, *failure)) " " (say(texts.about_failed_id, &[("id", &job.id().to_string())])) }
         },
         (_, State::Succeeded { completed_at, expires_at, .. } | State::Expired { completed_at, expires_at, .. }) => {
             let days = expires_at.duration_since(*completed_at).as_hours() / 24;

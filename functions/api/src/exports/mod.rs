@@ -1,7 +1,7 @@
 //! The routes of exports: a file per route, and the job as they all show it.
 
 pub(crate) mod audit;
-mod changes;
+pub(crate) mod changes;
 pub(crate) mod create;
 pub(crate) mod download;
 pub(crate) mod list;

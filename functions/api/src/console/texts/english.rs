@@ -273,5 +273,9 @@ pub(super) const TEXTS: Texts = Texts {
     error_invalid: "The address or the form has a mistake.",
     error_other: "This was not done.",
     no_figures: "Figures are never shown in part.",
-    to_files: "Go to the files: they do not need the database",
+    error_no_page: "There is no such page",
+    not_signed_in: "You are not signed in",
+    to_start: "Go to the months",
+    signed_out: "You are signed out",
+    signed_out_about: "Your session has ended. Close the browser if others use this computer.",
 };

@@ -273,5 +273,9 @@ pub(super) const TEXTS: Texts = Texts {
     error_invalid: "Die Adresse oder das Formular enthält einen Fehler.",
     error_other: "Das wurde nicht ausgeführt.",
     no_figures: "Zahlen werden nie nur zum Teil gezeigt.",
-    to_files: "Zu den Dateien: Sie brauchen die Datenbank nicht",
+    error_no_page: "Diese Seite gibt es nicht",
+    not_signed_in: "Sie sind nicht angemeldet",
+    to_start: "Zu den Monaten",
+    signed_out: "Sie sind abgemeldet",
+    signed_out_about: "Ihre Sitzung ist zu Ende. Schließen Sie den Browser, wenn andere diesen Rechner benutzen.",
 };

@@ -169,7 +169,8 @@ texts! {
     platform_about, due_jobs, no_due_jobs, more_due, unsucceeded, ci_report,
     // Errors.
     error, reload, request_id, error_unavailable, error_slow, error_internal, error_forbidden, error_session,
-    error_not_found, error_limit, error_invalid, error_other, no_figures, to_files,
+    error_not_found, error_limit, error_invalid, error_other, error_no_page,
+    not_signed_in, no_figures, to_start, signed_out, signed_out_about,
 }
 
 #[cfg(test)]
