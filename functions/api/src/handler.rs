@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use tower::ServiceExt as _;
 
 use crate::{
+    console,
     gateway::{Event, Reply, Unanswered},
     metrics::{self, Seen},
     problem::{self, Call, Problem},
@@ -68,6 +69,9 @@ pub async fn handle(
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    if console::owns(&call.path) {
+        console::protect(headers);
+    }
     if call.method == Method::HEAD {
         *response.body_mut() = Body::empty();
     }
