@@ -47,6 +47,16 @@ impl OrgScope {
         Self { context, caller, org, job, period: None, origin }
     }
 
+    /// Adds the month of a page's address.
+    pub(crate) fn of_period(self, period: Option<String>) -> Self {
+        Self { period, ..self }
+    }
+
+    /// Reports whether the caller has `permission` in the organization, for what a page offers. What it does requires it.
+    pub(crate) fn may(&self, permission: Permission) -> bool {
+        self.caller.authorize(permission, self.org).is_ok()
+    }
+
     /// Returns the organization of the route if the caller has `permission` in it. Records a platform administrator's
     /// call in an organization of others first.
     pub(crate) async fn require(&self, permission: Permission) -> Result<OrgId, Problem> {
@@ -65,11 +75,6 @@ impl OrgScope {
             self.context.jobs.record(&self.audit(Action::CrossOrganizationAccess, job)).await?;
         }
         Ok(self.org)
-    }
-
-    /// Reports whether the caller has `permission` in the organization, for what a page offers. What it does requires it.
-    pub(crate) fn may(&self, permission: Permission) -> bool {
-        self.caller.authorize(permission, self.org).is_ok()
     }
 
     /// Counts a call of the organization.
@@ -110,13 +115,6 @@ impl FromRequestParts<Arc<Context>> for OrgScope {
 
     async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Problem> {
         let caller = context.verifier.verify(bearer_token(parts)?).await?;
-        Self::of(caller, parts, context).await
-    }
-}
-
-impl OrgScope {
-    /// Creates the scope of a verified caller at the route of a request.
-    pub(crate) async fn of(caller: Caller, parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Problem> {
         let path = RawPathParams::from_request_parts(parts, context).await;
         let path = path.map_err(|error| Problem::invalid_field("/path", error.body_text()))?;
         let parameter = |wanted: &str| path.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.to_owned());

@@ -34,11 +34,6 @@ impl Caller {
         &self.subject
     }
 
-    /// Reports whether the caller administers the platform, and so may act in every organization.
-    pub const fn administers_platform(&self) -> bool {
-        self.grants.is_platform_admin
-    }
-
     /// Returns the organizations of the token. A platform administrator may act in others, too.
     pub const fn organizations(&self) -> &BTreeSet<OrgId> {
         &self.organizations
@@ -48,6 +43,11 @@ impl Caller {
     /// platform.
     pub fn may_enter(&self, org: OrgId) -> bool {
         self.grants.is_platform_admin || self.organizations.contains(&org)
+    }
+
+    /// Reports whether the caller administers the platform, and so may act in every organization.
+    pub const fn administers_platform(&self) -> bool {
+        self.grants.is_platform_admin
     }
 
     /// Checks that the caller has `permission` in `org`.

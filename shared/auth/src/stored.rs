@@ -36,16 +36,11 @@ impl From<&Caller> for StoredCaller {
 impl From<StoredCaller> for Caller {
     /// Returns the caller. Permissions that this version does not know grant nothing.
     fn from(stored: StoredCaller) -> Self {
-        let permissions: BTreeSet<_> =
-            stored.permissions.iter().filter_map(|name| Permission::named(name)).collect();
+        let permissions: BTreeSet<_> = stored.permissions.iter().filter_map(|name| Permission::named(name)).collect();
         Self {
             subject: stored.subject,
             organizations: stored.organizations.into_iter().collect(),
-            grants: Grants {
-                permissions,
-                is_admin: stored.is_admin,
-                is_platform_admin: stored.is_platform_admin,
-            },
+            grants: Grants { permissions, is_admin: stored.is_admin, is_platform_admin: stored.is_platform_admin },
         }
     }
 }

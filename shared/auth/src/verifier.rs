@@ -9,14 +9,8 @@ use serde_json::Value;
 use platform::config::{self, ConfigError};
 
 use crate::{
-    caller::Caller,
-    issuer::Issuer,
-    key::Key,
-    key_source::SharedClient,
-    keys::KeysUnavailable,
-    login::IdTokenRules,
-    settings,
-    unique::Unique,
+    caller::Caller, issuer::Issuer, key::Key, key_source::SharedClient, keys::KeysUnavailable, login::IdTokenRules,
+    settings, unique::Unique,
 };
 
 /// The maximum length of a subject, which is that of OpenID Connect Core 1.0, section 2. Every job and audit record has

@@ -6,6 +6,7 @@
 mod activity;
 mod assets;
 mod booking;
+mod changes;
 mod chart;
 mod evidence;
 mod figures;
@@ -52,7 +53,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
 pub(crate) fn routes() -> Router<Arc<Context>> {
     Router::new()
         .merge(session::routes())
-        .route("/finance", get(organizations::show))
+        .route(BASE, get(organizations::show))
         .route("/finance/platform", get(platform::show))
         .route("/finance/platform/ci", get(platform::ci))
         .route("/finance/assets/{name}", get(assets::serve))
@@ -61,6 +62,7 @@ pub(crate) fn routes() -> Router<Arc<Context>> {
         .route("/finance/{orgId}/exports/{jobId}", get(file::show))
         .route("/finance/{orgId}/exports/{jobId}/download", get(file::download))
         .route("/finance/{orgId}/exports/{jobId}/pack", get(file::pack))
+        .route("/finance/{orgId}/exports/{jobId}/adjustment", get(changes::adjustment))
         .route("/finance/{orgId}/activity", get(activity::show))
         .route("/finance/{orgId}/{period}", get(month::show))
         .route("/finance/{orgId}/{period}/exports", post(file::make))

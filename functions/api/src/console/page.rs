@@ -8,7 +8,7 @@ use axum::{
     http::request::Parts,
     response::{Html, IntoResponse as _, Response},
 };
-use domain::{OrgId, Origin};
+use domain::Origin;
 use jiff::Timestamp;
 use maud::Markup;
 
@@ -56,10 +56,11 @@ impl Form {
 
 impl Page {
     async fn of(visitor: &Visitor, parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Problem> {
-        let Lobby { mut shell, query, caller, .. } = Lobby::of(visitor, parts).await?;
-        // As if there was no such page, whatever exists.
-        let org = organization(parts, context).await.filter(|org| caller.may_enter(*org)).ok_or_else(no_such_page)?;
-        let scope = OrgScope::of(caller, parts, context).await?;
+        let Lobby { mut shell, query, .. } = Lobby::of(visitor, parts).await?;
+        let path = RawPathParams::from_request_parts(parts, context).await.map_err(|_| no_such_page())?;
+        let parameter = |wanted: &str| path.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.to_owned());
+        let org = parameter("orgId").and_then(|org| org.parse().ok()).ok_or_else(no_such_page)?;
+        let scope = visitor.scope(org, parameter("jobId"))?.of_period(parameter("period"));
         if let Some(session) = &mut shell.session {
             session.org = Some(org);
             session.reads_audit = scope.may(Permission::ReadAudit);
@@ -77,13 +78,6 @@ impl Lobby {
         shell.session = Some(Session::of(visitor));
         Ok(Self { shell, query, caller: visitor.caller().clone(), origin: origin(parts)? })
     }
-}
-
-/// Returns the organization of a page's address.
-async fn organization(parts: &mut Parts, context: &Arc<Context>) -> Option<OrgId> {
-    let path = RawPathParams::from_request_parts(parts, context).await.ok()?;
-    let (_, org) = path.iter().find(|(name, _)| *name == "orgId")?;
-    org.parse().ok()
 }
 
 impl FromRequestParts<Arc<Context>> for Page {

@@ -27,6 +27,16 @@ impl Attempt {
         Ok(Self { state: random()?, nonce: random()?, verifier: random()? })
     }
 
+    #[cfg(test)]
+    pub(crate) fn nonce(&self) -> &str {
+        &self.nonce
+    }
+
+    #[cfg(test)]
+    pub(crate) fn verifier(&self) -> &str {
+        &self.verifier
+    }
+
     /// Returns what the provider is told of the verifier.
     pub(super) fn challenge(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(&self.verifier))

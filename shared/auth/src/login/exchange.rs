@@ -141,15 +141,19 @@ mod tests {
 
     #[test]
     fn a_client_shows_its_secret_as_the_provider_wants_it() {
-        let common = ["grant_type=authorization_code", "code=c&d", "redirect_uri=https://costs.example.com/finance/callback"];
-        let with = |more: &[&str]| [&common[..], more].concat();
+        let common =
+            ["grant_type=authorization_code", "code=c&d", "redirect_uri=https://costs.example.com/finance/callback"];
+        let with = |more: &[&'static str]| [&common[..], more].concat();
         assert_eq!(fields(None, false, ""), (None, with(&["client_id=a b"]).into_iter().map(str::to_owned).collect()));
         let (authorization, body) = fields(Some("s:%"), false, "r");
         // base64 of a+b:s%3A%25
         assert_eq!(authorization.as_deref(), Some("Basic YStiOnMlM0ElMjU="));
         assert_eq!(body, with(&["resource=r"]));
         let (authorization, body) = fields(Some("s:%"), true, "");
-        assert_eq!((authorization, body), (None, with(&["client_id=a b", "client_secret=s:%"]).into_iter().map(str::to_owned).collect()));
+        assert_eq!(
+            (authorization, body),
+            (None, with(&["client_id=a b", "client_secret=s:%"]).into_iter().map(str::to_owned).collect())
+        );
     }
 
     #[test]

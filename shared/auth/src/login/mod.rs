@@ -67,6 +67,13 @@ impl Login {
         Self::new(verifier, settings, secret).map(Some).map_err(|mistake| invalid(vec![mistake]))
     }
 
+    /// Makes the way to sign in by settings that name a client without a secret.
+    #[cfg(test)]
+    pub(crate) fn of(verifier: &Verifier, text: &str) -> Result<Self, String> {
+        let settings = Settings::parse(text).map_err(|mistakes| mistakes.join("; "))?;
+        Self::new(verifier, settings.ok_or("no client")?, None)
+    }
+
     fn new(verifier: &Verifier, settings: Settings, secret: Option<Secret>) -> Result<Self, String> {
         let is_it = |name: &str| settings.issuer.as_deref().is_none_or(|wanted| wanted == name);
         let issuer = verifier.issuers.iter().find(|issuer| is_it(&issuer.name));
@@ -130,7 +137,8 @@ impl Login {
     pub async fn finish(&self, verifier: &Verifier, attempt: &Attempt, code: &str) -> Result<SignedIn, LoginError> {
         let issuer = self.provider.issuer();
         let endpoints = self.endpoints().await?;
-        let exchange = exchange::exchange(&self.settings, self.secret.as_ref(), &self.provider, &endpoints, attempt, code);
+        let exchange =
+            exchange::exchange(&self.settings, self.secret.as_ref(), &self.provider, &endpoints, attempt, code);
         let tokens = timeout(TIMEOUT, exchange).await.map_err(|_| LoginError::no_answer())??;
         let rules = IdTokenRules { issuer, client: &self.settings.client, nonce: &attempt.nonce };
         verifier.verify_id(&tokens.id_token, &rules).await?;

@@ -116,7 +116,8 @@ impl Provider {
             return Err("the configuration is that of another issuer".into());
         }
         let named = |text: &str| named(&self.configuration, text);
-        let lists = |list: &Option<Vec<String>>, name: &str| list.as_ref().map(|list| list.iter().any(|one| one == name));
+        let lists =
+            |list: &Option<Vec<String>>, name: &str| list.as_ref().map(|list| list.iter().any(|one| one == name));
         // Many providers know it and do not say so.
         if lists(&found.code_challenge_methods_supported, "S256") == Some(false) {
             return Err("the provider does not know PKCE with S256".into());
@@ -126,7 +127,8 @@ impl Provider {
             None => None,
         };
         Ok(Endpoints {
-            authorization: named(&found.authorization_endpoint).ok_or("the configuration names no https address to sign in")?,
+            authorization: named(&found.authorization_endpoint)
+                .ok_or("the configuration names no https address to sign in")?,
             token: named(&found.token_endpoint).ok_or("the configuration names no https address of tokens")?,
             end_session,
             names_itself: found.authorization_response_iss_parameter_supported,

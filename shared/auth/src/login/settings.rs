@@ -118,8 +118,15 @@ mod tests {
             assert!(mistakes.len() == 1 && mistakes[0].starts_with(place), "{value}: {mistakes:?}");
         }
         for url in [
-            "http://a.example", "https://a.example/", "https://a.example/x", "https://a.example?b", "https://A.example",
-            "https://u@a.example", "https://a.example:443", "a.example", "https://",
+            "http://a.example",
+            "https://a.example/",
+            "https://a.example/x",
+            "https://a.example?b",
+            "https://A.example",
+            "https://u@a.example",
+            "https://a.example:443",
+            "a.example",
+            "https://",
         ] {
             assert!(parse(&json!({"client": "c", "url": url})).is_err(), "{url}");
         }

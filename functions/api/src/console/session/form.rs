@@ -33,17 +33,6 @@ pub(crate) struct Posted {
     pub(crate) fields: Vec<(String, String)>,
 }
 
-impl Posted {
-    /// Returns the value of a field, if it is there once.
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        let mut values = self.fields.iter().filter(|(found, _)| found == name).map(|(_, value)| value.as_str());
-        match (values.next(), values.next()) {
-            (Some(value), None) => Some(value),
-            _ => None,
-        }
-    }
-}
-
 impl FromRequest<Arc<Context>> for Posted {
     type Rejection = NoVisitor;
 
