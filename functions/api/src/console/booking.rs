@@ -9,11 +9,12 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse as _, Redirect, Response},
 };
-use domain::{Booking, BookingRequest, Totals};
+use domain::{Booking, BookingRequest};
 use maud::{Markup, html};
 use platform::Deadline;
 
 use super::{
+    changes::{minus, signed},
     ledger::{self, Mistake, Typing},
     month::{self, Booked, MonthPage},
     number,
@@ -104,19 +105,9 @@ fn since(shell: &Shell, page: &MonthPage, booked: &Booked) -> Markup {
                     tr { th scope="row" { (texts.now) } (cells(&now)) }
                     tr { th scope="row" { (texts.booked_file) } (cells(&file.totals)) }
                 }
-                tfoot { tr { th scope="row" { (texts.difference) } (differences(&now, &file.totals)) } }
+                tfoot { tr { th scope="row" { (texts.difference) } (signed(&minus(&now, &file.totals))) } }
             }
         }
-    }
-}
-
-fn differences(now: &Totals, then: &Totals) -> Markup {
-    let ([requests, tokens, errors], _) = now.into_parts();
-    let ([then_requests, then_tokens, then_errors], _) = then.into_parts();
-    let pairs = [(requests, then_requests), (tokens, then_tokens), (errors, then_errors)];
-    html! {
-        @for (now, then) in pairs { td.n { (number::count_difference(now.saturating_sub(then))) } }
-        td.n { (number::difference(now.cost_total.checked_sub(then.cost_total).unwrap_or_default())) }
     }
 }
 

@@ -11,7 +11,7 @@ use axum::{
     response::{Html, IntoResponse as _, Redirect, Response},
 };
 use domain::{
-    ExportFile, ExportRequest, Granularity, IdempotencyKey, Job, JobFilter, Month, OrgId, Status, instant::day_of,
+    CreateRequest, ExportFile, ExportRequest, Granularity, IdempotencyKey, Job, JobFilter, Month, OrgId, Status, instant::day_of,
 };
 use maud::{Markup, html};
 use platform::Deadline;
@@ -120,7 +120,11 @@ pub(super) async fn make(
     let key = format!("page {} {month} {granularity}", form.text("key"));
     let key: IdempotencyKey = key.parse().map_err(|error| Problem::invalid_field("/key", error))?;
     let range = month.range().ok_or_else(|| Problem::invalid_field("/path/period", "has no end"))?;
-    let request = ExportRequest { range, granularity, models: None };
+    let note = match form.text("note").trim() {
+        "" => None,
+        note => Some(note.parse().map_err(|error| Problem::invalid_field("/note", error))?),
+    };
+    let request = CreateRequest { export: ExportRequest { range, granularity, models: None }, note };
     match create::accept(&context, &page.scope, org, request, Some(&key), page.shell.now).await {
         Ok(job) => Ok(Redirect::to(&page.shell.here(format_args!("/exports/{}", job.id()))).into_response()),
         Err(problem) if problem.is(Kind::TooManyOpenJobs) => {
@@ -253,6 +257,8 @@ impl FilePage {
                 @if let Some(models) = &request.models {
                     dt { (texts.model) } dd { (say(texts.filtered_models, &[("count", &models.len())])) }
                 }
+                @if let Some(note) = job.note() { dt { (texts.note) } dd { (note.to_string()) } }
+                @if let Some(version) = job.version_of_month() { dt { (texts.version) } dd { (version) } }
                 dt { (texts.created) }
                 dd { (time::at(texts, job.created_at())) ", " (texts.made_by) " " (shell.who(job.subject())) }
                 @if let Some(at) = completed_at(job) { dt { (texts.completed) } dd { (time::at(texts, at)) } }

@@ -42,6 +42,11 @@ pub(super) fn make_file_of_choice(shell: &Shell, month: Month) -> Markup {
                         option value="monthly" { (texts.monthly) }
                     }
                 }
+                div {
+                    label for="note" { (texts.note) }
+                    input #note name="note" maxlength="500" autocomplete="off" aria-describedby="note-hint";
+                    span.hint #note-hint { (texts.note_hint) }
+                }
                 button { (say(texts.make_new, &[("month", &name)])) }
             }
         }

@@ -1,6 +1,6 @@
 //! `/finance/{org}/2026-10`: a month's figures and files, its comparison with the books, what was booked, and the evidence.
 
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use auth::Permission;
 use axum::{Extension, extract::State, response::Html};
@@ -10,6 +10,7 @@ use platform::Deadline;
 
 use super::{
     booking,
+    changes::{self, Changed},
     evidence::{self, Trail},
     figures::{self, Detail},
     files, forms,
@@ -23,7 +24,10 @@ use super::{
 };
 use crate::{
     context::Context,
-    exports::recorded,
+    exports::{
+        changes::{Changes, changes},
+        recorded,
+    },
     problem::{Kind, Problem},
     scope::OrgScope,
 };
@@ -45,6 +49,8 @@ pub(super) struct MonthPage {
     pub(super) files: Vec<Job>,
     pub(super) has_more_files: bool,
     pub(super) booked: Option<Booked>,
+    /// What changed since the booked file, if anything did.
+    pub(super) changed: Option<Changed>,
     /// The bookings before, newest first.
     pub(super) history: Vec<Booking>,
     /// The comparisons of the newest files, newest first.
@@ -138,6 +144,7 @@ async fn load(
         files: page.jobs,
         has_more_files: page.next.is_some(),
         booked,
+        changed: None,
         history: history.collect(),
         comparisons: Vec::new(),
         trail: None,
@@ -148,6 +155,9 @@ async fn load(
         model.comparisons.extend(context.jobs.comparisons(org, job).await?);
     }
     model.comparisons.sort_by_key(|comparison| std::cmp::Reverse(comparison.at));
+    if let Some(job) = model.restated(context, org, shell).await {
+        model.changed = Some(Changed::read(context, scope, job, deadline).await?);
+    }
     if let Some(job) = model.proved().filter(|_| rights.reads_audit) {
         model.trail = Some(Trail::read(context, org, job.id()).await?);
     }
@@ -166,6 +176,16 @@ impl MonthPage {
         let booked = self.booked.as_ref().and_then(|booked| booked.job.as_ref());
         let booked = booked.filter(move |booked| newest().all(|job| job.id() != booked.id()));
         newest().chain(booked)
+    }
+
+    /// Returns the booked file if the figures are not its own any more, and are there to be compared.
+    async fn restated(&self, context: &Context, org: OrgId, shell: &Shell) -> Option<Job> {
+        let present = self.present()?;
+        let job = self.booked.as_ref()?.job.as_ref()?;
+        let differs = present != recorded(job).ok()?.totals;
+        // Rows may differ where sums do not.
+        let changed = changes(&context.database, org, slice::from_ref(job), shell.now).await;
+        (differs || changed.first() == Some(&Changes::Some)).then(|| job.clone())
     }
 
     /// Returns the file whose evidence is shown: the booked one, else the newest.
@@ -191,6 +211,9 @@ impl MonthPage {
             }
             (ledger::section(shell, self))
             (booking::section(shell, self))
+            @if let (Some(changed), Some(job)) = (&self.changed, self.booked.as_ref().and_then(|of| of.job.as_ref())) {
+                (changes::section(shell, job, changed))
+            }
             @if let Some(job) = self.proved() { (evidence::summary(shell, job, self.trail.as_ref(), self.rights)) }
         }
     }

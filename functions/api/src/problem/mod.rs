@@ -107,6 +107,11 @@ impl Problem {
         self.kind == kind
     }
 
+    /// Returns the instructions for the caller.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// Returns the status of the answer.
     pub(crate) const fn status(&self) -> StatusCode {
         self.kind.parts().1

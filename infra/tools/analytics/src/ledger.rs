@@ -12,6 +12,7 @@ use serde_json::{Number, json};
 
 use crate::{
     api::read,
+    job::Restatement,
     outcome::Outcome,
     session::Session,
     text::{Align, pairs, table},
@@ -91,6 +92,8 @@ struct Comparisons {
 #[derive(Debug, Deserialize)]
 struct PeriodBooking {
     current: Booking,
+    /// Absent from services of before.
+    restatement: Option<Restatement>,
     history: Vec<Booking>,
 }
 
@@ -228,7 +231,8 @@ impl PeriodBooking {
             ]
         };
         let rows: Vec<[String; 5]> = [&self.current].into_iter().chain(&self.history).map(row).collect();
-        table(columns, &rows)
+        let state = self.restatement.as_ref().map(|found| format!("\n\nThe figures are {}.", found.text()));
+        format!("{}{}", table(columns, &rows), state.unwrap_or_default())
     }
 }
 

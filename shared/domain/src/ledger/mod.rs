@@ -1,6 +1,7 @@
 //! What an organization's books say of a file: the amounts that were compared with it, and the months for which it was
 //! booked. Nothing here is ever changed or deleted.
 
+mod booked;
 pub mod typed;
 
 use std::{fmt, str::FromStr};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+pub use self::booked::{BookedMonth, Restated, Restatement};
 use super::{
     JobId, Subject,
     measures::COST_SCALE,

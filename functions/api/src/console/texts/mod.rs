@@ -152,7 +152,7 @@ texts! {
     which_file, result_more, result_less, result_equal, within, outside, compared_at, comparisons,
     comparisons_of, no_comparisons, make_first, difference, in_books, verdict, here,
     booking, book, book_about, booked_at, booked_before, booked_file, nothing_booked, now, changed_by, not_changed,
-    version, late_part, read_only,
+    version, read_only, changes, changes_about, adjustment, note, note_hint,
     // Mistakes in a form.
     error_prefix, correct, amount_empty, amount_currency, amount_form, amount_either,
     tolerance_wrong, reference_wrong, job_wrong,
