@@ -181,13 +181,13 @@ async fn the_console_has_an_organization_of_each_state() {
     let today = Month::of(now).start();
     add_usage(&present, today, (now.as_second() - today.as_second()) / 86_400).await;
     // Of today, but not of the future.
-    let late = present.stack.database.client.batch_execute(&format!(
+    let late = format!(
         "insert into usage_events (event_id, organization_id, occurred_at, input_tokens, output_tokens, status, cost_usd)
          values (gen_random_uuid(), '{}', greatest(date_trunc('day', now()), now() - interval '1 minute'), 5, 5,
                  'success', 1.5)",
         present.id
-    ));
-    late.await.unwrap();
+    );
+    stack.database.client.batch_execute(&late).await.unwrap();
     extreme(&extreme_org, month).await;
     many(&many_org, month).await;
     // Drops what is too old, and records up to when.

@@ -165,6 +165,8 @@ const fn name(texts: &Texts, action: Action) -> &'static str {
         Action::VerifyFile => texts.action_verify,
         Action::Compare => texts.action_compare,
         Action::Book => texts.action_book,
+        Action::Restate => texts.action_restate,
+        Action::Restore => texts.action_restore,
         Action::CrossOrganizationAccess => texts.action_cross,
     }
 }

@@ -52,3 +52,28 @@ pub(super) async fn serve(Path(name): Path<String>) -> Result<Response, Problem>
         [(header::CONTENT_TYPE, asset.content_type), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
     Ok((headers, asset.bytes).into_response())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::sample::gzip, *};
+
+    #[test]
+    fn assets_are_small_and_named_by_their_bytes() {
+        let all = [&*STYLE, &*SCRIPT, &*ICON];
+        let size: usize = all.iter().map(|asset| gzip(asset.bytes)).sum();
+        assert!(size <= 15 << 10, "{size} bytes");
+        assert!(SCRIPT.bytes.len() <= 3 << 10, "{} bytes of script", SCRIPT.bytes.len());
+        for asset in all {
+            let name = asset.path.strip_prefix("/finance/assets/").unwrap();
+            assert!(hex::encode(Sha256::digest(asset.bytes)).starts_with(name.split('.').next().unwrap()), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_asset_is_kept_and_an_unknown_one_is_none() {
+        let name = STYLE.path.rsplit('/').next().unwrap().to_owned();
+        let answer = serve(Path(name)).await.unwrap();
+        assert_eq!(answer.headers()[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
+        assert!(serve(Path("0123456789abcdef.css".to_owned())).await.is_err());
+    }
+}

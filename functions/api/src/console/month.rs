@@ -279,3 +279,80 @@ pub(super) const fn completed_at(job: &Job) -> Option<jiff::Timestamp> {
         JobState::Pending { .. } | JobState::Running { .. } => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::Completeness;
+    use jiff::civil::Date;
+    use rust_decimal::Decimal;
+    use uuid::Uuid;
+
+    use super::{
+        super::{
+            figures::MonthFigures,
+            sample::{gzip, shell},
+        },
+        *,
+    };
+
+    fn totals(n: u128) -> Totals {
+        let count = i128::try_from(n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20).unwrap();
+        Totals::new([count, 3 * count, count / 40], Decimal::new(i64::try_from(count % 99_999_999).unwrap(), 4))
+    }
+
+    /// The page of a month of so many models, each with usage on every day.
+    fn page(models: u128) -> MonthPage {
+        let days: Vec<_> = (1..=31).map(|day| (Date::constant(2026, 10, day), totals(day.unsigned_abs().into()))).collect();
+        let id = |n: u128| Uuid::from_u128(n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
+        let models: Vec<_> = (1..=models).map(|n| (Some(id(n).into()), totals(n))).collect();
+        let of_month = MonthFigures {
+            month: "2026-10".parse().unwrap(),
+            totals: Some(totals(1)),
+            completeness: Completeness::default(),
+            oldest_wait: None,
+            is_kept: true,
+        };
+        MonthPage {
+            month: "2026-10".parse().unwrap(),
+            detail: Some(Detail { of_month, days, models, others_have_usage: true }),
+            kept_months: 13,
+            files: Vec::new(),
+            has_more_files: false,
+            booked: None,
+            changed: None,
+            history: Vec::new(),
+            comparisons: Vec::new(),
+            trail: None,
+            rights: Rights { creates: true, downloads: true, writes_ledger: true, reads_audit: true },
+            typing: Typing::default(),
+        }
+    }
+
+    fn rendered(page: &MonthPage) -> String {
+        shell().page("October 2026", Place::Elsewhere, &page.view(&shell()))
+    }
+
+    #[test]
+    fn a_month_of_31_days_and_20_models_is_small() {
+        let size = gzip(&rendered(&page(20)));
+        assert!(size <= 30 << 10, "{size} bytes");
+    }
+
+    #[test]
+    fn a_form_is_of_the_session_and_of_exactly_this_month() {
+        let page = rendered(&page(1));
+        assert_eq!(page.matches("<form method=\"post\"").count(), page.matches("name=\"form_token\" value=\"token\"").count());
+        let make = "action=\"/finance/123e4567-e89b-12d3-a456-426614174000/2026-10/exports\"";
+        assert!(page.contains(make), "{page}");
+    }
+
+    #[test]
+    fn a_month_without_figures_has_no_chart() {
+        let mut empty = page(0);
+        let detail = empty.detail.as_mut().unwrap();
+        (detail.days, detail.of_month.totals) = (Vec::new(), None);
+        let page = rendered(&empty);
+        assert!(!page.contains("<svg"), "{page}");
+        assert!(page.contains("Usage was received, all of other months."), "{page}");
+    }
+}

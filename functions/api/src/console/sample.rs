@@ -1,6 +1,9 @@
 //! What tests of several pages need.
 
+use std::io::Write as _;
+
 use domain::Subject;
+use flate2::{Compression, write::GzEncoder};
 
 use super::{
     shell::{Session, Shell},
@@ -24,4 +27,11 @@ pub(super) fn shell() -> Shell {
             is_of_platform: false,
         }),
     }
+}
+
+/// Returns the size of a text as it is sent, compressed by gzip.
+pub(super) fn gzip(text: &str) -> usize {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap().len()
 }

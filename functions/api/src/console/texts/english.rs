@@ -256,6 +256,8 @@ pub(super) const TEXTS: Texts = Texts {
     action_verify: "verified the stored file",
     action_compare: "compared the file with the books",
     action_book: "booked the file",
+    action_restate: "found other figures than the booked ones",
+    action_restore: "found the booked figures again",
     action_cross: "looked in from the platform",
     job: "File",
     platform_about: "Files of all organizations that wait for a worker longer than they should.",

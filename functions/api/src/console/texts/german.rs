@@ -256,6 +256,8 @@ pub(super) const TEXTS: Texts = Texts {
     action_verify: "prüfte die gespeicherte Datei",
     action_compare: "verglich die Datei mit den Büchern",
     action_book: "buchte die Datei",
+    action_restate: "fand andere Zahlen als die gebuchten",
+    action_restore: "fand wieder die gebuchten Zahlen",
     action_cross: "sah von der Plattform aus hinein",
     job: "Datei",
     platform_about: "Dateien aller Organisationen, die länger auf die Bearbeitung warten, als sie sollten.",
