@@ -3,10 +3,7 @@
 
 use std::time::Duration;
 
-use domain::{
-    Action, AuditRecord, Booking, Measures, Month, Origin, Subject, Totals,
-    instant::day_of,
-};
+use domain::{Action, AuditRecord, Booking, Measures, Month, Origin, Subject, Totals, instant::day_of};
 use jiff::Timestamp;
 use jobs::new_job_id;
 use postgres::LimitedReads;
@@ -31,7 +28,9 @@ async fn the_sums_of_a_page_are_those_of_the_file() {
     let day = |month: Month, day: u32| format!("{month}-{day:02}T00:00:00Z");
     // Half of a ten-thousandth goes to the even neighbour at each line: the sum of lines is not the rounded sum.
     let mut rollups = Vec::new();
-    for (number, cost) in ["0.00005", "0.00015", "0.00025", "1.99995", "-0.00005", "9999999999.99994"].into_iter().enumerate() {
+    for (number, cost) in
+        ["0.00005", "0.00015", "0.00025", "1.99995", "-0.00005", "9999999999.99994"].into_iter().enumerate()
+    {
         let number = u32::try_from(number).unwrap();
         let model = models[number as usize % 3];
         rollups.push(Rollup::new(&day(month, number + 1), model, [i64::MAX, 7, 1], cost));
@@ -67,7 +66,13 @@ async fn the_present_booking_of_each_month_is_found() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
     let month = |text: &str| text.parse::<Month>().unwrap();
-    for (of, reference) in [("2025-12", "too early"), ("2026-01", "first"), ("2026-01", "second"), ("2026-03", "third"), ("2026-04", "too late")] {
+    for (of, reference) in [
+        ("2025-12", "too early"),
+        ("2026-01", "first"),
+        ("2026-01", "second"),
+        ("2026-03", "third"),
+        ("2026-04", "too late"),
+    ] {
         let job = new_job_id();
         let at = Timestamp::now();
         let subject = Subject::new("https://issuer.example", "ada");
@@ -86,8 +91,10 @@ async fn the_present_booking_of_each_month_is_found() {
         stack.jobs.book(org.id.into(), month(of), booking, &record).await.unwrap();
     }
     let present = stack.jobs.present_bookings(org.id.into(), month("2026-01"), month("2026-03")).await.unwrap();
-    let found: Vec<_> =
-        present.iter().map(|(month, booking)| (month.to_string(), booking.version, booking.reference.to_string())).collect();
+    let found: Vec<_> = present
+        .iter()
+        .map(|(month, booking)| (month.to_string(), booking.version, booking.reference.to_string()))
+        .collect();
     let expected = [("2026-01", 2, "second"), ("2026-03", 1, "third")];
     assert_eq!(found, expected.map(|(month, version, reference)| (month.to_owned(), version, reference.to_owned())));
     let other = stack.organization();

@@ -2,8 +2,8 @@
 //! `CONSOLE_SEEDS` names then has their ids.
 
 use domain::{
-    Action, AuditRecord, Booking, CreateRequest, ExportFile, ExportRequest, Failure, Granularity, Job, Month,
-    NewJob, Origin, Progress, Retention, Subject, Submission, Totals,
+    Action, AuditRecord, Booking, CreateRequest, ExportFile, ExportRequest, Failure, Granularity, Job, Month, NewJob,
+    Origin, Progress, Retention, Subject, Submission, Totals,
 };
 use jiff::{SignedDuration, Timestamp};
 use jobs::{Created, new_job_id};

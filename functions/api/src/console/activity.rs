@@ -61,7 +61,8 @@ fn read(mut query: Query, org: OrgId) -> Result<(AuditFilter, Option<AuditCursor
         action: query.optional("action"),
         subject: query.optional("subject"),
     };
-    let after = query.optional_with("cursor", |text| AuditCursor::decode(text, &List::Audit(org, None, filter.clone())));
+    let after =
+        query.optional_with("cursor", |text| AuditCursor::decode(text, &List::Audit(org, None, filter.clone())));
     query.finish(Some((filter, after)))
 }
 

@@ -12,14 +12,7 @@ use domain::{
 use maud::{Markup, html};
 use platform::Deadline;
 
-use super::{
-    number,
-    overview::measures,
-    page::Page,
-    shell::Shell,
-    texts::say,
-    time,
-};
+use super::{number, overview::measures, page::Page, shell::Shell, texts::say, time};
 use crate::{
     context::Context,
     exports::{

@@ -104,7 +104,8 @@ pub(super) async fn detail(
     let days = breakdown::days(&reads, org, range).await?;
     let mut models = breakdown::models(&reads, org, range).await?;
     models.sort_by(|(_, a), (_, b)| b.cost_total.cmp(&a.cost_total).then(b.request_count.cmp(&a.request_count)));
-    let totals = days.iter().try_fold(Totals::default(), |sum, (_, day)| sum.try_add(*day)).map_err(Problem::inexact)?;
+    let totals =
+        days.iter().try_fold(Totals::default(), |sum, (_, day)| sum.try_add(*day)).map_err(Problem::inexact)?;
     let totals = (!days.is_empty()).then_some(totals);
     let Some(of_month) = of_month(&reads, org, month, totals, now).await? else { return Ok(None) };
     // Only an empty month asks whether that is so for all of them.
@@ -162,10 +163,8 @@ mod tests {
         assert_eq!(figures().degree(now), Degree::Final);
         let empty = MonthFigures { totals: None, ..figures() };
         assert_eq!(empty.degree(now), Degree::Empty);
-        let waiting = Completeness {
-            reasons: vec![Reason::of_range(ReasonCode::HoursWaiting)],
-            ..Completeness::default()
-        };
+        let waiting =
+            Completeness { reasons: vec![Reason::of_range(ReasonCode::HoursWaiting)], ..Completeness::default() };
         let waiting = MonthFigures { completeness: waiting, oldest_wait: Some(now), ..empty };
         assert_eq!(waiting.degree(now), Degree::Provisional);
         assert_eq!(MonthFigures { is_kept: false, ..figures() }.degree(now), Degree::NotKept);

@@ -11,15 +11,15 @@ use axum::{
     response::{Html, IntoResponse as _, Redirect, Response},
 };
 use domain::{
-    CreateRequest, ExportFile, ExportRequest, Granularity, IdempotencyKey, Job, JobFilter, Month, OrgId, Status, instant::day_of,
+    CreateRequest, ExportFile, ExportRequest, Granularity, IdempotencyKey, Job, JobFilter, Month, OrgId, Status,
+    instant::day_of,
 };
 use maud::{Markup, html};
 use platform::Deadline;
 
 use super::{
     evidence::{self, Trail},
-    files,
-    forms,
+    files, forms,
     month::{self, Rights, completed_at},
     number,
     page::{Page, Sent},
@@ -106,10 +106,7 @@ async fn is_kept(context: &Context, job: &Job) -> Option<bool> {
 }
 
 /// Requests the file of a month, and leads to its page.
-pub(super) async fn make(
-    State(context): State<Arc<Context>>,
-    Sent { page, form }: Sent,
-) -> Result<Response, Problem> {
+pub(super) async fn make(State(context): State<Arc<Context>>, Sent { page, form }: Sent) -> Result<Response, Problem> {
     let org = page.scope.require(Permission::CreateExports).await?;
     let month = month::month_of(&page.scope)?;
     let granularity = match form.text("granularity").as_str() {

@@ -105,12 +105,8 @@ impl Typing {
 
     /// Reads what a booking has.
     pub(super) fn of_booking(form: &Form) -> (Self, Option<(JobId, Reference)>) {
-        let mut typing = Self {
-            job: form.text("job"),
-            reference: form.text("reference"),
-            is_booking: true,
-            ..Self::default()
-        };
+        let mut typing =
+            Self { job: form.text("job"), reference: form.text("reference"), is_booking: true, ..Self::default() };
         let job = typing.check(typing.job.parse().map_err(|_| Mistake::Job));
         let reference = typing.check(typing.read_reference());
         (typing, job.zip(reference))
@@ -346,8 +342,7 @@ fn excess(comparison: &Comparison) -> String {
 
 fn verdict(texts: &Texts, comparison: &Comparison) -> Markup {
     let is_within = comparison.is_within_tolerance();
-    let (shape, class, text) =
-        if is_within { ("✓", "good", texts.within) } else { ("⚠", "bad", texts.outside) };
+    let (shape, class, text) = if is_within { ("✓", "good", texts.within) } else { ("⚠", "bad", texts.outside) };
     let tolerance = comparison.entry.tolerance.to_string();
     html! { span class=(class) { span aria-hidden="true" { (shape) } " " (say(text, &[("tolerance", &tolerance)])) } }
 }

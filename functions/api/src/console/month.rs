@@ -302,7 +302,8 @@ mod tests {
 
     /// The page of a month of so many models, each with usage on every day.
     fn page(models: u128) -> MonthPage {
-        let days: Vec<_> = (1..=31).map(|day| (Date::constant(2026, 10, day), totals(day.unsigned_abs().into()))).collect();
+        let days: Vec<_> =
+            (1..=31).map(|day| (Date::constant(2026, 10, day), totals(day.unsigned_abs().into()))).collect();
         let id = |n: u128| Uuid::from_u128(n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
         let models: Vec<_> = (1..=models).map(|n| (Some(id(n).into()), totals(n))).collect();
         let of_month = MonthFigures {
@@ -341,7 +342,10 @@ mod tests {
     #[test]
     fn a_form_is_of_the_session_and_of_exactly_this_month() {
         let page = rendered(&page(1));
-        assert_eq!(page.matches("<form method=\"post\"").count(), page.matches("name=\"form_token\" value=\"token\"").count());
+        assert_eq!(
+            page.matches("<form method=\"post\"").count(),
+            page.matches("name=\"form_token\" value=\"token\"").count()
+        );
         let make = "action=\"/finance/123e4567-e89b-12d3-a456-426614174000/2026-10/exports\"";
         assert!(page.contains(make), "{page}");
     }

@@ -17,7 +17,12 @@ use super::{
     shell::{Place, Session, Shell, without_language},
     texts::Language,
 };
-use crate::{context::Context, problem::Problem, query::Query, scope::{OrgScope, origin}};
+use crate::{
+    context::Context,
+    problem::Problem,
+    query::Query,
+    scope::{OrgScope, origin},
+};
 
 /// A page of an organization, for a visitor. It gives the organization only for a permission, as [`OrgScope`] does.
 #[derive(Debug)]

@@ -25,10 +25,7 @@ use crate::{ci::report, context::Context, problem::Problem, scope::CiReader};
 const MAX_DUE: usize = 20;
 
 /// Shows the due files.
-pub(super) async fn show(
-    State(context): State<Arc<Context>>,
-    lobby: Lobby,
-) -> Result<Html<String>, Problem> {
+pub(super) async fn show(State(context): State<Arc<Context>>, lobby: Lobby) -> Result<Html<String>, Problem> {
     let Lobby { shell, query, caller, origin } = lobby;
     query.finish(Some(()))?;
     if !caller.administers_platform() {

@@ -19,10 +19,7 @@ pub(super) fn at(texts: &Texts, at: Timestamp) -> Markup {
 
 /// Shows a day of a year.
 pub(super) fn date(texts: &Texts, date: Date) -> Markup {
-    say(
-        texts.date,
-        &[("day", &date.day()), ("month", &name(&texts.months_short, date)), ("year", &date.year())],
-    )
+    say(texts.date, &[("day", &date.day()), ("month", &name(&texts.months_short, date)), ("year", &date.year())])
 }
 
 /// Shows a day of a month that is known.

@@ -31,7 +31,9 @@ pub enum NotTyped {
     #[error("must be in US dollars: nothing is converted")]
     Currency,
     /// Anything else.
-    #[error("must be an amount such as 523.37, 523,37, 1,523.37 or 1.523,37, with at most 15 digits before and 4 after the point")]
+    #[error(
+        "must be an amount such as 523.37, 523,37, 1,523.37 or 1.523,37, with at most 15 digits before and 4 after the point"
+    )]
     Form,
 }
 

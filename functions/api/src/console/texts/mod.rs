@@ -72,7 +72,8 @@ impl Language {
             let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(Some(1000), thousandths)?;
             Some((code.parse::<Self>().ok()?, weight))
         });
-        let best = weighted.filter(|(_, weight)| *weight > 0).reduce(|best, next| if next.1 > best.1 { next } else { best });
+        let best =
+            weighted.filter(|(_, weight)| *weight > 0).reduce(|best, next| if next.1 > best.1 { next } else { best });
         best.map_or(Self::English, |(language, _)| language)
     }
 }

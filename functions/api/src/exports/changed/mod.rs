@@ -281,7 +281,8 @@ fn read(mut query: Query, is_csv: bool) -> Result<Asked, Problem> {
     let limit = query.limit_up_to(MAX_CHANGES);
     let cursor: Option<String> = query.optional("cursor");
     if is_csv && (limit.is_some() || cursor.is_some()) {
-        query.add(if limit.is_some() { "limit" } else { "cursor" }, "is not possible with text/csv, which is never cut");
+        query
+            .add(if limit.is_some() { "limit" } else { "cursor" }, "is not possible with text/csv, which is never cut");
     }
     query.finish(against.map(|against| Asked { against, level, limit: limit.unwrap_or(DEFAULT_CHANGES), cursor }))
 }
