@@ -179,6 +179,8 @@ class Walk(BrowserTest):
         hands.press(page.get_by_role("button", name="Sign out"))
         page.wait_for_url("**/finance/logout")
         expect(page.get_by_role("heading", level=1)).to_have_text("You are signed out")
+        # The provider's session ends, too, and leads back here.
+        page.wait_for_load_state("networkidle")
         page.goto(month)
         self.assertNotEqual(page.url, month, "a page is shown without a session")
 

@@ -35,6 +35,11 @@ pub(super) enum Changed {
 }
 
 impl Changed {
+    /// Reports whether figures were computed again and are the same.
+    pub(super) fn is_nothing(&self) -> bool {
+        matches!(self, Self::Found(found) if found.count == 0)
+    }
+
     /// Reads the changes in a part of the time of an answer: the page is useful without them.
     pub(super) async fn read(
         context: &Context,

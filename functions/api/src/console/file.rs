@@ -126,8 +126,9 @@ pub(super) async fn make(State(context): State<Arc<Context>>, Sent { page, form 
         Ok(job) => Ok(Redirect::to(&page.shell.here(format_args!("/exports/{}", job.id()))).into_response()),
         Err(problem) if problem.is(Kind::TooManyOpenJobs) => {
             let jobs = unfinished(&context, org).await?;
-            let content = too_many(&page.shell, context.open_jobs_cap, &jobs);
-            let answer = page.shell.answer(page.shell.texts().cap_title, Place::Files, &content);
+            let shell = Shell { target: format!("/finance/{org}/{month}"), ..page.shell };
+            let content = too_many(&shell, context.open_jobs_cap, &jobs);
+            let answer = shell.answer(shell.texts().cap_title, Place::Files, &content);
             Ok((problem.status(), answer).into_response())
         }
         Err(problem) => Err(problem),

@@ -108,6 +108,8 @@ pub(super) async fn answer(
     typing: Typing,
     deadline: Deadline,
 ) -> Result<Html<String>, Problem> {
+    // A form's own address is no page.
+    let shell = &Shell { target: format!("/finance/{org}/{month}"), ..shell.clone() };
     let model = load(context, scope, shell, org, month, typing, deadline).await?;
     let name = time::month(shell.texts(), month);
     let title = if model.typing.mistakes.is_empty() { name } else { format!("{}: {name}", shell.texts().error_prefix) };
@@ -156,7 +158,8 @@ async fn load(
     }
     model.comparisons.sort_by_key(|comparison| std::cmp::Reverse(comparison.at));
     if let Some(job) = model.restated(context, org, shell).await {
-        model.changed = Some(Changed::read(context, scope, job, deadline).await?);
+        let changed = Changed::read(context, scope, job, deadline).await?;
+        model.changed = Some(changed).filter(|changed| !changed.is_nothing());
     }
     if let Some(job) = model.proved().filter(|_| rights.reads_audit) {
         model.trail = Some(Trail::read(context, org, job.id()).await?);
