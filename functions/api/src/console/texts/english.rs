@@ -283,7 +283,7 @@ pub(super) const TEXTS: Texts = Texts {
     error_slow: "The answer took too long. Reload in a few seconds.",
     error_internal: "Something went wrong on our side. Contact platform engineering.",
     error_forbidden: "Your account does not allow this, or you do not belong to this organization.",
-    error_session: "Your session has ended. Sign in again: you return to this page.",
+    error_session: "You are not signed in any more.",
     error_not_found: "There is no such page, or it does not exist any more. Check the address.",
     error_limit: "The organization has used up today’s calls of this kind. They begin anew at 00:00 UTC. An administrator of the platform can raise the limit.",
     error_invalid: "The address or the form has a mistake.",

@@ -283,7 +283,7 @@ pub(super) const TEXTS: Texts = Texts {
     error_slow: "Die Antwort dauerte zu lange. Laden Sie in einigen Sekunden neu.",
     error_internal: "Auf unserer Seite ging etwas schief. Wenden Sie sich an das Plattformteam.",
     error_forbidden: "Ihr Konto erlaubt das nicht, oder Sie gehören nicht zu dieser Organisation.",
-    error_session: "Ihre Sitzung ist zu Ende. Melden Sie sich erneut an: Sie kehren auf diese Seite zurück.",
+    error_session: "Sie sind nicht mehr angemeldet.",
     error_not_found: "Es gibt diese Seite nicht oder nicht mehr. Prüfen Sie die Adresse.",
     error_limit: "Die Organisation hat die Aufrufe dieser Art für heute verbraucht. Sie beginnen um 00:00 UTC neu. Die Verwaltung der Plattform kann die Grenze anheben.",
     error_invalid: "Die Adresse oder das Formular enthält einen Fehler.",
