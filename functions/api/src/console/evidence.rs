@@ -86,6 +86,7 @@ pub(super) fn taken(shell: &Shell, trail: Option<&Trail>) -> Markup {
                     ]))
                 }
             }
+            " " a href=(shell.here("/activity")) { (texts.all_records) }
         }
     }
 }

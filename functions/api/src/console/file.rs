@@ -268,11 +268,19 @@ impl FilePage {
                     dt { (texts.requests) } dd { (number::count(file.totals.request_count)) }
                     dt { (texts.tokens) } dd { (number::count(file.totals.tokens_total)) }
                     dt { (texts.errors) } dd { (number::count(file.totals.error_count)) }
+                    @if let Some(difference) = file.rounding_difference.filter(|difference| !difference.is_zero()) {
+                        dt { (texts.difference) } dd {
+                            (say(texts.rounding_file, &[("difference", &difference.normalize().to_string())]))
+                        }
+                    }
                     dt { (texts.rows) } dd { (number::count(file.row_count)) }
                     dt { (texts.bytes) } dd { (number::count(file.bytes)) }
                     @if job.status(shell.now) == Status::Succeeded && let Some(at) = job.expires_at() {
                         dt { (texts.expires) } dd { (time::date(texts, day_of(at))) " UTC" }
                     }
+                }
+                @if let Some(version) = recorded(job).ok().and_then(|file| file.software.as_ref()) {
+                    dt { (texts.software) } dd { code { (version) } }
                 }
                 dt { (texts.job) } dd { code { (job.id()) } }
             }

@@ -131,8 +131,8 @@ texts! {
     so_far, days_of, today_partial, partial, chart_title, chart_about, chart_one_day, figures_by_day, figures_by_model,
     figures_hidden,
     // Degrees of completeness, and the sentences beside them.
-    is_open, is_provisional, is_final, is_changed, is_unknown, is_booked, is_empty, is_not_kept, is_future,
-    about_open, about_provisional, about_final, about_unknown, changed_since_booked, booked_as, see_changes,
+    is_open, is_provisional, is_final, is_changed, is_unknown, is_empty, is_not_kept, is_future,
+    about_open, about_provisional, about_final, about_unknown, booked_as, see_changes,
     empty_month, empty_all, not_kept, not_begun, lag, lag_one, refused, refused_one,
     // Reasons for provisional figures.
     reason_not_over, reason_not_refreshed, reason_after_watermark, reason_waiting, reason_failed, reason_differ,
@@ -160,14 +160,13 @@ texts! {
     // Evidence.
     evidence, checksum, check_file, check_choose, check_equal, check_different, check_running, check_by_hand,
     reconcile, reconcile_about, reconciled, mismatch, in_file, in_rollups, in_events, percent, checked_at, column,
-    no_events, rounding_file, records, all_records, downloads_none, downloads_one, downloads, manifest,
-    software,
+    no_events, rounding_file, records, all_records, downloads_none, downloads_one, downloads,     software,
     // Activity.
     activity_about, at, who, what, from_address, from, to, no_records, next,
     action_create, action_download, action_pack, action_expire, action_verify, action_compare, action_book,
     action_restate, action_restore, action_cross, job,
     // The platform.
-    platform_about, due_jobs, no_due_jobs, more_due, unsucceeded, ci_report,
+    platform_about, due_jobs, no_due_jobs, more_due, ci_report,
     // Errors.
     error, reload, request_id, error_unavailable, error_slow, error_internal, error_forbidden, error_session,
     error_not_found, error_limit, error_invalid, error_other, error_no_page,
