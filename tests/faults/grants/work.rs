@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{JobFilter, Month, OrgId, State};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tests::{Answer, Organization, Rollup, Service, Table, lambda::invoke, poll::until, stack::variable};
+use tests::{Answer, Browser, Organization, Person, Rollup, Service, Table, lambda::invoke, poll::until, stack::variable};
 use uuid::Uuid;
 
 use super::SIGNER;
@@ -103,7 +103,9 @@ impl<'a> Work<'a> {
         ] {
             expect(&path, status, &org.get(&path).await)?;
         }
-        Ok(())
+        let mut browser = Browser::new(&self.scene.stack);
+        let signed_in = browser.try_to_sign_in(&Person::of(org.id, "controller")).await;
+        signed_in.map_err(|answer| format!("not signed in: {} {}", answer.status, answer.text()))
     }
 
     async fn download(&self) -> Result<(), String> {
