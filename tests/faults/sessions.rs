@@ -11,7 +11,10 @@ use crate::{
 };
 
 pub(crate) const CASES: &[Case] = &[
-    case!(sign_in_refused, "DynamoDB answers 500 to an attempt to sign in, then to the session, until the SDK gives up"),
+    case!(
+        sign_in_refused,
+        "DynamoDB answers 500 to an attempt to sign in, then to the session, until the SDK gives up"
+    ),
     case!(sign_in_answer_lost, "a session is kept, and the answer lost"),
     case!(session_not_read, "DynamoDB answers 500 to the reading of a session, until the SDK gives up"),
     case!(sign_out_refused, "DynamoDB answers 500 to the end of a session, until the SDK gives up"),

@@ -6,9 +6,7 @@ use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use tests::{
-    Answer, Browser, Person, Stack, browser::Attempt, browser::login, logs, poll::until, stack::variable,
-};
+use tests::{Answer, Browser, Person, Stack, browser::Attempt, browser::login, logs, poll::until, stack::variable};
 
 #[tokio::test]
 async fn a_person_signs_in_sees_their_organizations_and_signs_out() {
@@ -44,9 +42,13 @@ async fn a_person_may_what_the_token_says() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
     let other = stack.organization();
-    for (role, own, elsewhere) in
-        [("controller", 200, 404), ("auditor", 200, 404), ("admin", 200, 404), ("nobody", 403, 404), ("platform-admin", 200, 200)]
-    {
+    for (role, own, elsewhere) in [
+        ("controller", 200, 404),
+        ("auditor", 200, 404),
+        ("admin", 200, 404),
+        ("nobody", 403, 404),
+        ("platform-admin", 200, 200),
+    ] {
         let mut browser = Browser::new(&stack);
         browser.sign_in(&Person::of(org.id, role)).await;
         assert_eq!(browser.get(&format!("/finance/{}", org.id)).await.status, own, "{role}");
@@ -69,7 +71,7 @@ async fn a_session_ends_with_its_token_and_is_renewed_without_a_question() {
     })
     .await;
     // A form is told, and not lost on the way to the sign-in.
-    let answer = browser.post("/finance/logout", &[("form_token", &form_token)]).await.expect(401);
+    let answer = browser.post("/finance/logout", &[("form_token", &form_token)]).await.expect(403);
     assert!(answer.text().contains("Your session ended at "), "{}", answer.text());
     // The issuer knows the person.
     let before = browser.cookies["__Host-session"].clone();
@@ -179,7 +181,8 @@ async fn other_methods_change_nothing() {
         Answer::to(browser.request(method.clone(), path)).await.expect(405);
     }
     // The gateway answers it itself where it knows of origins; no other origin is let in.
-    let answer = Answer::to(browser.request(Method::OPTIONS, "/finance").header("origin", "https://evil.example")).await;
+    let answer =
+        Answer::to(browser.request(Method::OPTIONS, "/finance").header("origin", "https://evil.example")).await;
     assert!(answer.status >= 400, "{}", answer.status);
     assert_eq!(answer.header("access-control-allow-origin"), None);
     browser.get("/finance").await.expect(200);
@@ -238,7 +241,9 @@ async fn an_operator_ends_all_sessions_of_a_subject() {
     for item in items {
         // No secret of the browser is in the table.
         let text = format!("{item:?}");
-        assert!(browsers.iter().all(|browser| !text.contains(browser.cookies["__Host-session"].split_once('.').unwrap().1)));
+        assert!(
+            browsers.iter().all(|browser| !text.contains(browser.cookies["__Host-session"].split_once('.').unwrap().1))
+        );
         assert!(item["ttl"].as_n().unwrap().parse::<i64>().unwrap() > Timestamp::now().as_second());
         let update = stack.dynamodb.update_item().table_name(variable("JOBS_TABLE")).key("pk", pk.clone());
         let update = update.key("sk", item["sk"].clone()).update_expression("remove #value");

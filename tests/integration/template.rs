@@ -124,6 +124,28 @@ fn what_writes_jobs_may_not_change_audit_records() {
 }
 
 #[test]
+fn only_the_api_may_write_sessions() {
+    let template = Template::read();
+    let writes = |role: &&str| {
+        let policies = template.value(&format!("Resources/{role}/Properties/Policies")).to_string();
+        policies.contains("dynamodb:PutItem") || policies.contains("dynamodb:UpdateItem")
+    };
+    let writers = template.resources("AWS::IAM::Role").into_iter().filter(writes);
+    let others: BTreeSet<&str> = writers.filter(|role| *role != "ApiRole").collect();
+    let roles = template.value("Resources/KeepSessions/Properties/Roles").as_array().unwrap();
+    assert_eq!(roles.iter().filter_map(|role| role["Ref"].as_str()).collect::<BTreeSet<_>>(), others);
+    let actions = ["BatchWriteItem", "PartiQLInsert", "PartiQLUpdate", "PutItem", "UpdateItem"];
+    let denied = json!({
+        "Effect": "Deny",
+        "Action": actions.map(|action| format!("dynamodb:{action}")),
+        "Resource": {"Fn::GetAtt": "JobsTable.Arn"},
+        "Condition": {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": ["LOGIN#*", "SESSIONS#*"]}},
+    });
+    let statements = template.value("Resources/KeepSessions/Properties/PolicyDocument/Statement");
+    assert_eq!(*statements, json!([denied]));
+}
+
+#[test]
 fn a_first_deploy_that_fails_leaves_nothing_that_blocks_the_next() {
     let template = Template::read();
     // A bucket's name is fixed, so the next deploy could not make it again. A dead letter is kept once there is a stack.

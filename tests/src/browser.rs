@@ -23,7 +23,12 @@ pub struct Person {
 impl Person {
     /// Returns a person with a role in an organization, who may stay for an hour.
     pub fn of(organization: Uuid, role: &'static str) -> Self {
-        Self { subject: format!("{}@example.com", Uuid::new_v4()), organizations: vec![organization], role, lifetime: 3600 }
+        Self {
+            subject: format!("{}@example.com", Uuid::new_v4()),
+            organizations: vec![organization],
+            role,
+            lifetime: 3600,
+        }
     }
 }
 

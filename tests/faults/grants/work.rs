@@ -9,7 +9,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{JobFilter, Month, OrgId, State};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tests::{Answer, Browser, Organization, Person, Rollup, Service, Table, lambda::invoke, poll::until, stack::variable};
+use tests::{
+    Answer, Browser, Organization, Person, Rollup, Service, Table, lambda::invoke, poll::until, stack::variable,
+};
 use uuid::Uuid;
 
 use super::SIGNER;

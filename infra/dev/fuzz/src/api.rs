@@ -117,7 +117,10 @@ fn check(reply: &Value) {
         return;
     }
     if reply["headers"]["content-type"] == "text/html; charset=utf-8" {
-        assert!(body.starts_with("<!DOCTYPE html>") && reply["headers"]["content-security-policy"].is_string(), "{reply}");
+        assert!(
+            body.starts_with("<!DOCTYPE html>") && reply["headers"]["content-security-policy"].is_string(),
+            "{reply}"
+        );
         return;
     }
     assert_eq!(reply["headers"]["content-type"], "application/problem+json", "{reply}");
