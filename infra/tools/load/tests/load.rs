@@ -114,7 +114,7 @@ fn csv(events: &[Event]) -> String {
 }
 
 async fn assert_kept(database: &UsageDatabase, expected: &[Event]) {
-    let mut kept = kept_events(&database.client().await).await;
+    let mut kept = kept_events(&*database.client().await).await;
     // When it came is the database's to say.
     kept.iter_mut().for_each(|event| event.received_at = event.occurred_at);
     assert_eq!(kept, expected);
