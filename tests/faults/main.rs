@@ -8,6 +8,7 @@
 #![allow(clippy::float_arithmetic, reason = "seconds of a report")]
 
 mod audit;
+mod bookings;
 mod case;
 mod creates;
 mod daemon;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         store::CASES,
         database::CASES,
         writes::CASES,
+        bookings::CASES,
         deliveries::CASES,
         audit::CASES,
         sweeps::CASES,

@@ -44,6 +44,7 @@ fn routes() -> Router<Arc<Context>> {
         .route("/orgs/{orgId}/exports/{jobId}/download", get(exports::download::download))
         .route("/orgs/{orgId}/exports/{jobId}/audit", get(exports::audit::audit))
         .route("/orgs/{orgId}/exports/{jobId}/reconciliation", get(exports::reconciliation::reconcile))
+        .route("/orgs/{orgId}/exports/{jobId}/changes", get(exports::changed::changes))
         .route("/orgs/{orgId}/exports/{jobId}/comparisons", get(comparisons::list).post(comparisons::compare))
         .route("/orgs/{orgId}/periods/{period}/booking", get(booking::show).put(booking::book))
         .route("/orgs/{orgId}/exports/{jobId}/manifest", get(exports::manifest::manifest))

@@ -4,13 +4,15 @@
 //! | item | `pk` | `sk` |
 //! |---|---|---|
 //! | job | `ORG#<org>` | `JOB#<job>` |
-//! | models of a job's filter | `MODELS#<org>#<job>` | `MODELS` |
+//! | models of a job's filter, and its note | `MODELS#<org>#<job>` | `MODELS` |
 //! | idempotency key | `ORG#<org>` | `KEY#<digest>` |
 //! | key of a scheduled export | `ORG#<org>` | `MONTHLY#<month>` |
 //! | number of open jobs | `ORG#<org>` | `OPEN` |
 //! | comparison of a file with the books | `COMPARISONS#<org>#<job>` | `ENTRY#<digest>` |
 //! | number of a job's comparisons | `COMPARED#<org>#<job>` | `COUNT` |
 //! | version of a month's booking | `BOOKINGS#<org>` | `<month>#<version>` |
+//! | booked month, compared each night | `BOOKED#<month>` | `ORG#<org>` |
+//! | number of a month's versions | `VERSIONS#<org>` | `<month>#<granularity>` |
 //! | audit record | `AUDIT#<org>` | `JOB#<job>#<uuid>` or `ORG#<uuid>` |
 //! | run of the scheduled exports | `MONTHLY#<month>` | `RUN#<uuid>` |
 //! | scheduled export that has not ended well | `MONTHLY#<month>#UNSUCCEEDED` | `ORG#<org>#<edition>` |
@@ -25,6 +27,7 @@
 //! the states and the transitions between them.
 
 mod audit;
+mod booked;
 mod bookings;
 mod collection;
 mod comparisons;
@@ -42,6 +45,7 @@ mod sessions;
 mod settings;
 mod transaction;
 mod unsucceeded;
+mod versions;
 
 use std::collections::HashMap;
 

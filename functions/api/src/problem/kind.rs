@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     DailyLimit,
     FileTooLarge,
     LedgerFull,
+    NotComparable,
+    ChangesTooLarge,
     TookTooLong,
     Internal,
     Unavailable,
@@ -72,6 +74,10 @@ impl Kind {
             }
             Self::FileTooLarge => ("file-too-large", StatusCode::CONFLICT, "The file is too large to verify"),
             Self::LedgerFull => ("ledger-full", StatusCode::CONFLICT, "There is no room for another entry"),
+            Self::NotComparable => ("not-comparable", StatusCode::CONFLICT, "The figures cannot be compared"),
+            Self::ChangesTooLarge => {
+                ("changes-too-large", StatusCode::CONFLICT, "The adjustment is too large for an answer")
+            }
             Self::TookTooLong => ("took-too-long", StatusCode::SERVICE_UNAVAILABLE, "The answer took too long"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side"),
             Self::Unavailable => {
