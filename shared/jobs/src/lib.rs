@@ -16,7 +16,7 @@
 //! | audit record | `AUDIT#<org>` | `JOB#<job>#<uuid>` or `ORG#<uuid>` |
 //! | run of the scheduled exports | `MONTHLY#<month>` | `RUN#<uuid>` |
 //! | scheduled export that has not ended well | `MONTHLY#<month>#UNSUCCEEDED` | `ORG#<org>#<edition>` |
-//! | attempt of a person to sign in | `LOGIN#<digest of its state>` | `LOGIN` |
+//! | attempt of a person to sign in | `LOGIN#<digest of its state and browser>` | `LOGIN` |
 //! | session of a person | `SESSIONS#<pseudonym>` | `<digest of the session's secret>` |
 //!
 //! The local index `by-status` orders an organization's jobs by status and id; a local index can be read consistently.

@@ -27,7 +27,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The place of an attempt to sign in, by the digest of its state.
+    /// The place of an attempt to sign in, by the digest of its state and its browser.
     pub fn of_login(digest: &str) -> Self {
         Self { pk: format!("LOGIN#{digest}"), sk: "LOGIN".to_owned() }
     }

@@ -46,7 +46,7 @@ impl Kind {
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "The token does not allow this"),
             Self::NoSuchRoute => ("no-such-route", StatusCode::NOT_FOUND, "There is no such route"),
             Self::NoSuchPage => ("no-such-page", StatusCode::NOT_FOUND, "There is no such page"),
-            Self::SessionOver => ("session-over", StatusCode::UNAUTHORIZED, "You are not signed in"),
+            Self::SessionOver => ("session-over", StatusCode::FORBIDDEN, "You are not signed in"),
             Self::SignInFailed => ("sign-in-failed", StatusCode::BAD_REQUEST, "You could not be signed in"),
             Self::FormRefused => ("form-refused", StatusCode::FORBIDDEN, "The form was not accepted"),
             Self::NoSuchJob => ("no-such-job", StatusCode::NOT_FOUND, "There is no such export job"),

@@ -83,7 +83,12 @@ pub(crate) fn render(response: &mut Response, call: &Call) -> Answered {
     let answered = Answered {
         problem: Some(slug),
         cause: problem.cause.as_ref().map(|cause| Causes(cause.as_ref()).to_string()),
-        denied: matches!(problem.kind, Kind::MissingToken | Kind::InvalidToken | Kind::Forbidden | Kind::FormRefused),
+        denied: match problem.kind {
+            Kind::MissingToken | Kind::InvalidToken | Kind::Forbidden | Kind::FormRefused => true,
+            // With a cause, it is that of an organization of others.
+            Kind::NoSuchPage => problem.cause.is_some(),
+            _ => false,
+        },
     };
     set_headers(problem.kind, response.headers_mut());
     if console::owns(&call.path) {

@@ -159,6 +159,9 @@ fn booking(session: &Session, month: Month) -> Result<()> {
 fn show(session: &Session, body: &str) -> Result<()> {
     let found: PeriodBooking = read(body)?;
     session.answer(body, || found.text());
+    if let Some(restatement) = &found.restatement {
+        terminal::note(&format!("the figures are {}", restatement.text()));
+    }
     Ok(())
 }
 
@@ -231,8 +234,7 @@ impl PeriodBooking {
             ]
         };
         let rows: Vec<[String; 5]> = [&self.current].into_iter().chain(&self.history).map(row).collect();
-        let state = self.restatement.as_ref().map(|found| format!("\n\nThe figures are {}.", found.text()));
-        format!("{}{}", table(columns, &rows), state.unwrap_or_default())
+        table(columns, &rows)
     }
 }
 

@@ -31,6 +31,7 @@ impl Figures {
     ///
     /// # Errors
     /// When a sum has more than 127 bits.
+    #[inline]
     pub fn plus(self, other: Self) -> Result<Self, TotalOverflow> {
         self.try_add_with(other, i128::checked_add)
     }
@@ -39,6 +40,7 @@ impl Figures {
     ///
     /// # Errors
     /// When a difference has more than 127 bits.
+    #[inline]
     pub fn minus(self, other: Self) -> Result<Self, TotalOverflow> {
         self.zip(other).zip(NAMES).try_map(
             |((one, other), column)| one.checked_sub(other).ok_or(TotalOverflow { column }),

@@ -19,7 +19,7 @@ function follow(status) {
     request.onload = () => {
       const next = request.response?.getElementById("status");
       // Without a session the whole page leads to the login.
-      if (!next) return [200, 401].includes(request.status) ? location.reload() : again();
+      if (!next) return [200, 403].includes(request.status) ? location.reload() : again();
       const hadFocus = status.contains(document.activeElement);
       const ended = !next.hasAttribute("data-unfinished");
       status.replaceWith(document.adoptNode(next));

@@ -20,8 +20,6 @@ pub(super) const LIFETIME: SignedDuration = SignedDuration::from_mins(10);
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Begun {
     pub(super) attempt: Attempt,
-    /// The digest of the cookie of the browser that began.
-    browser: String,
     pub(super) to: ReturnPath,
     /// Whether the provider is to ask the person nothing.
     pub(super) is_silent: bool,
@@ -39,22 +37,22 @@ impl Begun {
         is_silent: bool,
     ) -> Result<Self, Problem> {
         let attempt = Attempt::new().map_err(Problem::internal)?;
-        let begun = Self { attempt, browser: browser.digest(), to, is_silent };
+        let begun = Self { attempt, to, is_silent };
         let until = Timestamp::now().saturating_add(LIFETIME).unwrap_or(Timestamp::MAX);
-        jobs.keep(&place(&begun.attempt.state), &begun, until).await?;
+        jobs.keep(&place(&begun.attempt.state, browser), &begun, until).await?;
         Ok(begun)
     }
 
-    /// Takes the attempt of a state, once. `None` if there is none, if it is over, or if another browser began it.
+    /// Takes the attempt of a state and a browser, once. `None` if there is none, or if it is over.
     ///
     /// # Errors
     /// When the table does not answer.
     pub(super) async fn take(jobs: &JobsTable, state: &str, browser: &Secret) -> Result<Option<Self>, Problem> {
-        let begun: Option<Self> = jobs.take(&place(state), Timestamp::now()).await?;
-        Ok(begun.filter(|begun| begun.browser == browser.digest()))
+        Ok(jobs.take(&place(state, browser), Timestamp::now()).await?)
     }
 }
 
-fn place(state: &str) -> Place {
-    Place::of_login(&digest(state))
+/// Returns the place of an attempt. Another browser does not find it, and cannot use it up.
+fn place(state: &str, browser: &Secret) -> Place {
+    Place::of_login(&digest(&format!("{state}\n{}", browser.as_str())))
 }

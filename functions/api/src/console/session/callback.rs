@@ -13,13 +13,13 @@ use jiff::Timestamp;
 use super::{
     attempt::Begun,
     cookie, login,
-    metrics::{Outcome, count},
     return_path::ReturnPath,
     secret::Secret,
     store::{KEPT_AFTER, Session, Ticket},
 };
 use crate::{
     context::Context,
+    metrics::{SignIn, count},
     problem::{Kind, Problem},
     scope::{pseudonym, seen},
 };
@@ -41,7 +41,7 @@ pub(super) async fn callback(State(context): State<Arc<Context>>, parts: Parts) 
     match finish(&context, &parts).await {
         Ok(response) => Ok(response),
         Err(problem) => {
-            count(Outcome::Failed);
+            count(SignIn::Failed);
             Err(problem)
         }
     }
@@ -100,7 +100,7 @@ async fn welcome(
         return Err(failed("The sign-in that the provider gave you has ended already. Begin again.", to));
     }
     let ticket = session.keep(&context.jobs).await?;
-    count(Outcome::SignedIn(pseudonym(&signed_in.caller)));
+    count(SignIn::SignedIn(pseudonym(&signed_in.caller)));
     // Longer than the session, so that its end can be told from no session at all.
     let cookie =
         cookie::set_session(&ticket.cookie(), session.ends.duration_since(now).as_secs() + KEPT_AFTER.as_secs())?;

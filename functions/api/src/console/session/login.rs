@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     context::Context,
+    metrics::{SignIn, count},
     problem::{Kind, Problem},
     query::Query,
 };
@@ -35,7 +36,7 @@ pub(super) async fn login(
         Some(ticket) => ticket.session(&context.jobs, Timestamp::now()).await?.is_some(),
         None => false,
     };
-    begin(&context, &headers, to, is_silent).await
+    begin(&context, &headers, to, is_silent).await.inspect_err(|_| count(SignIn::Failed))
 }
 
 /// Begins an attempt, and sends the browser to the provider. A browser that has begun others, in other tabs, keeps its

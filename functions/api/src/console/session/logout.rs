@@ -11,13 +11,14 @@ use axum::{
 use jiff::Timestamp;
 use platform::log::Causes;
 
-use super::{
-    LOGOUT, cookie,
-    form::Posted,
-    metrics::{Outcome, count},
-    return_path::ReturnPath,
+use super::{LOGOUT, cookie, form::Posted, return_path::ReturnPath};
+use crate::{
+    console::shell::Shell,
+    context::Context,
+    metrics::{SignIn, count},
+    problem::Problem,
+    scope::pseudonym,
 };
-use crate::{console::shell::Shell, context::Context, problem::Problem, scope::pseudonym};
 
 /// `POST`: ends the session here. The page that says so goes on to the provider, which ends its own session.
 ///
@@ -29,7 +30,7 @@ pub(super) async fn logout(
 ) -> Result<Response, Problem> {
     let Posted { visitor, .. } = posted;
     visitor.ticket.end(&context.jobs, Timestamp::now()).await?;
-    count(Outcome::SignedOut(pseudonym(visitor.caller())));
+    count(SignIn::SignedOut(pseudonym(visitor.caller())));
     // Who signs out has done so, whatever the provider says.
     let onwards = context.login()?.end_address(LOGOUT).await.unwrap_or_else(|error| {
         tracing::warn!(error = %Causes(&error), "session not ended at the provider");

@@ -14,7 +14,6 @@ mod cookie;
 mod form;
 mod login;
 mod logout;
-mod metrics;
 mod return_path;
 mod secret;
 mod store;

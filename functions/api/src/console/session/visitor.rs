@@ -18,7 +18,7 @@ use super::{
 use crate::{
     context::Context,
     problem::{Kind, Problem},
-    scope::{OrgScope, origin, seen},
+    scope::{OrgScope, origin, pseudonym, seen},
 };
 
 /// A verified session, and what its person may do. Extracting it is the only way to get one, so no page can forget to ask.
@@ -66,7 +66,7 @@ impl Visitor {
     /// When the organization is none of the visitor's: as if there was no such page, whatever exists.
     pub(crate) fn scope(&self, org: OrgId, job: Option<String>) -> Result<OrgScope, Problem> {
         if !self.caller.may_enter(org) {
-            return Err(no_such_page());
+            return Err(no_such_page().because(Elsewhere { pseudonym: pseudonym(&self.caller), org }));
         }
         Ok(OrgScope::of_page(self.context.clone(), self.caller.clone(), org, job, self.origin.clone()))
     }
@@ -82,6 +82,14 @@ impl Visitor {
         let sentence = "The form is not one of your present session. Load the page again and repeat what you did.";
         Err(Problem::new(Kind::FormRefused, sentence))
     }
+}
+
+/// The cause of a refused page, for the log.
+#[derive(Debug, thiserror::Error)]
+#[error("{pseudonym} visited the organization {org} of others")]
+struct Elsewhere {
+    pseudonym: String,
+    org: OrgId,
 }
 
 /// Returns the problem of a page that is not there, or not for this visitor.
