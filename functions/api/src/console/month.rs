@@ -84,8 +84,7 @@ pub(super) async fn show(
     page: Page,
 ) -> Result<Html<String>, Problem> {
     let org = page.scope.require(Permission::ReadExports).await?;
-    let Page { scope, shell, query, .. } = page;
-    query.finish(Some(()))?;
+    let Page { scope, shell, .. } = page;
     let month = month_of(&scope)?;
     answer(&context, &scope, &shell, org, month, Typing::default(), deadline).await
 }

@@ -16,7 +16,8 @@ use crate::problem::Kind;
 #[derive(Debug)]
 pub(crate) struct Notice<'a> {
     pub(crate) kind: Kind,
-    /// Instructions, in English.
+    /// The kind in words, and instructions, in English.
+    pub(crate) title: &'static str,
     pub(crate) detail: &'a str,
     /// What to quote when asking for help; may be empty.
     pub(crate) request_id: &'a str,
@@ -71,7 +72,7 @@ impl Notice<'_> {
             h1 { (self.title(texts)) }
             div role="alert" {
                 @if !sentence.is_empty() { p { (sentence) } }
-                @if has_detail { p lang="en" { (self.detail) } }
+                @if has_detail { p lang="en" { strong { (self.title) "." } " " (self.detail) } }
                 @if is_ours { p { (texts.no_figures) } }
             }
             div.actions {
@@ -96,7 +97,8 @@ mod tests {
     #[test]
     fn nothing_in_a_notice_is_markup() {
         let text = "<script>\"'&";
-        let notice = Notice { kind: Kind::InvalidRequest, detail: text, request_id: text, sign_in: Some(text) };
+        let notice =
+            Notice { kind: Kind::InvalidRequest, title: "", detail: text, request_id: text, sign_in: Some(text) };
         let page = notice.page(&Shell::bare());
         assert!(!page.contains("<script>\""), "{page}");
         assert!(page.contains("href=\"&lt;script&gt;&quot;'&amp;\""), "{page}");
@@ -104,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_failure_of_ours_keeps_the_frame_and_the_request() {
-        let notice = Notice { kind: Kind::Unavailable, detail: "", request_id: "r-1", sign_in: None };
+        let notice = Notice { kind: Kind::Unavailable, title: "", detail: "", request_id: "r-1", sign_in: None };
         let page = notice.page(&super::super::sample::shell());
         for part in ["Reload", "<code>r-1</code>", "finance.user@example.com", "Figures are never shown in part"] {
             assert!(page.contains(part), "{part}: {page}");

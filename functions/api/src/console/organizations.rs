@@ -14,8 +14,8 @@ use crate::problem::Problem;
 pub(super) async fn show(lobby: Lobby) -> Result<Response, Problem> {
     let Lobby { shell, query, caller, .. } = lobby;
     let mut query = query.without_empty();
+    // Other parameters, such as those that mail programs add to links, change nothing.
     let wanted: Option<OrgId> = query.optional("org");
-    query.finish(Some(()))?;
     let mut all = caller.organizations().iter().copied();
     let only = match (all.next(), all.next()) {
         (Some(only), None) if !caller.administers_platform() => Some(only),

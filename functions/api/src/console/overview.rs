@@ -55,8 +55,7 @@ pub(super) async fn show(
     page: Page,
 ) -> Result<Html<String>, Problem> {
     let org = page.scope.require(Permission::ReadExports).await?;
-    let Page { scope, shell, query, .. } = page;
-    query.finish(Some(()))?;
+    let Page { scope, shell, .. } = page;
     let present = Month::of(shell.now);
     let range = (months_before(present, MONTHS), present);
     let figures = figures::months(&context, &scope, org, range, shell.now, deadline).await?;

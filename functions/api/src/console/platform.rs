@@ -26,8 +26,7 @@ const MAX_DUE: usize = 20;
 
 /// Shows the due files.
 pub(super) async fn show(State(context): State<Arc<Context>>, lobby: Lobby) -> Result<Html<String>, Problem> {
-    let Lobby { shell, query, caller, origin } = lobby;
-    query.finish(Some(()))?;
+    let Lobby { shell, caller, origin, .. } = lobby;
     if !caller.administers_platform() {
         return Err(no_such_page());
     }
