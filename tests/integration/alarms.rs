@@ -33,7 +33,7 @@ const WRITTEN: [(&str, &str, &[&str]); 9] = [
         &[],
     ),
     ("functions/telemetry", "DocumentsStored DocumentsUnchanged RejectedDocuments DocumentErrors Gone", &[]),
-    ("functions/api", "RequestMs ServerErrors ClientErrors LinksSigned", &["Route"]),
+    ("functions/api", "RequestMs ServerErrors ClientErrors LinksSigned SignIns SignInsFailed SignOuts", &["Route"]),
     ("shared/auth", "IssuerFetchFailed", &[]),
 ];
 

@@ -3,6 +3,7 @@
 mod body;
 mod ci;
 mod completeness;
+mod console;
 mod context;
 mod exports;
 mod gateway;
@@ -21,6 +22,7 @@ mod signing;
 mod status;
 mod troubles;
 mod usage;
+mod visible;
 
 pub use context::Context;
 pub use gateway::{Event, Reply, Unanswered};

@@ -10,7 +10,7 @@ use axum::{
 };
 
 use crate::{
-    BASE, ci,
+    BASE, ci, console,
     context::Context,
     exports, keys,
     ledger::{booking, comparisons},
@@ -22,8 +22,11 @@ use crate::{
 
 /// Returns all routes, ready to serve.
 pub fn router(context: Context) -> Router {
+    // Without a way to sign in there are no pages.
+    let pages = if context.login.is_some() { console::routes() } else { Router::new() };
     Router::new()
         .nest(BASE, routes())
+        .merge(pages)
         .fallback(async || {
             Problem::new(Kind::NoSuchRoute, format!("Check the path; {BASE}/openapi.json lists all routes."))
         })

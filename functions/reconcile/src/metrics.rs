@@ -42,8 +42,7 @@ pub(crate) fn of_run(report: &Report) {
         without_file: report.without_file.to_string(),
         unfinished: report.unfinished.to_string(),
     };
-    let troubles =
-        [report.mismatches, report.unknown, report.errors, report.bookings.newly_restated, not_compared];
+    let troubles = [report.mismatches, report.unknown, report.errors, report.bookings.newly_restated, not_compared];
     let is_troubled = troubles.iter().any(|count| *count > 0);
     write(if is_troubled { Level::WARN } else { Level::INFO }, "exports reconciled", run);
 }

@@ -56,8 +56,17 @@ pub struct ObjectTag {
 impl ExportFile {
     /// Reports whether the bytes are the same, by all that can be read from bytes.
     pub fn has_same_bytes(&self, other: &Self) -> bool {
-        let Self { software: _, checksum, bytes, row_count, totals, rounding_difference: _, completeness: _, days: _, tag: _ } =
-            other;
+        let Self {
+            software: _,
+            checksum,
+            bytes,
+            row_count,
+            totals,
+            rounding_difference: _,
+            completeness: _,
+            days: _,
+            tag: _,
+        } = other;
         (&self.checksum, self.bytes, self.row_count, &self.totals) == (checksum, *bytes, *row_count, totals)
     }
 }

@@ -80,10 +80,7 @@ impl JobsTable {
     ///
     /// # Errors
     /// As [`booked`](Self::booked).
-    pub async fn organizations_with_booking(
-        &self,
-        month: Month,
-    ) -> Result<Vec<(OrgId, Option<Timestamp>)>, JobsError> {
+    pub async fn organizations_with_booking(&self, month: Month) -> Result<Vec<(OrgId, Option<Timestamp>)>, JobsError> {
         let items = self.all_items(partition(month), PREFIX, true, usize::MAX).await?;
         let found: Result<Vec<_>, CorruptItem> =
             items.into_iter().map(|item| read(item).map(|month| (month.org, month.checked_at))).collect();
@@ -134,9 +131,7 @@ impl JobsTable {
     ) -> Result<TransactWriteItem, JobsError> {
         let booked =
             BookedMonth { org, month, version: booking.version, job: booking.job, checked_at: None, restated: None };
-        transaction::put(
-            Put::builder().table_name(&self.name).set_item(Some(item::write(BookedItem::write(&booked))?)),
-        )
+        transaction::put(Put::builder().table_name(&self.name).set_item(Some(item::write(BookedItem::write(&booked))?)))
     }
 }
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Item, JobsError, due};
 use domain::{
-    Completeness, DayDetail, ExportFile, ExportRequest, Failure, Granularity, Job, JobId, JobParts, ModelId, Note, ObjectTag,
-    OrgId, Progress, State, Status, Subject, TimeRange, Totals, instant::days_after,
+    Completeness, DayDetail, ExportFile, ExportRequest, Failure, Granularity, Job, JobId, JobParts, ModelId, Note,
+    ObjectTag, OrgId, Progress, State, Status, Subject, TimeRange, Totals, instant::days_after,
 };
 
 /// Lifetime of the files of items without `expires_at`, which were written when it was a constant.

@@ -16,6 +16,8 @@
 //! | audit record | `AUDIT#<org>` | `JOB#<job>#<uuid>` or `ORG#<uuid>` |
 //! | run of the scheduled exports | `MONTHLY#<month>` | `RUN#<uuid>` |
 //! | scheduled export that has not ended well | `MONTHLY#<month>#UNSUCCEEDED` | `ORG#<org>#<edition>` |
+//! | attempt of a person to sign in | `LOGIN#<digest of its state and browser>` | `LOGIN` |
+//! | session of a person | `SESSIONS#<pseudonym>` | `<digest of the session's secret>` |
 //!
 //! The local index `by-status` orders an organization's jobs by status and id; a local index can be read consistently.
 //! The index `due` has the jobs that the sweep has to look at, by kind, ordered by the time at which it has to.
@@ -39,6 +41,7 @@ mod list;
 pub mod queue;
 mod resend;
 mod runs;
+mod sessions;
 mod settings;
 mod transaction;
 mod unsucceeded;
@@ -65,6 +68,7 @@ pub use self::{
     limits::{Counted, DailyLimits, InvalidLimits, LimitError},
     list::{AuditCursor, AuditPage, Cursor, JobPage, List},
     resend::ResendPolicy,
+    sessions::Place,
     settings::retention_from_env,
 };
 use self::{

@@ -10,7 +10,9 @@ use domain::{JobFilter, Month, OrgId, State};
 use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{Answer, Organization, Rollup, Service, Table, lambda::invoke, poll::until, stack::variable};
+use tests::{
+    Answer, Browser, Organization, Person, Rollup, Service, Table, lambda::invoke, poll::until, stack::variable,
+};
 use uuid::Uuid;
 
 use super::SIGNER;
@@ -110,7 +112,10 @@ impl<'a> Work<'a> {
         ] {
             expect(&path, status, &org.get(&path).await)?;
         }
-        Ok(())
+        let mut browser = Browser::new(&self.scene.stack);
+        let signed_in = browser.try_to_sign_in(&Person::of(org.id, "platform-admin")).await;
+        signed_in.map_err(|answer| format!("not signed in: {} {}", answer.status, answer.text()))?;
+        expect("what is due", 200, &browser.get("/finance/platform").await)
     }
 
     async fn download(&self) -> Result<(), String> {

@@ -91,11 +91,16 @@ pub(super) async fn booked(jobs: &JobsTable, list: &[Job]) -> Result<Vec<Option<
         has_file.then(|| job.request().whole_month().map(|month| (job.org(), month))).flatten()
     };
     let wanted: BTreeMap<_, ()> = list.iter().filter_map(month).map(|key| (key, ())).collect();
-    let looks = wanted.into_keys().map(|key| async move { Ok::<_, JobsError>((key, jobs.booked(key.0, key.1).await?)) });
+    let looks =
+        wanted.into_keys().map(|key| async move { Ok::<_, JobsError>((key, jobs.booked(key.0, key.1).await?)) });
     let found: BTreeMap<_, _> = stream::iter(looks).buffer_unordered(MAX_CONCURRENT_READS).try_collect().await?;
     let of = |job: &Job| {
         let booked = found.get(&month(job)?)?.as_ref().filter(|booked| booked.job == job.id())?;
-        Some(BookedView { period: booked.month, version: booked.version, restatement: RestatementView::of(Some(booked)) })
+        Some(BookedView {
+            period: booked.month,
+            version: booked.version,
+            restatement: RestatementView::of(Some(booked)),
+        })
     };
     Ok(list.iter().map(of).collect())
 }

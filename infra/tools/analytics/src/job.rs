@@ -159,7 +159,9 @@ impl Job {
         rows.extend(self.origin.clone().map(|origin| ("origin", origin)));
         rows.extend(self.version.map(|version| ("version", version.to_string())));
         rows.extend(self.note.clone().map(|note| ("note", note)));
-        rows.extend(self.booked.as_ref().map(|one| ("booked for", format!("{}, {}", one.period, one.restatement.text()))));
+        rows.extend(
+            self.booked.as_ref().map(|one| ("booked for", format!("{}, {}", one.period, one.restatement.text()))),
+        );
         rows.extend(self.expires_at.map(|at| ("expires", at.to_string())));
         rows.extend(self.progress.as_ref().map(|progress| ("progress", progress.text())));
         rows.extend(self.row_count.map(|count| ("rows", count.to_string())));

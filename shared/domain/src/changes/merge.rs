@@ -96,13 +96,7 @@ impl Merge {
     /// Begins to compare two files of an organization.
     pub fn new(org: OrgId, level: Level) -> Self {
         let side = || Side::new(org, level);
-        Self {
-            old: side(),
-            new: side(),
-            next_old: Next::Unknown,
-            next_new: Next::Unknown,
-            counts: Counts::default(),
-        }
+        Self { old: side(), new: side(), next_old: Next::Unknown, next_new: Next::Unknown, counts: Counts::default() }
     }
 
     /// Adds the next bytes of a file that [`step`](Self::step) asked for.

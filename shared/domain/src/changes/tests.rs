@@ -22,7 +22,8 @@ fn model(place: u8) -> String {
 
 /// Writes a file without the code under test.
 fn file(rows: &Rows) -> String {
-    let mut text = "bucket_start,organization_id,model_id,request_count,tokens_total,error_count,cost_total\n".to_owned();
+    let mut text =
+        "bucket_start,organization_id,model_id,request_count,tokens_total,error_count,cost_total\n".to_owned();
     for ((bucket, place), [requests, tokens, errors, cost]) in rows {
         let bucket = jiff::Timestamp::from_second(*bucket).unwrap();
         let cost = Decimal::from_i128_with_scale(*cost, 4);
@@ -64,7 +65,8 @@ fn apply(rows: &Rows, adjustment: &str) -> Rows {
         let place = (0..=NONE).find(|place| model(*place) == fields[2]).unwrap();
         let cost = fields[6].parse::<Decimal>().unwrap();
         assert_eq!(cost.scale(), 4, "{line}");
-        let values = [fields[3].parse().unwrap(), fields[4].parse().unwrap(), fields[5].parse().unwrap(), cost.mantissa()];
+        let values =
+            [fields[3].parse().unwrap(), fields[4].parse().unwrap(), fields[5].parse().unwrap(), cost.mantissa()];
         let sum = sums.entry((bucket, place)).or_default();
         for (sum, value) in sum.iter_mut().zip(values) {
             *sum += value;

@@ -41,7 +41,7 @@ use crate::{
 use copy::{CopyError, Decoder};
 use domain::{ExportRequest, Granularity, OrgId, TimeRange};
 use platform::log::Causes;
-use postgres::{Connector, Database, DatabaseError, Lease, milliseconds, set_statement_timeout};
+use postgres::{Connection, Connector, Database, DatabaseError, Lease, milliseconds, set_statement_timeout};
 
 /// Chunks of a slice that may wait: 3 MiB, a little more than a slice of average lines.
 const MAX_CHUNKS_AHEAD: usize = 12;
@@ -267,10 +267,10 @@ impl SliceReader {
     }
 
     /// Reads slices until none is left. Reports whether all of them were read to their ends.
-    async fn read(&self, client: &Client) -> bool {
+    async fn read(&self, connection: &Connection) -> bool {
         let mut total = 0;
         while let Some((slice, chunks)) = self.next_slice().await {
-            match self.read_slice(client, slice, &chunks).await {
+            match self.read_slice(connection, slice, &chunks).await {
                 Ok(Some(rows)) => {
                     total += rows;
                     Span::current().record("db.response.returned_rows", total);
@@ -309,12 +309,12 @@ impl SliceReader {
     /// Reads a slice and returns its number of rows; `None` if the consumer is gone.
     async fn read_slice(
         &self,
-        client: &Client,
+        connection: &Connection,
         slice: Slice,
         chunks: &mpsc::Sender<SliceItem>,
     ) -> Result<Option<u64>, RollupError> {
         let copy = self.query.copy(&self.columns, slice);
-        let mut stream = pin!(client.copy_out(&copy).await.map_err(DatabaseError::from)?);
+        let mut stream = pin!(connection.copy_out_joined(&copy).await?);
         let mut decoder = Decoder::new(self.columns.counts);
         let mut writer = CsvWriter::new(self.org);
         let mut chunk = self.take_chunk();

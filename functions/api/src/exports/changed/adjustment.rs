@@ -22,9 +22,9 @@ pub(super) struct Csv(Adjustment);
 /// Reports whether the first of the accepted types that this route has is CSV. JSON is the default.
 pub(super) fn wants_csv(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut types = accepted.flat_map(|value| value.split(',')).map(|range| {
-        range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-    });
+    let mut types = accepted
+        .flat_map(|value| value.split(','))
+        .map(|range| range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
     types.find(|name| ["text/csv", "application/json", "*/*"].contains(&name.as_str())).as_deref() == Some("text/csv")
 }
 

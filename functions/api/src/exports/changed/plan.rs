@@ -129,7 +129,10 @@ impl Plan {
         }
         let mut notes = Vec::new();
         notes.extend(expired.filter(|_| level.is_none()).map(|expired| {
-            format!("The file of job {} has expired: the changes are of days, by the sums that are kept.", expired.job.id())
+            format!(
+                "The file of job {} has expired: the changes are of days, by the sums that are kept.",
+                expired.job.id()
+            )
         }));
         notes.extend(without_models.map(|stored| {
             format!(

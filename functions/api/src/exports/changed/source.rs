@@ -45,8 +45,7 @@ impl Source {
             return Err(Problem::new(Kind::NotComparable, detail));
         }
         let now = Timestamp::now();
-        let known =
-            completeness(snapshot.client(), job.org(), request.range, request.granularity, now).await?;
+        let known = completeness(snapshot.client(), job.org(), request.range, request.granularity, now).await?;
         let csv = CsvFile::read(snapshot).await.map_err(file)?;
         Ok(Self::Current(Some(Box::new(csv)), known.of_figures(true)))
     }

@@ -43,7 +43,10 @@ pub(crate) fn run(old: &Path, new: &Path, arguments: &Changes) -> Result<()> {
             if adjustment.length() < WRITTEN_BYTES { Ok(()) } else { stdout.write_all(adjustment.take().as_bytes()) }
         })
         .with_context(name)?;
-        stdout.write_all(adjustment.take().as_bytes()).and_then(|()| stdout.flush()).context("can't write to stdout")?;
+        stdout
+            .write_all(adjustment.take().as_bytes())
+            .and_then(|()| stdout.flush())
+            .context("can't write to stdout")?;
         return Ok(());
     }
     let mut rows = Vec::new();
@@ -87,12 +90,7 @@ fn organization(file: &mut BufReader<File>) -> Result<Option<OrgId>> {
     Ok(std::str::from_utf8(field).ok().and_then(|text| text.parse().ok()))
 }
 
-fn merge(
-    org: OrgId,
-    grain: Grain,
-    files: &mut Files,
-    mut add: impl FnMut(&Change) -> io::Result<()>,
-) -> Result<Merge> {
+fn merge(org: OrgId, grain: Grain, files: &mut Files, mut add: impl FnMut(&Change) -> io::Result<()>) -> Result<Merge> {
     let mut merge = Merge::new(org, grain);
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
