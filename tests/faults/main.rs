@@ -9,6 +9,7 @@
 
 mod audit;
 mod case;
+mod chains;
 mod creates;
 mod daemon;
 mod database;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         deliveries::CASES,
         audit::CASES,
         sweeps::CASES,
+        chains::CASES,
         silence::CASES,
         creates::CASES,
         turns::CASES,

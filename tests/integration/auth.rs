@@ -149,6 +149,8 @@ async fn a_request_without_a_token_is_refused() {
         (Method::PUT, format!("/orgs/{}/periods/2024-01/booking", org.id)),
         (Method::GET, format!("/orgs/{}/periods/2024-01/booking", org.id)),
         (Method::GET, format!("/orgs/{}/audit", org.id)),
+        (Method::GET, format!("/orgs/{}/audit/chain", org.id)),
+        (Method::GET, format!("/orgs/{}/audit/heads", org.id)),
     ] {
         for header in [None, Some(""), Some("Bearer"), Some("Bearer "), Some("Basic YTpi"), Some(org.token.as_str())] {
             let request = stack.api.request(method.clone(), &path);

@@ -14,6 +14,7 @@ mod analytics;
 mod attacks;
 mod auth;
 mod bad_requests;
+mod chain;
 mod ci_access;
 mod ci_evidence;
 mod ci_queries;

@@ -14,6 +14,7 @@
 pub mod answer;
 pub mod api;
 pub mod aws;
+pub mod chain;
 pub mod ci;
 pub mod ci_runs;
 pub mod csv_file;

@@ -1,6 +1,7 @@
 //! Exports in the terms of their users. Pure: no AWS crate, no database crate, no clock, no random id and no network.
 
 pub mod audit;
+pub mod chain;
 pub mod completeness;
 pub mod failure;
 pub mod file;

@@ -12,11 +12,12 @@
 //! | number of a job's comparisons | `COMPARED#<org>#<job>` | `COUNT` |
 //! | version of a month's booking | `BOOKINGS#<org>` | `<month>#<version>` |
 //! | audit record | `AUDIT#<org>` | `JOB#<job>#<uuid>` or `ORG#<uuid>` |
+//! | what chains the audit records | see [`chain`] | |
 //! | run of the scheduled exports | `MONTHLY#<month>` | `RUN#<uuid>` |
 //! | scheduled export that has not ended well | `MONTHLY#<month>#UNSUCCEEDED` | `ORG#<org>#<edition>` |
 //!
 //! The local index `by-status` orders an organization's jobs by status and id; a local index can be read consistently.
-//! The index `due` has the jobs that the sweep has to look at, by kind, ordered by the time at which it has to.
+//! The index `due` has what the sweep has to look at, by kind, ordered by the time at which it has to.
 //!
 //! [`JobsTable::create`] alone creates jobs, and [`JobsTable::apply`] alone changes their states. A change is one
 //! database transaction with the condition that the stored job still has the version that was read. [`domain::job`] has
@@ -24,6 +25,7 @@
 
 mod audit;
 mod bookings;
+mod chain;
 mod collection;
 mod comparisons;
 mod create;
@@ -52,6 +54,7 @@ use jiff::Timestamp;
 
 pub use self::{
     bookings::{BookError, Booked, MAX_BOOKINGS},
+    chain::{ChainCursor, ChainEntry, ChainPage, HeadWork, Linked, Receipt, SignedHead, Waiting},
     comparisons::{CompareError, Compared, MAX_COMPARISONS},
     create::{CreateError, Created, Key},
     dispatch::{DispatchError, dispatch},

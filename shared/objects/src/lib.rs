@@ -2,6 +2,7 @@
 
 mod cleanup;
 mod cloudfront;
+mod head;
 mod key;
 mod link_key;
 mod links;
@@ -22,6 +23,7 @@ use aws_sdk_s3::{
     config::{Builder, Credentials},
 };
 
+pub use head::head_prefix;
 pub use key::ExportObject;
 use links::Links;
 pub use read::ObjectBytes;

@@ -144,7 +144,11 @@ impl<'a> Work<'a> {
         let lost = org.add_unqueued().await.id().uuid();
         self.scene.lose_worker(org, lost, 5, "2024-01-01T00:00:00Z".parse().unwrap()).await;
         self.lost.borrow_mut().push(lost);
-        call("sweep", &json!({})).await?;
+        org.record(1).await;
+        // The first run links the record, the second signs the head.
+        chained(&call("sweep", &json!({})).await?)?;
+        org.next_day().await;
+        chained(&call("sweep", &json!({})).await?)?;
         let job = self.scene.stack.jobs.get(OrgId::from(org.id), unsent.id()).await.unwrap();
         if !job.is_some_and(|job| matches!(job.state(), State::Pending { sent: true, .. })) {
             return Err("the unsent job was not sent".to_owned());
@@ -226,6 +230,11 @@ async fn forget_runs(scene: &Scene) {
         let delete = delete.key("pk", AttributeValue::S(format!("MONTHLY#{month}")));
         delete.key("sk", AttributeValue::S(format!("RUN#{}", run.id))).send().await.expect("a run is deleted");
     }
+}
+
+/// Fails if a sweep failed at the chains of audit records.
+fn chained(report: &Value) -> Result<(), String> {
+    if report["chained"]["errors"] == 0 { Ok(()) } else { Err(report.to_string()) }
 }
 
 /// Invokes a function by its short name.

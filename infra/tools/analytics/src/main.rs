@@ -4,6 +4,7 @@
 //! to stderr.
 
 mod api;
+mod audit;
 mod cli;
 mod create;
 mod download;
@@ -51,6 +52,9 @@ fn run(cli: Cli) -> Result<()> {
     if let Command::Verify(Verify { path, key: Some(key), .. }) = &cli.command {
         return offline::run(path, key, cli.connection.json);
     }
+    if let Command::VerifyAudit(arguments) = &cli.command {
+        return audit::verify(arguments, cli.connection.json);
+    }
     let session = Session::new(cli.connection, |name| std::env::var(name).ok())?;
     match cli.command {
         Command::Export(Export::Create(arguments)) => create::run(&session, &arguments),
@@ -59,8 +63,10 @@ fn run(cli: Cli) -> Result<()> {
         Command::Export(Export::Download(arguments)) => download::run(&session, &arguments),
         Command::Export(Export::Pack(arguments)) => pack::run(&session, &arguments),
         Command::Export(Export::Reconcile(arguments)) => reconcile::run(&session, &arguments),
+        Command::Audit(command) => audit::run(&session, &command),
         Command::Ledger(command) => ledger::run(&session, &command),
         Command::Usage(arguments) => usage::run(&session, &arguments),
         Command::Verify(arguments) => verify::run(&session, &arguments),
+        Command::VerifyAudit(arguments) => audit::verify(&arguments, session.json),
     }
 }
