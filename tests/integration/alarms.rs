@@ -29,11 +29,12 @@ const WRITTEN: [(&str, &str, &[&str]); 9] = [
     ("functions/retention", "PartitionsAheadDays DefaultRows Postponed RetentionUnfinished", &[]),
     (
         "functions/reconcile",
-        "ReconciliationsMade ReconciliationMismatches ReconciliationsUnknown ReconciliationErrors",
+        "ReconciliationsMade ReconciliationMismatches ReconciliationsUnknown ReconciliationErrors BookingsCompared \
+         BookingsRestated BookingsDiffering BookingsNotCompared",
         &[],
     ),
     ("functions/telemetry", "DocumentsStored DocumentsUnchanged RejectedDocuments DocumentErrors Gone", &[]),
-    ("functions/api", "RequestMs ServerErrors ClientErrors LinksSigned", &["Route"]),
+    ("functions/api", "RequestMs ServerErrors ClientErrors LinksSigned SignIns SignInsFailed SignOuts", &["Route"]),
     ("shared/auth", "IssuerFetchFailed", &[]),
 ];
 

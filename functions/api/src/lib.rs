@@ -4,6 +4,7 @@ mod body;
 mod chain;
 mod ci;
 mod completeness;
+mod console;
 mod context;
 mod exports;
 mod gateway;

@@ -26,6 +26,10 @@ pub enum Action {
     Compare,
     /// A file was booked for a month.
     Book,
+    /// The figures of a booked month are no longer those of the booked file.
+    Restate,
+    /// The figures of a booked month are those of the booked file again.
+    Restore,
     /// A platform administrator called a route of another organization.
     CrossOrganizationAccess,
 }
@@ -33,13 +37,14 @@ pub enum Action {
 /// Text that is not an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "is not an action; use one of: create, download, pack, expire, verify-file, compare, book, cross-organization-access"
+    "is not an action; use one of: create, download, pack, expire, verify-file, compare, book, restate, restore, \
+     cross-organization-access"
 )]
 pub struct UnknownAction;
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Create,
         Self::Download,
         Self::Pack,
@@ -47,6 +52,8 @@ impl Action {
         Self::VerifyFile,
         Self::Compare,
         Self::Book,
+        Self::Restate,
+        Self::Restore,
         Self::CrossOrganizationAccess,
     ];
 
@@ -60,6 +67,8 @@ impl Action {
             Self::VerifyFile => "verify-file",
             Self::Compare => "compare",
             Self::Book => "book",
+            Self::Restate => "restate",
+            Self::Restore => "restore",
             Self::CrossOrganizationAccess => "cross-organization-access",
         }
     }

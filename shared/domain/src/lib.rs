@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod chain;
+pub mod changes;
 pub mod completeness;
 pub mod failure;
 pub mod file;
@@ -29,7 +30,7 @@ pub mod subject;
 pub use audit::{Action, AuditFilter, AuditRecord, Origin};
 pub use completeness::Completeness;
 pub use failure::Failure;
-pub use file::{ExportFile, ObjectTag};
+pub use file::{DayDetail, ExportFile, ObjectTag};
 pub use filter::{JobFilter, JobOrigin};
 pub use granularity::Granularity;
 pub use id::{JobId, ModelId, OrgId};
@@ -43,7 +44,7 @@ pub use month::Month;
 pub use monthly::MonthlyRun;
 pub use progress::Progress;
 pub use range::TimeRange;
-pub use request::ExportRequest;
+pub use request::{CreateRequest, ExportRequest, Note};
 pub use retention::Retention;
 pub use status::Status;
 pub use subject::Subject;

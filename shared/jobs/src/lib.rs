@@ -4,17 +4,21 @@
 //! | item | `pk` | `sk` |
 //! |---|---|---|
 //! | job | `ORG#<org>` | `JOB#<job>` |
-//! | models of a job's filter | `MODELS#<org>#<job>` | `MODELS` |
+//! | models of a job's filter, and its note | `MODELS#<org>#<job>` | `MODELS` |
 //! | idempotency key | `ORG#<org>` | `KEY#<digest>` |
 //! | key of a scheduled export | `ORG#<org>` | `MONTHLY#<month>` |
 //! | number of open jobs | `ORG#<org>` | `OPEN` |
 //! | comparison of a file with the books | `COMPARISONS#<org>#<job>` | `ENTRY#<digest>` |
 //! | number of a job's comparisons | `COMPARED#<org>#<job>` | `COUNT` |
 //! | version of a month's booking | `BOOKINGS#<org>` | `<month>#<version>` |
+//! | booked month, compared each night | `BOOKED#<month>` | `ORG#<org>` |
+//! | number of a month's versions | `VERSIONS#<org>` | `<month>#<granularity>` |
 //! | audit record | `AUDIT#<org>` | `JOB#<job>#<uuid>` or `ORG#<uuid>` |
 //! | what chains the audit records | see [`chain`] | |
 //! | run of the scheduled exports | `MONTHLY#<month>` | `RUN#<uuid>` |
 //! | scheduled export that has not ended well | `MONTHLY#<month>#UNSUCCEEDED` | `ORG#<org>#<edition>` |
+//! | attempt of a person to sign in | `LOGIN#<digest of its state and browser>` | `LOGIN` |
+//! | session of a person | `SESSIONS#<pseudonym>` | `<digest of the session's secret>` |
 //!
 //! The local index `by-status` orders an organization's jobs by status and id; a local index can be read consistently.
 //! The index `due` has what the sweep has to look at, by kind, ordered by the time at which it has to.
@@ -24,6 +28,7 @@
 //! the states and the transitions between them.
 
 mod audit;
+mod booked;
 mod bookings;
 mod chain;
 mod collection;
@@ -38,9 +43,11 @@ mod list;
 pub mod queue;
 mod resend;
 mod runs;
+mod sessions;
 mod settings;
 mod transaction;
 mod unsucceeded;
+mod versions;
 
 use std::collections::HashMap;
 
@@ -64,6 +71,7 @@ pub use self::{
     limits::{Counted, DailyLimits, InvalidLimits, LimitError},
     list::{AuditCursor, AuditPage, Cursor, JobPage, List},
     resend::ResendPolicy,
+    sessions::Place,
     settings::retention_from_env,
 };
 use self::{

@@ -8,8 +8,11 @@ use std::{
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{JobFilter, Month, OrgId, State};
 use jiff::Timestamp;
+use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{Answer, Organization, Rollup, Service, Table, lambda::invoke, poll::until, stack::variable};
+use tests::{
+    Answer, Browser, Organization, Person, Rollup, Service, Table, lambda::invoke, poll::until, stack::variable,
+};
 use uuid::Uuid;
 
 use super::SIGNER;
@@ -32,6 +35,8 @@ pub(super) struct Work<'a> {
     created: Organization<'a>,
     worked: Organization<'a>,
     swept: Organization<'a>,
+    /// One with a booked month.
+    booked: Organization<'a>,
     /// Each has usage in a month of its own.
     monthly: RefCell<Vec<Organization<'a>>>,
     months: Cell<i32>,
@@ -49,6 +54,8 @@ impl<'a> Work<'a> {
         let mut request = daily();
         request["models"] = json!([Uuid::new_v4()]);
         let job = exported.export(&request).await.job.job_id;
+        let booked = scene.stack.organization();
+        book_last_month(&booked).await;
         let service = scene.stack.service();
         let [first, second] = ["first", "second"].map(|name| (service.key(name), service.document(name).to_string()));
         let version = service.put(&first.0, first.1).await;
@@ -61,6 +68,7 @@ impl<'a> Work<'a> {
             created: scene.small().await,
             worked: scene.small().await,
             swept: scene.small().await,
+            booked,
             monthly: RefCell::default(),
             months: Cell::default(),
             service,
@@ -99,11 +107,14 @@ impl<'a> Work<'a> {
             (format!("/{}", self.job), 200),
             (format!("/{}/download", self.job), 302),
             (format!("/{}/reconciliation?verify=file", self.job), 200),
+            (format!("/{}/changes?against=current&level=day", self.job), 200),
             (format!("/{}/manifest/signature", self.job), 200),
         ] {
             expect(&path, status, &org.get(&path).await)?;
         }
-        Ok(())
+        let mut browser = Browser::new(&self.scene.stack);
+        let signed_in = browser.try_to_sign_in(&Person::of(org.id, "controller")).await;
+        signed_in.map_err(|answer| format!("not signed in: {} {}", answer.status, answer.text()))
     }
 
     async fn download(&self) -> Result<(), String> {
@@ -172,7 +183,13 @@ impl<'a> Work<'a> {
 
     async fn reconcile(&self) -> Result<(), String> {
         let report = call("reconcile", &json!({"organization": self.exported.id})).await?;
-        if report["made"] == 1 { Ok(()) } else { Err(report.to_string()) }
+        if report["made"] != 1 {
+            return Err(report.to_string());
+        }
+        // That of all months, and that of one organization with what it keeps of them.
+        call("reconcile", &json!({})).await?;
+        let report = call("reconcile", &json!({"organization": self.booked.id})).await?;
+        if report["bookings"]["compared"] == 1 { Ok(()) } else { Err(report.to_string()) }
     }
 
     async fn ingest(&self) -> Result<(), String> {
@@ -235,6 +252,16 @@ async fn forget_runs(scene: &Scene) {
 /// Fails if a sweep failed at the chains of audit records.
 fn chained(report: &Value) -> Result<(), String> {
     if report["chained"]["errors"] == 0 { Ok(()) } else { Err(report.to_string()) }
+}
+
+/// Exports the last month, and books the file.
+async fn book_last_month(org: &Organization<'_>) {
+    let month = Month::last_complete(Timestamp::now());
+    org.insert(Table::Daily, &[Rollup::new(&month.start().to_string(), None, [1, 2, 0], "0.5")]).await;
+    let job = org.export(&json!({"period": month})).await.job.job_id;
+    let path = format!("/orgs/{}/periods/{month}/booking", org.id);
+    let request = org.stack.api.request(Method::PUT, &path).bearer_auth(&org.token);
+    Answer::to(request.json(&json!({"jobId": job, "reference": "JE-1017"}))).await.expect(200);
 }
 
 /// Invokes a function by its short name.

@@ -5,6 +5,7 @@
 
 mod api;
 mod audit;
+mod changes;
 mod cli;
 mod create;
 mod download;
@@ -33,6 +34,7 @@ use anyhow::Result;
 
 use crate::{
     cli::{Cli, Command, Export, Verify},
+    outcome::Outcome,
     session::Session,
 };
 
@@ -55,6 +57,15 @@ fn run(cli: Cli) -> Result<()> {
     if let Command::VerifyAudit(arguments) = &cli.command {
         return audit::verify(arguments, cli.connection.json);
     }
+    if let Command::Changes(arguments) = &cli.command
+        && let (Some(old), Some(new)) = (&arguments.old, &arguments.new)
+    {
+        if cli.connection.json {
+            let error = "--json is not possible with files; --csv prints all changes".to_owned();
+            return Err(Outcome::WrongUsage(error).into());
+        }
+        return changes::run_local(old, new, arguments);
+    }
     let session = Session::new(cli.connection, |name| std::env::var(name).ok())?;
     match cli.command {
         Command::Export(Export::Create(arguments)) => create::run(&session, &arguments),
@@ -65,6 +76,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Export(Export::Reconcile(arguments)) => reconcile::run(&session, &arguments),
         Command::Audit(command) => audit::run(&session, &command),
         Command::Ledger(command) => ledger::run(&session, &command),
+        Command::Changes(arguments) => changes::run(&session, &arguments),
         Command::Usage(arguments) => usage::run(&session, &arguments),
         Command::Verify(arguments) => verify::run(&session, &arguments),
         Command::VerifyAudit(arguments) => audit::verify(&arguments, session.json),

@@ -17,7 +17,7 @@ const PARAMETERS: [(&str, &str); 4] =
 
 /// The functions with the variables that hold the address of a service, each with the service's name. Of S3 only the
 /// worker's requests can be disturbed: the API's own name for it is in the links that it gives out.
-const WAYS: [(&str, &str, &str); 11] = [
+const WAYS: [(&str, &str, &str); 12] = [
     ("api", "dynamodb", "AWS_ENDPOINT_URL_DYNAMODB"),
     ("api", "sqs", "AWS_ENDPOINT_URL_SQS"),
     ("api", "jwks", "JWKS_URL"),
@@ -27,6 +27,7 @@ const WAYS: [(&str, &str, &str); 11] = [
     ("worker", "postgres", "DATABASE_URL"),
     ("sweep", "dynamodb", "AWS_ENDPOINT_URL_DYNAMODB"),
     ("sweep", "sqs", "AWS_ENDPOINT_URL_SQS"),
+    ("reconcile", "dynamodb", "AWS_ENDPOINT_URL_DYNAMODB"),
     ("telemetry", "s3", "AWS_ENDPOINT_URL_S3"),
     ("telemetry", "postgres", "DATABASE_URL"),
 ];
