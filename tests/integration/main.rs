@@ -39,6 +39,7 @@ mod filtered;
 mod finding;
 mod grants;
 mod guide;
+mod hold;
 mod large_file;
 mod ledger;
 mod links;

@@ -50,6 +50,10 @@ fn routes() -> Router<Arc<Context>> {
         .route("/orgs/{orgId}/exports/{jobId}/manifest", get(exports::manifest::manifest))
         .route("/orgs/{orgId}/exports/{jobId}/manifest/signature", get(exports::manifest::signature))
         .route("/orgs/{orgId}/exports/{jobId}/pack", get(exports::pack::pack))
+        .route(
+            "/orgs/{orgId}/exports/{jobId}/hold",
+            get(exports::hold::show).put(exports::hold::put).delete(exports::hold::delete),
+        )
         .route("/orgs/{orgId}/audit", get(exports::audit::trail))
         .route("/orgs/{orgId}/audit/chain", get(chain::chain))
         .route("/orgs/{orgId}/audit/heads", get(chain::heads))

@@ -8,6 +8,7 @@ pub mod failure;
 pub mod file;
 pub mod filter;
 pub mod granularity;
+pub mod hold;
 pub mod id;
 pub mod idempotency;
 pub mod instant;
@@ -33,6 +34,7 @@ pub use failure::Failure;
 pub use file::{DayDetail, ExportFile, ObjectTag};
 pub use filter::{JobFilter, JobOrigin};
 pub use granularity::Granularity;
+pub use hold::{Hold, HoldChange};
 pub use id::{JobId, ModelId, OrgId};
 pub use idempotency::IdempotencyKey;
 pub use job::{

@@ -13,6 +13,7 @@
 //! | version of a month's booking | `BOOKINGS#<org>` | `<month>#<version>` |
 //! | booked month, compared each night | `BOOKED#<month>` | `ORG#<org>` |
 //! | number of a month's versions | `VERSIONS#<org>` | `<month>#<granularity>` |
+//! | change of a legal hold | `HOLDS#<org>#<job>` | `CHANGE#<number>` |
 //! | audit record | `AUDIT#<org>` | `JOB#<job>#<uuid>` or `ORG#<uuid>` |
 //! | what chains the audit records | see [`chain`] | |
 //! | run of the scheduled exports | `MONTHLY#<month>` | `RUN#<uuid>` |
@@ -36,6 +37,7 @@ mod comparisons;
 mod create;
 mod dispatch;
 mod due;
+mod holds;
 mod id;
 mod item;
 mod limits;
@@ -66,6 +68,7 @@ pub use self::{
     create::{CreateError, Created, Key},
     dispatch::{DispatchError, dispatch},
     due::{DueCursor, DueKind, DuePage},
+    holds::{HoldError, MAX_HOLD_CHANGES},
     id::new_job_id,
     item::CorruptItem,
     limits::{Counted, DailyLimits, InvalidLimits, LimitError},

@@ -112,6 +112,14 @@ impl<'a> Work<'a> {
         ] {
             expect(&path, status, &org.get(&path).await)?;
         }
+        let hold = org.path(&format!("/{}/hold", self.job));
+        let api = &self.scene.stack.api;
+        let put = api.request(Method::PUT, &hold).bearer_auth(&org.token).json(&json!({"reason": "grants"}));
+        expect("hold", 200, &Answer::to(put).await)?;
+        let link = org.get(&format!("/{}/reconciliation?verify=file", self.job)).await;
+        let delete = api.request(Method::DELETE, &format!("{hold}?reason=grants")).bearer_auth(&org.token);
+        expect("release", 200, &Answer::to(delete).await)?;
+        expect("the held file", 200, &link)?;
         let mut browser = Browser::new(&self.scene.stack);
         let signed_in = browser.try_to_sign_in(&Person::of(org.id, "controller")).await;
         signed_in.map_err(|answer| format!("not signed in: {} {}", answer.status, answer.text()))

@@ -10,7 +10,7 @@ use domain::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::{ledger::Ledger, outcome::Outcome};
+use crate::{hold::Hold, ledger::Ledger, outcome::Outcome};
 
 /// Export an organization's usage as CSV, and check it
 ///
@@ -53,6 +53,9 @@ pub(crate) enum Command {
     /// Compare files with amounts of the books, and record which file was booked
     #[command(subcommand)]
     Ledger(Ledger),
+    /// Hold files, so that they do not expire, and release them
+    #[command(subcommand)]
+    Hold(Hold),
     /// Save the organization's whole audit trail with its chain of hashes, or list the signed heads of the chain
     #[command(subcommand)]
     Audit(Audit),

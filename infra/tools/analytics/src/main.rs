@@ -11,6 +11,7 @@ mod create;
 mod download;
 mod facts;
 mod file;
+mod hold;
 mod job;
 mod ledger;
 mod list;
@@ -75,6 +76,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Export(Export::Pack(arguments)) => pack::run(&session, &arguments),
         Command::Export(Export::Reconcile(arguments)) => reconcile::run(&session, &arguments),
         Command::Audit(command) => audit::run(&session, &command),
+        Command::Hold(command) => hold::run(&session, &command),
         Command::Ledger(command) => ledger::run(&session, &command),
         Command::Changes(arguments) => changes::run(&session, &arguments),
         Command::Usage(arguments) => usage::run(&session, &arguments),
