@@ -8,8 +8,8 @@
 #![allow(clippy::float_arithmetic, reason = "seconds of a report")]
 
 mod audit;
-mod bookings;
 mod case;
+mod chains;
 mod creates;
 mod daemon;
 mod database;
@@ -26,7 +26,6 @@ mod rights;
 mod rule;
 mod scene;
 mod schema;
-mod sessions;
 mod silence;
 mod store;
 mod sweeps;
@@ -47,10 +46,10 @@ fn main() -> ExitCode {
         store::CASES,
         database::CASES,
         writes::CASES,
-        bookings::CASES,
         deliveries::CASES,
         audit::CASES,
         sweeps::CASES,
+        chains::CASES,
         silence::CASES,
         creates::CASES,
         turns::CASES,
@@ -61,7 +60,6 @@ fn main() -> ExitCode {
         logins::CASES,
         schema::CASES,
         traces::CASES,
-        sessions::CASES,
     ]
     .concat();
     case::run(&arguments, cases)

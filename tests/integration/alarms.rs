@@ -20,7 +20,8 @@ const WRITTEN: [(&str, &str, &[&str]); 9] = [
     ),
     (
         "functions/sweep",
-        "Sent Resent Released SweepErrors Due OldestUnfinishedSeconds JobsFailed MonthlyUnsucceeded MonthlyRunAgeDays",
+        "Sent Resent Released SweepErrors Due OldestUnfinishedSeconds JobsFailed MonthlyUnsucceeded MonthlyRunAgeDays \
+         RecordsLinked RecordsMissing HeadsSigned ChainErrors OldestUnlinkedSeconds OldestUnsignedSeconds",
         &["Code"],
     ),
     ("functions/monthly", "MonthlyCreated MonthlyCreateErrors Unfinished Held ProvisionalMonths", &[]),

@@ -14,7 +14,7 @@
 pub mod answer;
 pub mod api;
 pub mod aws;
-pub mod browser;
+pub mod chain;
 pub mod ci;
 pub mod ci_runs;
 pub mod csv_file;
@@ -39,7 +39,6 @@ pub mod token;
 pub mod usage;
 
 pub use answer::Answer;
-pub use browser::{Browser, Person};
 pub use ci::Service;
 pub use ci_runs::CiRun;
 pub use csv_file::{CsvFile, Sums};

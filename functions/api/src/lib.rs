@@ -1,6 +1,7 @@
 //! The HTTP function: checks requests for exports, queues them, and reports on jobs, usage and CI.
 
 mod body;
+mod chain;
 mod ci;
 mod completeness;
 mod console;

@@ -30,6 +30,10 @@ pub enum Action {
     Restate,
     /// The figures of a booked month are those of the booked file again.
     Restore,
+    /// A file was held, so that it does not expire.
+    Hold,
+    /// A hold was released.
+    ReleaseHold,
     /// A platform administrator called a route of another organization.
     CrossOrganizationAccess,
 }
@@ -38,13 +42,13 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "is not an action; use one of: create, download, pack, expire, verify-file, compare, book, restate, restore, \
-     cross-organization-access"
+     hold, release-hold, cross-organization-access"
 )]
 pub struct UnknownAction;
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Create,
         Self::Download,
         Self::Pack,
@@ -54,6 +58,8 @@ impl Action {
         Self::Book,
         Self::Restate,
         Self::Restore,
+        Self::Hold,
+        Self::ReleaseHold,
         Self::CrossOrganizationAccess,
     ];
 
@@ -69,6 +75,8 @@ impl Action {
             Self::Book => "book",
             Self::Restate => "restate",
             Self::Restore => "restore",
+            Self::Hold => "hold",
+            Self::ReleaseHold => "release-hold",
             Self::CrossOrganizationAccess => "cross-organization-access",
         }
     }

@@ -13,14 +13,16 @@
 //! | version of a month's booking | `BOOKINGS#<org>` | `<month>#<version>` |
 //! | booked month, compared each night | `BOOKED#<month>` | `ORG#<org>` |
 //! | number of a month's versions | `VERSIONS#<org>` | `<month>#<granularity>` |
+//! | change of a legal hold | `HOLDS#<org>#<job>` | `CHANGE#<number>` |
 //! | audit record | `AUDIT#<org>` | `JOB#<job>#<uuid>` or `ORG#<uuid>` |
+//! | what chains the audit records | see [`chain`] | |
 //! | run of the scheduled exports | `MONTHLY#<month>` | `RUN#<uuid>` |
 //! | scheduled export that has not ended well | `MONTHLY#<month>#UNSUCCEEDED` | `ORG#<org>#<edition>` |
 //! | attempt of a person to sign in | `LOGIN#<digest of its state and browser>` | `LOGIN` |
 //! | session of a person | `SESSIONS#<pseudonym>` | `<digest of the session's secret>` |
 //!
 //! The local index `by-status` orders an organization's jobs by status and id; a local index can be read consistently.
-//! The index `due` has the jobs that the sweep has to look at, by kind, ordered by the time at which it has to.
+//! The index `due` has what the sweep has to look at, by kind, ordered by the time at which it has to.
 //!
 //! [`JobsTable::create`] alone creates jobs, and [`JobsTable::apply`] alone changes their states. A change is one
 //! database transaction with the condition that the stored job still has the version that was read. [`domain::job`] has
@@ -29,11 +31,13 @@
 mod audit;
 mod booked;
 mod bookings;
+mod chain;
 mod collection;
 mod comparisons;
 mod create;
 mod dispatch;
 mod due;
+mod holds;
 mod id;
 mod item;
 mod limits;
@@ -59,10 +63,12 @@ use jiff::Timestamp;
 
 pub use self::{
     bookings::{BookError, Booked, MAX_BOOKINGS},
+    chain::{ChainCursor, ChainEntry, ChainPage, HeadWork, Linked, Receipt, SignedHead, Waiting},
     comparisons::{CompareError, Compared, MAX_COMPARISONS},
     create::{CreateError, Created, Key},
     dispatch::{DispatchError, dispatch},
     due::{DueCursor, DueKind, DuePage},
+    holds::{HoldError, MAX_HOLD_CHANGES},
     id::new_job_id,
     item::CorruptItem,
     limits::{Counted, DailyLimits, InvalidLimits, LimitError},

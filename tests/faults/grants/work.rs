@@ -112,6 +112,14 @@ impl<'a> Work<'a> {
         ] {
             expect(&path, status, &org.get(&path).await)?;
         }
+        let hold = org.path(&format!("/{}/hold", self.job));
+        let api = &self.scene.stack.api;
+        let put = api.request(Method::PUT, &hold).bearer_auth(&org.token).json(&json!({"reason": "grants"}));
+        expect("hold", 200, &Answer::to(put).await)?;
+        let link = org.get(&format!("/{}/reconciliation?verify=file", self.job)).await;
+        let delete = api.request(Method::DELETE, &format!("{hold}?reason=grants")).bearer_auth(&org.token);
+        expect("release", 200, &Answer::to(delete).await)?;
+        expect("the held file", 200, &link)?;
         let mut browser = Browser::new(&self.scene.stack);
         let signed_in = browser.try_to_sign_in(&Person::of(org.id, "platform-admin")).await;
         signed_in.map_err(|answer| format!("not signed in: {} {}", answer.status, answer.text()))?;
@@ -156,7 +164,11 @@ impl<'a> Work<'a> {
         let lost = org.add_unqueued().await.id().uuid();
         self.scene.lose_worker(org, lost, 5, "2024-01-01T00:00:00Z".parse().unwrap()).await;
         self.lost.borrow_mut().push(lost);
-        call("sweep", &json!({})).await?;
+        org.record(1).await;
+        // The first run links the record, the second signs the head.
+        chained(&call("sweep", &json!({})).await?)?;
+        org.next_day().await;
+        chained(&call("sweep", &json!({})).await?)?;
         let job = self.scene.stack.jobs.get(OrgId::from(org.id), unsent.id()).await.unwrap();
         if !job.is_some_and(|job| matches!(job.state(), State::Pending { sent: true, .. })) {
             return Err("the unsent job was not sent".to_owned());
@@ -244,6 +256,11 @@ async fn forget_runs(scene: &Scene) {
         let delete = delete.key("pk", AttributeValue::S(format!("MONTHLY#{month}")));
         delete.key("sk", AttributeValue::S(format!("RUN#{}", run.id))).send().await.expect("a run is deleted");
     }
+}
+
+/// Fails if a sweep failed at the chains of audit records.
+fn chained(report: &Value) -> Result<(), String> {
+    if report["chained"]["errors"] == 0 { Ok(()) } else { Err(report.to_string()) }
 }
 
 /// Exports the last month, and books the file.

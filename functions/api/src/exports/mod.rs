@@ -6,6 +6,7 @@ pub(crate) mod changed;
 pub(crate) mod changes;
 pub(crate) mod create;
 pub(crate) mod download;
+pub(crate) mod hold;
 pub(crate) mod list;
 pub(crate) mod manifest;
 pub(crate) mod pack;

@@ -32,6 +32,7 @@ enum Request<'a> {
     GetCsv { url: String },
     Post { url: String, body: &'a Value },
     Put { url: String, body: &'a Value },
+    Delete { url: String },
     Create { url: String, key: &'a str, body: &'a Value },
 }
 
@@ -79,6 +80,13 @@ impl Api {
         text(self.send(&request, &[StatusCode::OK])?.body)
     }
 
+    /// Removes what a path below the organization has, and returns the JSON of the answer.
+    pub(crate) fn delete(&self, path: &str, query: &[(&str, String)]) -> Result<String, RequestError> {
+        let encoded = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+        let request = Request::Delete { url: format!("{}{path}?{encoded}", self.base) };
+        text(self.send(&request, &[StatusCode::OK])?.body)
+    }
+
     /// Returns the bytes of a job's pack, a zip.
     pub(crate) fn pack(&self, job: JobId) -> Result<Vec<u8>, RequestError> {
         let request = Request::Get { url: format!("{}/exports/{job}/pack", self.base) };
@@ -120,6 +128,7 @@ impl Api {
             Request::GetCsv { url } => {
                 self.agent.get(url).header("Authorization", token.header()).header("Accept", "text/csv").call()
             }
+            Request::Delete { url } => self.agent.delete(url).header("Authorization", token.header()).call(),
             Request::Post { url, body } => self.agent.post(url).header("Authorization", token.header()).send_json(body),
             Request::Put { url, body } => self.agent.put(url).header("Authorization", token.header()).send_json(body),
             Request::Create { url, key, body } => self
