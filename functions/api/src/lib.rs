@@ -17,6 +17,7 @@ mod query;
 mod request_span;
 mod router;
 mod scope;
+mod settings;
 mod signing;
 mod status;
 mod troubles;

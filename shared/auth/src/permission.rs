@@ -15,6 +15,10 @@ pub enum Permission {
     ReadAudit,
     /// Compare files with the books, and book them.
     WriteLedger,
+    /// See the organization's settings.
+    ReadSettings,
+    /// Change the organization's settings, and make secrets for its webhook.
+    WriteSettings,
     /// Read usage without an export.
     ReadUsage,
     /// Read CI telemetry and its reports, which belong to the platform and not to an organization.
@@ -24,12 +28,14 @@ pub enum Permission {
 }
 
 impl Permission {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::CreateExports,
         Self::ReadExports,
         Self::DownloadExports,
         Self::ReadAudit,
         Self::WriteLedger,
+        Self::ReadSettings,
+        Self::WriteSettings,
         Self::ReadUsage,
         Self::ReadCi,
         Self::ReadCiPersons,
@@ -46,6 +52,8 @@ impl Permission {
             Self::DownloadExports => "analytics:exports:download",
             Self::ReadAudit => "analytics:audit:read",
             Self::WriteLedger => "analytics:ledger:write",
+            Self::ReadSettings => "analytics:settings:read",
+            Self::WriteSettings => "analytics:settings:write",
             Self::ReadUsage => "analytics:usage:read",
             Self::ReadCi => "analytics:ci:read",
             Self::ReadCiPersons => "analytics:ci:pii",

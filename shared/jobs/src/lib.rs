@@ -11,6 +11,9 @@
 //! | comparison of a file with the books | `COMPARISONS#<org>#<job>` | `ENTRY#<digest>` |
 //! | number of a job's comparisons | `COMPARED#<org>#<job>` | `COUNT` |
 //! | version of a month's booking | `BOOKINGS#<org>` | `<month>#<version>` |
+//! | version of an organization's settings | `SETTINGS#<org>` | `VERSION#<version>` |
+//! | schedule of an organization's own | `SCHEDULES` | `ORG#<org>` |
+//! | secrets of an organization's webhook | `WEBHOOK#<org>` | `SECRET` |
 //! | audit record | `AUDIT#<org>` | `JOB#<job>#<uuid>` or `ORG#<uuid>` |
 //! | run of the scheduled exports | `MONTHLY#<month>` | `RUN#<uuid>` |
 //! | scheduled export that has not ended well | `MONTHLY#<month>#UNSUCCEEDED` | `ORG#<org>#<edition>` |
@@ -33,12 +36,15 @@ mod id;
 mod item;
 mod limits;
 mod list;
+mod organization_settings;
 pub mod queue;
 mod resend;
 mod runs;
+mod schedules;
 mod settings;
 mod transaction;
 mod unsucceeded;
+mod webhook_secrets;
 
 use std::collections::HashMap;
 
@@ -60,8 +66,9 @@ pub use self::{
     item::CorruptItem,
     limits::{Counted, DailyLimits, InvalidLimits, LimitError},
     list::{AuditCursor, AuditPage, Cursor, JobPage, List},
+    organization_settings::{MAX_SETTINGS_VERSIONS, SettingsError},
     resend::ResendPolicy,
-    settings::retention_from_env,
+    settings::{delivery_buckets_from_env, retention_from_env},
 };
 use self::{
     item::{JobItem, StoredJob},
