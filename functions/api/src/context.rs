@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use auth::Verifier;
 use ci::search::Searches;
 use domain::{Retention, settings::BucketPatterns};
-use jobs::{DailyLimits, JobsTable, ResendPolicy, queue::ExportQueue, delivery_buckets_from_env, retention_from_env};
+use jobs::{DailyLimits, JobsTable, ResendPolicy, delivery_buckets_from_env, queue::ExportQueue, retention_from_env};
 use objects::ExportStore;
 use platform::{
     aws::SdkConfig,

@@ -2,6 +2,8 @@
 
 pub mod audit;
 pub mod completeness;
+pub mod delivery;
+pub mod event;
 pub mod failure;
 pub mod file;
 pub mod filter;
@@ -28,6 +30,8 @@ pub mod subject;
 
 pub use audit::{Action, AuditFilter, AuditRecord, Origin};
 pub use completeness::Completeness;
+pub use delivery::{Delivery, DeliveryKind, DeliveryState};
+pub use event::{Event, EventKind, FigureState};
 pub use failure::Failure;
 pub use file::{ExportFile, ObjectTag};
 pub use filter::{JobFilter, JobOrigin};

@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use super::{Item, JobsError, JobsTable, item};
 use domain::{Job, JobId, OrgId, State};
 
-/// The name of the index. It is sparse: only jobs that are due at some time have its attributes.
-const INDEX: &str = "due";
+/// The name of the index. It is sparse: only jobs that are due at some time and events that are not published have its
+/// attributes.
+pub(super) const INDEX: &str = "due";
 
 /// The kinds of due jobs. Each is a partition of the index, so that however many files expire at once, jobs that wait for
 /// a worker are found first.
@@ -61,7 +62,7 @@ pub struct DuePage {
 
 /// A place in the index.
 #[derive(Debug, Clone)]
-pub struct DueCursor(Item);
+pub struct DueCursor(pub(super) Item);
 
 #[derive(serde::Deserialize)]
 struct DueItem {

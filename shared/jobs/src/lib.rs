@@ -15,11 +15,14 @@
 //! | schedule of an organization's own | `SCHEDULES` | `ORG#<org>` |
 //! | secrets of an organization's webhook | `WEBHOOK#<org>` | `SECRET` |
 //! | audit record | `AUDIT#<org>` | `JOB#<job>#<uuid>` or `ORG#<uuid>` |
+//! | event that may not be published yet | `OUTBOX#<event>` | `EVENT` |
+//! | state of a delivery | `DELIVERIES#<org>` | `<milliseconds>#<event>#<kind>#<target>` |
 //! | run of the scheduled exports | `MONTHLY#<month>` | `RUN#<uuid>` |
 //! | scheduled export that has not ended well | `MONTHLY#<month>#UNSUCCEEDED` | `ORG#<org>#<edition>` |
 //!
 //! The local index `by-status` orders an organization's jobs by status and id; a local index can be read consistently.
-//! The index `due` has the jobs that the sweep has to look at, by kind, ordered by the time at which it has to.
+//! The index `due` has the jobs that the sweep has to look at, by kind, ordered by the time at which it has to, and the
+//! events that it has to publish.
 //!
 //! [`JobsTable::create`] alone creates jobs, and [`JobsTable::apply`] alone changes their states. A change is one
 //! database transaction with the condition that the stored job still has the version that was read. [`domain::job`] has
@@ -27,9 +30,11 @@
 
 mod audit;
 mod bookings;
+mod bus;
 mod collection;
 mod comparisons;
 mod create;
+mod deliveries;
 mod dispatch;
 mod due;
 mod id;
@@ -37,6 +42,7 @@ mod item;
 mod limits;
 mod list;
 mod organization_settings;
+mod outbox;
 pub mod queue;
 mod resend;
 mod runs;
@@ -58,6 +64,7 @@ use jiff::Timestamp;
 
 pub use self::{
     bookings::{BookError, Booked, MAX_BOOKINGS},
+    bus::{BusError, EventBus, PublishError, SOURCE as EVENT_SOURCE},
     comparisons::{CompareError, Compared, MAX_COMPARISONS},
     create::{CreateError, Created, Key},
     dispatch::{DispatchError, dispatch},
@@ -65,8 +72,9 @@ pub use self::{
     id::new_job_id,
     item::CorruptItem,
     limits::{Counted, DailyLimits, InvalidLimits, LimitError},
-    list::{AuditCursor, AuditPage, Cursor, JobPage, List},
+    list::{AuditCursor, AuditPage, Cursor, DeliveryCursor, DeliveryPage, JobPage, List},
     organization_settings::{MAX_SETTINGS_VERSIONS, SettingsError},
+    outbox::{Published, Unpublished},
     resend::ResendPolicy,
     settings::{delivery_buckets_from_env, retention_from_env},
 };
@@ -74,7 +82,7 @@ use self::{
     item::{JobItem, StoredJob},
     transaction::Refused,
 };
-use domain::{AuditRecord, Claim, ClaimRefused, ClaimedJob, Job, JobId, OrgId, Progress, Transition, Version};
+use domain::{AuditRecord, Claim, ClaimRefused, ClaimedJob, Event, Job, JobId, OrgId, Progress, Transition, Version};
 use platform::config::{self, ConfigError};
 
 type Item = HashMap<String, AttributeValue>;
@@ -109,6 +117,9 @@ pub enum JobsError {
     /// An item that cannot be written.
     #[error("could not write an item")]
     Serialize(#[source] Box<serde_dynamo::Error>),
+    /// An event that cannot be written.
+    #[error("could not write an event")]
+    Detail(#[source] serde_json::Error),
     /// A request that is incomplete.
     #[error("could not build a request")]
     Build(#[from] BuildError),
@@ -244,6 +255,8 @@ impl JobsTable {
         // Jobs of before have their models in their own item, which this write replaces.
         items.extend(self.put_models(next)?);
         items.extend(self.count_open(next.org(), transition.open_jobs_change(), None)?);
+        // Whoever ends a job tells of it: no end can be written without its events.
+        items.extend(self.put_events(&Event::of_end(next))?);
         if let Some(record) = record {
             items.push(self.put_record(record)?);
         }

@@ -54,10 +54,7 @@ impl JobsTable {
     ///
     /// # Errors
     /// When DynamoDB does not answer, or an item is not a schedule.
-    pub async fn schedules(
-        &self,
-        after: Option<OrgId>,
-    ) -> Result<(Vec<(OrgId, Schedule)>, Option<OrgId>), JobsError> {
+    pub async fn schedules(&self, after: Option<OrgId>) -> Result<(Vec<(OrgId, Schedule)>, Option<OrgId>), JobsError> {
         let query = self
             .client
             .query()

@@ -2,7 +2,10 @@
 
 use auth::{AuthError, Forbidden};
 use ci::reports::ReportError;
-use jobs::{BookError, CompareError, Counted, CreateError, JobsError, LimitError, MAX_BOOKINGS, MAX_COMPARISONS, MAX_SETTINGS_VERSIONS, SettingsError};
+use jobs::{
+    BookError, CompareError, Counted, CreateError, JobsError, LimitError, MAX_BOOKINGS, MAX_COMPARISONS,
+    MAX_SETTINGS_VERSIONS, SettingsError,
+};
 use platform::StoreError;
 use postgres::DatabaseError;
 use usage::UsageError;

@@ -19,7 +19,6 @@ use domain::{
     request::FieldError,
     settings::{BucketPatterns, Destination},
 };
-use uuid::Uuid;
 
 pub(crate) use self::view::{SettingsBody, SettingsView};
 use crate::{
@@ -68,7 +67,9 @@ pub(crate) async fn show(
         Some(version) => {
             let found = context.jobs.settings_version(org, version).await?;
             let missing = || {
-                let detail = format!("Settings have versions from 1 on, but none {version}. Leave version out for the present ones.");
+                let detail = format!(
+                    "Settings have versions from 1 on, but none {version}. Leave version out for the present ones."
+                );
                 Problem::new(Kind::NoSuchVersion, detail)
             };
             SettingsView::of(org, Some(found.ok_or_else(missing)?), None)?
@@ -143,9 +144,14 @@ pub(crate) async fn change(
     Ok(tagged(SettingsView::of(org, Some(changed), Some(secrets.as_ref()))?))
 }
 
+/// Returns an organization's settings, or the defaults.
+pub(crate) async fn of(context: &Context, org: OrgId) -> Result<Settings, Problem> {
+    Ok(context.jobs.settings(org).await?.map(|found| found.settings).unwrap_or_default())
+}
+
 /// Returns the tolerance of an organization where a request names none.
 pub(crate) async fn tolerance(context: &Context, org: OrgId) -> Result<Tolerance, Problem> {
-    Ok(context.jobs.settings(org).await?.map(|found| found.settings.tolerance).unwrap_or_default())
+    Ok(of(context, org).await?.tolerance)
 }
 
 async fn present(context: &Context, org: OrgId) -> Result<SettingsView, Problem> {
@@ -166,7 +172,8 @@ fn check_admitted(delivery: &Destination, buckets: &BucketPatterns) -> Result<()
                       of the platform to admit the bucket";
         Err(mistake("/delivery", detail))
     } else if !buckets.admit(&delivery.bucket) {
-        let detail = "is not a bucket that this deployment delivers to. Ask an administrator of the platform to admit it";
+        let detail =
+            "is not a bucket that this deployment delivers to. Ask an administrator of the platform to admit it";
         Err(mistake("/delivery/bucket", detail))
     } else {
         Ok(())

@@ -10,14 +10,8 @@ use domain::{Action, OrgId, settings::WebhookSecret};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
-use crate::{
-    context::Context,
-    instant::whole_second,
-    problem::Problem,
-    scope::OrgScope,
-};
+use crate::{context::Context, instant::whole_second, problem::Problem, scope::OrgScope};
 
 /// Number of random bytes of a secret: as many as a block of the digest by which HMAC-SHA-256 signs has.
 const SECRET_BYTES: usize = 32;

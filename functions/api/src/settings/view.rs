@@ -191,7 +191,9 @@ fn notes(settings: Option<&Settings>, secrets: Option<Option<&WebhookSecrets>>) 
         return notes;
     };
     if settings.webhook.is_some() && secrets == Some(None) {
-        notes.push("The webhook receives nothing until it has a secret: POST …/settings/webhook/secret makes one.".to_owned());
+        notes.push(
+            "The webhook receives nothing until it has a secret: POST …/settings/webhook/secret makes one.".to_owned(),
+        );
     }
     notes
 }

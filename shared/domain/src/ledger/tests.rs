@@ -81,7 +81,11 @@ fn an_amount_has_one_form() {
 #[test]
 fn an_entry_names_every_mistake() {
     let pointers = |body: Value| -> Vec<String> {
-        LedgerEntry::from_json(&body, Tolerance::default()).unwrap_err().into_iter().map(|error| error.pointer).collect()
+        LedgerEntry::from_json(&body, Tolerance::default())
+            .unwrap_err()
+            .into_iter()
+            .map(|error| error.pointer)
+            .collect()
     };
     let good = json!({"amount": "523.37", "currency": "USD", "reference": "JE-1017", "tolerancePercent": 1});
     let entry = LedgerEntry::from_json(&good, Tolerance::default()).unwrap();

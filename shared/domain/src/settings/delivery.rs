@@ -234,7 +234,8 @@ mod tests {
         for good in ["", "a/", "costs/2024=x/", "a.b/"] {
             assert!(good.parse::<KeyPrefix>().is_ok(), "{good}");
         }
-        for bad in ["/", "a", "/a/", "a//", "../", "a/../b/", "./", "a b/", "\u{e9}/", &format!("{}/", "a".repeat(200))] {
+        for bad in ["/", "a", "/a/", "a//", "../", "a/../b/", "./", "a b/", "\u{e9}/", &format!("{}/", "a".repeat(200))]
+        {
             assert_eq!(bad.parse::<KeyPrefix>(), Err(InvalidPrefix), "{bad}");
         }
     }

@@ -95,9 +95,8 @@ mod tests {
     #[test]
     fn a_file_is_due_on_its_day_and_waits_for_final_figures_until_the_last_hour() {
         let month = "2024-01".parse().unwrap();
-        let due = |when, now: &str| {
-            Schedule { when, granularity: Granularity::Daily }.due(month, now.parse().unwrap(), 8)
-        };
+        let due =
+            |when, now: &str| Schedule { when, granularity: Granularity::Daily }.due(month, now.parse().unwrap(), 8);
         for (now, on_the_fifth, when_final) in [
             ("2024-01-31T23:59:59Z", Due::NotYet, Due::NotYet),
             ("2024-02-01T00:00:00Z", Due::NotYet, Due::IfFinal),

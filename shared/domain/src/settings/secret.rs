@@ -62,11 +62,7 @@ impl WebhookSecrets {
     /// than two are at any time.
     pub fn rotated(self, secret: WebhookSecret, now: Timestamp) -> Self {
         let valid_until = now.saturating_add(SignedDuration::from_hours(OVERLAP_HOURS)).unwrap_or(Timestamp::MAX);
-        Self {
-            current: secret,
-            made_at: now,
-            previous: Some(PreviousSecret { secret: self.current, valid_until }),
-        }
+        Self { current: secret, made_at: now, previous: Some(PreviousSecret { secret: self.current, valid_until }) }
     }
 
     /// Returns the secrets that are valid, the present one first. A message is signed with each.

@@ -113,7 +113,9 @@ impl Webhook {
                 }
                 Some(events)
             }
-            _ => errors.add("/webhook/events", "must be a list of at least one kind of event, such as export.succeeded"),
+            _ => {
+                errors.add("/webhook/events", "must be a list of at least one kind of event, such as export.succeeded")
+            }
         };
         Some(Self { url: url?, events: events? })
     }
