@@ -45,9 +45,9 @@ fn numbers_that_depend_on_each_other_agree() {
     assert!(number("Parameters/RetryDelay/MaxValue") <= SQS_MAX_DELAY);
     assert!(60 * number("Parameters/SweepMinutes/MaxValue") <= SQS_MAX_DELAY);
     // The last hour of the monthly schedule creates what still waits.
-    let monthly = template.value("Resources/MonthlyFunction/Properties/Events/The1st/Properties/Schedule");
+    let monthly = template.value("Resources/MonthlyFunction/Properties/Events/EachDay/Properties/Schedule");
     let last = template.value("Resources/MonthlyFunction/Properties/Environment/Variables/LAST_HOUR");
-    assert_eq!(monthly, &json!(format!("cron(0 3-{} 1 * ? *)", last.as_str().unwrap())));
+    assert_eq!(monthly, &json!(format!("cron(0 3-{} * * ? *)", last.as_str().unwrap())));
     // A link is never valid for longer than its file.
     let shortest = 24 * 60 * 60 * number("Parameters/ExportsKeptDays/MinValue");
     assert!(i64::try_from(LINK_LIFETIME.as_secs()).unwrap() <= shortest);

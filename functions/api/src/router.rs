@@ -12,7 +12,7 @@ use axum::{
 use crate::{
     BASE, ci,
     context::Context,
-    exports, keys,
+    deprecation, exports, keys,
     ledger::{booking, comparisons},
     metrics, openapi,
     problem::{Kind, Problem},
@@ -35,7 +35,7 @@ pub fn router(context: Context) -> Router {
 }
 
 fn routes() -> Router<Arc<Context>> {
-    Router::new()
+    let routes = Router::new()
         .route("/orgs/{orgId}/exports", get(exports::list::list).post(exports::create::create))
         .route("/orgs/{orgId}/exports/{jobId}", get(exports::show::show))
         .route("/orgs/{orgId}/exports/{jobId}/download", get(exports::download::download))
@@ -61,7 +61,8 @@ fn routes() -> Router<Arc<Context>> {
         .route("/keys/{keyId}", get(keys::show))
         .route("/status/healthz", get(status::healthz))
         .route("/status/readyz", get(status::readyz))
-        .route("/openapi.json", get(openapi::serve))
+        .route("/openapi.json", get(openapi::serve));
+    deprecation::announce(routes)
         .route_layer(from_fn(metrics::keep_route))
         .route_layer(map_request(record_route))
 }
