@@ -2,7 +2,6 @@
 
 mod body;
 mod ci;
-mod completeness;
 mod context;
 mod deprecation;
 mod exports;

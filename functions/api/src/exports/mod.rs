@@ -17,7 +17,7 @@ use axum::{
 };
 use domain::{Job, JobId, OrgId};
 
-pub(crate) use self::{download::recorded, view::TotalsView};
+pub(crate) use self::download::recorded;
 use crate::{
     context::Context,
     problem::{Kind, Problem},

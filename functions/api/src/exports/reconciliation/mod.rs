@@ -13,6 +13,7 @@ use domain::{
     reconciliation::{Tolerance, column_text, columns},
 };
 use jiff::Timestamp;
+use manifest::CompletenessView;
 use jobs::Counted;
 use platform::Deadline;
 use usage::reconciliation::Present;
@@ -22,7 +23,6 @@ use self::file::Found;
 use self::view::{Reconciliation, ReconciliationStatus, RoundingView, compare, number};
 use super::{download::finished, find};
 use crate::{
-    completeness::CompletenessView,
     context::Context,
     instant::whole_second,
     problem::{Problem, ProblemBody},
