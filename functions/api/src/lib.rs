@@ -4,6 +4,7 @@ mod body;
 mod ci;
 mod completeness;
 mod context;
+mod deliveries;
 mod exports;
 mod gateway;
 mod handler;

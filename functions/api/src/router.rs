@@ -12,7 +12,7 @@ use axum::{
 use crate::{
     BASE, ci,
     context::Context,
-    exports, keys,
+    deliveries, exports, keys,
     ledger::{booking, comparisons},
     metrics, openapi,
     problem::{Kind, Problem},
@@ -47,6 +47,7 @@ fn routes() -> Router<Arc<Context>> {
         .route("/orgs/{orgId}/exports/{jobId}/manifest/signature", get(exports::manifest::signature))
         .route("/orgs/{orgId}/exports/{jobId}/pack", get(exports::pack::pack))
         .route("/orgs/{orgId}/audit", get(exports::audit::trail))
+        .route("/orgs/{orgId}/deliveries", get(deliveries::list))
         .route("/orgs/{orgId}/usage", get(usage::show))
         .route("/orgs/{orgId}/usage/troubles", get(troubles::list))
         .route("/ci/runs", get(ci::runs::runs))

@@ -15,6 +15,8 @@ pub enum Permission {
     ReadAudit,
     /// Compare files with the books, and book them.
     WriteLedger,
+    /// Read an organization's settings and the states of its deliveries.
+    ReadSettings,
     /// Read usage without an export.
     ReadUsage,
     /// Read CI telemetry and its reports, which belong to the platform and not to an organization.
@@ -24,12 +26,13 @@ pub enum Permission {
 }
 
 impl Permission {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::CreateExports,
         Self::ReadExports,
         Self::DownloadExports,
         Self::ReadAudit,
         Self::WriteLedger,
+        Self::ReadSettings,
         Self::ReadUsage,
         Self::ReadCi,
         Self::ReadCiPersons,
@@ -46,6 +49,7 @@ impl Permission {
             Self::DownloadExports => "analytics:exports:download",
             Self::ReadAudit => "analytics:audit:read",
             Self::WriteLedger => "analytics:ledger:write",
+            Self::ReadSettings => "analytics:settings:read",
             Self::ReadUsage => "analytics:usage:read",
             Self::ReadCi => "analytics:ci:read",
             Self::ReadCiPersons => "analytics:ci:pii",

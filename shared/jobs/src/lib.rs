@@ -13,7 +13,7 @@
 //! | version of a month's booking | `BOOKINGS#<org>` | `<month>#<version>` |
 //! | audit record | `AUDIT#<org>` | `JOB#<job>#<uuid>` or `ORG#<uuid>` |
 //! | event that may not be published yet | `OUTBOX#<event>` | `EVENT` |
-//! | state of a delivery | `DELIVERIES#<org>` | `<milliseconds>#<event>#<kind>#<target>` |
+//! | state of a delivery | `DELIVERIES#<org>` | `<milliseconds>#<event>#<kind>` |
 //! | run of the scheduled exports | `MONTHLY#<month>` | `RUN#<uuid>` |
 //! | scheduled export that has not ended well | `MONTHLY#<month>#UNSUCCEEDED` | `ORG#<org>#<edition>` |
 //!
