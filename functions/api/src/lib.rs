@@ -18,6 +18,7 @@ mod query;
 mod request_span;
 mod router;
 mod scope;
+mod settings;
 mod signing;
 mod status;
 mod troubles;

@@ -6,7 +6,7 @@ use axum::{
     Router,
     http::Method,
     middleware::{from_fn, map_request},
-    routing::get,
+    routing::{get, post},
 };
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     metrics, openapi,
     problem::{Kind, Problem},
     request_span::record_route,
-    status, troubles, usage,
+    settings, status, troubles, usage,
 };
 
 /// Returns all routes, ready to serve.
@@ -46,6 +46,8 @@ fn routes() -> Router<Arc<Context>> {
         .route("/orgs/{orgId}/exports/{jobId}/manifest", get(exports::manifest::manifest))
         .route("/orgs/{orgId}/exports/{jobId}/manifest/signature", get(exports::manifest::signature))
         .route("/orgs/{orgId}/exports/{jobId}/pack", get(exports::pack::pack))
+        .route("/orgs/{orgId}/settings", get(settings::show).put(settings::change))
+        .route("/orgs/{orgId}/settings/webhook/secret", post(settings::secret::rotate))
         .route("/orgs/{orgId}/audit", get(exports::audit::trail))
         .route("/orgs/{orgId}/deliveries", get(deliveries::list))
         .route("/orgs/{orgId}/usage", get(usage::show))

@@ -15,8 +15,10 @@ pub enum Permission {
     ReadAudit,
     /// Compare files with the books, and book them.
     WriteLedger,
-    /// Read an organization's settings and the states of its deliveries.
+    /// See the organization's settings, and the states of its deliveries.
     ReadSettings,
+    /// Change the organization's settings, and make secrets for its webhook.
+    WriteSettings,
     /// Read usage without an export.
     ReadUsage,
     /// Read CI telemetry and its reports, which belong to the platform and not to an organization.
@@ -26,13 +28,14 @@ pub enum Permission {
 }
 
 impl Permission {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::CreateExports,
         Self::ReadExports,
         Self::DownloadExports,
         Self::ReadAudit,
         Self::WriteLedger,
         Self::ReadSettings,
+        Self::WriteSettings,
         Self::ReadUsage,
         Self::ReadCi,
         Self::ReadCiPersons,
@@ -50,6 +53,7 @@ impl Permission {
             Self::ReadAudit => "analytics:audit:read",
             Self::WriteLedger => "analytics:ledger:write",
             Self::ReadSettings => "analytics:settings:read",
+            Self::WriteSettings => "analytics:settings:write",
             Self::ReadUsage => "analytics:usage:read",
             Self::ReadCi => "analytics:ci:read",
             Self::ReadCiPersons => "analytics:ci:pii",

@@ -26,6 +26,10 @@ pub enum Action {
     Compare,
     /// A file was booked for a month.
     Book,
+    /// Settings of the organization were changed.
+    ChangeSettings,
+    /// The secret of the webhook was replaced.
+    RotateSecret,
     /// A platform administrator called a route of another organization.
     CrossOrganizationAccess,
 }
@@ -33,13 +37,14 @@ pub enum Action {
 /// Text that is not an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "is not an action; use one of: create, download, pack, expire, verify-file, compare, book, cross-organization-access"
+    "is not an action; use one of: create, download, pack, expire, verify-file, compare, book, change-settings, rotate-secret, \
+     cross-organization-access"
 )]
 pub struct UnknownAction;
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Create,
         Self::Download,
         Self::Pack,
@@ -47,6 +52,8 @@ impl Action {
         Self::VerifyFile,
         Self::Compare,
         Self::Book,
+        Self::ChangeSettings,
+        Self::RotateSecret,
         Self::CrossOrganizationAccess,
     ];
 
@@ -60,6 +67,8 @@ impl Action {
             Self::VerifyFile => "verify-file",
             Self::Compare => "compare",
             Self::Book => "book",
+            Self::ChangeSettings => "change-settings",
+            Self::RotateSecret => "rotate-secret",
             Self::CrossOrganizationAccess => "cross-organization-access",
         }
     }

@@ -11,6 +11,9 @@
 //! | comparison of a file with the books | `COMPARISONS#<org>#<job>` | `ENTRY#<digest>` |
 //! | number of a job's comparisons | `COMPARED#<org>#<job>` | `COUNT` |
 //! | version of a month's booking | `BOOKINGS#<org>` | `<month>#<version>` |
+//! | version of an organization's settings | `SETTINGS#<org>` | `VERSION#<version>` |
+//! | schedule of an organization's own | `SCHEDULES` | `ORG#<org>` |
+//! | secrets of an organization's webhook | `WEBHOOK#<org>` | `SECRET` |
 //! | audit record | `AUDIT#<org>` | `JOB#<job>#<uuid>` or `ORG#<uuid>` |
 //! | event that may not be published yet | `OUTBOX#<event>` | `EVENT` |
 //! | state of a delivery | `DELIVERIES#<org>` | `<milliseconds>#<event>#<kind>` |
@@ -38,13 +41,16 @@ mod id;
 mod item;
 mod limits;
 mod list;
+mod organization_settings;
 mod outbox;
 pub mod queue;
 mod resend;
 mod runs;
+mod schedules;
 mod settings;
 mod transaction;
 mod unsucceeded;
+mod webhook_secrets;
 
 use std::collections::HashMap;
 
@@ -67,9 +73,10 @@ pub use self::{
     item::CorruptItem,
     limits::{Counted, DailyLimits, InvalidLimits, LimitError},
     list::{AuditCursor, AuditPage, Cursor, DeliveryCursor, DeliveryPage, JobPage, List},
+    organization_settings::{MAX_SETTINGS_VERSIONS, SettingsError},
     outbox::{Published, Unpublished},
     resend::ResendPolicy,
-    settings::retention_from_env,
+    settings::{delivery_buckets_from_env, retention_from_env},
 };
 use self::{
     item::{JobItem, StoredJob},

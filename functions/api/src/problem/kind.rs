@@ -25,6 +25,10 @@ pub(crate) enum Kind {
     DailyLimit,
     FileTooLarge,
     LedgerFull,
+    NoSuchVersion,
+    SettingsChanged,
+    SettingsFull,
+    IfMatchRequired,
     TookTooLong,
     Internal,
     Unavailable,
@@ -64,6 +68,14 @@ impl Kind {
             }
             Self::FileTooLarge => ("file-too-large", StatusCode::CONFLICT, "The file is too large to verify"),
             Self::LedgerFull => ("ledger-full", StatusCode::CONFLICT, "There is no room for another entry"),
+            Self::NoSuchVersion => ("no-such-version", StatusCode::NOT_FOUND, "There is no such version"),
+            Self::SettingsChanged => {
+                ("settings-changed", StatusCode::PRECONDITION_FAILED, "Others changed the settings meanwhile")
+            }
+            Self::SettingsFull => ("settings-full", StatusCode::CONFLICT, "There is no room for another version"),
+            Self::IfMatchRequired => {
+                ("if-match-required", StatusCode::PRECONDITION_REQUIRED, "The header If-Match is needed")
+            }
             Self::TookTooLong => ("took-too-long", StatusCode::SERVICE_UNAVAILABLE, "The answer took too long"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side"),
             Self::Unavailable => {

@@ -103,7 +103,7 @@ const fn is_public_v4(ip: Ipv4Addr) -> bool {
         // This network, private, shared (carrier-grade NAT), loopback, link-local with the metadata services.
         [0 | 10 | 127, ..] | [100, 64..=127, ..] | [169, 254, ..] | [172, 16..=31, ..] | [192, 168, ..]
         // Protocol assignments, documentation, 6to4 relays, benchmarks, multicast, reserved and broadcast.
-        | [192, 0, 0 | 2, _] | [192, 88, 99, _] | [198, 18 | 19, ..] | [198, 51, 100, _] | [203, 0, 113, _] | [224.., ..]
+        | [192, 0, 0 | 2, _] | [192, 88, 99, _] | [198, 18 | 19, ..] | [198, 51, 100, _] | [203, 0, 113, _] | [224..=255, ..]
     )
 }
 

@@ -28,6 +28,7 @@ use crate::{
     problem::{Problem, ProblemBody},
     query::Query,
     scope::OrgScope,
+    settings,
 };
 
 /// The object of a verification.
@@ -45,7 +46,8 @@ enum Verify {
         ("jobId" = Uuid, Path, description = "The job"),
         (
             "tolerancePercent" = Option<f64>, Query, minimum = 0, maximum = 100, multiple_of = 0.000001,
-            description = "Maximum difference of a column, in percent, with at most 6 decimals; 1 by default",
+            description = "Maximum difference of a column, in percent, with at most 6 decimals; that of the \
+                           settings by default, which is 1 unless it was set",
         ),
         (
             "verify" = inline(Option<Verify>), Query,
@@ -78,10 +80,14 @@ pub(crate) async fn reconcile(
 ) -> Result<Json<Reconciliation>, Problem> {
     let org = scope.require(Permission::ReadExports).await?;
     let id = scope.job()?;
-    let (tolerance, verify) = read(query)?;
+    let (given, verify) = read(query)?;
     let job = find(&context, org, id).await?;
     let file = finished(&job)?;
     scope.count(Counted::Queries).await?;
+    let tolerance = match given {
+        Some(tolerance) => tolerance,
+        None => settings::tolerance(&context, org).await?,
+    };
     // Each step may take half of the time that is left, so that the later ones have some.
     let found = match verify {
         Some(Verify::File) => {
@@ -93,14 +99,15 @@ pub(crate) async fn reconcile(
     Ok(Json(beside_present(&context, &job, file, found, tolerance, deadline).await?))
 }
 
-/// Compares a job's file with the present sums, by the default tolerance. The caller may see both.
+/// Compares a job's file with the present sums, by the organization's tolerance. The caller may see both.
 pub(super) async fn with_present(
     context: &Context,
     job: &Job,
     file: &ExportFile,
     deadline: Deadline,
 ) -> Result<Reconciliation, Problem> {
-    beside_present(context, job, file, None, Tolerance::default(), deadline).await
+    let tolerance = settings::tolerance(context, job.org()).await?;
+    beside_present(context, job, file, None, tolerance, deadline).await
 }
 
 async fn beside_present(
@@ -145,8 +152,8 @@ const KEEP_FILE: &str = "Rollups of a part of the range have expired since: keep
 
 const RAW_TOO_SLOW: &str = "The raw events could not be summed in time and are left out.";
 
-fn read(mut query: Query) -> Result<(Tolerance, Option<Verify>), Problem> {
-    let tolerance = query.optional("tolerancePercent").unwrap_or_default();
+fn read(mut query: Query) -> Result<(Option<Tolerance>, Option<Verify>), Problem> {
+    let tolerance = query.optional("tolerancePercent");
     let verify = query.optional("verify");
     query.finish(Some((tolerance, verify)))
 }
