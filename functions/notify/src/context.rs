@@ -34,7 +34,7 @@ impl Context {
     /// - `WEBHOOK_HOSTS`, optional, for a local stack alone: addresses of hosts instead of those that DNS has, such as
     ///   `hooks.example.com=127.0.0.1:8080`. Loopback addresses among them are reached without TLS;
     /// - `WEBHOOK_RETRY_SECONDS`: the delay before the second attempt at a delivery;
-    /// - `MAX_RECEIVES`: the `maxReceiveCount` of the queue's redrive policy.
+    /// - `EVENT_MAX_RECEIVES`: the `maxReceiveCount` of the queue's redrive policy.
     ///
     /// # Errors
     /// When a variable is missing or unusable.
@@ -45,7 +45,7 @@ impl Context {
             mail: Mail::from_env(sdk)?,
             hosts: Hosts::from_env()?,
             retry_delay: config::seconds("WEBHOOK_RETRY_SECONDS")?,
-            max_receives: config::parsed("MAX_RECEIVES", "a number")?,
+            max_receives: config::parsed("EVENT_MAX_RECEIVES", "a number")?,
         })
     }
 }
