@@ -60,6 +60,7 @@ mod rollup_kinds;
 mod rollup_shapes;
 mod runbook;
 mod schedules;
+mod settings;
 mod silence;
 mod standby;
 mod states;

@@ -192,10 +192,13 @@ async fn make(
     durations: &mut Durations,
     context: &Context,
 ) -> Result<(ExportFile, Upload), AttemptError> {
+    let job = claimed.job();
+    let chosen = context.jobs.settings(job.org()).await?.map(|found| found.settings).unwrap_or_default();
+    let final_from = chosen.final_from(job.request().range.end());
     let mut upload = context.store.upload(claimed);
     let settings = Settings { connections: context.connections.get(), limit: deadline.left() };
     let (progress, seen) = watch::channel(Progress::default());
-    let work = export(&context.database, claimed, &mut upload, settings, &progress, durations);
+    let work = export(&context.database, claimed, &mut upload, settings, final_from, &progress, durations);
     let made = tokio::select! {
         made = timeout_at(deadline.work_until(), work) => match made {
             Ok(made) => made.map_err(AttemptError::from),

@@ -19,7 +19,6 @@ use domain::{
     request::FieldError,
     settings::{BucketPatterns, Destination},
 };
-use uuid::Uuid;
 
 pub(crate) use self::view::{SettingsBody, SettingsView};
 use crate::{
@@ -145,9 +144,14 @@ pub(crate) async fn change(
     Ok(tagged(SettingsView::of(org, Some(changed), Some(secrets.as_ref()))?))
 }
 
+/// Returns an organization's settings, or the defaults.
+pub(crate) async fn of(context: &Context, org: OrgId) -> Result<Settings, Problem> {
+    Ok(context.jobs.settings(org).await?.map(|found| found.settings).unwrap_or_default())
+}
+
 /// Returns the tolerance of an organization where a request names none.
 pub(crate) async fn tolerance(context: &Context, org: OrgId) -> Result<Tolerance, Problem> {
-    Ok(context.jobs.settings(org).await?.map(|found| found.settings.tolerance).unwrap_or_default())
+    Ok(of(context, org).await?.tolerance)
 }
 
 async fn present(context: &Context, org: OrgId) -> Result<SettingsView, Problem> {

@@ -10,7 +10,6 @@ use domain::{Action, OrgId, settings::WebhookSecret};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::{context::Context, instant::whole_second, problem::Problem, scope::OrgScope};
 

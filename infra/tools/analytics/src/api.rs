@@ -31,6 +31,7 @@ enum Request<'a> {
     Get { url: String },
     Post { url: String, body: &'a Value },
     Put { url: String, body: &'a Value },
+    PutIfMatch { url: String, tag: &'a str, body: &'a Value },
     Create { url: String, key: &'a str, body: &'a Value },
 }
 
@@ -66,6 +67,19 @@ impl Api {
     /// Sets what a path below the organization has, and returns its JSON.
     pub(crate) fn put(&self, path: &str, body: &Value) -> Result<String, RequestError> {
         let request = Request::Put { url: format!("{}{path}", self.base), body };
+        text(self.send(&request, &[StatusCode::OK])?.body)
+    }
+
+    /// Sets what a path below the organization has, if its entity tag is still this one, and returns its JSON.
+    pub(crate) fn put_if_match(&self, path: &str, body: &Value, tag: &str) -> Result<String, RequestError> {
+        let request = Request::PutIfMatch { url: format!("{}{path}", self.base), tag, body };
+        text(self.send(&request, &[StatusCode::OK])?.body)
+    }
+
+    /// Makes something at a path below the organization, and returns its JSON. Sent again after a failure, it makes
+    /// another.
+    pub(crate) fn post_once(&self, path: &str) -> Result<String, RequestError> {
+        let request = Request::Post { url: format!("{}{path}", self.base), body: &Value::Null };
         text(self.send(&request, &[StatusCode::OK])?.body)
     }
 
@@ -109,6 +123,9 @@ impl Api {
             Request::Get { url } => self.agent.get(url).header("Authorization", token.header()).call(),
             Request::Post { url, body } => self.agent.post(url).header("Authorization", token.header()).send_json(body),
             Request::Put { url, body } => self.agent.put(url).header("Authorization", token.header()).send_json(body),
+            Request::PutIfMatch { url, tag, body } => {
+                self.agent.put(url).header("Authorization", token.header()).header("If-Match", *tag).send_json(body)
+            }
             Request::Create { url, key, body } => self
                 .agent
                 .post(url)

@@ -10,7 +10,7 @@ use domain::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::{ledger::Ledger, outcome::Outcome};
+use crate::{ledger::Ledger, outcome::Outcome, settings::Settings};
 
 /// Export an organization's usage as CSV, and check it
 ///
@@ -53,6 +53,9 @@ pub(crate) enum Command {
     /// Compare files with amounts of the books, and record which file was booked
     #[command(subcommand)]
     Ledger(Ledger),
+    /// Show or change the organization's settings, and make secrets for its webhook
+    #[command(subcommand)]
+    Settings(Settings),
     /// Show the present usage of a range: its totals and their completeness; with --json also the series
     Usage(UsageArguments),
     /// Verify a local file: by the job that made it, or offline by its signed manifest
@@ -252,6 +255,7 @@ Examples:
   analytics export pack 018cc251-f400-7000-8000-000000000000 --out january
   analytics verify january --key key.pem
   analytics usage --month 2024-01
+  analytics settings set settings.json
 
 A request that fails for a moment is sent again, a few times. After an interruption, `export create` with the same
 --idempotency-key continues with the same job."

@@ -19,6 +19,7 @@ mod problem;
 mod reconcile;
 mod retry;
 mod session;
+mod settings;
 mod text;
 mod token;
 mod transport;
@@ -60,6 +61,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Export(Export::Pack(arguments)) => pack::run(&session, &arguments),
         Command::Export(Export::Reconcile(arguments)) => reconcile::run(&session, &arguments),
         Command::Ledger(command) => ledger::run(&session, &command),
+        Command::Settings(command) => settings::run(&session, &command),
         Command::Usage(arguments) => usage::run(&session, &arguments),
         Command::Verify(arguments) => verify::run(&session, &arguments),
     }

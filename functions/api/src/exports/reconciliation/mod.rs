@@ -9,7 +9,7 @@ use std::{str::FromStr, sync::Arc};
 use auth::Permission;
 use axum::{Extension, Json, extract::State};
 use domain::{
-    Action, ExportFile, Job, Totals,
+    Action, ExportFile, Job, Settings, Totals,
     reconciliation::{Tolerance, column_text, columns},
 };
 use jiff::Timestamp;
@@ -84,10 +84,8 @@ pub(crate) async fn reconcile(
     let job = find(&context, org, id).await?;
     let file = finished(&job)?;
     scope.count(Counted::Queries).await?;
-    let tolerance = match given {
-        Some(tolerance) => tolerance,
-        None => settings::tolerance(&context, org).await?,
-    };
+    let settings = settings::of(&context, org).await?;
+    let tolerance = given.unwrap_or(settings.tolerance);
     // Each step may take half of the time that is left, so that the later ones have some.
     let found = match verify {
         Some(Verify::File) => {
@@ -96,7 +94,7 @@ pub(crate) async fn reconcile(
         }
         None => None,
     };
-    Ok(Json(beside_present(&context, &job, file, found, tolerance, deadline).await?))
+    Ok(Json(beside_present(&context, &job, file, found, (tolerance, &settings), deadline).await?))
 }
 
 /// Compares a job's file with the present sums, by the organization's tolerance. The caller may see both.
@@ -106,8 +104,8 @@ pub(super) async fn with_present(
     file: &ExportFile,
     deadline: Deadline,
 ) -> Result<Reconciliation, Problem> {
-    let tolerance = settings::tolerance(context, job.org()).await?;
-    beside_present(context, job, file, None, tolerance, deadline).await
+    let settings = settings::of(context, job.org()).await?;
+    beside_present(context, job, file, None, (settings.tolerance, &settings), deadline).await
 }
 
 async fn beside_present(
@@ -115,7 +113,7 @@ async fn beside_present(
     job: &Job,
     file: &ExportFile,
     found: Option<Found>,
-    tolerance: Tolerance,
+    (tolerance, settings): (Tolerance, &Settings),
     deadline: Deadline,
 ) -> Result<Reconciliation, Problem> {
     let client = context.database.client().await?;
@@ -123,6 +121,7 @@ async fn beside_present(
     let request = job.request();
     let present = usage::reconciliation::present(&client, job.org(), request, file, now, deadline.left() / 3).await?;
     let Present { rollup, raw, completeness, .. } = &present;
+    let completeness = completeness.clone().awaiting_late_usage(settings.final_from(request.range.end()), now);
     let too_slow = present.is_raw_too_slow.then(|| RAW_TOO_SLOW.to_owned());
 
     let csv = found.as_ref().map_or(&file.totals, |found| found.totals(file));
@@ -137,7 +136,7 @@ async fn beside_present(
         tolerance_percent: number(&tolerance)?,
         checked_at: whole_second(now),
         changed_since_export: changed.is_some(),
-        completeness: CompletenessView::from(completeness),
+        completeness: CompletenessView::from(&completeness),
         notes: [changed, not_intact, too_slow].into_iter().flatten().chain(completeness.warnings()).collect(),
         columns,
         rounding_difference: RoundingView::new(file, rollup, raw.as_ref()),
