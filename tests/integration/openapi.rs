@@ -73,6 +73,7 @@ async fn the_document_names_every_route_and_no_other() {
             "GET /analytics/v1/keys/{keyId}",
             "GET /analytics/v1/openapi.json",
             "GET /analytics/v1/orgs/{orgId}/audit",
+            "GET /analytics/v1/orgs/{orgId}/deliveries",
             "GET /analytics/v1/orgs/{orgId}/exports",
             "POST /analytics/v1/orgs/{orgId}/exports",
             "GET /analytics/v1/orgs/{orgId}/exports/{jobId}",

@@ -29,11 +29,15 @@ fn numbers_that_depend_on_each_other_agree() {
     times.sort_by_key(ToString::to_string);
     assert_eq!(times, allowed);
     assert_eq!(resource("TelemetryQueue", "VisibilityTimeout"), 6 * function("Telemetry", "Timeout"));
+    assert_eq!(resource("EventsQueue", "VisibilityTimeout"), 6 * function("Notify", "Timeout"));
+    let receives = number("Resources/EventsQueue/Properties/RedrivePolicy/maxReceiveCount");
+    let known = template.value("Resources/NotifyFunction/Properties/Environment/Variables/EVENT_MAX_RECEIVES");
+    assert_eq!(known.as_str(), Some(receives.to_string().as_str()));
     // Callers get the function's own answer, and CloudFormation that of the migrations.
     assert_eq!(resource("HttpApiIntegration", "TimeoutInMillis"), 1000 * (function("Api", "Timeout") + 1));
     assert!(resource("Migrations", "ServiceTimeout") > function("Migrate", "Timeout"));
     // A queue that delivers more than the function may run makes it throttle, and messages lose receives.
-    for (name, event) in [("Worker", "Exports"), ("Telemetry", "Documents")] {
+    for (name, event) in [("Worker", "Exports"), ("Telemetry", "Documents"), ("Notify", "Events")] {
         let at_once = function(name, &format!("Events/{event}/Properties/ScalingConfig/MaximumConcurrency"));
         assert!(at_once <= function(name, "ReservedConcurrentExecutions"), "{name}");
     }
@@ -65,6 +69,8 @@ fn a_parameter_is_obeyed_everywhere() {
         ("MaxReceives", "MAX_RECEIVES", &["Worker", "Sweep"]),
         ("RollupsKeptMonths", "ROLLUPS_KEPT_MONTHS", &["Api", "Worker", "Monthly", "Sweep", "Retention"]),
         ("ExportsKeptDays", "FILES_KEPT_DAYS", &["Api", "Worker", "Monthly", "Sweep"]),
+        ("EventBus", "EVENT_BUS", &["Worker", "Sweep"]),
+        ("WebhookRetryDelay", "WEBHOOK_RETRY_SECONDS", &["Notify"]),
         ("SweepMinutes", "SWEEP_MINUTES", &["Monthly"]),
         ("RetryDelay", "RETRY_DELAY_SECONDS", &["Worker"]),
     ] {
@@ -105,7 +111,7 @@ fn what_writes_jobs_may_not_change_audit_records() {
         policies.contains("dynamodb:PutItem") || policies.contains("dynamodb:UpdateItem")
     };
     let writers: BTreeSet<&str> = template.resources("AWS::IAM::Role").into_iter().filter(writes).collect();
-    assert_eq!(writers.len(), 4, "{writers:?}");
+    assert_eq!(writers.len(), 5, "{writers:?}");
     let roles = template.value("Resources/KeepAudit/Properties/Roles").as_array().unwrap();
     assert_eq!(roles.iter().filter_map(|role| role["Ref"].as_str()).collect::<BTreeSet<_>>(), writers);
     let actions = ["BatchWriteItem", "DeleteItem", "PartiQLDelete", "PartiQLUpdate", "UpdateItem"];
@@ -127,7 +133,13 @@ fn what_writes_jobs_may_not_change_audit_records() {
 fn a_first_deploy_that_fails_leaves_nothing_that_blocks_the_next() {
     let template = Template::read();
     // A bucket's name is fixed, so the next deploy could not make it again. A dead letter is kept once there is a stack.
-    for name in ["ExportsBucket", "MetricsBucket", "ExportsDeadLetterQueue", "TelemetryDeadLetterQueue"] {
+    for name in [
+        "ExportsBucket",
+        "MetricsBucket",
+        "ExportsDeadLetterQueue",
+        "EventsDeadLetterQueue",
+        "TelemetryDeadLetterQueue",
+    ] {
         assert_eq!(template.value(&format!("Resources/{name}/DeletionPolicy")), "RetainExceptOnCreate", "{name}");
         assert_eq!(template.value(&format!("Resources/{name}/UpdateReplacePolicy")), "Retain", "{name}");
     }

@@ -3,6 +3,7 @@
 mod body;
 mod ci;
 mod context;
+mod deliveries;
 mod deprecation;
 mod exports;
 mod gateway;

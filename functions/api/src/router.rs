@@ -12,7 +12,7 @@ use axum::{
 use crate::{
     BASE, ci,
     context::Context,
-    deprecation, exports, keys,
+    deliveries, deprecation, exports, keys,
     ledger::{booking, comparisons},
     metrics, openapi,
     problem::{Kind, Problem},
@@ -49,6 +49,7 @@ fn routes() -> Router<Arc<Context>> {
         .route("/orgs/{orgId}/settings", get(settings::show).put(settings::change))
         .route("/orgs/{orgId}/settings/webhook/secret", post(settings::secret::rotate))
         .route("/orgs/{orgId}/audit", get(exports::audit::trail))
+        .route("/orgs/{orgId}/deliveries", get(deliveries::list))
         .route("/orgs/{orgId}/usage", get(usage::show))
         .route("/orgs/{orgId}/usage/troubles", get(troubles::list))
         .route("/ci/runs", get(ci::runs::runs))

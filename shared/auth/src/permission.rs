@@ -15,7 +15,7 @@ pub enum Permission {
     ReadAudit,
     /// Compare files with the books, and book them.
     WriteLedger,
-    /// See the organization's settings.
+    /// See the organization's settings, and the states of its deliveries.
     ReadSettings,
     /// Change the organization's settings, and make secrets for its webhook.
     WriteSettings,

@@ -1,6 +1,6 @@
 //! Deliveries: what is to reach an organization outside of this service, and whether it did.
 //!
-//! A delivery is named by its event, its kind and its target, so that a repeated attempt finds the delivery of before.
+//! A delivery is named by its event and its kind, so that a repeated attempt finds the delivery of before.
 
 use std::fmt;
 

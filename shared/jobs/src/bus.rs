@@ -99,7 +99,7 @@ impl EventBus {
     pub(super) async fn put(&self, events: &[Unpublished]) -> Result<Vec<Result<(), String>>, BusError> {
         let entries = events.iter().map(|event| Entry {
             source: SOURCE,
-            detail_type: event.kind.name(),
+            detail_type: event.kind.detail_type(),
             detail: &event.detail,
             event_bus_name: &self.name,
             time: event.occurred_at.as_second(),

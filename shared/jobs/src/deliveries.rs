@@ -43,7 +43,7 @@ pub(super) fn partition(org: OrgId) -> String {
 /// year 2286.
 fn sort(delivery: &Delivery) -> String {
     let at = delivery.occurred_at.as_millisecond();
-    format!("{at:013}#{}#{}#{}", delivery.event, delivery.kind, delivery.target)
+    format!("{at:013}#{}#{}", delivery.event, delivery.kind)
 }
 
 /// Reads a delivery and its sort key from an item.

@@ -16,7 +16,7 @@
 //! | secrets of an organization's webhook | `WEBHOOK#<org>` | `SECRET` |
 //! | audit record | `AUDIT#<org>` | `JOB#<job>#<uuid>` or `ORG#<uuid>` |
 //! | event that may not be published yet | `OUTBOX#<event>` | `EVENT` |
-//! | state of a delivery | `DELIVERIES#<org>` | `<milliseconds>#<event>#<kind>#<target>` |
+//! | state of a delivery | `DELIVERIES#<org>` | `<milliseconds>#<event>#<kind>` |
 //! | run of the scheduled exports | `MONTHLY#<month>` | `RUN#<uuid>` |
 //! | scheduled export that has not ended well | `MONTHLY#<month>#UNSUCCEEDED` | `ORG#<org>#<edition>` |
 //!

@@ -22,26 +22,40 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x7d1c_59f2_0f0e_4a52_9a3e_5b0c_6a9d_41e
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum EventKind {
     /// A file is ready.
+    #[serde(rename = "export.succeeded")]
     ExportSucceeded,
     /// A job ended without a file.
+    #[serde(rename = "export.failed")]
     ExportFailed,
     /// The scheduled export of a month has final figures.
+    #[serde(rename = "period.final")]
     PeriodFinal,
     /// The figures of a booked month have changed.
+    #[serde(rename = "period.restated")]
     PeriodRestated,
 }
 
 /// Text that is not a kind of event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is not a kind of event; use one of: ExportSucceeded, ExportFailed, PeriodFinal, PeriodRestated")]
-pub struct UnknownEventKind;
+#[error("is not a kind of event; use one of: export.succeeded, export.failed, period.final, period.restated")]
+pub struct UnknownEvent;
 
 impl EventKind {
     /// Every kind.
     pub const ALL: [Self; 4] = [Self::ExportSucceeded, Self::ExportFailed, Self::PeriodFinal, Self::PeriodRestated];
 
-    /// Returns the name, which is the detail type on the event bus.
+    /// Returns the name in settings and in requests to webhooks.
     pub const fn name(self) -> &'static str {
+        match self {
+            Self::ExportSucceeded => "export.succeeded",
+            Self::ExportFailed => "export.failed",
+            Self::PeriodFinal => "period.final",
+            Self::PeriodRestated => "period.restated",
+        }
+    }
+
+    /// Returns the detail type on the event bus.
+    pub const fn detail_type(self) -> &'static str {
         match self {
             Self::ExportSucceeded => "ExportSucceeded",
             Self::ExportFailed => "ExportFailed",
@@ -49,13 +63,18 @@ impl EventKind {
             Self::PeriodRestated => "PeriodRestated",
         }
     }
+
+    /// Returns the kind of this detail type.
+    pub fn of_detail_type(detail_type: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.detail_type() == detail_type)
+    }
 }
 
 impl FromStr for EventKind {
-    type Err = UnknownEventKind;
+    type Err = UnknownEvent;
 
-    fn from_str(text: &str) -> Result<Self, UnknownEventKind> {
-        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or(UnknownEventKind)
+    fn from_str(text: &str) -> Result<Self, UnknownEvent> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or(UnknownEvent)
     }
 }
 

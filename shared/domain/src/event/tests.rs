@@ -148,6 +148,7 @@ fn a_detail_has_ids_and_sums_and_reads_back() {
     for kind in EventKind::ALL {
         assert_eq!(kind.name().parse(), Ok(kind));
         assert_eq!(serde_json::json!(kind), kind.name());
-        assert!(UnknownEventKind.to_string().contains(kind.name()));
+        assert!(UnknownEvent.to_string().contains(kind.name()));
+        assert_eq!(EventKind::of_detail_type(kind.detail_type()), Some(kind));
     }
 }

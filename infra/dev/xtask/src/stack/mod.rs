@@ -8,6 +8,7 @@ mod fault_proxies;
 pub(crate) mod issuer;
 mod local_stack;
 mod postgres;
+mod receiver;
 pub(crate) mod store;
 mod watch;
 
@@ -219,6 +220,7 @@ impl Parts {
             }
         };
         settings.parameters.extend(store.into_iter().flat_map(Store::parameters));
+        let receiver = receiver::add(&mut settings, domain.url())?;
         let deployed = terminal::step("Deploying template.yaml", |_| {
             let deployer = Deployer { checkout, run, aws: &aws };
             let invoke = port.map(Watch::address);
@@ -243,6 +245,7 @@ impl Parts {
             variables.push(("FUNCTIONS_LOG".to_owned(), run.log("watch").display().to_string()));
         }
         variables.extend(of_suite);
+        variables.push(receiver);
         variables.extend(store.into_iter().flat_map(Store::variables));
         let mut parts = Self { watch, aws, postgres, issuer, key, domain, binaries, variables };
         // A disturbed stack answers once its user listens.
@@ -289,6 +292,9 @@ fn variables(
     let more = [
         ("API_URL", domain.url()),
         ("EXPORTS_DLQ_URL", deployed.output("ExportsDlqUrl")?),
+        ("EVENTS_QUEUE_URL", deployed.output("EventsQueueUrl")?),
+        ("EVENTS_DLQ_URL", deployed.output("EventsDlqUrl")?),
+        ("MAIL_TOPIC", deployed.output("EventsTopic")?),
         ("TELEMETRY_QUEUE_URL", deployed.output("TelemetryQueueUrl")?),
         ("TELEMETRY_DLQ_URL", deployed.output("TelemetryDlqUrl")?),
         ("POSTGRES_DATA", postgres.data().display().to_string()),
