@@ -8,6 +8,7 @@
 #![allow(clippy::float_arithmetic, reason = "seconds of a report")]
 
 mod audit;
+mod buckets;
 mod case;
 mod creates;
 mod daemon;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         store::CASES,
         database::CASES,
         writes::CASES,
+        buckets::CASES,
         deliveries::CASES,
         audit::CASES,
         sweeps::CASES,

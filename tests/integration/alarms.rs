@@ -12,7 +12,7 @@ use tests::{
 use uuid::Uuid;
 
 /// The metrics in the file of each crate that writes them, and their dimensions besides `Stack`.
-const WRITTEN: [(&str, &str, &[&str]); 10] = [
+const WRITTEN: [(&str, &str, &[&str]); 11] = [
     (
         "functions/worker",
         "JobsSucceeded JobsFailed AttemptsFailed Rows Bytes ExportMs ReadMs UploadMs QueueWaitMs EndToEndSeconds Attempt",
@@ -33,6 +33,7 @@ const WRITTEN: [(&str, &str, &[&str]); 10] = [
         &[],
     ),
     ("functions/telemetry", "DocumentsStored DocumentsUnchanged RejectedDocuments DocumentErrors Gone", &[]),
+    ("functions/deliver", "BucketsDelivered BucketsRetried BucketsFailed", &[]),
     ("functions/notify", "Deliveries DeliveriesRetried DeliveriesFailed DeliveriesRefused", &[]),
     ("functions/api", "RequestMs ServerErrors ClientErrors LinksSigned", &["Route"]),
     ("shared/auth", "IssuerFetchFailed", &[]),

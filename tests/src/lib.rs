@@ -18,6 +18,7 @@ pub mod ci;
 pub mod ci_runs;
 pub mod csv_file;
 pub mod database;
+pub mod deliveries;
 pub mod function;
 pub mod grants;
 pub mod job;

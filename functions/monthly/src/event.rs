@@ -36,6 +36,12 @@ pub enum Kind {
 }
 
 impl Order {
+    /// Reports whether organizations with a schedule of their own get their exports by it: those of the last month. Of an
+    /// older one, which a person requests, they get them with everybody.
+    pub(crate) fn has_own_schedules(&self) -> bool {
+        !matches!(self.kind, Kind::Again(_)) && self.month == Month::last_complete(self.at)
+    }
+
     /// Reports whether a later hour of the schedule continues what is left.
     pub fn is_continued(&self) -> bool {
         matches!(self.kind, Kind::Scheduled { is_last: false } | Kind::Daily { is_last: false })

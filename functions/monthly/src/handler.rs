@@ -141,20 +141,20 @@ pub async fn handle(
     Ok(Done { run, own: own? })
 }
 
-/// Creates the exports of organizations with a schedule of their own. A further edition is one for all organizations.
+/// Creates the exports of organizations with a schedule of their own.
 async fn own_schedules(
     order: Order,
     request_id: &str,
     deadline: Deadline,
     context: &Context,
 ) -> Result<OwnSchedules, RunError> {
-    if matches!(order.kind, Kind::Again(_)) {
+    if !order.has_own_schedules() {
         return Ok(OwnSchedules::default());
     }
     let range = order.month.range().ok_or(RunError::NoRange(order.month))?;
     let pace = Pace::begin();
     let month = order.month;
-    let export = Export { month, range, edition: FIRST_EDITION, waits: true, pace: &pace, request_id, context };
+    let export = Export { month, range, edition: FIRST_EDITION, waits: true, leaves_own: true, pace: &pace, request_id, context };
     own::pass(&export, order.at, deadline, context).await?.ended(month, order.is_continued())
 }
 
@@ -200,6 +200,7 @@ pub async fn run(
         range,
         edition: run.edition,
         waits: order.is_continued(),
+        leaves_own: order.has_own_schedules(),
         pace: &pace,
         request_id,
         context,

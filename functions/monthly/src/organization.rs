@@ -5,7 +5,6 @@ use std::{cell::Cell, time::Duration};
 use domain::{
     Action, AuditRecord, ExportRequest, Granularity, Month, NewJob, OrgId, Origin, Settings, Subject, Submission,
     TimeRange,
-    monthly::FIRST_EDITION,
     settings::{Due, Schedule},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -29,6 +28,8 @@ pub(crate) struct Export<'a> {
     pub(crate) edition: u32,
     /// `true` if an organization waits until its figures are final.
     pub(crate) waits: bool,
+    /// `true` if organizations with a schedule of their own are left to it.
+    pub(crate) leaves_own: bool,
     pub(crate) pace: &'a Pace,
     pub(crate) request_id: &'a str,
     pub(crate) context: &'a Context,
@@ -67,8 +68,7 @@ impl Export<'_> {
     async fn try_process(&self, client: &Client, org: OrgId) -> Result<Outcome, ExportError> {
         let settings = self.settings(org).await?;
         match settings.own_schedule() {
-            // It gets the first edition by its own schedule, and further ones with everybody.
-            Some(_) if self.edition == FIRST_EDITION => Ok(Outcome::Elsewhere),
+            Some(_) if self.leaves_own => Ok(Outcome::Elsewhere),
             Some(schedule) => {
                 self.make(client, org, (schedule.granularity, &settings), self.waits, Timestamp::now()).await
             }

@@ -26,6 +26,8 @@ pub enum Action {
     Compare,
     /// A file was booked for a month.
     Book,
+    /// A file was copied to a bucket of the organization.
+    Deliver,
     /// Settings of the organization were changed.
     ChangeSettings,
     /// The secret of the webhook was replaced.
@@ -37,14 +39,14 @@ pub enum Action {
 /// Text that is not an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "is not an action; use one of: create, download, pack, expire, verify-file, compare, book, change-settings, rotate-secret, \
-     cross-organization-access"
+    "is not an action; use one of: create, download, pack, expire, verify-file, compare, book, deliver, change-settings, \
+     rotate-secret, cross-organization-access"
 )]
 pub struct UnknownAction;
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Create,
         Self::Download,
         Self::Pack,
@@ -52,6 +54,7 @@ impl Action {
         Self::VerifyFile,
         Self::Compare,
         Self::Book,
+        Self::Deliver,
         Self::ChangeSettings,
         Self::RotateSecret,
         Self::CrossOrganizationAccess,
@@ -67,6 +70,7 @@ impl Action {
             Self::VerifyFile => "verify-file",
             Self::Compare => "compare",
             Self::Book => "book",
+            Self::Deliver => "deliver",
             Self::ChangeSettings => "change-settings",
             Self::RotateSecret => "rotate-secret",
             Self::CrossOrganizationAccess => "cross-organization-access",

@@ -6,14 +6,15 @@ use std::{
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::{JobFilter, Month, OrgId, State};
+use domain::{Job, JobFilter, Month, OrgId, State};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tests::{Answer, Organization, Rollup, Service, Table, lambda::invoke, poll::until, stack::variable};
+use tests::{Answer, Organization, Rollup, Service, Table, deliveries, lambda::invoke, poll::until, stack::variable};
 use uuid::Uuid;
 
 use super::SIGNER;
 use crate::{
+    buckets::scheduled,
     lambda::deliver_by_hand,
     process,
     scene::{Scene, daily, message},
@@ -29,6 +30,8 @@ pub(super) struct Work<'a> {
     exported: Organization<'a>,
     job: Uuid,
     /// Those to which the API, the worker and the sweep add jobs.
+    /// A scheduled export, whose organization has a bucket.
+    scheduled: Job,
     created: Organization<'a>,
     worked: Organization<'a>,
     swept: Organization<'a>,
@@ -58,6 +61,7 @@ impl<'a> Work<'a> {
             scene,
             exported,
             job,
+            scheduled: delivered(scene).await,
             created: scene.small().await,
             worked: scene.small().await,
             swept: scene.small().await,
@@ -81,6 +85,7 @@ impl<'a> Work<'a> {
             "worker" => self.export().await,
             "monthly" => self.month().await,
             "sweep" => self.sweep().await,
+            "deliver" => self.copy().await,
             "reconcile" => self.reconcile().await,
             "telemetry" => self.ingest().await,
             "retention" => self.retain().await,
@@ -118,6 +123,20 @@ impl<'a> Work<'a> {
         let job = self.worked.add_unqueued().await;
         let returned = deliver_by_hand(&message(self.worked.id, job.id().uuid()), 1, Timestamp::now()).await;
         if returned == 0 { Ok(()) } else { Err("the worker returned the message".to_owned()) }
+    }
+
+    /// Copies a scheduled file to a bucket, as if it were made again.
+    async fn copy(&self) -> Result<(), String> {
+        // It returns what it cannot read, and says when it may come back.
+        let mut message = deliveries::message(&self.scheduled, 1);
+        let body = message["Records"][0]["body"].as_str().unwrap_or_default().to_owned();
+        message["Records"][0]["body"] = json!("{}");
+        call("deliver", &message).await?;
+        let mut event: Value = serde_json::from_str(&body).unwrap();
+        event["detail"]["eventId"] = json!(Uuid::new_v4());
+        message["Records"][0]["body"] = json!(event.to_string());
+        let left = call("deliver", &message).await?;
+        if left["batchItemFailures"] == json!([]) { Ok(()) } else { Err("the file was not copied".to_owned()) }
     }
 
     /// Creates a month's exports, and finds them the second time.
@@ -235,4 +254,13 @@ async fn call(function: &str, event: &Value) -> Result<Value, String> {
 
 fn expect(what: &str, status: u16, answer: &Answer) -> Result<(), String> {
     if answer.status == status { Ok(()) } else { Err(format!("{what}: {} {}", answer.status, answer.text())) }
+}
+
+/// Makes a scheduled export of an organization with a bucket.
+async fn delivered(scene: &Scene) -> Job {
+    let org = scene.stack.organization();
+    let bucket = deliveries::bucket(&scene.stack).await;
+    deliveries::prove(&bucket, &org).await;
+    deliveries::deliver_to(&org, &bucket.bucket).await;
+    scheduled(&org, "1979-01").await
 }

@@ -1,8 +1,7 @@
 //! Jobs as clients see them. Absent values are left out, not null.
 
 use domain::{
-    Completeness, Granularity, Job, JobId, JobOrigin, ModelId, OrgId, Progress, State, Status, TimeRange, Totals,
-    measures::cost_text,
+    Completeness, Granularity, Job, JobId, JobOrigin, ModelId, OrgId, Progress, State, Status, TimeRange,
 };
 use jiff::Timestamp;
 use manifest::{CompletenessView, TotalsView};
