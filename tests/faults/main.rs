@@ -13,6 +13,7 @@ mod creates;
 mod daemon;
 mod database;
 mod deliveries;
+mod events;
 mod grants;
 mod http;
 mod keys;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         database::CASES,
         writes::CASES,
         deliveries::CASES,
+        events::CASES,
         audit::CASES,
         sweeps::CASES,
         silence::CASES,

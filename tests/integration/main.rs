@@ -48,6 +48,7 @@ mod manifest;
 mod migrations;
 mod models;
 mod monthly;
+mod notify;
 mod openapi;
 mod packing;
 mod partition_races;

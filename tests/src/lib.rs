@@ -14,6 +14,7 @@
 pub mod answer;
 pub mod api;
 pub mod aws;
+pub mod bus;
 pub mod ci;
 pub mod ci_runs;
 pub mod csv_file;
@@ -29,6 +30,7 @@ pub mod poll;
 pub mod problem;
 pub mod program;
 pub mod queue;
+pub mod receiver;
 pub mod reference;
 pub mod rights;
 pub mod rollup;

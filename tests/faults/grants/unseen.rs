@@ -30,6 +30,7 @@ const UNSEEN: &[Unseen] = &[
         reason: "Lambda reads the queue in the role's name; the emulator reads it without asking",
     },
     Unseen { holder: "TelemetryRole", actions: POLLER, reason: "as of the worker" },
+    Unseen { holder: "NotifyRole", actions: POLLER, reason: "as of the worker" },
     Unseen {
         holder: "TelemetryRole",
         actions: &["s3:ListBucket"],
