@@ -36,6 +36,7 @@ const UNSEEN: &[Unseen] = &[
         reason: "only a copy in parts that breaks off is aborted, and no file here is that large",
     },
     Unseen { holder: "TelemetryRole", actions: POLLER, reason: "as of the worker" },
+    Unseen { holder: "NotifyRole", actions: POLLER, reason: "as of the worker" },
     Unseen {
         holder: "TelemetryRole",
         actions: &["s3:ListBucket"],

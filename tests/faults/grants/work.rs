@@ -6,10 +6,14 @@ use std::{
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::{Job, JobFilter, Month, OrgId, State};
+use domain::{Event, Failure, Job, JobFilter, Month, OrgId, State};
 use jiff::Timestamp;
+use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{Answer, Organization, Rollup, Service, Table, deliveries, lambda::invoke, poll::until, stack::variable};
+use tests::{
+    Answer, Organization, Rollup, Service, Table, bus::unpublish, deliveries, lambda::invoke, poll::until, receiver,
+    stack::variable,
+};
 use uuid::Uuid;
 
 use super::SIGNER;
@@ -35,6 +39,8 @@ pub(super) struct Work<'a> {
     created: Organization<'a>,
     worked: Organization<'a>,
     swept: Organization<'a>,
+    /// One with a webhook.
+    told: Organization<'a>,
     /// Each has usage in a month of its own.
     monthly: RefCell<Vec<Organization<'a>>>,
     months: Cell<i32>,
@@ -65,6 +71,7 @@ impl<'a> Work<'a> {
             created: scene.small().await,
             worked: scene.small().await,
             swept: scene.small().await,
+            told: with_webhook(scene).await,
             monthly: RefCell::default(),
             months: Cell::default(),
             service,
@@ -88,6 +95,7 @@ impl<'a> Work<'a> {
             "deliver" => self.copy().await,
             "reconcile" => self.reconcile().await,
             "telemetry" => self.ingest().await,
+            "notify" => self.notify().await,
             "retention" => self.retain().await,
             "refresh" | "migrate" => call(function, &json!({})).await.map(drop),
             other => panic!("{other} has no work here"),
@@ -163,12 +171,25 @@ impl<'a> Work<'a> {
         let lost = org.add_unqueued().await.id().uuid();
         self.scene.lose_worker(org, lost, 5, "2024-01-01T00:00:00Z".parse().unwrap()).await;
         self.lost.borrow_mut().push(lost);
+        let event = self.finish(org).await;
+        unpublish(&self.scene.stack, event).await;
         call("sweep", &json!({})).await?;
+        if !is_published(self.scene, event).await {
+            return Err("the event was not published".to_owned());
+        }
         let job = self.scene.stack.jobs.get(OrgId::from(org.id), unsent.id()).await.unwrap();
         if !job.is_some_and(|job| matches!(job.state(), State::Pending { sent: true, .. })) {
             return Err("the unsent job was not sent".to_owned());
         }
         if self.take_dead_letter(lost).await { Ok(()) } else { Err("the failed job has no dead letter".to_owned()) }
+    }
+
+    /// Fails a job, and returns the id of its event.
+    async fn finish(&self, org: &Organization<'_>) -> Uuid {
+        let claimed = org.claim(&org.add_unqueued().await).await;
+        let failed = claimed.fail(Failure::UsageInvalid, false, Timestamp::now());
+        let job = self.scene.stack.jobs.finish(failed).await.expect("the claim holds");
+        Event::of_end(&job)[0].id
     }
 
     /// Takes the dead letter of a job whose worker was lost; `false` if it does not come.
@@ -195,6 +216,34 @@ impl<'a> Work<'a> {
         let records: Vec<Value> = self.documents.iter().map(record).collect();
         let answer = call("telemetry", &json!({"Records": records})).await?;
         if answer == json!({"batchItemFailures": []}) { Ok(()) } else { Err(answer.to_string()) }
+    }
+
+    /// Tells of a new event by mail and to a webhook that does not take it.
+    async fn notify(&self) -> Result<(), String> {
+        let org = &self.told;
+        let mut event: Value = serde_json::from_str(include_str!("../../../events/bus-export-succeeded.json")).unwrap();
+        event["detail"]["orgId"] = json!(org.id);
+        event["detail"]["eventId"] = json!(Uuid::new_v4());
+        let path = format!("/{}", org.id);
+        let before = receiver::requests(&path).len();
+        receiver::will_answer(&path, [receiver::status("500 Internal Server Error")]);
+        let record = json!({
+            "messageId": "one", "receiptHandle": Uuid::new_v4(), "body": event.to_string(), "eventSource": "aws:sqs",
+            "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1705312800412"},
+        });
+        call("notify", &json!({"Records": [record]})).await?;
+        let came = receiver::requests(&path);
+        if came.len() == before {
+            return Err("the webhook got no request".to_owned());
+        }
+        let answer = self.scene.stack.api.get(&format!("/orgs/{}/deliveries", org.id), &org.token).await;
+        let listed: Value = answer.expect(200).json();
+        let of_event = |kind: &str, state: &str| {
+            let mut items = listed["items"].as_array().into_iter().flatten();
+            items
+                .any(|one| one["eventId"] == event["detail"]["eventId"] && one["kind"] == kind && one["state"] == state)
+        };
+        if of_event("mail", "delivered") && of_event("webhook", "pending") { Ok(()) } else { Err(listed.to_string()) }
     }
 
     /// Lets the retention get as far as the database, where it would drop what other tests need. It fails either way: the
@@ -245,6 +294,26 @@ async fn forget_runs(scene: &Scene) {
         let delete = delete.key("pk", AttributeValue::S(format!("MONTHLY#{month}")));
         delete.key("sk", AttributeValue::S(format!("RUN#{}", run.id))).send().await.expect("a run is deleted");
     }
+}
+
+/// Creates an organization with a webhook.
+async fn with_webhook(scene: &Scene) -> Organization<'_> {
+    let org = scene.stack.organization();
+    let path = format!("/orgs/{}/settings", org.id);
+    let request = |method, path: &str| scene.stack.api.request(method, path).bearer_auth(&org.token);
+    let webhook = json!({"url": format!("https://hooks.example.com/{}", org.id), "events": ["export.succeeded"]});
+    let put = request(Method::PUT, &path).header("if-match", "\"0\"").json(&json!({"webhook": webhook}));
+    Answer::to(put).await.expect(200);
+    Answer::to(request(Method::POST, &format!("{path}/webhook/secret"))).await.expect(200);
+    org
+}
+
+/// Reports whether an event is marked as published.
+async fn is_published(scene: &Scene, event: Uuid) -> bool {
+    let get = scene.stack.dynamodb.get_item().table_name(variable("JOBS_TABLE")).consistent_read(true);
+    let get = get.key("pk", AttributeValue::S(format!("OUTBOX#{event}")));
+    let item = get.key("sk", AttributeValue::S("EVENT".to_owned())).send().await.unwrap().item;
+    item.is_some_and(|item| item.contains_key("published_at"))
 }
 
 /// Invokes a function by its short name.

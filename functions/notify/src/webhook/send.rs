@@ -39,6 +39,9 @@ pub(crate) enum SendError {
     /// DNS has no address.
     #[error("the name of the host leads to no address")]
     Unknown,
+    /// There is nothing to sign with.
+    #[error("the webhook has no secret, so nothing can be signed; make one with POST \u{2026}/settings/webhook/secret")]
+    NoSecret,
     /// The secret is not one of the scheme.
     #[error(transparent)]
     Secret(#[from] InvalidSecret),
@@ -158,9 +161,9 @@ fn client(way: &Way, url: &Url) -> reqwest::Result<(Client, Url)> {
 
 impl Webhook {
     /// Returns the signatures by all valid secrets, separated by spaces.
-    fn signatures(&self, id: &str, timestamp: i64, body: &str) -> Result<String, InvalidSecret> {
+    fn signatures(&self, id: &str, timestamp: i64, body: &str) -> Result<String, SendError> {
         let sign = |secret: &WebhookSecret| signature(secret.reveal(), id, timestamp, body);
         let signatures = self.secrets.iter().map(sign).collect::<Result<Vec<_>, _>>()?;
-        if signatures.is_empty() { Err(InvalidSecret) } else { Ok(signatures.join(" ")) }
+        if signatures.is_empty() { Err(SendError::NoSecret) } else { Ok(signatures.join(" ")) }
     }
 }

@@ -56,6 +56,8 @@ pub(crate) enum Command {
     /// Show or change the organization's settings, and make secrets for its webhook
     #[command(subcommand)]
     Settings(Settings),
+    /// List what was to reach the organization's webhook, bucket and mail, newest first, and whether it did
+    Deliveries(Deliveries),
     /// Show the present usage of a range: its totals and their completeness; with --json also the series
     Usage(UsageArguments),
     /// Verify a local file: by the job that made it, or offline by its signed manifest
@@ -146,6 +148,13 @@ pub(crate) struct List {
     #[arg(long)]
     pub(crate) origin: Option<JobOrigin>,
     /// Maximum number of exports; all unless given
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Deliveries {
+    /// Maximum number of deliveries; all of the last 90 days unless given
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: Option<u32>,
 }

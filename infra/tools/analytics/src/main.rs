@@ -6,6 +6,7 @@
 mod api;
 mod cli;
 mod create;
+mod deliveries;
 mod download;
 mod facts;
 mod file;
@@ -62,6 +63,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Export(Export::Reconcile(arguments)) => reconcile::run(&session, &arguments),
         Command::Ledger(command) => ledger::run(&session, &command),
         Command::Settings(command) => settings::run(&session, &command),
+        Command::Deliveries(arguments) => deliveries::run(&session, &arguments),
         Command::Usage(arguments) => usage::run(&session, &arguments),
         Command::Verify(arguments) => verify::run(&session, &arguments),
     }

@@ -51,7 +51,7 @@ impl<'a> Documents<'a> {
         if is_named && self.within.contains(&pair) {
             return;
         }
-        let (was, is) = (resolved(was, self.old).clone(), resolved(is, self.new).clone());
+        let (was, is) = (plain(was, self.old), plain(is, self.new));
         if is_named {
             self.within.push(pair);
         }
@@ -181,6 +181,24 @@ impl<'a> Documents<'a> {
             self.add(place, "is composed of other parts (allOf)");
         }
     }
+}
+
+/// Returns a schema itself: without its reference, and without a choice between itself and null, which is a type.
+fn plain(schema: &Value, document: &Value) -> Value {
+    let schema = resolved(schema, document);
+    for kind in ["oneOf", "anyOf"] {
+        let choices = list(&schema[kind]);
+        let mut others = choices.iter().filter(|choice| choice["type"] != "null");
+        if let (Some(only), None) = (others.next(), others.next()) {
+            let mut only = resolved(only, document).clone();
+            if choices.len() > 1 && !types(&only).is_empty() {
+                let names: Vec<String> = types(&only).into_iter().chain(["null".to_owned()]).collect();
+                only["type"] = names.into();
+            }
+            return only;
+        }
+    }
+    schema.clone()
 }
 
 fn list(value: &Value) -> Vec<Value> {

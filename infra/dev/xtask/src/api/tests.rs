@@ -118,6 +118,19 @@ fn each_kind_of_break_is_named() {
 }
 
 #[test]
+fn a_value_that_may_be_null_is_another_type() {
+    let old = document();
+    let mut new = old.clone();
+    let kind = &mut new["components"]["schemas"]["Body"]["properties"]["note"];
+    *kind = json!({"oneOf": [{"type": "null"}, {"type": "string"}]});
+    assert!(operations::breaks(&old, &new).is_empty(), "a request may have more");
+    assert_eq!(operations::breaks(&new, &old).len(), 1, "{:?}", operations::breaks(&new, &old));
+    let mut new = old.clone();
+    new["components"]["schemas"]["Answer"]["properties"]["sum"]["type"] = json!(["number", "null"]);
+    assert_eq!(operations::breaks(&old, &new).len(), 1);
+}
+
+#[test]
 fn what_no_client_notices_is_no_break() {
     let at = |rest: &str| format!("{POST}{rest}");
     let schema = |rest: &str| format!("/components/schemas/{rest}");
