@@ -63,8 +63,7 @@ async fn settings_answers_lost(scene: &Scene) -> Found {
 async fn settings_refused(scene: &Scene) -> Found {
     let org = scene.stack.organization();
     let id = org.id.to_string();
-    let _refused =
-        scene.proxies.add("api.dynamodb", &["SETTINGS#", &id, "TransactWriteItems"], 3, Action::Refuse(500));
+    let _refused = scene.proxies.add("api.dynamodb", &["SETTINGS#", &id, "TransactWriteItems"], 3, Action::Refuse(500));
     assert_eq!(set(&org).await, 503);
     assert_eq!(set(&org).await, 200);
     assert_eq!(records(&org, "change-settings").await, 1);

@@ -29,13 +29,14 @@ const WRITTEN: [(&str, &str, &[&str]); 11] = [
     ("functions/retention", "PartitionsAheadDays DefaultRows Postponed RetentionUnfinished", &[]),
     (
         "functions/reconcile",
-        "ReconciliationsMade ReconciliationMismatches ReconciliationsUnknown ReconciliationErrors",
+        "ReconciliationsMade ReconciliationMismatches ReconciliationsUnknown ReconciliationErrors BookingsCompared \
+         BookingsRestated BookingsDiffering BookingsNotCompared",
         &[],
     ),
     ("functions/telemetry", "DocumentsStored DocumentsUnchanged RejectedDocuments DocumentErrors Gone", &[]),
     ("functions/deliver", "BucketsDelivered BucketsRetried BucketsFailed", &[]),
     ("functions/notify", "Deliveries DeliveriesRetried DeliveriesFailed DeliveriesRefused", &[]),
-    ("functions/api", "RequestMs ServerErrors ClientErrors LinksSigned", &["Route"]),
+    ("functions/api", "RequestMs ServerErrors ClientErrors LinksSigned SignIns SignInsFailed SignOuts", &["Route"]),
     ("shared/auth", "IssuerFetchFailed", &[]),
 ];
 

@@ -107,7 +107,11 @@ async fn a_bucket_that_refuses_fails_the_delivery_and_not_the_job() {
     assert!(is_left(&invoke(&job, 1).await));
     assert!(is_left(&invoke(&job, 9).await), "the last attempt's message becomes a dead letter");
     let found = state(&org, &missing).await;
-    assert_eq!((&found["state"], &found["lastError"]), (&json!("failed"), &json!("there is no such bucket")), "{found}");
+    assert_eq!(
+        (&found["state"], &found["lastError"]),
+        (&json!("failed"), &json!("there is no such bucket")),
+        "{found}"
+    );
     assert_eq!(org.show(job.id().uuid()).await.status, "succeeded");
 }
 

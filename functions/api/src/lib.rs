@@ -2,6 +2,7 @@
 
 mod body;
 mod ci;
+mod console;
 mod context;
 mod deliveries;
 mod deprecation;

@@ -260,8 +260,10 @@ mod tests {
                         }
                         kept.lock().unwrap().push(head.to_owned());
                         bytes.clear();
-                        let xml = "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
-                        let answer = format!("HTTP/1.1 200 OK\r\netag: \"e\"\r\ncontent-length: {}\r\n\r\n{xml}", xml.len());
+                        let xml =
+                            "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
+                        let answer =
+                            format!("HTTP/1.1 200 OK\r\netag: \"e\"\r\ncontent-length: {}\r\n\r\n{xml}", xml.len());
                         stream.write_all(answer.as_bytes()).await.unwrap();
                     }
                 });
@@ -298,8 +300,14 @@ mod tests {
         aborted.write(&vec![b'a'; PART_SIZE + 1]).await.unwrap();
         aborted.abort().await;
         let heads = heads.lock().unwrap().clone();
-        for wanted in ["get /acme-costs/x", "put /acme-costs/small", "post /acme-costs/large?uploads",
-            "put /acme-costs/large?", "post /acme-costs/large?uploadid", "delete /acme-costs/aborted?"] {
+        for wanted in [
+            "get /acme-costs/x",
+            "put /acme-costs/small",
+            "post /acme-costs/large?uploads",
+            "put /acme-costs/large?",
+            "post /acme-costs/large?uploadid",
+            "delete /acme-costs/aborted?",
+        ] {
             assert!(heads.iter().any(|head| head.starts_with(wanted)), "{wanted} was not sent: {heads:#?}");
         }
         for head in heads {

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use domain::{
-    Action, AuditRecord, Delivery, DeliveryKind, Job, Origin, State, Subject,
-    event::Detail,
-    settings::Destination,
+    Action, AuditRecord, Delivery, DeliveryKind, Job, Origin, State, Subject, event::Detail, settings::Destination,
 };
 use jiff::Timestamp;
 use jobs::JobsError;

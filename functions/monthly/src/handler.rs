@@ -123,12 +123,7 @@ pub struct Done {
 /// # Errors
 /// When the run is not complete and no later hour of the schedule continues it. Lambda then retries, and an alarm is
 /// raised.
-pub async fn handle(
-    order: Order,
-    request_id: &str,
-    deadline: Deadline,
-    context: &Context,
-) -> Result<Done, RunError> {
+pub async fn handle(order: Order, request_id: &str, deadline: Deadline, context: &Context) -> Result<Done, RunError> {
     // First, since they are few, and wait for nobody.
     let own = own_schedules(order, request_id, deadline, context).await;
     metrics::of_own_schedules(&own, order.month);
@@ -154,7 +149,16 @@ async fn own_schedules(
     let range = order.month.range().ok_or(RunError::NoRange(order.month))?;
     let pace = Pace::begin();
     let month = order.month;
-    let export = Export { month, range, edition: FIRST_EDITION, waits: true, leaves_own: true, pace: &pace, request_id, context };
+    let export = Export {
+        month,
+        range,
+        edition: FIRST_EDITION,
+        waits: true,
+        leaves_own: true,
+        pace: &pace,
+        request_id,
+        context,
+    };
     own::pass(&export, order.at, deadline, context).await?.ended(month, order.is_continued())
 }
 

@@ -92,9 +92,8 @@ impl OwnSchedules {
     /// When exports could not be created, or the last pass of a day reached its time limit.
     pub(crate) fn ended(self, month: Month, is_continued: bool) -> Result<Self, RunError> {
         let Self { created, already_there, waiting, failed, .. } = self;
-        let summary = || {
-            format!("{month}: created {created}, already there {already_there}, waiting {waiting}, failed {failed}")
-        };
+        let summary =
+            || format!("{month}: created {created}, already there {already_there}, waiting {waiting}, failed {failed}");
         if failed > 0 {
             Err(RunError::SomeFailed(summary()))
         } else if self.is_unfinished && !is_continued {

@@ -32,6 +32,10 @@ pub enum Action {
     ChangeSettings,
     /// The secret of the webhook was replaced.
     RotateSecret,
+    /// The figures of a booked month are no longer those of the booked file.
+    Restate,
+    /// The figures of a booked month are those of the booked file again.
+    Restore,
     /// A platform administrator called a route of another organization.
     CrossOrganizationAccess,
 }
@@ -40,13 +44,13 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "is not an action; use one of: create, download, pack, expire, verify-file, compare, book, deliver, change-settings, \
-     rotate-secret, cross-organization-access"
+     rotate-secret, restate, restore, cross-organization-access"
 )]
 pub struct UnknownAction;
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Create,
         Self::Download,
         Self::Pack,
@@ -57,6 +61,8 @@ impl Action {
         Self::Deliver,
         Self::ChangeSettings,
         Self::RotateSecret,
+        Self::Restate,
+        Self::Restore,
         Self::CrossOrganizationAccess,
     ];
 
@@ -73,6 +79,8 @@ impl Action {
             Self::Deliver => "deliver",
             Self::ChangeSettings => "change-settings",
             Self::RotateSecret => "rotate-secret",
+            Self::Restate => "restate",
+            Self::Restore => "restore",
             Self::CrossOrganizationAccess => "cross-organization-access",
         }
     }

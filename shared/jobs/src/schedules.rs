@@ -38,11 +38,7 @@ fn sort(org: OrgId) -> String {
 
 impl JobsTable {
     /// Returns the write of an organization's schedule; `None` is the platform's.
-    pub(super) fn put_schedule(
-        &self,
-        org: OrgId,
-        schedule: Option<Schedule>,
-    ) -> Result<TransactWriteItem, JobsError> {
+    pub(super) fn put_schedule(&self, org: OrgId, schedule: Option<Schedule>) -> Result<TransactWriteItem, JobsError> {
         let schedule = schedule.unwrap_or(PLATFORM);
         let item = ScheduleItem { pk: PARTITION.to_owned(), sk: sort(org), org_id: org, schedule };
         transaction::put(Put::builder().table_name(&self.name).set_item(Some(item::write(item)?)))

@@ -1,15 +1,13 @@
 //! Jobs as clients see them. Absent values are left out, not null.
 
-use domain::{
-    Completeness, Granularity, Job, JobId, JobOrigin, ModelId, OrgId, Progress, State, Status, TimeRange,
-};
+use domain::{Completeness, Granularity, Job, JobId, JobOrigin, ModelId, OrgId, Progress, State, Status, TimeRange};
 use jiff::Timestamp;
 use manifest::{CompletenessView, TotalsView};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::changes::Changes;
+use super::{booked::BookedView, changes::Changes};
 
 /// An export job.
 #[derive(Debug, Serialize, ToSchema)]
@@ -32,6 +30,17 @@ pub(crate) struct JobView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Uuid>>)]
     models: Option<Vec<ModelId>>,
+    /// The number of the version among the organization's exports of this month and granularity and of all models, from 1
+    /// on; a failed export keeps its number. Absent for other exports, and for those of before versions were counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u32>,
+    /// Why the export was made, in the words of its request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    /// The month for which this file is booked, and whether its figures are still those of the file; absent if it is not
+    /// the one that is booked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    booked: Option<BookedView>,
     /// The time of acceptance.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -127,6 +136,9 @@ impl JobView {
             granularity: job.request.granularity,
             time_range: job.request.range,
             models: job.request.models,
+            version: job.version,
+            note: job.note.map(String::from),
+            booked: None,
             created_at: job.created_at,
             completed_at,
             progress,
@@ -145,6 +157,13 @@ impl JobView {
             error,
             warnings,
         }
+    }
+}
+
+impl JobView {
+    /// Adds the booking of the job's file.
+    pub(super) fn booked(self, booked: Option<BookedView>) -> Self {
+        Self { booked, ..self }
     }
 }
 

@@ -13,8 +13,8 @@ use domain::{
     reconciliation::{Tolerance, column_text, columns},
 };
 use jiff::Timestamp;
-use manifest::CompletenessView;
 use jobs::Counted;
+use manifest::CompletenessView;
 use platform::Deadline;
 use usage::reconciliation::Present;
 use utoipa::ToSchema;

@@ -40,7 +40,8 @@ fn meaning(value: &Value) -> Value {
         Value::Object(fields) => {
             // A field of a schema may have one of these names; then it is an object.
             let kept = fields.iter().filter(|(name, value)| {
-                !EXPLAINS.contains(&name.as_str()) || (value.is_object() && (value["type"].is_string() || value["$ref"].is_string()))
+                !EXPLAINS.contains(&name.as_str())
+                    || (value.is_object() && (value["type"].is_string() || value["$ref"].is_string()))
             });
             kept.map(|(name, value)| (name.clone(), meaning(value))).collect()
         }

@@ -48,7 +48,9 @@ fn operation(name: &str, was: &Value, is: &Value, found: &mut Documents<'_>) {
 /// Reports whether an operation has no way without a token.
 fn needs_token(operation: &Value) -> bool {
     let ways = operation["security"].as_array();
-    ways.is_some_and(|ways| !ways.is_empty() && ways.iter().all(|way| way.as_object().is_some_and(|way| !way.is_empty())))
+    ways.is_some_and(|ways| {
+        !ways.is_empty() && ways.iter().all(|way| way.as_object().is_some_and(|way| !way.is_empty()))
+    })
 }
 
 fn parameters(name: &str, was: &Value, is: &Value, found: &mut Documents<'_>) {

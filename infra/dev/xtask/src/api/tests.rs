@@ -110,7 +110,11 @@ fn each_kind_of_break_is_named() {
         (schema("Answer/properties/id/type"), Some(json!("integer")), "200.id: was of the type \"string\""),
         (schema("Answer/properties/id/format"), None, "200.id: had the format \"uuid\", has none"),
         (schema("Answer/properties/parts/items"), Some(json!({"type": "string"})), "200.parts[]: was of the type"),
-        (schema("Answer/properties/day/oneOf/-"), Some(json!({"type": "boolean"})), "200.day: may now be the alternative"),
+        (
+            schema("Answer/properties/day/oneOf/-"),
+            Some(json!({"type": "boolean"})),
+            "200.day: may now be the alternative",
+        ),
     ] {
         let found = after(&pointer, value);
         assert!(found.iter().any(|change| change.contains(named)), "{pointer} should be {named:?}: {found:#?}");
