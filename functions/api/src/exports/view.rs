@@ -8,7 +8,6 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{booked::BookedView, changes::Changes, hold::HoldView};
-use crate::completeness::CompletenessView;
 
 /// An export job.
 #[derive(Debug, Serialize, ToSchema)]

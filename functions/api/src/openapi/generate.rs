@@ -11,9 +11,7 @@ use utoipa::{
 };
 
 use super::DOCUMENT;
-use crate::{
-    BASE, chain, ci, deliveries, exports, keys, ledger, openapi, settings, status, troubles, usage,
-};
+use crate::{BASE, chain, ci, deliveries, exports, keys, ledger, openapi, settings, status, troubles, usage};
 
 /// Problems that every route with a token has in common.
 const SHARED_PROBLEMS: [(&str, &str); 4] = [
