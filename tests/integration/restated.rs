@@ -1,11 +1,15 @@
 //! Booked months whose figures change: what the nightly comparison finds, keeps and tells.
 
+use std::time::Duration;
+
 use domain::Month;
 use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::{
-    Answer, Organization, Rollup, Stack, Table, lambda, logs,
+    Answer, Organization, Rollup, Stack, Table,
+    bus::Listener,
+    lambda, logs,
     poll::{WAIT_TIMEOUT, until},
     stack::variable,
 };
@@ -100,10 +104,19 @@ async fn late_usage_restates_a_booked_month_until_a_new_file_is_booked() {
     let found = compare(&org, "as-booked", &Value::Null).await;
     assert!(found["comparedAt"].is_string(), "{found}");
 
+    let listener = Listener::start(&stack, org.id).await;
     let before = Timestamp::now();
     add("1.50").await;
     let found = compare(&org, "restated", &json!("1.7500")).await;
     assert_alarmed(before).await;
+    until("others are told", Duration::from_secs(180), async || {
+        lambda::insist(&variable("SWEEP_FUNCTION"), &json!({})).await;
+        let told = listener.arrived().await;
+        let restated = told.iter().find(|event| event["detail-type"] == "PeriodRestated");
+        restated.map(|event| assert_eq!(event["detail"]["jobId"], json!(job), "{event}")).ok_or(told.len())
+    })
+    .await;
+    listener.end().await;
     let since = found["restatedSince"].clone();
     let shown = org.show(job).await.booked.unwrap();
     assert_eq!((&shown["period"], &shown["version"]), (&json!(month()), &json!(1)));
