@@ -186,7 +186,7 @@ pub(super) const TEXTS: Texts = Texts {
     outside: "Outside {tolerance} %.",
     compared_at: "Compared",
     comparisons: "Comparisons that are kept",
-    comparisons_of: "Comparisons with the {count} newest files and the booked one, newest first",
+    comparisons_of: "Comparisons with the booked file and the newest ones, at most {count}; the latest first",
     no_comparisons: "Nothing was compared yet.",
     make_first: "Make a file of the month first: books are compared with a file, which never changes.",
     difference: "Difference",

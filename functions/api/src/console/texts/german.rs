@@ -186,7 +186,7 @@ pub(super) const TEXTS: Texts = Texts {
     outside: "Außerhalb von {tolerance} %.",
     compared_at: "Verglichen",
     comparisons: "Aufbewahrte Vergleiche",
-    comparisons_of: "Vergleiche mit den {count} neuesten Dateien und der gebuchten, neueste zuerst",
+    comparisons_of: "Vergleiche mit der gebuchten Datei und den neuesten, höchstens {count}; die letzten zuerst",
     no_comparisons: "Bisher wurde nichts verglichen.",
     make_first: "Machen Sie zuerst eine Datei des Monats: Bücher werden mit einer Datei verglichen, die sich nie ändert.",
     difference: "Abweichung",
