@@ -268,6 +268,7 @@ pub(super) const TEXTS: Texts = Texts {
     action_change_settings: "änderte die Einstellungen",
     action_rotate_secret: "erzeugte ein Webhook-Geheimnis",
     held: "Aufbewahrt",
+    action_erase: "löschte die Daten der Organisation",
     action_cross: "sah von der Plattform aus hinein",
     job: "Datei",
     platform_about: "Dateien aller Organisationen, die länger auf die Bearbeitung warten, als sie sollten.",
