@@ -29,7 +29,7 @@ pub(super) async fn show(State(context): State<Arc<Context>>, page: Page) -> Res
     let Page { shell, query, .. } = page;
     let (filter, after) = read(query.without_empty(), org)?;
     let found = context.jobs.audit_trail(org, None, &filter, PAGE, after).await?;
-    let records: Vec<AuditRecord> = found.records.into_iter().map(|(record, _)| record).collect();
+    let records = found.records;
     let next = found.next.map(|cursor| cursor.encode(&List::Audit(org, None, filter.clone())));
     let texts = shell.texts();
     let content = html! {
