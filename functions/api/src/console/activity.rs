@@ -127,7 +127,7 @@ fn table(shell: &Shell, records: &[AuditRecord]) -> Markup {
     html! {
         div.scroll role="region" tabindex="0" aria-label=(texts.activity) {
             table {
-                caption { (texts.activity) }
+                caption.same { (texts.activity) }
                 thead {
                     tr {
                         th scope="col" { (texts.at) }
