@@ -9,11 +9,14 @@
 
 mod audit;
 mod bookings;
+mod buckets;
 mod case;
+mod chains;
 mod creates;
 mod daemon;
 mod database;
 mod deliveries;
+mod events;
 mod grants;
 mod http;
 mod keys;
@@ -48,9 +51,12 @@ fn main() -> ExitCode {
         database::CASES,
         writes::CASES,
         bookings::CASES,
+        buckets::CASES,
         deliveries::CASES,
+        events::CASES,
         audit::CASES,
         sweeps::CASES,
+        chains::CASES,
         silence::CASES,
         creates::CASES,
         turns::CASES,

@@ -28,7 +28,8 @@ impl Trail {
     /// Reads the records of a job.
     pub(super) async fn read(context: &Context, org: OrgId, job: JobId) -> Result<Self, Problem> {
         let page = context.jobs.audit_trail(org, Some(job), &AuditFilter::default(), MAX_RECORDS, None).await?;
-        Ok(Self::of(&page.records, page.next.is_some()))
+        let records: Vec<AuditRecord> = page.records.into_iter().map(|(record, _)| record).collect();
+        Ok(Self::of(&records, page.next.is_some()))
     }
 
     fn of(records: &[AuditRecord], is_cut: bool) -> Self {

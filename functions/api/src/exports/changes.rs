@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{ExportFile, Job, OrgId, State};
+use domain::{ExportFile, Job, OrgId, State, Status};
 use jiff::Timestamp;
 use platform::log::Causes;
 use postgres::{Database, DatabaseError, LimitedReads};
@@ -77,12 +77,11 @@ pub(crate) async fn changes(database: &Database, org: OrgId, jobs: &[Job], now: 
 
 /// Returns the figures of a job's file, if it is there and a change can be detected.
 fn figures(job: &Job, now: Timestamp) -> Option<Figures> {
-    let State::Succeeded { file: ExportFile { completeness: Some(completeness), .. }, expires_at, .. } = job.state()
-    else {
+    let State::Succeeded { file: ExportFile { completeness: Some(completeness), .. }, .. } = job.state() else {
         return None;
     };
     let request = job.request();
-    (completeness.tells_changes() && *expires_at > now).then_some(Figures {
+    (completeness.tells_changes() && job.status(now) == Status::Succeeded).then_some(Figures {
         range: request.range,
         granularity: request.granularity,
         changed_at: completeness.changed_at,

@@ -32,6 +32,8 @@ enum Request<'a> {
     GetCsv { url: String },
     Post { url: String, body: &'a Value },
     Put { url: String, body: &'a Value },
+    Delete { url: String },
+    PutIfMatch { url: String, tag: &'a str, body: &'a Value },
     Create { url: String, key: &'a str, body: &'a Value },
 }
 
@@ -79,6 +81,26 @@ impl Api {
         text(self.send(&request, &[StatusCode::OK])?.body)
     }
 
+    /// Removes what a path below the organization has, and returns the JSON of the answer.
+    pub(crate) fn delete(&self, path: &str, query: &[(&str, String)]) -> Result<String, RequestError> {
+        let encoded = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+        let request = Request::Delete { url: format!("{}{path}?{encoded}", self.base) };
+        text(self.send(&request, &[StatusCode::OK])?.body)
+    }
+
+    /// Sets what a path below the organization has, if its entity tag is still this one, and returns its JSON.
+    pub(crate) fn put_if_match(&self, path: &str, body: &Value, tag: &str) -> Result<String, RequestError> {
+        let request = Request::PutIfMatch { url: format!("{}{path}", self.base), tag, body };
+        text(self.send(&request, &[StatusCode::OK])?.body)
+    }
+
+    /// Makes something at a path below the organization, and returns its JSON. Sent again after a failure, it makes
+    /// another.
+    pub(crate) fn post_once(&self, path: &str) -> Result<String, RequestError> {
+        let request = Request::Post { url: format!("{}{path}", self.base), body: &Value::Null };
+        text(self.send(&request, &[StatusCode::OK])?.body)
+    }
+
     /// Returns the bytes of a job's pack, a zip.
     pub(crate) fn pack(&self, job: JobId) -> Result<Vec<u8>, RequestError> {
         let request = Request::Get { url: format!("{}/exports/{job}/pack", self.base) };
@@ -120,8 +142,12 @@ impl Api {
             Request::GetCsv { url } => {
                 self.agent.get(url).header("Authorization", token.header()).header("Accept", "text/csv").call()
             }
+            Request::Delete { url } => self.agent.delete(url).header("Authorization", token.header()).call(),
             Request::Post { url, body } => self.agent.post(url).header("Authorization", token.header()).send_json(body),
             Request::Put { url, body } => self.agent.put(url).header("Authorization", token.header()).send_json(body),
+            Request::PutIfMatch { url, tag, body } => {
+                self.agent.put(url).header("Authorization", token.header()).header("If-Match", *tag).send_json(body)
+            }
             Request::Create { url, key, body } => self
                 .agent
                 .post(url)

@@ -10,7 +10,7 @@ use domain::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::{ledger::Ledger, outcome::Outcome};
+use crate::{hold::Hold, ledger::Ledger, outcome::Outcome, settings::Settings};
 
 /// Export an organization's usage as CSV, and check it
 ///
@@ -53,6 +53,17 @@ pub(crate) enum Command {
     /// Compare files with amounts of the books, and record which file was booked
     #[command(subcommand)]
     Ledger(Ledger),
+    /// Hold files, so that they do not expire, and release them
+    #[command(subcommand)]
+    Hold(Hold),
+    /// Save the organization's whole audit trail with its chain of hashes, or list the signed heads of the chain
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Show or change the organization's settings, and make secrets for its webhook
+    #[command(subcommand)]
+    Settings(Settings),
+    /// List what was to reach the organization's webhook, bucket and mail, newest first, and whether it did
+    Deliveries(Deliveries),
     /// Show what changed between two files of a request, or between a file and the present figures
     ///
     /// With a job and --against, asks the service. With --csv prints an adjustment: a file of the same seven columns with
@@ -72,6 +83,42 @@ pub(crate) enum Command {
     /// that is wrong. A value that was changed into another that is as good can be placed no closer than its column, or,
     /// of a model's id or a time, than the file.
     Verify(Verify),
+    /// Verify an audit trail that `audit export` saved: names the first record that was altered, left out, put in or moved
+    ///
+    /// Needs neither service nor token. The chain of hashes holds the records together; the signed heads in the file, and those
+    /// of --head, show that it is the chain of the day on which they were signed. Keep a head apart from the service: a chain
+    /// that was made anew from a record on differs from every head that covers that record.
+    VerifyAudit(VerifyAudit),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Save all audit records, their chain and its signed heads as JSON lines
+    Export(AuditExport),
+    /// List the signed heads of the chain, newest first
+    Heads,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditExport {
+    /// Path of the file; `-` is stdout
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Destination,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyAudit {
+    /// The file of `audit export`
+    pub(crate) path: PathBuf,
+    /// File with the public keys of the service in PEM, from /analytics/v1/keys/{keyId}; get it apart from the file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// File with a signed head that was kept apart; may be repeated
+    #[arg(long = "head", value_name = "FILE")]
+    pub(crate) heads: Vec<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -153,6 +200,13 @@ pub(crate) struct List {
     #[arg(long)]
     pub(crate) origin: Option<JobOrigin>,
     /// Maximum number of exports; all unless given
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Deliveries {
+    /// Maximum number of deliveries; all of the last 90 days unless given
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: Option<u32>,
 }
@@ -250,6 +304,13 @@ pub(crate) enum Destination {
     File(PathBuf),
 }
 
+impl Destination {
+    /// Reports whether the download goes to stdout.
+    pub(crate) fn is_stdout(&self) -> bool {
+        *self == Self::Stdout
+    }
+}
+
 /// A literal, so that both help texts contain it.
 macro_rules! exit_status {
     () => {
@@ -292,7 +353,10 @@ Examples:
   analytics verify january.csv --job 018cc251-f400-7000-8000-000000000000
   analytics export pack 018cc251-f400-7000-8000-000000000000 --out january
   analytics verify january --key key.pem
+  analytics audit export --out trail.jsonl
+  analytics verify-audit trail.jsonl --key key.pem --head kept.jws
   analytics usage --month 2024-01
+  analytics settings set settings.json
 
 A request that fails for a moment is sent again, a few times. After an interruption, `export create` with the same
 --idempotency-key continues with the same job."
