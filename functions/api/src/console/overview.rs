@@ -189,7 +189,7 @@ impl Overview {
                 None => @if let Some(figures) = &row.figures { (figures.degree(shell.now).badge(texts)) " " }
             }
             @if let Some(booking) = &row.booking {
-                span.soft { "· " (say(texts.booked_as, &[("reference", &booking.reference.to_string())])) }
+                span.soft { " · " (say(texts.booked_as, &[("reference", &booking.reference.to_string())])) }
             }
         }
     }

@@ -122,7 +122,7 @@ pub(super) const TEXTS: Texts = Texts {
     created: "Requested",
     completed: "Finished",
     expires: "Deleted on",
-    expired_on: "deleted {at}",
+    expired_on: "on {at}",
     no_files: "There are no files with these properties.",
     no_files_here: "No file of this month has been made.",
     older: "Older files",

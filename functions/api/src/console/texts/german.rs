@@ -122,7 +122,7 @@ pub(super) const TEXTS: Texts = Texts {
     created: "Angefordert",
     completed: "Fertig",
     expires: "Wird gelöscht am",
-    expired_on: "gelöscht am {at}",
+    expired_on: "am {at}",
     no_files: "Es gibt keine Dateien mit diesen Eigenschaften.",
     no_files_here: "Für diesen Monat wurde keine Datei gemacht.",
     older: "Ältere Dateien",
