@@ -40,6 +40,8 @@ pub enum Action {
     Hold,
     /// A hold was released.
     ReleaseHold,
+    /// The organization's usage, jobs and files were erased.
+    Erase,
     /// A platform administrator called a route of another organization.
     CrossOrganizationAccess,
 }
@@ -48,13 +50,13 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "is not an action; use one of: create, download, pack, expire, verify-file, compare, book, deliver, change-settings, \
-     rotate-secret, restate, restore, hold, release-hold, cross-organization-access"
+     rotate-secret, restate, restore, hold, release-hold, erase, cross-organization-access"
 )]
 pub struct UnknownAction;
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Create,
         Self::Download,
         Self::Pack,
@@ -69,6 +71,7 @@ impl Action {
         Self::Restore,
         Self::Hold,
         Self::ReleaseHold,
+        Self::Erase,
         Self::CrossOrganizationAccess,
     ];
 
@@ -89,6 +92,7 @@ impl Action {
             Self::Restore => "restore",
             Self::Hold => "hold",
             Self::ReleaseHold => "release-hold",
+            Self::Erase => "erase",
             Self::CrossOrganizationAccess => "cross-organization-access",
         }
     }

@@ -267,6 +267,8 @@ pub(super) const TEXTS: Texts = Texts {
     action_deliver: "delivered the file",
     action_change_settings: "changed the settings",
     action_rotate_secret: "made a webhook secret",
+    held: "Held",
+    action_erase: "erased the organization",
     action_cross: "looked in from the platform",
     job: "File",
     platform_about: "Files of all organizations that wait for a worker longer than they should.",
