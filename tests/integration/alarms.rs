@@ -21,7 +21,8 @@ const WRITTEN: [(&str, &str, &[&str]); 11] = [
     (
         "functions/sweep",
         "Sent Resent Released SweepErrors Due OldestUnfinishedSeconds EventsPublished EventsUnpublished \
-         OldestUnpublishedSeconds JobsFailed MonthlyUnsucceeded MonthlyRunAgeDays",
+         OldestUnpublishedSeconds JobsFailed MonthlyUnsucceeded MonthlyRunAgeDays \
+         RecordsLinked RecordsMissing HeadsSigned ChainErrors OldestUnlinkedSeconds OldestUnsignedSeconds",
         &["Code"],
     ),
     ("functions/monthly", "MonthlyCreated MonthlyCreateErrors Unfinished Held ProvisionalMonths", &[]),

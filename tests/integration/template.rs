@@ -127,7 +127,9 @@ fn what_writes_jobs_may_not_change_audit_records() {
         "Action": actions,
         "Resource": {"Fn::GetAtt": "JobsTable.Arn"},
         "Condition": {
-            "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["AUDIT#*", "BOOKINGS#*", "COMPARISONS#*"]},
+            "ForAllValues:StringLike": {
+                "dynamodb:LeadingKeys": ["AUDIT#*", "BOOKINGS#*", "CHAIN#*", "COMPARISONS#*", "HEADS#*"],
+            },
             "Null": {"dynamodb:LeadingKeys": "false"},
         },
     });

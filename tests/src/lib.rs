@@ -14,6 +14,9 @@
 pub mod answer;
 pub mod api;
 pub mod aws;
+pub mod browser;
+pub mod bus;
+pub mod chain;
 pub mod ci;
 pub mod ci_runs;
 pub mod csv_file;
@@ -30,6 +33,7 @@ pub mod poll;
 pub mod problem;
 pub mod program;
 pub mod queue;
+pub mod receiver;
 pub mod reference;
 pub mod rights;
 pub mod rollup;
@@ -39,6 +43,7 @@ pub mod token;
 pub mod usage;
 
 pub use answer::Answer;
+pub use browser::{Browser, Person};
 pub use ci::Service;
 pub use ci_runs::CiRun;
 pub use csv_file::{CsvFile, Sums};

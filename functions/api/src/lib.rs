@@ -1,6 +1,7 @@
 //! The HTTP function: checks requests for exports, queues them, and reports on jobs, usage and CI.
 
 mod body;
+mod chain;
 mod ci;
 mod console;
 mod context;
@@ -24,6 +25,7 @@ mod signing;
 mod status;
 mod troubles;
 mod usage;
+mod visible;
 
 pub use context::Context;
 pub use gateway::{Event, Reply, Unanswered};

@@ -10,7 +10,7 @@ use axum::{
 };
 
 use crate::{
-    BASE, ci, console,
+    BASE, chain, ci, console,
     context::Context,
     deliveries, deprecation, exports, keys,
     ledger::{booking, comparisons},
@@ -50,9 +50,15 @@ fn routes() -> Router<Arc<Context>> {
         .route("/orgs/{orgId}/exports/{jobId}/manifest", get(exports::manifest::manifest))
         .route("/orgs/{orgId}/exports/{jobId}/manifest/signature", get(exports::manifest::signature))
         .route("/orgs/{orgId}/exports/{jobId}/pack", get(exports::pack::pack))
+        .route(
+            "/orgs/{orgId}/exports/{jobId}/hold",
+            get(exports::hold::show).put(exports::hold::put).delete(exports::hold::delete),
+        )
+        .route("/orgs/{orgId}/audit", get(exports::audit::trail))
+        .route("/orgs/{orgId}/audit/chain", get(chain::chain))
+        .route("/orgs/{orgId}/audit/heads", get(chain::heads))
         .route("/orgs/{orgId}/settings", get(settings::show).put(settings::change))
         .route("/orgs/{orgId}/settings/webhook/secret", post(settings::secret::rotate))
-        .route("/orgs/{orgId}/audit", get(exports::audit::trail))
         .route("/orgs/{orgId}/deliveries", get(deliveries::list))
         .route("/orgs/{orgId}/usage", get(usage::show))
         .route("/orgs/{orgId}/usage/troubles", get(troubles::list))

@@ -36,6 +36,12 @@ pub enum Action {
     Restate,
     /// The figures of a booked month are those of the booked file again.
     Restore,
+    /// A file was held, so that it does not expire.
+    Hold,
+    /// A hold was released.
+    ReleaseHold,
+    /// The organization's usage, jobs and files were erased.
+    Erase,
     /// A platform administrator called a route of another organization.
     CrossOrganizationAccess,
 }
@@ -44,13 +50,13 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "is not an action; use one of: create, download, pack, expire, verify-file, compare, book, deliver, change-settings, \
-     rotate-secret, restate, restore, cross-organization-access"
+     rotate-secret, restate, restore, hold, release-hold, erase, cross-organization-access"
 )]
 pub struct UnknownAction;
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Create,
         Self::Download,
         Self::Pack,
@@ -63,6 +69,9 @@ impl Action {
         Self::RotateSecret,
         Self::Restate,
         Self::Restore,
+        Self::Hold,
+        Self::ReleaseHold,
+        Self::Erase,
         Self::CrossOrganizationAccess,
     ];
 
@@ -81,6 +90,9 @@ impl Action {
             Self::RotateSecret => "rotate-secret",
             Self::Restate => "restate",
             Self::Restore => "restore",
+            Self::Hold => "hold",
+            Self::ReleaseHold => "release-hold",
+            Self::Erase => "erase",
             Self::CrossOrganizationAccess => "cross-organization-access",
         }
     }

@@ -121,11 +121,14 @@ impl JobsTable {
         record: &AuditRecord,
     ) -> Result<Created, CreateError> {
         let series = Series::of(new.job());
+        // A month's scheduled export usually is the first of it: that is not looked up, unless it proves wrong.
+        let mut guess = matches!(key, Some(Key::Monthly(_, FIRST_EDITION))).then_some(0);
         let mut failed = None;
         for _ in 0..MAX_ATTEMPTS {
-            let counted = match series {
-                Some(series) => Some((series, self.versions(series).await?)),
-                None => None,
+            let counted = match (series, guess.take()) {
+                (Some(series), Some(before)) => Some((series, before)),
+                (Some(series), None) => Some((series, self.versions(series).await?)),
+                (None, _) => None,
             };
             let new = match counted {
                 Some((_, before)) => new.clone().numbered(before.saturating_add(1)),

@@ -122,9 +122,18 @@ impl<'a> Work<'a> {
         ] {
             expect(&path, status, &org.get(&path).await)?;
         }
+        let hold = org.path(&format!("/{}/hold", self.job));
+        let api = &self.scene.stack.api;
+        let put = api.request(Method::PUT, &hold).bearer_auth(&org.token).json(&json!({"reason": "grants"}));
+        expect("hold", 200, &Answer::to(put).await)?;
+        let link = org.get(&format!("/{}/reconciliation?verify=file", self.job)).await;
+        let delete = api.request(Method::DELETE, &format!("{hold}?reason=grants")).bearer_auth(&org.token);
+        expect("release", 200, &Answer::to(delete).await)?;
+        expect("the held file", 200, &link)?;
         let mut browser = Browser::new(&self.scene.stack);
-        let signed_in = browser.try_to_sign_in(&Person::of(org.id, "controller")).await;
-        signed_in.map_err(|answer| format!("not signed in: {} {}", answer.status, answer.text()))
+        let signed_in = browser.try_to_sign_in(&Person::of(org.id, "platform-admin")).await;
+        signed_in.map_err(|answer| format!("not signed in: {} {}", answer.status, answer.text()))?;
+        expect("what is due", 200, &browser.get("/finance/platform").await)
     }
 
     async fn download(&self) -> Result<(), String> {
@@ -179,12 +188,16 @@ impl<'a> Work<'a> {
         let lost = org.add_unqueued().await.id().uuid();
         self.scene.lose_worker(org, lost, 5, "2024-01-01T00:00:00Z".parse().unwrap()).await;
         self.lost.borrow_mut().push(lost);
+        org.record(1).await;
         let event = self.finish(org).await;
         unpublish(&self.scene.stack, event).await;
-        call("sweep", &json!({})).await?;
+        // The first run links the record, the second signs the head.
+        chained(&call("sweep", &json!({})).await?)?;
         if !is_published(self.scene, event).await {
             return Err("the event was not published".to_owned());
         }
+        org.next_day().await;
+        chained(&call("sweep", &json!({})).await?)?;
         let job = self.scene.stack.jobs.get(OrgId::from(org.id), unsent.id()).await.unwrap();
         if !job.is_some_and(|job| matches!(job.state(), State::Pending { sent: true, .. })) {
             return Err("the unsent job was not sent".to_owned());
@@ -308,6 +321,11 @@ async fn forget_runs(scene: &Scene) {
         let delete = delete.key("pk", AttributeValue::S(format!("MONTHLY#{month}")));
         delete.key("sk", AttributeValue::S(format!("RUN#{}", run.id))).send().await.expect("a run is deleted");
     }
+}
+
+/// Fails if a sweep failed at the chains of audit records.
+fn chained(report: &Value) -> Result<(), String> {
+    if report["chained"]["errors"] == 0 { Ok(()) } else { Err(report.to_string()) }
 }
 
 /// Creates an organization with a webhook.

@@ -3,9 +3,10 @@
 pub(crate) mod audit;
 mod booked;
 pub(crate) mod changed;
-mod changes;
+pub(crate) mod changes;
 pub(crate) mod create;
 pub(crate) mod download;
+pub(crate) mod hold;
 pub(crate) mod list;
 pub(crate) mod manifest;
 pub(crate) mod pack;

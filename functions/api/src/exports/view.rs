@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{booked::BookedView, changes::Changes};
+use super::{booked::BookedView, changes::Changes, hold::HoldView};
 
 /// An export job.
 #[derive(Debug, Serialize, ToSchema)]
@@ -51,7 +51,7 @@ pub(crate) struct JobView {
     /// Progress of a running export, updated at most once per second.
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<ProgressView>,
-    /// The time at which the file expires.
+    /// The time at which the file expires; absent while it is held.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
@@ -80,6 +80,9 @@ pub(crate) struct JobView {
     /// while there is no file, and where it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     changed_since_export: Option<bool>,
+    /// The legal hold on the file, by which it does not expire.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<HoldView>,
     /// The initiator: the token's subject if it is a UUID of the first issuer, else a UUID derived from issuer and
     /// subject.
     initiated_by: Uuid,
@@ -117,6 +120,7 @@ impl JobView {
             _ => None,
         };
         let output_uri = expires_at.is_some().then(|| address(&job));
+        let expires_at = expires_at.filter(|_| job.hold().is_none());
         let job = job.into_parts();
         let (completed_at, file, error) = match job.state {
             State::Pending { .. } | State::Running { .. } => (None, None, None),
@@ -152,6 +156,7 @@ impl JobView {
             completeness: file.as_ref().and_then(|file| file.completeness.as_ref()).map(CompletenessView::from),
             changed_since_export: changes.known(),
             totals: file.map(|file| TotalsView::from(file.totals)),
+            hold: job.hold.map(HoldView::from),
             initiated_by: job.subject.id(),
             origin: JobOrigin::of(&job.subject),
             error,

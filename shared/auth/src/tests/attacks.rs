@@ -165,6 +165,7 @@ async fn an_issuer_by_its_name_and_audience_alone_is_as_ever() {
         "analytics:exports:create",
         READ,
         "analytics:exports:download",
+        "analytics:exports:hold",
         "analytics:audit:read",
         "analytics:ledger:write",
         "analytics:settings:read",

@@ -15,8 +15,15 @@ fn job(subject: Subject, range: (&str, &str), models: Option<Vec<crate::ModelId>
     let range = TimeRange::new(range.0.parse().unwrap(), range.1.parse().unwrap()).unwrap();
     let request = ExportRequest { range, granularity: Granularity::Daily, models };
     let [id, org] = [1, 2].map(Uuid::from_u128);
-    let submission =
-        Submission { id: id.into(), org: org.into(), request, subject, at: at(0), request_id: "r".to_owned() };
+    let submission = Submission {
+        id: id.into(),
+        org: org.into(),
+        request,
+        note: None,
+        subject,
+        at: at(0),
+        request_id: "r".to_owned(),
+    };
     NewJob::queued(submission, at(900), RETENTION).into_job()
 }
 
@@ -45,6 +52,7 @@ fn completed(job: &Job, reasons: Option<Vec<ReasonCode>>) -> Job {
         rounding_difference: None,
         completeness,
         tag: None,
+        days: None,
     };
     claimed(job).complete(file, at(30), RETENTION).into_next()
 }

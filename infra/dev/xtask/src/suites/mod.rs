@@ -4,6 +4,7 @@
 
 mod advisories;
 mod api;
+mod console;
 mod contract;
 mod faults;
 mod fuzz;
@@ -56,6 +57,8 @@ enum Suite {
     Attacks,
     /// the commands of README.md, on a stack of their own
     Readme,
+    /// the pages for finance in Chromium: a whole close, each state, accessibility, on a stack of their own
+    Console,
     /// behaviour of the stack when its parts fail, on a stack of its own
     Faults,
     /// exports on other object stores, Ceph's gateway and LocalStack; only when named
@@ -100,6 +103,7 @@ impl Suite {
             Self::Tests => tests::run(session),
             Self::Attacks => tests::attacks(session),
             Self::Readme => readme::run(session),
+            Self::Console => console::run(session),
             Self::Faults => faults::run(session),
             Self::Stores => stores::run(session),
             Self::LocalStack => localstack::run(session),
