@@ -25,6 +25,8 @@ mod ci_runs;
 mod ci_screenshots;
 mod ci_trends;
 mod completeness;
+mod console;
+mod console_seeds;
 mod database;
 mod delivery;
 mod dependencies;

@@ -23,6 +23,7 @@ mod signing;
 mod status;
 mod troubles;
 mod usage;
+mod visible;
 
 pub use context::Context;
 pub use gateway::{Event, Reply, Unanswered};

@@ -121,8 +121,9 @@ impl<'a> Work<'a> {
         expect("release", 200, &Answer::to(delete).await)?;
         expect("the held file", 200, &link)?;
         let mut browser = Browser::new(&self.scene.stack);
-        let signed_in = browser.try_to_sign_in(&Person::of(org.id, "controller")).await;
-        signed_in.map_err(|answer| format!("not signed in: {} {}", answer.status, answer.text()))
+        let signed_in = browser.try_to_sign_in(&Person::of(org.id, "platform-admin")).await;
+        signed_in.map_err(|answer| format!("not signed in: {} {}", answer.status, answer.text()))?;
+        expect("what is due", 200, &browser.get("/finance/platform").await)
     }
 
     async fn download(&self) -> Result<(), String> {

@@ -3,7 +3,7 @@
 pub(crate) mod audit;
 mod booked;
 pub(crate) mod changed;
-mod changes;
+pub(crate) mod changes;
 pub(crate) mod create;
 pub(crate) mod download;
 pub(crate) mod hold;

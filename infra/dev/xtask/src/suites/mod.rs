@@ -3,6 +3,7 @@
 //! A new suite is a variant of [`Suite`], its arm in [`Suite::run`] and its module.
 
 mod advisories;
+mod console;
 mod contract;
 mod faults;
 mod fuzz;
@@ -53,6 +54,8 @@ enum Suite {
     Attacks,
     /// the commands of README.md, on a stack of their own
     Readme,
+    /// the pages for finance in Chromium: a whole close, each state, accessibility, on a stack of their own
+    Console,
     /// behaviour of the stack when its parts fail, on a stack of its own
     Faults,
     /// exports on other object stores, Ceph's gateway and LocalStack; only when named
@@ -96,6 +99,7 @@ impl Suite {
             Self::Tests => tests::run(session),
             Self::Attacks => tests::attacks(session),
             Self::Readme => readme::run(session),
+            Self::Console => console::run(session),
             Self::Faults => faults::run(session),
             Self::Stores => stores::run(session),
             Self::LocalStack => localstack::run(session),
