@@ -38,9 +38,10 @@ pub struct JobPage {
 /// A page of audit records.
 #[derive(Debug)]
 pub struct AuditPage {
-    /// The records: job after job as they were created, each oldest first, then those of no job. With each its place in the
-    /// organization's chain, unless it waits to be linked.
-    pub records: Vec<(AuditRecord, Option<Receipt>)>,
+    /// The records: job after job as they were created, each oldest first, then those of no job.
+    pub records: Vec<AuditRecord>,
+    /// Of each record its place in the organization's chain, unless it waits to be linked.
+    pub receipts: Vec<Option<Receipt>>,
     /// The cursor of the next page, if there is one.
     pub next: Option<AuditCursor>,
 }
@@ -175,11 +176,8 @@ impl JobsTable {
             (Some(first), Some(last)) => self.receipts_between(org, &key(first), &key(last)).await?,
             _ => BTreeMap::new(),
         };
-        let records = found.into_iter().map(|found| {
-            let receipt = receipts.remove(&key(&found)).flatten();
-            (found.1, receipt)
-        });
-        Ok(AuditPage { records: records.collect(), next })
+        let receipts = found.iter().map(|found| receipts.remove(&key(found)).flatten()).collect();
+        Ok(AuditPage { records: found.into_iter().map(|(_, record)| record).collect(), receipts, next })
     }
 
     /// Returns all items of a partition whose sort keys begin with `prefix`, in the order of the keys or the other way

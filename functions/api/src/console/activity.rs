@@ -168,6 +168,8 @@ const fn name(texts: &Texts, action: Action) -> &'static str {
         Action::Book => texts.action_book,
         Action::Restate => texts.action_restate,
         Action::Restore => texts.action_restore,
+        Action::Hold => texts.action_hold,
+        Action::ReleaseHold => texts.action_release,
         Action::CrossOrganizationAccess => texts.action_cross,
     }
 }

@@ -275,7 +275,9 @@ impl FilePage {
                     }
                     dt { (texts.rows) } dd { (number::count(file.row_count)) }
                     dt { (texts.bytes) } dd { (number::count(file.bytes)) }
-                    @if job.status(shell.now) == Status::Succeeded && let Some(at) = job.expires_at() {
+                    @if let Some(hold) = job.hold() {
+                        dt { (texts.held) } dd { (hold.reason.to_string()) }
+                    } @else if job.status(shell.now) == Status::Succeeded && let Some(at) = job.expires_at() {
                         dt { (texts.expires) } dd { (time::date(texts, day_of(at))) " UTC" }
                     }
                 }

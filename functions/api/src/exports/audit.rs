@@ -193,7 +193,7 @@ impl AuditList {
 
     fn of(page: AuditPage, list: &List) -> Self {
         Self {
-            items: page.records.into_iter().map(AuditView::from).collect(),
+            items: page.records.into_iter().zip(page.receipts).map(AuditView::from).collect(),
             next_cursor: page.next.map(|cursor| cursor.encode(list)),
         }
     }
