@@ -34,6 +34,7 @@ mod deployment;
 mod doctor;
 mod download;
 mod engine;
+mod erase;
 mod event_life;
 mod events;
 mod files;

@@ -34,6 +34,8 @@ pub enum Action {
     Hold,
     /// A hold was released.
     ReleaseHold,
+    /// The organization's usage, jobs and files were erased.
+    Erase,
     /// A platform administrator called a route of another organization.
     CrossOrganizationAccess,
 }
@@ -42,13 +44,14 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "is not an action; use one of: create, download, pack, expire, verify-file, compare, book, restate, restore, \
-     hold, release-hold, cross-organization-access"
+     hold, release-hold, erase, \
+     cross-organization-access"
 )]
 pub struct UnknownAction;
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Create,
         Self::Download,
         Self::Pack,
@@ -60,6 +63,7 @@ impl Action {
         Self::Restore,
         Self::Hold,
         Self::ReleaseHold,
+        Self::Erase,
         Self::CrossOrganizationAccess,
     ];
 
@@ -77,6 +81,7 @@ impl Action {
             Self::Restore => "restore",
             Self::Hold => "hold",
             Self::ReleaseHold => "release-hold",
+            Self::Erase => "erase",
             Self::CrossOrganizationAccess => "cross-organization-access",
         }
     }

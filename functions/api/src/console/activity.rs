@@ -170,6 +170,7 @@ const fn name(texts: &Texts, action: Action) -> &'static str {
         Action::Restore => texts.action_restore,
         Action::Hold => texts.action_hold,
         Action::ReleaseHold => texts.action_release,
+        Action::Erase => texts.action_erase,
         Action::CrossOrganizationAccess => texts.action_cross,
     }
 }

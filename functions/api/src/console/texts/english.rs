@@ -268,6 +268,7 @@ pub(super) const TEXTS: Texts = Texts {
     action_hold: "held the file",
     action_release: "released the file",
     held: "Held",
+    action_erase: "erased the organization",
     action_cross: "looked in from the platform",
     job: "File",
     platform_about: "Files of all organizations that wait for a worker longer than they should.",

@@ -268,6 +268,7 @@ pub(super) const TEXTS: Texts = Texts {
     action_hold: "setzte eine Aufbewahrung der Datei",
     action_release: "hob die Aufbewahrung der Datei auf",
     held: "Aufbewahrt",
+    action_erase: "löschte die Daten der Organisation",
     action_cross: "sah von der Plattform aus hinein",
     job: "Datei",
     platform_about: "Dateien aller Organisationen, die länger auf die Bearbeitung warten, als sie sollten.",
