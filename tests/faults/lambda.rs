@@ -31,6 +31,9 @@ pub(crate) struct Report {
     pub(crate) waiting: u32,
     pub(crate) due: u32,
     pub(crate) oldest_unfinished_seconds: u64,
+    pub(crate) events_published: u32,
+    pub(crate) events_unpublished: u32,
+    pub(crate) oldest_unpublished_seconds: u64,
     pub(crate) chained: Chained,
 }
 

@@ -10,6 +10,7 @@ use tests::{
     ExportJob, Organization, Rollup, Stack, Table,
     job::JobList,
     lambda,
+    organization::export_of,
     poll::{WAIT_TIMEOUT, until},
     program::program,
     rollup::expected_file,
@@ -370,4 +371,26 @@ async fn figures_that_are_not_final_are_refused_where_they_must_be() {
     })
     .await;
     assert_eq!(folder.files(), ["january.csv"]);
+}
+
+#[tokio::test]
+async fn deliveries_are_listed_with_their_states() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    export_again(&org).await;
+    let listed = until("the mail is sent", WAIT_TIMEOUT, async || {
+        let listed = run(&org, "deliveries").await.expect(0);
+        if listed.contains("delivered") { Ok(listed) } else { Err(listed) }
+    })
+    .await;
+    let rows: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows.len(), 2, "{listed}");
+    assert_eq!(rows[1][2..], ["mail", "mail", "delivered", "1"], "{listed}");
+    let all: Value = run(&org, "deliveries --json --limit 1").await.json();
+    assert_eq!(all["items"][0]["kind"], "mail", "{all}");
+}
+
+async fn export_again(org: &Organization<'_>) {
+    let job = org.create(&export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "daily")).await;
+    org.ended(job.job_id).await;
 }

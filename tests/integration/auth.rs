@@ -223,6 +223,7 @@ async fn each_route_needs_its_own_permission() {
         (Method::GET, download, "analytics:exports:download", 404),
         (Method::GET, audit, "analytics:audit:read", 200),
         (Method::GET, trail, "analytics:audit:read", 200),
+        (Method::GET, format!("/orgs/{}/deliveries", org.id), "analytics:settings:read", 200),
         // The body is one of a request for an export.
         (Method::POST, comparisons.clone(), "analytics:ledger:write", 400),
         (Method::GET, comparisons, "analytics:exports:read", 200),

@@ -213,14 +213,14 @@ async fn the_days_of_an_expired_file_stay_known() {
 async fn hours_become_days_and_many_models_days_without_them() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
-    // 40 hours of 1,200 models: with models, the sums of both days would have more than 256 KiB.
+    // 40 hours of 1,300 models: with models, the sums of both days would have more than 256 KiB.
     let insert = "insert into analytics_hourly_rollups
         (organization_id, bucket_start, model_id, request_count, tokens_total, error_count, cost_total)
         select $1, '2024-01-05T00:00:00Z'::timestamptz + hour * interval '1 hour',
                ('00000000-0000-4000-8000-' || lpad(to_hex(model), 12, '0'))::uuid, hour + 1, model, 0, 0.0125 * model
         from generate_series(0, 39) hour, generate_series(1, $2::int) model";
     let client = &stack.database.client;
-    client.execute(insert, &[&org.id, &1200_i32]).await.unwrap();
+    client.execute(insert, &[&org.id, &1300_i32]).await.unwrap();
     let request = export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "hourly");
     let old = org.export(&request).await;
     let change = "update analytics_hourly_rollups set tokens_total = tokens_total + 1, cost_total = cost_total + 0.5
@@ -229,18 +229,18 @@ async fn hours_become_days_and_many_models_days_without_them() {
     let new = org.export(&request).await;
     let (id, other) = (old.job.job_id, new.job.job_id);
 
-    // 48,000 changed rows are more than an answer can have.
+    // 52,000 changed rows are more than an answer can have.
     let problem = csv(&org, id, &format!("against={other}")).await.problem(409, "changes-too-large");
     assert!(problem.detail.contains("level=day") && problem.detail.contains("analytics changes"), "{problem:?}");
     let found = list(&org, id, &format!("against={other}&limit=5000")).await;
-    assert_eq!(found["rows"], json!({"added": 0, "vanished": 0, "changed": 48_000, "unchanged": 0}));
+    assert_eq!(found["rows"], json!({"added": 0, "vanished": 0, "changed": 52_000, "unchanged": 0}));
     assert_eq!((found["items"].as_array().unwrap().len(), found["nextCursor"].is_string()), (5000, true));
-    assert_eq!(found["totals"]["difference"]["costTotal"], "24000.0000");
+    assert_eq!(found["totals"]["difference"]["costTotal"], "26000.0000");
 
     let days = list(&org, id, &format!("against={other}&level=day")).await;
     assert_eq!((&days["level"], &days["totals"]), (&json!("day"), &found["totals"]));
     assert_eq!(days["items"].as_array().unwrap().len(), 2);
-    assert_eq!(days["items"][0]["difference"]["tokensTotal"], 24 * 1200);
+    assert_eq!(days["items"][0]["difference"]["tokensTotal"], 24 * 1300);
     assert!(days["notes"][0].as_str().unwrap().contains("models"), "{days}");
     csv(&org, id, &format!("against={other}&level=day")).await.problem(409, "not-comparable");
     expire(&org, id).await;

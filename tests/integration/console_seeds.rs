@@ -101,7 +101,7 @@ async fn states(org: &Organization<'_>, month: Month) -> Value {
     let pending = add(org, Wanted::of(month)).await;
     let long = add(org, Wanted { at: now - SignedDuration::from_mins(20), ..Wanted::of(month) }).await;
     let starting = add(org, Wanted::of(month)).await;
-    org.claim(&starting).await;
+    let _ = org.claim(&starting).await;
     let running = add(org, Wanted::of(month)).await;
     let claimed = org.claim(&running).await;
     let progress = Progress { rows: 1_234_567, bytes: 89_123_456, thousandths: 420 };

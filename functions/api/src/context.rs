@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 use auth::{Login, Verifier};
 use ci::search::Searches;
-use domain::Retention;
-use jobs::{DailyLimits, JobsTable, ResendPolicy, queue::ExportQueue, retention_from_env};
+use domain::{Retention, settings::BucketPatterns};
+use jobs::{DailyLimits, JobsTable, ResendPolicy, delivery_buckets_from_env, queue::ExportQueue, retention_from_env};
 use objects::ExportStore;
 use platform::{
     aws::SdkConfig,
@@ -36,6 +36,8 @@ pub struct Context {
     pub(crate) daily_limits: DailyLimits,
     pub(crate) resend: ResendPolicy,
     pub(crate) retention: Retention,
+    /// The buckets to which files may be delivered.
+    pub(crate) delivery_buckets: BucketPatterns,
 }
 
 impl Context {
@@ -45,6 +47,7 @@ impl Context {
     ///
     /// - `SIGNING_KEY` and `RETIRED_SIGNING_KEYS`, optional: the key in AWS KMS that signs manifests, and public keys of
     ///   before;
+    /// - `DELIVERY_BUCKETS`, optional: ARNs of the buckets to which files may be delivered;
     /// - `OPEN_JOBS_CAP`: maximum number of an organization's unfinished jobs;
     /// - `DAILY_LIMITS`: maximum numbers of an organization's exports, downloads and queries on one day.
     ///
@@ -67,6 +70,7 @@ impl Context {
             daily_limits: config::parsed("DAILY_LIMITS", "three whole numbers with commas between them")?,
             resend: ResendPolicy::from_env()?,
             retention: retention_from_env()?,
+            delivery_buckets: delivery_buckets_from_env()?,
         })
     }
 

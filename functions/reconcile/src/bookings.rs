@@ -2,7 +2,7 @@
 //! now. What differs is restated, which the booking and its job then say.
 
 use domain::{
-    Action, AuditRecord, ExportFile, Month, OrgId, Origin, State, Subject,
+    Action, AuditRecord, Event, ExportFile, Month, OrgId, Origin, State, Subject,
     ledger::{BookedMonth, Restatement},
 };
 use engine::{CsvFile, FileError, Settings, Snapshot, rollups::RollupError};
@@ -132,7 +132,11 @@ async fn compare(
     let now = Timestamp::now();
     let (after, change) = before.clone().compare(file, &present, now);
     let record = change.map(|change| record(change, &after, now, request_id));
-    if !context.jobs.keep_comparison(&before, &after, record.as_ref()).await? {
+    // Also when it was restated before, and the figures are others again.
+    let told = before.restated.as_ref().map(|restated| &restated.checksum);
+    let is_new = after.restated.as_ref().is_some_and(|restated| told != Some(&restated.checksum));
+    let event = is_new.then(|| Event::restated(&job, month, present.totals, now));
+    if !context.jobs.keep_comparison(&before, &after, record.as_ref(), event.as_ref()).await? {
         return Ok(Compared::Passed);
     }
     match change {

@@ -1,6 +1,6 @@
 //! The sweep's environment.
 
-use jobs::{JobsTable, ResendPolicy, queue::ExportQueue};
+use jobs::{EventBus, JobsTable, ResendPolicy, queue::ExportQueue};
 use objects::ExportStore;
 use platform::{
     aws::SdkConfig,
@@ -13,6 +13,7 @@ use signatures::Signer;
 pub struct Context {
     pub(crate) jobs: JobsTable,
     pub(crate) queue: ExportQueue,
+    pub(crate) bus: EventBus,
     /// The queue of the messages of failed jobs, which operators redrive.
     pub(crate) dead_letters: ExportQueue,
     pub(crate) resend: ResendPolicy,
@@ -26,7 +27,8 @@ pub struct Context {
 
 impl Context {
     /// Creates the clients. Reads the variables of [`JobsTable::from_env`], [`ExportQueue::from_env`],
-    /// [`ExportQueue::dead_letters_from_env`], [`ResendPolicy::from_env`], [`ExportStore::from_env`] and [`Signer::from_env`]:
+    /// [`ExportQueue::dead_letters_from_env`], [`EventBus::from_env`], [`ResendPolicy::from_env`],
+    /// [`ExportStore::from_env`] and [`Signer::from_env`]:
     ///
     /// - `MAX_RECEIVES`: the number of attempts that a job gets.
     ///
@@ -36,6 +38,7 @@ impl Context {
         Ok(Self {
             jobs: JobsTable::from_env(sdk)?,
             queue: ExportQueue::from_env(sdk)?,
+            bus: EventBus::from_env(sdk)?,
             dead_letters: ExportQueue::dead_letters_from_env(sdk)?,
             resend: ResendPolicy::from_env()?,
             max_attempts: config::parsed("MAX_RECEIVES", "a whole number")?,

@@ -7,7 +7,7 @@ use domain::{Action, AuditRecord, Job, JobId, OrgId, Origin, State, Subject, Swe
 use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use jobs::{
-    DispatchError, DueCursor, DueKind, JobsError, dispatch,
+    DispatchError, DueCursor, DueKind, JobsError, Published, dispatch,
     queue::{Group, Message, QueueError},
 };
 use lambda::Code;
@@ -54,6 +54,32 @@ pub struct Report {
     pub(crate) oldest_unfinished_seconds: u64,
     /// What was done about the audit chains.
     pub(crate) chained: Chained,
+    /// The events of the outbox.
+    #[serde(flatten)]
+    pub(crate) published: Events,
+}
+
+/// The events of the outbox, which nobody had published before.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Events {
+    /// Events that the bus confirmed.
+    pub(crate) events_published: u32,
+    /// Events that it did not confirm; they stay in the outbox.
+    pub(crate) events_unpublished: u32,
+    /// The age of the oldest event that is left; 0 if none is.
+    pub(crate) oldest_unpublished_seconds: u64,
+}
+
+impl Events {
+    fn of(published: Published, now: Timestamp) -> Self {
+        let age = published.oldest_left.map(|oldest| now.duration_since(oldest));
+        Self {
+            events_published: published.published,
+            events_unpublished: published.failed,
+            oldest_unpublished_seconds: age.and_then(|age| u64::try_from(age.as_secs()).ok()).unwrap_or(0),
+        }
+    }
 }
 
 /// The reason why one job could not be processed.
@@ -92,8 +118,12 @@ impl Code for SweepFailed {
 /// # Errors
 /// When the table does not answer, an item cannot be read, or no due job could be processed.
 pub async fn handle(request_id: &str, deadline: Deadline, context: &Context) -> Result<Report, SweepFailed> {
-    let mut report = sweep(request_id, deadline, context).await?;
+    // At the same time: neither delays the other, however much there is of it.
+    let publishing = context.jobs.publish_left(&context.bus, || !deadline.left().is_zero());
+    let (report, published) = tokio::join!(sweep(request_id, deadline, context), publishing);
+    let mut report = report?;
     report.chained = chain(deadline, context).await;
+    report.published = Events::of(published?, Timestamp::now());
     let months = Months::at(Timestamp::now(), &context.jobs).await?;
     metrics::of_run(&report, &months);
     if report.errors > 0 && report.is_idle() { Err(SweepFailed::NothingWorks(report.errors)) } else { Ok(report) }

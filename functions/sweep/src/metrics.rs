@@ -16,6 +16,10 @@ struct Run {
     due: u32,
     #[metrics(unit = Second)]
     oldest_unfinished_seconds: u64,
+    events_published: u32,
+    events_unpublished: u32,
+    #[metrics(unit = Second)]
+    oldest_unpublished_seconds: u64,
     monthly_unsucceeded: Option<u64>,
     monthly_run_age_days: u64,
     records_linked: u32,
@@ -52,6 +56,7 @@ struct FailedJob {
 pub(crate) fn of_run(report: &Report, months: &Months) {
     let chained = &report.chained;
     let is_troubled = report.errors > 0
+        || report.published.events_unpublished > 0
         || chained.errors > 0
         || chained.missing > 0
         || months.unsucceeded.is_some_and(|count| count > 0);
@@ -62,6 +67,9 @@ pub(crate) fn of_run(report: &Report, months: &Months) {
         sweep_errors: report.errors,
         due: report.due,
         oldest_unfinished_seconds: report.oldest_unfinished_seconds,
+        events_published: report.published.events_published,
+        events_unpublished: report.published.events_unpublished,
+        oldest_unpublished_seconds: report.published.oldest_unpublished_seconds,
         monthly_unsucceeded: months.unsucceeded,
         monthly_run_age_days: months.run_age_days,
         records_linked: chained.linked.saturating_add(chained.backfilled),

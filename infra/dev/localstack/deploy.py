@@ -78,7 +78,8 @@ def main():
         create(None, f"{stack}-{application.logical}", values, part(application.template, TYPES, {}, values))
     dynamodb = os.environ["AWS_ENDPOINT_URL_DYNAMODB"]
     tables, more = create(dynamodb, stack, parameters, part(template, (TABLE,), {}))
-    variables = resolve(template, parameters, {**names, **tables})
+    stack_id = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]["StackId"]
+    variables = resolve(template, parameters, {**names, **tables, "AWS::StackId": stack_id})
     binaries = {logical: binary_of(function) for logical, function in functions.items()}
     json.dump({
         "outputs": {**outputs, **more},

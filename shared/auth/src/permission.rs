@@ -17,6 +17,10 @@ pub enum Permission {
     ReadAudit,
     /// Compare files with the books, and book them.
     WriteLedger,
+    /// See the organization's settings, and the states of its deliveries.
+    ReadSettings,
+    /// Change the organization's settings, and make secrets for its webhook.
+    WriteSettings,
     /// Read usage without an export.
     ReadUsage,
     /// Read CI telemetry and its reports, which belong to the platform and not to an organization.
@@ -26,13 +30,15 @@ pub enum Permission {
 }
 
 impl Permission {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::CreateExports,
         Self::ReadExports,
         Self::DownloadExports,
         Self::HoldExports,
         Self::ReadAudit,
         Self::WriteLedger,
+        Self::ReadSettings,
+        Self::WriteSettings,
         Self::ReadUsage,
         Self::ReadCi,
         Self::ReadCiPersons,
@@ -50,6 +56,8 @@ impl Permission {
             Self::HoldExports => "analytics:exports:hold",
             Self::ReadAudit => "analytics:audit:read",
             Self::WriteLedger => "analytics:ledger:write",
+            Self::ReadSettings => "analytics:settings:read",
+            Self::WriteSettings => "analytics:settings:write",
             Self::ReadUsage => "analytics:usage:read",
             Self::ReadCi => "analytics:ci:read",
             Self::ReadCiPersons => "analytics:ci:pii",

@@ -12,7 +12,7 @@ use super::{
     transaction::{self, Refused},
 };
 use domain::{
-    AuditRecord, Booking, JobId, Month, OrgId, Totals,
+    AuditRecord, Booking, Event, JobId, Month, OrgId, Totals,
     ledger::{BookedMonth, Restated},
 };
 
@@ -91,7 +91,7 @@ impl JobsTable {
     /// whether it did.
     ///
     /// All that tells of a restatement's begin or end is written in this one transaction, so that neither is told without
-    /// being kept nor kept without being told: `record` for the audit trail. A message for others belongs here, too.
+    /// being kept nor kept without being told: `record` for the audit trail, and `event` in the outbox.
     ///
     /// # Errors
     /// When DynamoDB did not confirm it.
@@ -100,6 +100,7 @@ impl JobsTable {
         before: &BookedMonth,
         after: &BookedMonth,
         record: Option<&AuditRecord>,
+        event: Option<&Event>,
     ) -> Result<bool, JobsError> {
         let put = Put::builder()
             .table_name(&self.name)
@@ -114,6 +115,9 @@ impl JobsTable {
         let mut items = vec![transaction::put(put)?];
         if let Some(record) = record {
             items.push(self.put_record(record)?);
+        }
+        if let Some(event) = event {
+            items.extend(self.put_events(std::slice::from_ref(event))?);
         }
         match self.write(items, "keep the comparison of a booked month").await {
             Ok(()) => Ok(true),

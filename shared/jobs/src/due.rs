@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use super::{Item, JobsError, JobsTable, item};
 use domain::{Job, JobId, OrgId, State};
 
-/// The name of the index. It is sparse: only what is due at some time has its attributes. Jobs, and what the
-/// [`chain`](super::chain) has to do, are in partitions of their own.
-const INDEX: &str = "due";
+/// The name of the index. It is sparse: only what is due at some time has its attributes. Jobs, events that are not
+/// published, and what the [`chain`](super::chain) has to do, are in partitions of their own.
+pub(super) const INDEX: &str = "due";
 
 /// The kinds of due jobs. Each is a partition of the index, so that however many files expire at once, jobs that wait for
 /// a worker are found first.

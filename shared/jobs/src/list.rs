@@ -10,7 +10,7 @@ use super::{
     CorruptItem, Item, JobsError, JobsTable, Receipt, audit,
     item::{self, JobItem, StoredJob},
 };
-use domain::{AuditFilter, AuditRecord, Job, JobFilter, JobId, OrgId};
+use domain::{AuditFilter, AuditRecord, Delivery, Job, JobFilter, JobId, OrgId};
 use platform::cursor::{self, After, InvalidCursor};
 
 /// The name of the index of an organization's jobs by status.
@@ -46,6 +46,15 @@ pub struct AuditPage {
     pub next: Option<AuditCursor>,
 }
 
+/// A page of an organization's deliveries.
+#[derive(Debug)]
+pub struct DeliveryPage {
+    /// The deliveries, those of the newest events first.
+    pub deliveries: Vec<Delivery>,
+    /// The cursor of the next page, if there is one.
+    pub next: Option<DeliveryCursor>,
+}
+
 /// A list that is read in pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum List {
@@ -54,6 +63,8 @@ pub enum List {
     Jobs(OrgId, JobFilter),
     /// An organization's audit records, of one job or of all.
     Audit(OrgId, Option<JobId>, AuditFilter),
+    /// An organization's deliveries.
+    Deliveries(OrgId),
 }
 
 /// A position in a list of audit records: after the record with this id, of this job if it is of one.
@@ -73,6 +84,26 @@ impl AuditCursor {
     pub fn decode(text: &str, list: &List) -> Result<Self, InvalidCursor> {
         let After((job, id)) = cursor::decode(text, &list.name())?;
         Ok(Self(job, id))
+    }
+}
+
+/// A position in a list of deliveries: after the one with this sort key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryCursor(pub(super) String);
+
+impl DeliveryCursor {
+    /// Encodes the cursor as opaque text that is valid for this list alone.
+    pub fn encode(self, list: &List) -> String {
+        cursor::encode(&self.0, &list.name())
+    }
+
+    /// Decodes the text that [`encode`](Self::encode) returned for the same list.
+    ///
+    /// # Errors
+    /// When the text was changed or belongs to another list.
+    pub fn decode(text: &str, list: &List) -> Result<Self, InvalidCursor> {
+        let After(sk) = cursor::decode(text, &list.name())?;
+        Ok(Self(sk))
     }
 }
 
@@ -104,6 +135,7 @@ impl List {
             Self::Audit(org, job, filter) => {
                 format!("audit {org} {}{filter}", job.map_or("all".to_owned(), |job| job.to_string()))
             }
+            Self::Deliveries(org) => format!("deliveries {org}"),
         }
     }
 }
@@ -214,7 +246,12 @@ impl JobsTable {
     }
 
     /// Returns the query with its table and the values of its key.
-    fn of_partition(&self, query: QueryFluentBuilder, pk: String, prefix: Option<String>) -> QueryFluentBuilder {
+    pub(super) fn of_partition(
+        &self,
+        query: QueryFluentBuilder,
+        pk: String,
+        prefix: Option<String>,
+    ) -> QueryFluentBuilder {
         let query = query
             .table_name(&self.name)
             .consistent_read(true)
@@ -230,7 +267,7 @@ impl JobsTable {
 ///
 /// Without a filter `at_a_time` is zero: then no more is read than the page and one entry, which shows that there is a
 /// next page. Otherwise that many entries are read at a time, up to [`MAX_LOOKED_AT`].
-async fn page<T, P>(
+pub(super) async fn page<T, P>(
     mut query: QueryFluentBuilder,
     limit: usize,
     at_a_time: usize,

@@ -29,6 +29,7 @@ pub(super) async fn show(State(context): State<Arc<Context>>, page: Page) -> Res
     let Page { shell, query, .. } = page;
     let (filter, after) = read(query.without_empty(), org)?;
     let found = context.jobs.audit_trail(org, None, &filter, PAGE, after).await?;
+    let records = found.records;
     let next = found.next.map(|cursor| cursor.encode(&List::Audit(org, None, filter.clone())));
     let texts = shell.texts();
     let content = html! {
@@ -36,7 +37,7 @@ pub(super) async fn show(State(context): State<Arc<Context>>, page: Page) -> Res
         p.soft { (texts.activity_about) }
         (choices(&shell, &filter))
         section {
-            @if found.records.is_empty() { p { (texts.no_records) } } @else { (table(&shell, &found.records)) }
+            @if records.is_empty() { p { (texts.no_records) } } @else { (table(&shell, &records)) }
             @if let Some(next) = next {
                 @let query = query_of(&filter);
                 div.actions {
@@ -127,7 +128,7 @@ fn table(shell: &Shell, records: &[AuditRecord]) -> Markup {
     html! {
         div.scroll role="region" tabindex="0" aria-label=(texts.activity) {
             table {
-                caption { (texts.activity) }
+                caption.same { (texts.activity) }
                 thead {
                     tr {
                         th scope="col" { (texts.at) }
@@ -169,7 +170,10 @@ const fn name(texts: &Texts, action: Action) -> &'static str {
         Action::Restate => texts.action_restate,
         Action::Restore => texts.action_restore,
         Action::Hold => texts.action_hold,
-        Action::ReleaseHold => texts.action_release,
+        Action::ReleaseHold => texts.action_release_hold,
+        Action::Deliver => texts.action_deliver,
+        Action::ChangeSettings => texts.action_change_settings,
+        Action::RotateSecret => texts.action_rotate_secret,
         Action::Erase => texts.action_erase,
         Action::CrossOrganizationAccess => texts.action_cross,
     }

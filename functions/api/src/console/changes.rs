@@ -99,7 +99,7 @@ fn table(shell: &Shell, found: &ToPresent) -> Markup {
     html! {
         div.scroll role="region" tabindex="0" aria-label=(texts.changes) {
             table {
-                caption { (texts.changes) }
+                caption.same { (texts.changes) }
                 thead {
                     tr {
                         th scope="col" { (texts.day) }

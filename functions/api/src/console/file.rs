@@ -196,12 +196,14 @@ impl FilePage {
             }
             (self.status(shell))
             p.soft #live role="status" {}
-            section {
-                h2 { (texts.file) }
-                (self.facts(shell))
-                @for warning in job.warnings().iter().chain(&self.file_warnings()) { p.note lang="en" { (warning) } }
+            div #rest {
+                section {
+                    h2 { (texts.file) }
+                    (self.facts(shell))
+                    @for warning in job.warnings().iter().chain(&self.file_warnings()) { p.note lang="en" { (warning) } }
+                }
+                @if let Ok(file) = recorded(job) { (self.evidence(shell, file)) }
             }
-            @if let Ok(file) = recorded(job) { (self.evidence(shell, file)) }
         }
     }
 
@@ -258,7 +260,8 @@ impl FilePage {
                 @if let Some(note) = job.note() { dt { (texts.note) } dd { (note.to_string()) } }
                 @if let Some(version) = job.version_of_month() { dt { (texts.version) } dd { (version) } }
                 dt { (texts.created) }
-                dd { (time::at(texts, job.created_at())) ", " (texts.made_by) " " (shell.who(job.subject())) }
+                dd { (time::at(texts, job.created_at())) }
+                dt { (texts.made_by) } dd { (shell.who(job.subject())) }
                 @if let Some(at) = completed_at(job) { dt { (texts.completed) } dd { (time::at(texts, at)) } }
                 @if let Ok(file) = recorded(job) {
                     @if let Some(degree) = states::file_degree(job) {

@@ -138,7 +138,7 @@ pub(super) fn table(shell: &Shell, jobs: &[Job], can_download: bool, caption: &s
     html! {
         div.scroll role="region" tabindex="0" aria-label=(caption) {
             table {
-                caption { (caption) }
+                caption.same { (caption) }
                 thead {
                     tr {
                         th scope="col" { (texts.created) }

@@ -297,7 +297,7 @@ fn kept(shell: &Shell, page: &MonthPage) -> Markup {
             @if let Some(latest) = page.comparisons.first() { p { strong { (result(shell, latest)) } } }
             div.scroll role="region" tabindex="0" aria-label=(texts.comparisons) {
                 table {
-                    caption { (say(texts.comparisons_of, &[("count", &page.finished().take(month::MAX_COMPARED).count())])) }
+                    caption { (say(texts.comparisons_of, &[("count", &month::MAX_COMPARED)])) }
                     thead {
                         tr {
                             th scope="col" { (texts.compared_at) }

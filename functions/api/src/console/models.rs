@@ -22,7 +22,7 @@ pub(super) fn table(shell: &Shell, models: &[(Option<ModelId>, Totals)], total: 
     html! {
         div.scroll role="region" tabindex="0" aria-label=(texts.figures_by_model) {
             table {
-                caption { (texts.figures_by_model) }
+                caption.same { (texts.figures_by_model) }
                 thead { tr { th scope="col" { (texts.model) } (measures(shell)) th.n scope="col" { (texts.share) } } }
                 tbody {
                     @for (model, totals) in listed {

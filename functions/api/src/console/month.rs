@@ -201,16 +201,14 @@ impl MonthPage {
             h1 { (time::month(texts, self.month)) }
             (ledger::mistakes(shell, &self.typing))
             (self.state(shell))
-            div.columns {
-                @if let Some(detail) = self.detail.as_ref().filter(|detail| detail.of_month.totals.is_some()) {
-                    section {
-                        h2 { (texts.figures_by_model) }
-                        (models::table(shell, &detail.models, detail.of_month.totals.unwrap_or_default()))
-                        (overview::days(shell, &time::month(texts, self.month), detail))
-                    }
+            @if let Some(detail) = self.detail.as_ref().filter(|detail| detail.of_month.totals.is_some()) {
+                section {
+                    h2 { (texts.figures_by_model) }
+                    (models::table(shell, &detail.models, detail.of_month.totals.unwrap_or_default()))
+                    (overview::days(shell, &time::month(texts, self.month), detail))
                 }
-                (self.files(shell))
             }
+            (self.files(shell))
             (ledger::section(shell, self))
             (booking::section(shell, self))
             @if let (Some(changed), Some(job)) = (&self.changed, self.booked.as_ref().and_then(|of| of.job.as_ref())) {
@@ -242,6 +240,9 @@ impl MonthPage {
                     Degree::Empty => (texts.empty_all),
                     _ => (states::about(shell, &figures.completeness)),
                 }
+            }
+            @if self.changed.is_some() {
+                p { (Degree::Changed.badge(texts)) " – " a href="#changes" { (texts.see_changes) } }
             }
             (states::banners(shell, &figures.completeness, figures.oldest_wait))
         }

@@ -189,7 +189,7 @@ impl Overview {
                 None => @if let Some(figures) = &row.figures { (figures.degree(shell.now).badge(texts)) " " }
             }
             @if let Some(booking) = &row.booking {
-                span.soft { "· " (say(texts.booked_as, &[("reference", &booking.reference.to_string())])) }
+                span.soft { " · " (say(texts.booked_as, &[("reference", &booking.reference.to_string())])) }
             }
         }
     }
@@ -233,7 +233,7 @@ pub(super) fn days(shell: &Shell, name: &str, detail: &Detail) -> Markup {
             summary { (texts.figures_by_day) }
             div.scroll role="region" tabindex="0" aria-label=(texts.figures_by_day) {
                 table {
-                    caption { (texts.figures_by_day) ", " (name) }
+                    caption.same { (texts.figures_by_day) ", " (name) }
                     thead { tr { th scope="col" { (texts.day) } (measures(shell)) } }
                     tbody {
                         @for (day, totals) in &detail.days {

@@ -77,7 +77,7 @@ fn table(shell: &Shell, due: &[Job]) -> Markup {
     html! {
         div.scroll role="region" tabindex="0" aria-label=(texts.due_jobs) {
             table {
-                caption { (texts.due_jobs) }
+                caption.same { (texts.due_jobs) }
                 thead {
                     tr {
                         @for name in [texts.created, texts.organization, texts.state, texts.job] {

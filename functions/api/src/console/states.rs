@@ -139,6 +139,7 @@ const fn cause(texts: &Texts, code: ReasonCode) -> &'static str {
         ReasonCode::BeforeCutOver => texts.reason_before_cut_over,
         ReasonCode::EventsDropped => texts.reason_dropped,
         ReasonCode::CountedElsewhere => texts.reason_elsewhere,
+        ReasonCode::LateUsageAwaited => texts.reason_late_awaited,
     }
 }
 

@@ -20,7 +20,7 @@ use axum::{
 };
 use domain::{Job, JobId, OrgId};
 
-pub(crate) use self::{booked::RestatementView, download::recorded, view::TotalsView};
+pub(crate) use self::{booked::RestatementView, download::recorded};
 use crate::{
     context::Context,
     problem::{Kind, Problem},

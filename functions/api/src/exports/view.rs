@@ -1,16 +1,13 @@
 //! Jobs as clients see them. Absent values are left out, not null.
 
-use domain::{
-    Completeness, Granularity, Job, JobId, JobOrigin, ModelId, OrgId, Progress, State, Status, TimeRange, Totals,
-    measures::cost_text,
-};
+use domain::{Completeness, Granularity, Job, JobId, JobOrigin, ModelId, OrgId, Progress, State, Status, TimeRange};
 use jiff::Timestamp;
+use manifest::{CompletenessView, TotalsView};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{booked::BookedView, changes::Changes, hold::HoldView};
-use crate::completeness::CompletenessView;
 
 /// An export job.
 #[derive(Debug, Serialize, ToSchema)]
@@ -112,25 +109,6 @@ struct ProgressView {
     fraction: f64,
 }
 
-/// The sums of a file's four measure columns.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Totals)]
-pub(crate) struct TotalsView {
-    /// The sum of `request_count`.
-    #[schema(value_type = i64)]
-    request_count: i128,
-    /// The sum of `tokens_total`.
-    #[schema(value_type = i64)]
-    tokens_total: i128,
-    /// The sum of `error_count`.
-    #[schema(value_type = i64)]
-    error_count: i128,
-    /// The sum of `cost_total`, in dollars with four decimals.
-    #[schema(example = "22.0500")]
-    cost_total: String,
-}
-
 impl JobView {
     /// Creates the view of a job at `now`; `address` returns the address of its file. `changes` is known for jobs with
     /// a file.
@@ -198,16 +176,5 @@ impl From<Progress> for ProgressView {
     #[expect(clippy::float_arithmetic, reason = "a part of a duration, not money")]
     fn from(Progress { rows, bytes, thousandths }: Progress) -> Self {
         Self { rows, bytes, fraction: f64::from(thousandths) / 1000.0 }
-    }
-}
-
-impl From<Totals> for TotalsView {
-    fn from(totals: Totals) -> Self {
-        Self {
-            request_count: totals.request_count,
-            tokens_total: totals.tokens_total,
-            error_count: totals.error_count,
-            cost_total: cost_text(totals.cost_total),
-        }
     }
 }

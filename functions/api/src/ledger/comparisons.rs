@@ -28,6 +28,7 @@ use crate::{
     instant::whole_second,
     problem::{Problem, ProblemBody},
     scope::OrgScope,
+    settings,
 };
 
 /// An amount of the books that is to be compared with a file.
@@ -43,7 +44,8 @@ struct CompareBody {
     /// The entry in the books.
     #[schema(min_length = 1, max_length = 100, example = "JE-1017")]
     reference: String,
-    /// The largest accepted difference, in percent of the amount, with at most 6 decimals; 1 by default.
+    /// The largest accepted difference, in percent of the amount, with at most 6 decimals; that of the settings by
+    /// default, which is 1 unless it was set.
     #[schema(minimum = 0, maximum = 100)]
     tolerance_percent: Option<f64>,
 }
@@ -141,7 +143,8 @@ pub(crate) async fn compare(
 ) -> Result<(StatusCode, Json<ComparisonView>), Problem> {
     let org = scope.require(Permission::WriteLedger).await?;
     let id = scope.job()?;
-    let entry = LedgerEntry::from_json(&body::json(request).await?).map_err(Problem::invalid)?;
+    let default = settings::tolerance(&context, org).await?;
+    let entry = LedgerEntry::from_json(&body::json(request).await?, default).map_err(Problem::invalid)?;
     let (status, comparison) = match keep(&context, &scope, org, id, entry).await? {
         Compared::New(comparison) => (StatusCode::CREATED, comparison),
         Compared::Existing(comparison) => (StatusCode::OK, comparison),

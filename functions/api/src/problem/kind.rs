@@ -29,6 +29,10 @@ pub(crate) enum Kind {
     DailyLimit,
     FileTooLarge,
     LedgerFull,
+    NoSuchVersion,
+    SettingsChanged,
+    SettingsFull,
+    IfMatchRequired,
     NotComparable,
     ChangesTooLarge,
     TookTooLong,
@@ -74,6 +78,14 @@ impl Kind {
             }
             Self::FileTooLarge => ("file-too-large", StatusCode::CONFLICT, "The file is too large to verify"),
             Self::LedgerFull => ("ledger-full", StatusCode::CONFLICT, "There is no room for another entry"),
+            Self::NoSuchVersion => ("no-such-version", StatusCode::NOT_FOUND, "There is no such version"),
+            Self::SettingsChanged => {
+                ("settings-changed", StatusCode::PRECONDITION_FAILED, "Others changed the settings meanwhile")
+            }
+            Self::SettingsFull => ("settings-full", StatusCode::CONFLICT, "There is no room for another version"),
+            Self::IfMatchRequired => {
+                ("if-match-required", StatusCode::PRECONDITION_REQUIRED, "The header If-Match is needed")
+            }
             Self::NotComparable => ("not-comparable", StatusCode::CONFLICT, "The figures cannot be compared"),
             Self::ChangesTooLarge => {
                 ("changes-too-large", StatusCode::CONFLICT, "The adjustment is too large for an answer")

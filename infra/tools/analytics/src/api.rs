@@ -33,6 +33,7 @@ enum Request<'a> {
     Post { url: String, body: &'a Value },
     Put { url: String, body: &'a Value },
     Delete { url: String },
+    PutIfMatch { url: String, tag: &'a str, body: &'a Value },
     Create { url: String, key: &'a str, body: &'a Value },
 }
 
@@ -87,6 +88,19 @@ impl Api {
         text(self.send(&request, &[StatusCode::OK])?.body)
     }
 
+    /// Sets what a path below the organization has, if its entity tag is still this one, and returns its JSON.
+    pub(crate) fn put_if_match(&self, path: &str, body: &Value, tag: &str) -> Result<String, RequestError> {
+        let request = Request::PutIfMatch { url: format!("{}{path}", self.base), tag, body };
+        text(self.send(&request, &[StatusCode::OK])?.body)
+    }
+
+    /// Makes something at a path below the organization, and returns its JSON. Sent again after a failure, it makes
+    /// another.
+    pub(crate) fn post_once(&self, path: &str) -> Result<String, RequestError> {
+        let request = Request::Post { url: format!("{}{path}", self.base), body: &Value::Null };
+        text(self.send(&request, &[StatusCode::OK])?.body)
+    }
+
     /// Returns the bytes of a job's pack, a zip.
     pub(crate) fn pack(&self, job: JobId) -> Result<Vec<u8>, RequestError> {
         let request = Request::Get { url: format!("{}/exports/{job}/pack", self.base) };
@@ -131,6 +145,9 @@ impl Api {
             Request::Delete { url } => self.agent.delete(url).header("Authorization", token.header()).call(),
             Request::Post { url, body } => self.agent.post(url).header("Authorization", token.header()).send_json(body),
             Request::Put { url, body } => self.agent.put(url).header("Authorization", token.header()).send_json(body),
+            Request::PutIfMatch { url, tag, body } => {
+                self.agent.put(url).header("Authorization", token.header()).header("If-Match", *tag).send_json(body)
+            }
             Request::Create { url, key, body } => self
                 .agent
                 .post(url)

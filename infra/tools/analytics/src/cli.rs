@@ -10,7 +10,7 @@ use domain::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::{hold::Hold, ledger::Ledger, outcome::Outcome};
+use crate::{hold::Hold, ledger::Ledger, outcome::Outcome, settings::Settings};
 
 /// Export an organization's usage as CSV, and check it
 ///
@@ -59,6 +59,11 @@ pub(crate) enum Command {
     /// Save the organization's whole audit trail with its chain of hashes, or list the signed heads of the chain
     #[command(subcommand)]
     Audit(Audit),
+    /// Show or change the organization's settings, and make secrets for its webhook
+    #[command(subcommand)]
+    Settings(Settings),
+    /// List what was to reach the organization's webhook, bucket and mail, newest first, and whether it did
+    Deliveries(Deliveries),
     /// Show what changed between two files of a request, or between a file and the present figures
     ///
     /// With a job and --against, asks the service. With --csv prints an adjustment: a file of the same seven columns with
@@ -195,6 +200,13 @@ pub(crate) struct List {
     #[arg(long)]
     pub(crate) origin: Option<JobOrigin>,
     /// Maximum number of exports; all unless given
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Deliveries {
+    /// Maximum number of deliveries; all of the last 90 days unless given
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: Option<u32>,
 }
@@ -344,6 +356,7 @@ Examples:
   analytics audit export --out trail.jsonl
   analytics verify-audit trail.jsonl --key key.pem --head kept.jws
   analytics usage --month 2024-01
+  analytics settings set settings.json
 
 A request that fails for a moment is sent again, a few times. After an interruption, `export create` with the same
 --idempotency-key continues with the same job."

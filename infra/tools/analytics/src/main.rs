@@ -8,6 +8,7 @@ mod audit;
 mod changes;
 mod cli;
 mod create;
+mod deliveries;
 mod download;
 mod facts;
 mod file;
@@ -22,6 +23,7 @@ mod problem;
 mod reconcile;
 mod retry;
 mod session;
+mod settings;
 mod text;
 mod token;
 mod transport;
@@ -78,6 +80,8 @@ fn run(cli: Cli) -> Result<()> {
         Command::Audit(command) => audit::run(&session, &command),
         Command::Hold(command) => hold::run(&session, &command),
         Command::Ledger(command) => ledger::run(&session, &command),
+        Command::Settings(command) => settings::run(&session, &command),
+        Command::Deliveries(arguments) => deliveries::run(&session, &arguments),
         Command::Changes(arguments) => changes::run(&session, &arguments),
         Command::Usage(arguments) => usage::run(&session, &arguments),
         Command::Verify(arguments) => verify::run(&session, &arguments),

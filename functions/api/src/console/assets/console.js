@@ -22,8 +22,13 @@ function follow(status) {
       if (!next) return [200, 403].includes(request.status) ? location.reload() : again();
       const hadFocus = status.contains(document.activeElement);
       const ended = !next.hasAttribute("data-unfinished");
+      const rest = request.response.getElementById("rest");
       status.replaceWith(document.adoptNode(next));
       status = next;
+      if (ended && rest) {
+        document.getElementById("rest").replaceWith(document.adoptNode(rest));
+        prepare();
+      }
       if (hadFocus) (status.querySelector("a, button, summary") ?? status).focus();
       if (ended || Date.now() - said >= SILENCE) {
         live.textContent = status.dataset.say ?? "";
@@ -54,6 +59,10 @@ function compare(form) {
   });
 }
 
+function prepare() {
+  if (globalThis.crypto?.subtle) document.querySelectorAll("form[data-sum]").forEach(compare);
+}
+
 const status = document.querySelector("#status[data-unfinished]");
 if (status) follow(status);
-if (globalThis.crypto?.subtle) document.querySelectorAll("form[data-sum]").forEach(compare);
+prepare();

@@ -127,7 +127,7 @@ texts! {
     // The list of organizations.
     organizations, choose_organization, no_organization, any_organization, open,
     // Figures.
-    cost, cost_usd, requests, tokens, errors, share, model, no_model, total, day, month, state, action, more_models,
+    cost_usd, requests, tokens, errors, share, model, no_model, total, day, month, state, action, more_models,
     so_far, days_of, today_partial, partial, chart_title, chart_about, chart_one_day, figures_by_day, figures_by_model,
     figures_hidden,
     // Degrees of completeness, and the sentences beside them.
@@ -136,12 +136,12 @@ texts! {
     empty_month, empty_all, not_kept, not_begun, lag, lag_one, refused, refused_one,
     // Reasons for provisional figures.
     reason_not_over, reason_not_refreshed, reason_after_watermark, reason_waiting, reason_failed, reason_differ,
-    reason_before_cut_over, reason_dropped, reason_elsewhere, buckets, one_bucket,
+    reason_before_cut_over, reason_dropped, reason_elsewhere, reason_late_awaited, buckets, one_bucket,
     // Files.
     make_file, make_file_of, make_new, make_again, granularity, hourly, daily, monthly, download, download_of, pack,
     pack_note, file, file_of, rows, bytes, made_by, you, schedule, someone, created, completed, expires, expired_on,
-    no_files, no_files_here, older, newest, all_files, more_files, filter, any, status, origin, by_schedule, by_user,
-    period, show, range, filtered_models, one_of_rows, warnings,
+    no_files, no_files_here, older, newest, all_files, more_files, any, status, origin, by_schedule, by_user,
+    period, show, range, filtered_models, one_of_rows,
     pending, running, succeeded, failed, expired,
     about_pending, about_pending_long, about_running, about_running_start, about_succeeded, about_failed,
     about_failed_id, about_expired, about_expired_kept, about_expired_lost, look_again, progress, live_done,
@@ -160,11 +160,12 @@ texts! {
     // Evidence.
     evidence, checksum, check_file, check_choose, check_equal, check_different, check_running, check_by_hand,
     reconcile, reconcile_about, reconciled, mismatch, in_file, in_rollups, in_events, percent, checked_at, column,
-    no_events, rounding_file, records, all_records, downloads_none, downloads_one, downloads,     software,
+    no_events, rounding_file, all_records, downloads_none, downloads_one, downloads, software,
     // Activity.
     activity_about, at, who, what, from_address, from, to, no_records, next,
     action_create, action_download, action_pack, action_expire, action_verify, action_compare, action_book,
-    action_restate, action_restore, action_hold, action_release, action_erase, held, action_cross, job,
+    action_restate, action_restore, action_hold, action_release_hold, action_deliver, action_change_settings,
+    action_rotate_secret, action_erase, held, action_cross, job,
     // The platform.
     platform_about, due_jobs, no_due_jobs, more_due, ci_report,
     // Errors.

@@ -7,12 +7,13 @@ use domain::{
     reconciliation::{Difference, Percent, Tolerance, column_text, columns},
 };
 use jiff::Timestamp;
+use manifest::CompletenessView;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use usage::Sums;
 use utoipa::ToSchema;
 
-use crate::{completeness::CompletenessView, problem::Problem};
+use crate::problem::Problem;
 
 /// The sums of a file beside the sums of its sources.
 #[derive(Debug, Serialize, ToSchema)]

@@ -8,6 +8,7 @@ mod fault_proxies;
 pub(crate) mod issuer;
 mod local_stack;
 mod postgres;
+mod receiver;
 pub(crate) mod store;
 mod watch;
 
@@ -225,6 +226,7 @@ impl Parts {
             }
         };
         settings.parameters.extend(store.into_iter().flat_map(Store::parameters));
+        let receiver = receiver::add(&mut settings, domain.url())?;
         let deployed = terminal::step("Deploying template.yaml", |_| {
             let deployer = Deployer { checkout, run, aws: &aws };
             let invoke = port.map(Watch::address);
@@ -250,6 +252,7 @@ impl Parts {
             variables.push(("FUNCTIONS_LOG".to_owned(), run.log("watch").display().to_string()));
         }
         variables.extend(of_suite);
+        variables.push(receiver);
         variables.extend(store.into_iter().flat_map(Store::variables));
         let mut parts = Self { watch, aws, postgres, issuer, key, domain, binaries, variables };
         // A disturbed stack answers once its user listens.
@@ -296,6 +299,11 @@ fn variables(
     let more = [
         ("API_URL", domain.url()),
         ("EXPORTS_DLQ_URL", deployed.output("ExportsDlqUrl")?),
+        ("EVENTS_QUEUE_URL", deployed.output("EventsQueueUrl")?),
+        ("DELIVERIES_QUEUE_URL", deployed.output("DeliveriesQueueUrl")?),
+        ("DELIVERIES_DLQ_URL", deployed.output("DeliveriesDlqUrl")?),
+        ("EVENTS_DLQ_URL", deployed.output("EventsDlqUrl")?),
+        ("MAIL_TOPIC", deployed.output("EventsTopic")?),
         ("TELEMETRY_QUEUE_URL", deployed.output("TelemetryQueueUrl")?),
         ("TELEMETRY_DLQ_URL", deployed.output("TelemetryDlqUrl")?),
         ("POSTGRES_DATA", postgres.data().display().to_string()),

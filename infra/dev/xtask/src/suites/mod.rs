@@ -3,6 +3,7 @@
 //! A new suite is a variant of [`Suite`], its arm in [`Suite::run`] and its module.
 
 mod advisories;
+mod api;
 mod console;
 mod contract;
 mod faults;
@@ -48,6 +49,8 @@ enum Suite {
     Template,
     /// cargo deny: bans, licenses and sources of all dependencies; advisories where their database can be had
     Deny,
+    /// the OpenAPI document beside that of the last release: breaking changes, and the changelog of the API
+    Api,
     /// cargo test, unit and integration, on a running stack; with Chromium also the screenshots of the report
     Tests,
     /// the attacks among the tests: forged tokens, servers in the middle, other organizations; only when named
@@ -96,6 +99,7 @@ impl Suite {
             Self::Doc => rust::doc(session),
             Self::Template => template::run(session),
             Self::Deny => rust::deny(session),
+            Self::Api => api::run(session),
             Self::Tests => tests::run(session),
             Self::Attacks => tests::attacks(session),
             Self::Readme => readme::run(session),

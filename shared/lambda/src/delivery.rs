@@ -5,18 +5,19 @@ use jiff::Timestamp;
 
 /// One delivery of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Delivery {
+pub struct Delivery {
     /// The message's id, which names it in the answer to Lambda.
-    pub(crate) message_id: String,
+    pub message_id: String,
     /// The handle by which this delivery's visibility is changed.
-    pub(crate) receipt_handle: String,
-    pub(crate) body: String,
+    pub receipt_handle: String,
+    /// The body.
+    pub body: String,
     /// The number of times the message was received, this delivery included. Starts again from one after a redrive.
-    pub(crate) receives: u32,
+    pub receives: u32,
     /// The time at which the message was put on the queue. A redrive renews it.
-    pub(crate) sent_at: Timestamp,
+    pub sent_at: Timestamp,
     /// The header of the trace in which the message was sent.
-    pub(crate) trace: Option<String>,
+    pub trace: Option<String>,
 }
 
 /// A record that lacks something that every delivery by SQS has.
