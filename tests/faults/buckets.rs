@@ -95,8 +95,7 @@ async fn killed_before_the_manifest(scene: &Scene) -> Found {
     let bucket = bucket(&scene.stack).await;
     prove(&bucket, &org).await;
     deliver_to(&org, &bucket.bucket).await;
-    let mut manifests =
-        scene.proxies.add("deliver.aws", &["PUT /", &bucket.bucket, "/manifest.json"], 1, Action::Hold);
+    let mut manifests = scene.proxies.add("deliver.aws", &["PUT /", &bucket.bucket, "/manifest.json"], 1, Action::Hold);
     let job = scheduled(&org, "1981-01").await;
     let folder = format!("usage/{}/1981-01/{}/", org.id, job.id());
     let manifest = manifests.held().await;

@@ -114,6 +114,16 @@ impl Table {
         }
         let versions = self.items(&format!("VERSIONS#{org}")).await?;
         all.insert("2 numbers of versions", versions);
+        for (what, partition) in [
+            ("2 versions of settings", "SETTINGS"),
+            ("2 secrets of webhooks", "WEBHOOK"),
+            ("2 deliveries", "DELIVERIES"),
+        ] {
+            all.insert(what, self.items(&format!("{partition}#{org}")).await?);
+        }
+        // Without it the organization would go on to get files.
+        let schedule = self.item("SCHEDULES", &format!("ORG#{org}")).await?;
+        all.insert("2 schedules of their own", schedule.into_iter().collect());
         let mut months = Vec::new();
         for booking in self.items(&format!("BOOKINGS#{org}")).await? {
             let month = text(&booking, "sk").and_then(|key| key.split('#').next()).unwrap_or_default();
