@@ -106,6 +106,7 @@ async fn finished(org: &Organization<'_>) -> Uuid {
         totals: Totals::default(),
         rounding_difference: None,
         completeness: None,
+        days: None,
     };
     org.stack.jobs.finish(claimed.complete(file, Timestamp::now(), RETENTION)).await.unwrap().id().uuid()
 }

@@ -29,12 +29,13 @@ const WRITTEN: [(&str, &str, &[&str]); 10] = [
     ("functions/retention", "PartitionsAheadDays DefaultRows Postponed RetentionUnfinished", &[]),
     (
         "functions/reconcile",
-        "ReconciliationsMade ReconciliationMismatches ReconciliationsUnknown ReconciliationErrors",
+        "ReconciliationsMade ReconciliationMismatches ReconciliationsUnknown ReconciliationErrors BookingsCompared \
+         BookingsRestated BookingsDiffering BookingsNotCompared",
         &[],
     ),
     ("functions/telemetry", "DocumentsStored DocumentsUnchanged RejectedDocuments DocumentErrors Gone", &[]),
     ("functions/notify", "Deliveries DeliveriesRetried DeliveriesFailed DeliveriesRefused", &[]),
-    ("functions/api", "RequestMs ServerErrors ClientErrors LinksSigned", &["Route"]),
+    ("functions/api", "RequestMs ServerErrors ClientErrors LinksSigned SignIns SignInsFailed SignOuts", &["Route"]),
     ("shared/auth", "IssuerFetchFailed", &[]),
 ];
 

@@ -20,6 +20,7 @@ use jiff::{
     civil::{Date, Time},
     tz::TimeZone,
 };
+use postgres::Connection;
 use postgres::LimitedReads;
 use tests::{
     Event, Table, UsageDatabase,
@@ -65,7 +66,7 @@ struct Life {
     /// Around when late events occurred that come now.
     late: Timestamp,
     random: fastrand::Rng,
-    client: Client,
+    client: Connection,
     /// Every event that was ever accepted, by what makes it one.
     accepted: BTreeMap<(Uuid, Uuid), Event>,
     /// The first day whose raw events are kept, and the first month whose rollups are.
@@ -139,7 +140,7 @@ async fn fifteen_months_are_counted_right_at_every_step() {
 }
 
 impl Life {
-    async fn begin(client: Client, now: Timestamp) -> Self {
+    async fn begin(client: Connection, now: Timestamp) -> Self {
         // Refuses the hours of the organization that stands in a table of the test's own.
         let refuse = "create table refusing (organization_id uuid, since timestamptz);
              create function refuse() returns trigger language plpgsql as $$
@@ -412,7 +413,7 @@ impl Life {
 }
 
 /// Inserts events of the present hour, one after the other, until it is aborted.
-async fn write_without_end(client: Client, clock: Arc<AtomicI64>) {
+async fn write_without_end(client: Connection, clock: Arc<AtomicI64>) {
     let insert = "insert into usage_events (event_id, organization_id, occurred_at, received_at, input_tokens,
                                             output_tokens, status, cost_usd)
                   values (gen_random_uuid(), $1, $2, $2, 1, 1, 'success', 0.0001)";

@@ -6,6 +6,7 @@ use std::time::Duration;
 use domain::ExportRequest;
 use engine::{CsvFile, FileError, Settings, Snapshot, rollups::RollupError};
 use jiff::Timestamp;
+use postgres::Connection;
 use postgres::{Database, LimitedReads};
 use tests::{
     Event, UsageDatabase,
@@ -13,7 +14,7 @@ use tests::{
     rollup::instant,
     usage::{PERIODS, send},
 };
-use tokio_postgres::{Client, Config};
+use tokio_postgres::Config;
 use usage::{
     UsageError, completeness,
     maintenance::{refresh::refresh, retention::retention},
@@ -28,7 +29,7 @@ const SETTINGS: Settings = Settings { connections: 1, limit: LONG };
 /// A database with two events of two days, and their rollups.
 struct Filled {
     database: UsageDatabase,
-    client: Client,
+    client: Connection,
     request: ExportRequest,
 }
 

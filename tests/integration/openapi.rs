@@ -78,6 +78,7 @@ async fn the_document_names_every_route_and_no_other() {
             "POST /analytics/v1/orgs/{orgId}/exports",
             "GET /analytics/v1/orgs/{orgId}/exports/{jobId}",
             "GET /analytics/v1/orgs/{orgId}/exports/{jobId}/audit",
+            "GET /analytics/v1/orgs/{orgId}/exports/{jobId}/changes",
             "GET /analytics/v1/orgs/{orgId}/exports/{jobId}/comparisons",
             "POST /analytics/v1/orgs/{orgId}/exports/{jobId}/comparisons",
             "GET /analytics/v1/orgs/{orgId}/exports/{jobId}/download",

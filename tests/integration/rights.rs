@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use postgres::Connection;
 use tests::{
     Event, UsageDatabase,
     rights::rights,
@@ -10,7 +11,6 @@ use tests::{
     usage::{PERIODS, send},
 };
 use tokio::time::Instant;
-use tokio_postgres::Client;
 use usage::maintenance::{refresh::refresh, retention::retention};
 use uuid::Uuid;
 
@@ -42,8 +42,8 @@ const LEFT: &str = "
 
 struct Maintenance {
     database: UsageDatabase,
-    admin: Client,
-    worker: Client,
+    admin: Connection,
+    worker: Connection,
 }
 
 impl Maintenance {

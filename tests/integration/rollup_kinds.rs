@@ -124,7 +124,7 @@ impl Kind {
 }
 
 async fn migrated(database: &UsageDatabase) -> Vec<String> {
-    let migrated = migrate(&mut database.client().await, Instant::now() + LONG).await.unwrap();
+    let migrated = migrate(&mut *database.client().await, Instant::now() + LONG).await.unwrap();
     assert_eq!(migrated.version, known());
     migrated.limits
 }

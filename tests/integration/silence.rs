@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use postgres::Connection;
 use serde_json::{Value, json};
 use tests::{
     Event, Rollup, Stack, Table, UsageDatabase, function, lambda, logs,
@@ -13,12 +14,11 @@ use tests::{
     usage::send,
 };
 use tokio::time::Instant;
-use tokio_postgres::Client;
 use uuid::Uuid;
 
 const LONG: Duration = Duration::from_secs(60);
 
-async fn database() -> (UsageDatabase, Client) {
+async fn database() -> (UsageDatabase, Connection) {
     let database = UsageDatabase::create_empty().await;
     let mut client = database.client().await;
     migrate::migrate(&mut client, Instant::now() + LONG).await.unwrap();

@@ -111,7 +111,7 @@ fn what_writes_jobs_may_not_change_audit_records() {
         policies.contains("dynamodb:PutItem") || policies.contains("dynamodb:UpdateItem")
     };
     let writers: BTreeSet<&str> = template.resources("AWS::IAM::Role").into_iter().filter(writes).collect();
-    assert_eq!(writers.len(), 5, "{writers:?}");
+    assert_eq!(writers.len(), 6, "{writers:?}");
     let roles = template.value("Resources/KeepAudit/Properties/Roles").as_array().unwrap();
     assert_eq!(roles.iter().filter_map(|role| role["Ref"].as_str()).collect::<BTreeSet<_>>(), writers);
     let actions = ["BatchWriteItem", "DeleteItem", "PartiQLDelete", "PartiQLUpdate", "UpdateItem"];
@@ -126,6 +126,28 @@ fn what_writes_jobs_may_not_change_audit_records() {
         },
     });
     let statements = template.value("Resources/KeepAudit/Properties/PolicyDocument/Statement");
+    assert_eq!(*statements, json!([denied]));
+}
+
+#[test]
+fn only_the_api_may_write_sessions() {
+    let template = Template::read();
+    let writes = |role: &&str| {
+        let policies = template.value(&format!("Resources/{role}/Properties/Policies")).to_string();
+        policies.contains("dynamodb:PutItem") || policies.contains("dynamodb:UpdateItem")
+    };
+    let writers = template.resources("AWS::IAM::Role").into_iter().filter(writes);
+    let others: BTreeSet<&str> = writers.filter(|role| *role != "ApiRole").collect();
+    let roles = template.value("Resources/KeepSessions/Properties/Roles").as_array().unwrap();
+    assert_eq!(roles.iter().filter_map(|role| role["Ref"].as_str()).collect::<BTreeSet<_>>(), others);
+    let actions = ["BatchWriteItem", "PartiQLInsert", "PartiQLUpdate", "PutItem", "UpdateItem"];
+    let denied = json!({
+        "Effect": "Deny",
+        "Action": actions.map(|action| format!("dynamodb:{action}")),
+        "Resource": {"Fn::GetAtt": "JobsTable.Arn"},
+        "Condition": {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": ["LOGIN#*", "SESSIONS#*"]}},
+    });
+    let statements = template.value("Resources/KeepSessions/Properties/PolicyDocument/Statement");
     assert_eq!(*statements, json!([denied]));
 }
 
@@ -205,8 +227,40 @@ fn status_routes_are_throttled_apart() {
     let all = template.value("Resources/HttpApiStage/Properties/DefaultRouteSettings");
     assert!(settings["ThrottlingRateLimit"].as_i64() < all["ThrottlingRateLimit"].as_i64());
     assert_eq!(settings["ThrottlingRateLimit"], 5);
+    // Beginning to sign in writes an item.
+    let login = template.value("Resources/HttpApiLoginRoute/Properties/RouteKey").as_str().unwrap();
+    assert_eq!(login, "ANY /finance/login");
+    let settings = &template.value("Resources/HttpApiStage/Properties/RouteSettings")[login];
+    assert!(settings["ThrottlingRateLimit"].as_i64() < all["ThrottlingRateLimit"].as_i64());
     // A stage whose settings name a route that is not there is refused.
-    assert_eq!(template.value("Resources/HttpApiStage/DependsOn"), "HttpApiStatusRoute");
+    let needed = json!(["HttpApiStatusRoute", "HttpApiLoginRoute"]);
+    assert_eq!(*template.value("Resources/HttpApiStage/DependsOn"), needed);
+}
+
+/// The parameters go into a JSON text, in which a quote or a backslash of theirs would be one of the text's own.
+#[test]
+fn no_parameter_of_the_sign_in_breaks_out_of_its_setting() {
+    const SAFE: [&str; 5] = [
+        r"^[!#-\[\]-~]{0,128}$",
+        r"^[!#-\[\]-~]{0,200}$",
+        r"^openid( [!#-\[\]-~]+)*$",
+        r"^$|^arn:[a-z0-9-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+$",
+        r"^$|^https?://[a-z0-9.:-]{1,190}$",
+    ];
+    let template = Template::read();
+    let login = template.value("Resources/ApiFunction/Properties/Environment/Variables/LOGIN");
+    let setting = login["Fn::If"][1]["Fn::Sub"][0].as_str().unwrap();
+    let names: BTreeSet<&str> = setting.split("${").skip(1).filter_map(|rest| rest.split('}').next()).collect();
+    assert!(names.len() >= 7, "{names:?}");
+    for name in names.into_iter().filter(|name| *name != "Url").chain(["LoginUrl"]) {
+        let parameter = template.value(&format!("Parameters/{name}"));
+        // Characters without quotes and backslashes, or words of the template.
+        let is_safe = match parameter["AllowedPattern"].as_str() {
+            Some(pattern) => SAFE.contains(&pattern),
+            None => parameter["AllowedValues"].is_array(),
+        };
+        assert!(is_safe, "{name}: {parameter}");
+    }
 }
 
 #[test]

@@ -107,7 +107,7 @@ async fn a_batch_and_a_single_event_that_are_the_same_wait_for_each_other() {
             assert_eq!(send(&first, &all).await, 0);
         }
     }
-    assert_eq!(kept(&database.client().await).await.len(), 40);
+    assert_eq!(kept(&*database.client().await).await.len(), 40);
     database.drop().await;
 }
 
@@ -141,7 +141,7 @@ async fn loads_of_the_same_events_and_single_writers_lose_and_double_none() {
         taken += task.await.unwrap();
     }
     assert_eq!(taken, 3000, "each was new to one of them");
-    assert_eq!(kept(&database.client().await).await, expected(&all));
+    assert_eq!(kept(&*database.client().await).await, expected(&all));
     database.drop().await;
 }
 

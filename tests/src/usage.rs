@@ -8,6 +8,7 @@ use std::{
 
 use ::usage::maintenance::retention::Periods;
 use jiff::Timestamp;
+use postgres::{Connection, Database};
 use rust_decimal::Decimal;
 use tokio_postgres::{Client, Config, NoTls, types::ToSql};
 use uuid::Uuid;
@@ -103,14 +104,12 @@ impl UsageDatabase {
         Self { config, name }
     }
 
-    /// A new connection, in UTC as the functions' own.
+    /// A new connection, made as the functions make theirs.
     ///
     /// # Panics
     /// When there is none.
-    pub async fn client(&self) -> Client {
-        let client = connect(&self.config).await;
-        client.batch_execute("set timezone = 'UTC'").await.unwrap();
-        client
+    pub async fn client(&self) -> Connection {
+        Database::new(self.config.clone(), "tests").connect().await.expect("the database answers")
     }
 
     /// Its address.

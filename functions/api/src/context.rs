@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use auth::Verifier;
+use auth::{Login, Verifier};
 use ci::search::Searches;
 use domain::{Retention, settings::BucketPatterns};
 use jobs::{DailyLimits, JobsTable, ResendPolicy, delivery_buckets_from_env, queue::ExportQueue, retention_from_env};
@@ -20,6 +20,8 @@ use crate::{signing::Signing, status::Readiness};
 #[derive(Debug)]
 pub struct Context {
     pub(crate) verifier: Verifier,
+    /// The way in which people sign in; `None` serves no pages.
+    pub(crate) login: Option<Login>,
     pub(crate) jobs: JobsTable,
     pub(crate) queue: ExportQueue,
     pub(crate) store: ExportStore,
@@ -39,7 +41,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// Creates the clients. Reads the variables of [`Verifier::from_env`], [`JobsTable::from_env`],
+    /// Creates the clients. Reads the variables of [`Verifier::from_env`], [`Login::from_env`], [`JobsTable::from_env`],
     /// [`ExportQueue::from_env`], [`ExportStore::from_env`], [`Database::from_env`], [`ResendPolicy::from_env`] and
     /// [`retention_from_env`], and these:
     ///
@@ -52,8 +54,10 @@ impl Context {
     /// # Errors
     /// When a variable is missing or unusable.
     pub fn from_env(sdk: &SdkConfig) -> Result<Self, ConfigError> {
+        let verifier = Verifier::from_env()?;
         Ok(Self {
-            verifier: Verifier::from_env()?,
+            login: Login::from_env(&verifier, sdk)?,
+            verifier,
             jobs: JobsTable::from_env(sdk)?,
             queue: ExportQueue::from_env(sdk)?,
             store: ExportStore::from_env(sdk)?,

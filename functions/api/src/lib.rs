@@ -3,6 +3,7 @@
 mod body;
 mod ci;
 mod completeness;
+mod console;
 mod context;
 mod deliveries;
 mod exports;

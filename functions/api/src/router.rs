@@ -10,7 +10,7 @@ use axum::{
 };
 
 use crate::{
-    BASE, ci,
+    BASE, ci, console,
     context::Context,
     deliveries, exports, keys,
     ledger::{booking, comparisons},
@@ -22,8 +22,11 @@ use crate::{
 
 /// Returns all routes, ready to serve.
 pub fn router(context: Context) -> Router {
+    // Without a way to sign in there are no pages.
+    let pages = if context.login.is_some() { console::routes() } else { Router::new() };
     Router::new()
         .nest(BASE, routes())
+        .merge(pages)
         .fallback(async || {
             Problem::new(Kind::NoSuchRoute, format!("Check the path; {BASE}/openapi.json lists all routes."))
         })
@@ -41,6 +44,7 @@ fn routes() -> Router<Arc<Context>> {
         .route("/orgs/{orgId}/exports/{jobId}/download", get(exports::download::download))
         .route("/orgs/{orgId}/exports/{jobId}/audit", get(exports::audit::audit))
         .route("/orgs/{orgId}/exports/{jobId}/reconciliation", get(exports::reconciliation::reconcile))
+        .route("/orgs/{orgId}/exports/{jobId}/changes", get(exports::changed::changes))
         .route("/orgs/{orgId}/exports/{jobId}/comparisons", get(comparisons::list).post(comparisons::compare))
         .route("/orgs/{orgId}/periods/{period}/booking", get(booking::show).put(booking::book))
         .route("/orgs/{orgId}/exports/{jobId}/manifest", get(exports::manifest::manifest))

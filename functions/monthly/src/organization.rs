@@ -108,7 +108,8 @@ impl Export<'_> {
         // The sweep sends what is due after its next run. SQS allows longer delays, but counts them in the age of the
         // oldest message, which has an alarm.
         let is_deferred = delay > context.sweep_interval;
-        let submission = Submission { id, org, request, subject, at: now, request_id: self.request_id.to_owned() };
+        let request_id = self.request_id.to_owned();
+        let submission = Submission { id, org, request, note: None, subject, at: now, request_id };
         let new = if is_deferred {
             NewJob::deferred(submission, visible_at, context.retention)
         } else {

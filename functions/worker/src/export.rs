@@ -64,11 +64,17 @@ pub(crate) async fn export(
         durations.upload += lap();
         progress.send_replace(csv.progress());
     }
+    let days = csv.days();
     let mut file = csv.finish().await?;
     durations.read += lap();
     file.software = Some(platform::VERSION.to_owned());
     file.completeness = Some(completeness.of_figures(file.row_count > 0).awaiting_late_usage(final_from, now));
-    file.tag = upload.finish(&file).await?;
+    file.days = Some(days.detail);
+    let kept = upload.keep_days(days.text);
+    // At the same time, so that neither waits for the other.
+    let (tag, kept) = tokio::join!(upload.finish(&file), kept);
+    kept?;
+    file.tag = tag?;
     durations.upload += lap();
     Ok(file)
 }

@@ -200,7 +200,10 @@ def resolve(template, parameters, names):
     region = os.environ["AWS_REGION"]
     known = {**names, "AWS::Region": region, "AWS::AccountId": "000000000000", "AWS::NoValue": NO_VALUE}
     # Both sides of a condition are resolved, also the key that is not made.
-    absent = {"AWS::IAM::AccessKey": {"Ref": NO_VALUE, "SecretAccessKey": NO_VALUE}}
+    absent = {
+        "AWS::IAM::AccessKey": {"Ref": NO_VALUE, "SecretAccessKey": NO_VALUE},
+        "AWS::ApiGatewayV2::Api": {"ApiEndpoint": NO_VALUE},
+    }
     symbols = IntrinsicsSymbolTable(template=template, logical_id_translator=known, default_type_resolver=absent)
     resolver = IntrinsicResolver(template=template, symbol_resolver=symbols)
     common = template["Globals"]["Function"]["Environment"]["Variables"]

@@ -30,6 +30,10 @@ pub enum Action {
     ChangeSettings,
     /// The secret of the webhook was replaced.
     RotateSecret,
+    /// The figures of a booked month are no longer those of the booked file.
+    Restate,
+    /// The figures of a booked month are those of the booked file again.
+    Restore,
     /// A platform administrator called a route of another organization.
     CrossOrganizationAccess,
 }
@@ -38,13 +42,14 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "is not an action; use one of: create, download, pack, expire, verify-file, compare, book, change-settings, rotate-secret, \
+     restate, restore, \
      cross-organization-access"
 )]
 pub struct UnknownAction;
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Create,
         Self::Download,
         Self::Pack,
@@ -54,6 +59,8 @@ impl Action {
         Self::Book,
         Self::ChangeSettings,
         Self::RotateSecret,
+        Self::Restate,
+        Self::Restore,
         Self::CrossOrganizationAccess,
     ];
 
@@ -69,6 +76,8 @@ impl Action {
             Self::Book => "book",
             Self::ChangeSettings => "change-settings",
             Self::RotateSecret => "rotate-secret",
+            Self::Restate => "restate",
+            Self::Restore => "restore",
             Self::CrossOrganizationAccess => "cross-organization-access",
         }
     }

@@ -1,6 +1,7 @@
 //! Exports in the terms of their users. Pure: no AWS crate, no database crate, no clock, no random id and no network.
 
 pub mod audit;
+pub mod changes;
 pub mod completeness;
 pub mod delivery;
 pub mod event;
@@ -33,7 +34,7 @@ pub use completeness::Completeness;
 pub use delivery::{Delivery, DeliveryKind, DeliveryState};
 pub use event::{Event, EventKind, FigureState};
 pub use failure::Failure;
-pub use file::{ExportFile, ObjectTag};
+pub use file::{DayDetail, ExportFile, ObjectTag};
 pub use filter::{JobFilter, JobOrigin};
 pub use granularity::Granularity;
 pub use id::{JobId, ModelId, OrgId};
@@ -47,7 +48,7 @@ pub use month::Month;
 pub use monthly::MonthlyRun;
 pub use progress::Progress;
 pub use range::TimeRange;
-pub use request::ExportRequest;
+pub use request::{CreateRequest, ExportRequest, Note};
 pub use retention::Retention;
 pub use settings::{Settings, SettingsVersion};
 pub use status::Status;

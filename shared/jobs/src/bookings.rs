@@ -100,7 +100,11 @@ impl JobsTable {
                 return Err(BookError::TooMany);
             }
             let next = Booking { version, ..booking.clone() };
-            let items = vec![self.put_booking(org, month, &next)?, self.put_record(record)?];
+            let items = vec![
+                self.put_booking(org, month, &next)?,
+                self.put_record(record)?,
+                self.put_booked(org, month, &next)?,
+            ];
             match self.write(items, "book a file").await {
                 Ok(()) => return Ok(Booked::New(next)),
                 // Another request wrote this version in between.

@@ -4,7 +4,7 @@
 //! | item | `pk` | `sk` |
 //! |---|---|---|
 //! | job | `ORG#<org>` | `JOB#<job>` |
-//! | models of a job's filter | `MODELS#<org>#<job>` | `MODELS` |
+//! | models of a job's filter, and its note | `MODELS#<org>#<job>` | `MODELS` |
 //! | idempotency key | `ORG#<org>` | `KEY#<digest>` |
 //! | key of a scheduled export | `ORG#<org>` | `MONTHLY#<month>` |
 //! | number of open jobs | `ORG#<org>` | `OPEN` |
@@ -14,11 +14,15 @@
 //! | version of an organization's settings | `SETTINGS#<org>` | `VERSION#<version>` |
 //! | schedule of an organization's own | `SCHEDULES` | `ORG#<org>` |
 //! | secrets of an organization's webhook | `WEBHOOK#<org>` | `SECRET` |
+//! | booked month, compared each night | `BOOKED#<month>` | `ORG#<org>` |
+//! | number of a month's versions | `VERSIONS#<org>` | `<month>#<granularity>` |
 //! | audit record | `AUDIT#<org>` | `JOB#<job>#<uuid>` or `ORG#<uuid>` |
 //! | event that may not be published yet | `OUTBOX#<event>` | `EVENT` |
 //! | state of a delivery | `DELIVERIES#<org>` | `<milliseconds>#<event>#<kind>` |
 //! | run of the scheduled exports | `MONTHLY#<month>` | `RUN#<uuid>` |
 //! | scheduled export that has not ended well | `MONTHLY#<month>#UNSUCCEEDED` | `ORG#<org>#<edition>` |
+//! | attempt of a person to sign in | `LOGIN#<digest of its state and browser>` | `LOGIN` |
+//! | session of a person | `SESSIONS#<pseudonym>` | `<digest of the session's secret>` |
 //!
 //! The local index `by-status` orders an organization's jobs by status and id; a local index can be read consistently.
 //! The index `due` has the jobs that the sweep has to look at, by kind, ordered by the time at which it has to, and the
@@ -29,6 +33,7 @@
 //! the states and the transitions between them.
 
 mod audit;
+mod booked;
 mod bookings;
 mod bus;
 mod collection;
@@ -47,9 +52,11 @@ pub mod queue;
 mod resend;
 mod runs;
 mod schedules;
+mod sessions;
 mod settings;
 mod transaction;
 mod unsucceeded;
+mod versions;
 mod webhook_secrets;
 
 use std::collections::HashMap;
@@ -76,6 +83,7 @@ pub use self::{
     organization_settings::{MAX_SETTINGS_VERSIONS, SettingsError},
     outbox::{Published, Unpublished},
     resend::ResendPolicy,
+    sessions::Place,
     settings::{delivery_buckets_from_env, retention_from_env},
 };
 use self::{

@@ -46,6 +46,15 @@ impl ExportObject {
         }
     }
 
+    /// Returns the key of the sums of the file's days. The files' prefix does not cover it: they are kept for ever.
+    pub(super) fn days_key(&self) -> String {
+        let Self { org, job, attempt } = self;
+        match *attempt {
+            FIRST_ATTEMPT => format!("analytics/days/{org}/{job}.csv"),
+            _ => format!("analytics/days/{org}/{job}.{attempt}.csv"),
+        }
+    }
+
     /// Returns the objects of the attempts before this one.
     pub(super) fn earlier(self) -> impl Iterator<Item = Self> {
         (FIRST_ATTEMPT..self.attempt).map(move |attempt| Self { attempt, ..self })
@@ -111,6 +120,8 @@ mod tests {
     fn keys_and_names_are_as_documented() {
         assert_eq!(object(1).key(), format!("{FILE}.csv"));
         assert_eq!(object(12).key(), format!("{FILE}.12.csv"));
+        let days = FILE.replace("/exports/", "/days/");
+        assert_eq!([object(1).days_key(), object(2).days_key()], [format!("{days}.csv"), format!("{days}.2.csv")]);
         let range = TimeRange::new("2024-01-01T00:00:00Z".parse().unwrap(), "2024-01-31T23:59:59Z".parse().unwrap());
         let request = ExportRequest { range: range.unwrap(), granularity: Granularity::Daily, models: None };
         assert_eq!(

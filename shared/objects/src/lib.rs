@@ -2,6 +2,7 @@
 
 mod cleanup;
 mod cloudfront;
+mod days;
 mod key;
 mod link_key;
 mod links;

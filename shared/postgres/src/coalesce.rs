@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -23,13 +23,30 @@ const COPY_DATA: u8 = b'd';
 /// A message's type and its length, which counts itself but not the type.
 const HEADER: usize = 5;
 
-/// Switches the joining on, once the connection is made and idle.
+/// Bytes pass as they come: the connection is being made, and not all of them are messages.
+const RAW: u8 = 0;
+/// Messages pass one by one.
+const SEPARATE: u8 = 1;
+/// Messages of a `COPY` are joined.
+const JOINED: u8 = 2;
+
+/// The form in which a stream passes what it reads.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Switch(Arc<AtomicBool>);
+pub(super) struct Switch(Arc<AtomicU8>);
 
 impl Switch {
-    pub(super) fn on(&self) {
-        self.0.store(true, Ordering::Release);
+    /// Passes messages from here on. The connection is made and idle.
+    pub(super) fn separate(&self) {
+        self.0.store(SEPARATE, Ordering::Release);
+    }
+
+    /// Joins the messages of each later `COPY`.
+    pub(super) fn join(&self) {
+        self.0.store(JOINED, Ordering::Release);
+    }
+
+    fn is(&self, form: u8) -> bool {
+        self.0.load(Ordering::Acquire) == form
     }
 }
 
@@ -97,7 +114,8 @@ impl<S> Coalesce<S> {
         let mut rest = &self.buffer[self.start..self.end];
         let mut joined = 0;
         let mut count = 0;
-        while rest.first() == Some(&COPY_DATA)
+        while self.switch.is(JOINED)
+            && rest.first() == Some(&COPY_DATA)
             && let Some(size) = Self::size(rest)?
             && size <= rest.len()
             // Counted with their headers: a little less than would fit.
@@ -115,7 +133,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Coalesce<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.buffer.is_empty() {
-            if !this.switch.0.load(Ordering::Acquire) {
+            if this.switch.is(RAW) {
                 return Pin::new(&mut this.inner).poll_read(cx, room);
             }
             this.buffer = vec![0; BUFFER_SIZE];
@@ -175,7 +193,7 @@ where
 
     fn connect(self, stream: Coalesce<S>) -> Self::Future {
         let Self(tls, switch) = self;
-        // Not yet switched on, so that it holds nothing back.
+        // Still raw, so that it holds nothing back.
         let connecting = tls.connect(stream.inner);
         Box::pin(async move { Ok(Coalesce::new(connecting.await?, switch)) })
     }
@@ -225,7 +243,11 @@ mod tests {
 
     fn read(bytes: Vec<u8>, sizes: Vec<usize>, room: usize) -> io::Result<Vec<u8>> {
         let switch = Switch::default();
-        switch.on();
+        switch.join();
+        read_switched(switch, bytes, sizes, room)
+    }
+
+    fn read_switched(switch: Switch, bytes: Vec<u8>, sizes: Vec<usize>, room: usize) -> io::Result<Vec<u8>> {
         let mut stream = Coalesce::new(Pieces { bytes, sizes, next: 0 }, switch);
         let mut all = Vec::new();
         let mut buffer = vec![0; room];
@@ -245,6 +267,15 @@ mod tests {
         let joined = read(bytes.clone(), vec![usize::MAX], 8192).unwrap();
         assert_eq!(messages(&joined), messages(&bytes));
         assert!(joined.len() < bytes.len() - 1000 * HEADER + 20 * HEADER, "{} of {}", joined.len(), bytes.len());
+    }
+
+    /// The driver's reader of rows takes one from each message.
+    #[test]
+    fn rows_stay_separate_unless_they_are_to_be_joined() {
+        let bytes: Vec<u8> = (0..100).flat_map(|_| message(COPY_DATA, &[7; 88])).collect();
+        let switch = Switch::default();
+        switch.separate();
+        assert_eq!(read_switched(switch, bytes.clone(), vec![1000], 8192).unwrap(), bytes);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_postgres::{
-    Client, NoTls, SimpleQueryMessage,
+    Client, CopyOutStream, NoTls, SimpleQueryMessage,
     config::{Host, SslMode, TargetSessionAttrs},
     tls::{MakeTlsConnect, TlsConnect},
 };
@@ -66,6 +66,7 @@ struct Target {
 pub struct Connection {
     client: Client,
     driver: Driver,
+    joining: Switch,
 }
 
 /// The task that reads and writes for a client. Without the abort it would read a dropped client's answers to their
@@ -96,9 +97,20 @@ impl DerefMut for Connection {
 impl Connection {
     /// Closes an idle connection as the protocol prescribes.
     pub async fn close(self) {
-        let Self { client, mut driver } = self;
+        let Self { client, mut driver, .. } = self;
         drop(client);
         let _ = timeout(CONNECT_TIMEOUT, &mut driver.0).await;
+    }
+
+    /// Begins a `COPY … TO STDOUT`, and joins its messages, since the driver's cost is per message. From then on the
+    /// connection joins those of each `COPY`, so it may no longer be read by the driver's own `BinaryCopyOutStream`, which
+    /// passes over all rows of a message but the first.
+    ///
+    /// # Errors
+    /// When the server refuses the statement or does not answer.
+    pub async fn copy_out_joined(&self, statement: &str) -> Result<CopyOutStream, DatabaseError> {
+        self.joining.join();
+        Ok(self.client.copy_out(statement).await?)
     }
 }
 
@@ -235,16 +247,16 @@ impl Connector {
         T::Stream: Send + 'static,
         T::Future: Send + 'static,
     {
-        let switch = Switch::default();
+        let joining = Switch::default();
         let mut config = self.address.config.clone();
         config.ssl_mode(mode);
         if let Some(login) = login {
             login.apply(&mut config);
         }
-        let tls = CoalesceTls(tls, switch.clone());
-        let (client, driver) = config.connect_raw(Coalesce::new(stream, switch.clone()), tls).await?;
-        switch.on();
-        Ok(drive(client, driver))
+        let tls = CoalesceTls(tls, joining.clone());
+        let (client, driver) = config.connect_raw(Coalesce::new(stream, joining.clone()), tls).await?;
+        joining.separate();
+        Ok(Connection { client, driver: drive(driver), joining })
     }
 
     /// Returns TLS for a protection.
@@ -284,18 +296,17 @@ impl Connector {
 }
 
 /// Spawns the task that drives a connection.
-fn drive<S, T>(client: Client, driver: tokio_postgres::Connection<S, T>) -> Connection
+fn drive<S, T>(driver: tokio_postgres::Connection<S, T>) -> Driver
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let driver = tokio::spawn(async move {
+    Driver(tokio::spawn(async move {
         if let Err(error) = driver.await {
             let error = DatabaseError::from(error);
             tracing::warn!(error = %Causes(&error), "database connection lost");
         }
-    });
-    Connection { client, driver: Driver(driver) }
+    }))
 }
 
 impl std::fmt::Debug for Connector {

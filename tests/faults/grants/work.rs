@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::{
-    Answer, Organization, Rollup, Service, Table, bus::unpublish, lambda::invoke, poll::until, receiver,
-    stack::variable,
+    Answer, Browser, Organization, Person, Rollup, Service, Table, bus::unpublish, lambda::invoke, poll::until,
+    receiver, stack::variable,
 };
 use uuid::Uuid;
 
@@ -38,6 +38,8 @@ pub(super) struct Work<'a> {
     swept: Organization<'a>,
     /// One with a webhook.
     told: Organization<'a>,
+    /// One with a booked month.
+    booked: Organization<'a>,
     /// Each has usage in a month of its own.
     monthly: RefCell<Vec<Organization<'a>>>,
     months: Cell<i32>,
@@ -55,6 +57,8 @@ impl<'a> Work<'a> {
         let mut request = daily();
         request["models"] = json!([Uuid::new_v4()]);
         let job = exported.export(&request).await.job.job_id;
+        let booked = scene.stack.organization();
+        book_last_month(&booked).await;
         let service = scene.stack.service();
         let [first, second] = ["first", "second"].map(|name| (service.key(name), service.document(name).to_string()));
         let version = service.put(&first.0, first.1).await;
@@ -68,6 +72,7 @@ impl<'a> Work<'a> {
             worked: scene.small().await,
             swept: scene.small().await,
             told: with_webhook(scene).await,
+            booked,
             monthly: RefCell::default(),
             months: Cell::default(),
             service,
@@ -107,11 +112,14 @@ impl<'a> Work<'a> {
             (format!("/{}", self.job), 200),
             (format!("/{}/download", self.job), 302),
             (format!("/{}/reconciliation?verify=file", self.job), 200),
+            (format!("/{}/changes?against=current&level=day", self.job), 200),
             (format!("/{}/manifest/signature", self.job), 200),
         ] {
             expect(&path, status, &org.get(&path).await)?;
         }
-        Ok(())
+        let mut browser = Browser::new(&self.scene.stack);
+        let signed_in = browser.try_to_sign_in(&Person::of(org.id, "controller")).await;
+        signed_in.map_err(|answer| format!("not signed in: {} {}", answer.status, answer.text()))
     }
 
     async fn download(&self) -> Result<(), String> {
@@ -189,7 +197,13 @@ impl<'a> Work<'a> {
 
     async fn reconcile(&self) -> Result<(), String> {
         let report = call("reconcile", &json!({"organization": self.exported.id})).await?;
-        if report["made"] == 1 { Ok(()) } else { Err(report.to_string()) }
+        if report["made"] != 1 {
+            return Err(report.to_string());
+        }
+        // That of all months, and that of one organization with what it keeps of them.
+        call("reconcile", &json!({})).await?;
+        let report = call("reconcile", &json!({"organization": self.booked.id})).await?;
+        if report["bookings"]["compared"] == 1 { Ok(()) } else { Err(report.to_string()) }
     }
 
     async fn ingest(&self) -> Result<(), String> {
@@ -295,6 +309,16 @@ async fn is_published(scene: &Scene, event: Uuid) -> bool {
     let get = get.key("pk", AttributeValue::S(format!("OUTBOX#{event}")));
     let item = get.key("sk", AttributeValue::S("EVENT".to_owned())).send().await.unwrap().item;
     item.is_some_and(|item| item.contains_key("published_at"))
+}
+
+/// Exports the last month, and books the file.
+async fn book_last_month(org: &Organization<'_>) {
+    let month = Month::last_complete(Timestamp::now());
+    org.insert(Table::Daily, &[Rollup::new(&month.start().to_string(), None, [1, 2, 0], "0.5")]).await;
+    let job = org.export(&json!({"period": month})).await.job.job_id;
+    let path = format!("/orgs/{}/periods/{month}/booking", org.id);
+    let request = org.stack.api.request(Method::PUT, &path).bearer_auth(&org.token);
+    Answer::to(request.json(&json!({"jobId": job, "reference": "JE-1017"}))).await.expect(200);
 }
 
 /// Invokes a function by its short name.

@@ -10,7 +10,7 @@ use axum::{
     response::IntoResponse,
 };
 use domain::{
-    Action, ExportRequest, Granularity, IdempotencyKey, NewJob, Submission, TimeRange, idempotency::InvalidKey,
+    Action, CreateRequest, Granularity, IdempotencyKey, NewJob, Submission, TimeRange, idempotency::InvalidKey,
 };
 use jiff::Timestamp;
 use jobs::{Counted, Created, Key, dispatch, new_job_id};
@@ -30,7 +30,7 @@ use crate::{
 /// A request for an export of a range or of a period.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "camelCase", as = CreateExport)]
-#[expect(dead_code, reason = "it describes what `ExportRequest::from_json` reads")]
+#[expect(dead_code, reason = "it describes what `CreateRequest::from_json` reads")]
 struct CreateBody {
     /// The range of the buckets: those with `start ≤ bucket_start < end`. Required without `period`.
     time_range: Option<TimeRange>,
@@ -42,6 +42,9 @@ struct CreateBody {
     /// Only these models, in order and each once; all of them by default.
     #[schema(min_items = 1, max_items = 500)]
     models: Option<Vec<uuid::Uuid>>,
+    /// Why the export is made, in one line of plain text. The job, its manifest and its pack repeat it.
+    #[schema(min_length = 1, max_length = 500, example = "Late usage of 3 January is in")]
+    note: Option<String>,
 }
 
 /// Creates an export job, which makes the file in the background. Follow the job at `Location`.
@@ -95,13 +98,13 @@ pub(crate) async fn create(
 ) -> Result<impl IntoResponse, Problem> {
     let org = scope.require(Permission::CreateExports).await?;
     let key = idempotency_key(request.headers())?;
-    let request = read(request).await?;
+    let CreateRequest { export, note } = read(request).await?;
     scope.count(Counted::Exports).await?;
     let now = Timestamp::now();
     let id = new_job_id();
     let record = scope.audit(Action::Create, Some(id));
     let request_id = record.origin.request_id.clone();
-    let submission = Submission { id, org, request, subject: scope.subject(), at: now, request_id };
+    let submission = Submission { id, org, request: export, note, subject: scope.subject(), at: now, request_id };
     let new = NewJob::queued(submission, context.resend.resend_at(now), context.retention);
     let job = match context.jobs.create(new, key.as_ref().map(Key::Client), context.open_jobs_cap, &record).await? {
         Created::Existing(job) => *job,
@@ -134,6 +137,6 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Proble
     }
 }
 
-async fn read(request: Request) -> Result<ExportRequest, Problem> {
-    ExportRequest::from_json(&body::json(request).await?).map_err(Problem::invalid)
+async fn read(request: Request) -> Result<CreateRequest, Problem> {
+    CreateRequest::from_json(&body::json(request).await?).map_err(Problem::invalid)
 }

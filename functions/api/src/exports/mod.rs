@@ -1,6 +1,8 @@
 //! The routes of exports: a file per route, and the job as they all show it.
 
 pub(crate) mod audit;
+mod booked;
+pub(crate) mod changed;
 mod changes;
 pub(crate) mod create;
 pub(crate) mod download;
@@ -17,7 +19,7 @@ use axum::{
 };
 use domain::{Job, JobId, OrgId};
 
-pub(crate) use self::{download::recorded, view::TotalsView};
+pub(crate) use self::{booked::RestatementView, download::recorded, view::TotalsView};
 use crate::{
     context::Context,
     problem::{Kind, Problem},

@@ -140,6 +140,12 @@ fn readme(job: &Job, name: &str, is_apart: bool) -> Result<String, Problem> {
         range.end(),
         job.id(),
     );
+    if let Some(version) = job.version_of_month() {
+        let _ = writeln!(text, "Version {version} of the month.\n");
+    }
+    if let Some(note) = job.note() {
+        let _ = writeln!(text, "Note of the request: {note}\n");
+    }
     if is_apart {
         let _ = writeln!(text, "The CSV is too large for this pack. Download it into this folder, as {name}.\n");
     }

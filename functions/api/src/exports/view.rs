@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::changes::Changes;
+use super::{booked::BookedView, changes::Changes};
 use crate::completeness::CompletenessView;
 
 /// An export job.
@@ -33,6 +33,17 @@ pub(crate) struct JobView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Uuid>>)]
     models: Option<Vec<ModelId>>,
+    /// The number of the version among the organization's exports of this month and granularity and of all models, from 1
+    /// on; a failed export keeps its number. Absent for other exports, and for those of before versions were counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u32>,
+    /// Why the export was made, in the words of its request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    /// The month for which this file is booked, and whether its figures are still those of the file; absent if it is not
+    /// the one that is booked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    booked: Option<BookedView>,
     /// The time of acceptance.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -147,6 +158,9 @@ impl JobView {
             granularity: job.request.granularity,
             time_range: job.request.range,
             models: job.request.models,
+            version: job.version,
+            note: job.note.map(String::from),
+            booked: None,
             created_at: job.created_at,
             completed_at,
             progress,
@@ -165,6 +179,13 @@ impl JobView {
             error,
             warnings,
         }
+    }
+}
+
+impl JobView {
+    /// Adds the booking of the job's file.
+    pub(super) fn booked(self, booked: Option<BookedView>) -> Self {
+        Self { booked, ..self }
     }
 }
 

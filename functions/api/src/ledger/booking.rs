@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     body,
     context::Context,
-    exports::{find, recorded},
+    exports::{RestatementView, find, recorded},
     instant::whole_second,
     problem::{Kind, Problem, ProblemBody},
     scope::OrgScope,
@@ -48,6 +48,8 @@ pub(crate) struct PeriodBooking {
     period: Month,
     /// The present booking.
     current: BookingView,
+    /// Whether the figures of the month are still those of the booked file, as the nightly comparison found them.
+    restatement: RestatementView,
     /// The bookings before it, newest first; at most 99.
     history: Vec<BookingView>,
 }
@@ -173,11 +175,15 @@ fn check_is_of(request: &ExportRequest, month: Month) -> Result<(), Problem> {
 }
 
 async fn present(context: &Context, org: OrgId, month: Month) -> Result<Json<PeriodBooking>, Problem> {
-    let mut versions = context.jobs.bookings(org, month).await?.into_iter().map(BookingView::from);
+    let mut versions = context.jobs.bookings(org, month).await?.into_iter();
     let Some(current) = versions.next() else {
         return Err(Problem::new(Kind::NoBooking, format!("Book a file of {month} with PUT, or check the month.")));
     };
-    Ok(Json(PeriodBooking { org_id: org, period: month, current, history: versions.collect() }))
+    let found = context.jobs.booked(org, month).await?;
+    // A booking that another request made in between is not compared yet.
+    let restatement = RestatementView::of(found.filter(|found| found.version == current.version).as_ref());
+    let history = versions.map(BookingView::from).collect();
+    Ok(Json(PeriodBooking { org_id: org, period: month, current: current.into(), restatement, history }))
 }
 
 impl From<Booking> for BookingView {

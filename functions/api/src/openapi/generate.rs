@@ -53,6 +53,7 @@ struct Description;
     exports::list::list,
     exports::show::show,
     exports::download::download,
+    exports::changed::changes,
     exports::manifest::manifest,
     exports::manifest::signature,
     exports::pack::pack,

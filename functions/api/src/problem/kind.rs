@@ -10,6 +10,10 @@ pub(crate) enum Kind {
     MissingToken,
     Forbidden,
     NoSuchRoute,
+    NoSuchPage,
+    SessionOver,
+    SignInFailed,
+    FormRefused,
     NoSuchJob,
     NoBooking,
     NoSuchKey,
@@ -29,6 +33,8 @@ pub(crate) enum Kind {
     SettingsChanged,
     SettingsFull,
     IfMatchRequired,
+    NotComparable,
+    ChangesTooLarge,
     TookTooLong,
     Internal,
     Unavailable,
@@ -43,6 +49,10 @@ impl Kind {
             Self::MissingToken => ("missing-token", StatusCode::UNAUTHORIZED, "A token is needed"),
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "The token does not allow this"),
             Self::NoSuchRoute => ("no-such-route", StatusCode::NOT_FOUND, "There is no such route"),
+            Self::NoSuchPage => ("no-such-page", StatusCode::NOT_FOUND, "There is no such page"),
+            Self::SessionOver => ("session-over", StatusCode::FORBIDDEN, "You are not signed in"),
+            Self::SignInFailed => ("sign-in-failed", StatusCode::BAD_REQUEST, "You could not be signed in"),
+            Self::FormRefused => ("form-refused", StatusCode::FORBIDDEN, "The form was not accepted"),
             Self::NoSuchJob => ("no-such-job", StatusCode::NOT_FOUND, "There is no such export job"),
             Self::NoBooking => ("no-booking", StatusCode::NOT_FOUND, "Nothing was booked for this month"),
             Self::NoSuchKey => ("no-such-key", StatusCode::NOT_FOUND, "There is no such key"),
@@ -75,6 +85,10 @@ impl Kind {
             Self::SettingsFull => ("settings-full", StatusCode::CONFLICT, "There is no room for another version"),
             Self::IfMatchRequired => {
                 ("if-match-required", StatusCode::PRECONDITION_REQUIRED, "The header If-Match is needed")
+            }
+            Self::NotComparable => ("not-comparable", StatusCode::CONFLICT, "The figures cannot be compared"),
+            Self::ChangesTooLarge => {
+                ("changes-too-large", StatusCode::CONFLICT, "The adjustment is too large for an answer")
             }
             Self::TookTooLong => ("took-too-long", StatusCode::SERVICE_UNAVAILABLE, "The answer took too long"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side"),

@@ -66,6 +66,8 @@ pub enum Part {
     Pack,
     /// the raw side of a reconciliation of a month, up to 100 million events
     Reconcile,
+    /// passes of the refresh under steady writes, as the table of events grows to 100 million
+    Refresh,
 }
 
 impl Options {

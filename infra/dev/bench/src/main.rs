@@ -26,6 +26,7 @@ mod process;
 mod queue;
 mod reconcile;
 mod recovery;
+mod refresh;
 mod report;
 mod results;
 mod scale;
@@ -85,6 +86,7 @@ fn run() -> Result<bool> {
             Part::Ingest => ingest::measure(&stack, &plan)?,
             Part::Pack => pack::measure(&stack, &plan)?,
             Part::Reconcile => reconcile::measure(&stack, &plan)?,
+            Part::Refresh => refresh::measure(&stack, &plan)?,
         });
         // After each part: a failure in the next one loses nothing.
         if !plan.quick {

@@ -1,5 +1,7 @@
 //! The numbers of rows, rounds and requests.
 
+use std::time::Duration;
+
 use bench_options::{Options, Part};
 
 /// The parts to measure, and whether a rough look is enough.
@@ -124,6 +126,20 @@ impl Plan {
     /// Events of the day that is packed.
     pub(crate) fn pack_events(&self) -> u64 {
         if self.quick { 100_000 } else { 1_000_000 }
+    }
+
+    /// The sizes to which the table of events grows.
+    pub(crate) fn refresh_events(&self) -> Vec<u64> {
+        if self.quick { vec![100_000, 1_000_000] } else { vec![1_000_000, 10_000_000, 100_000_000] }
+    }
+
+    pub(crate) fn refresh_passes(&self) -> usize {
+        if self.quick { 3 } else { 9 }
+    }
+
+    /// The time between two passes.
+    pub(crate) fn refresh_interval(&self) -> Duration {
+        Duration::from_secs(if self.quick { 5 } else { 20 })
     }
 
     /// Events of the months that are summed.

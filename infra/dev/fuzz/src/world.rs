@@ -104,10 +104,12 @@ impl World {
 
     /// Makes what a function makes from its environment.
     pub(crate) fn make<T>(&self, make: impl FnOnce(&SdkConfig) -> Result<T, ConfigError>) -> T {
-        let partner = self.issuer.partner();
+        let further = self.issuer.further();
+        let login = self.issuer.login();
         let own = [
             ("JWKS_URL", self.issuer.url.as_str()),
-            ("TOKEN_ISSUERS", partner.as_str()),
+            ("LOGIN", login.as_str()),
+            ("TOKEN_ISSUERS", further.as_str()),
             ("TOKEN_MAX_SECONDS", "604800"),
         ];
         let all = ENVIRONMENT.iter().copied().chain(own).map(|(name, value)| (name, Some(value)));

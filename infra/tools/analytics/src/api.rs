@@ -29,6 +29,7 @@ pub(crate) struct Api {
 /// A request that may be sent again.
 enum Request<'a> {
     Get { url: String },
+    GetCsv { url: String },
     Post { url: String, body: &'a Value },
     Put { url: String, body: &'a Value },
     PutIfMatch { url: String, tag: &'a str, body: &'a Value },
@@ -50,12 +51,21 @@ impl Api {
 
     /// Returns the JSON of a path below the organization.
     pub(crate) fn get(&self, path: &str, query: &[(&str, String)]) -> Result<String, RequestError> {
-        let mut url = format!("{}{path}", self.base);
-        if !query.is_empty() {
-            let encoded = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-            url = format!("{url}?{encoded}");
+        text(self.send(&Request::Get { url: self.url(path, query) }, &[StatusCode::OK])?.body)
+    }
+
+    /// Returns the CSV of a path below the organization.
+    pub(crate) fn get_csv(&self, path: &str, query: &[(&str, String)]) -> Result<String, RequestError> {
+        text(self.send(&Request::GetCsv { url: self.url(path, query) }, &[StatusCode::OK])?.body)
+    }
+
+    fn url(&self, path: &str, query: &[(&str, String)]) -> String {
+        let url = format!("{}{path}", self.base);
+        if query.is_empty() {
+            return url;
         }
-        text(self.send(&Request::Get { url }, &[StatusCode::OK])?.body)
+        let encoded = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+        format!("{url}?{encoded}")
     }
 
     /// Adds an entry of the ledger by a request that may be repeated, and returns its JSON.
@@ -121,6 +131,9 @@ impl Api {
     fn call(&self, request: &Request<'_>, token: &Token) -> Result<Response<Body>, RequestError> {
         let answer = match request {
             Request::Get { url } => self.agent.get(url).header("Authorization", token.header()).call(),
+            Request::GetCsv { url } => {
+                self.agent.get(url).header("Authorization", token.header()).header("Accept", "text/csv").call()
+            }
             Request::Post { url, body } => self.agent.post(url).header("Authorization", token.header()).send_json(body),
             Request::Put { url, body } => self.agent.put(url).header("Authorization", token.header()).send_json(body),
             Request::PutIfMatch { url, tag, body } => {

@@ -2,10 +2,10 @@
 
 use std::{convert::Infallible, path::PathBuf, str::FromStr};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::{
-    Granularity, IdempotencyKey, JobId, JobOrigin, ModelId, Month, OrgId, Status, TimeRange, idempotency::InvalidKey,
-    instant, reconciliation::Tolerance,
+    Granularity, IdempotencyKey, JobId, JobOrigin, ModelId, Month, Note, OrgId, Status, TimeRange, id::InvalidId,
+    idempotency::InvalidKey, instant, reconciliation::Tolerance,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -58,6 +58,13 @@ pub(crate) enum Command {
     Settings(Settings),
     /// List what was to reach the organization's webhook, bucket and mail, newest first, and whether it did
     Deliveries(Deliveries),
+    /// Show what changed between two files of a request, or between a file and the present figures
+    ///
+    /// With a job and --against, asks the service. With --csv prints an adjustment: a file of the same seven columns with
+    /// signed numbers, by which the old file becomes the new one.
+    ///
+    /// With --old and --new, compares two downloaded files of any size, and needs neither service nor token.
+    Changes(Changes),
     /// Show the present usage of a range: its totals and their completeness; with --json also the series
     Usage(UsageArguments),
     /// Verify a local file: by the job that made it, or offline by its signed manifest
@@ -116,6 +123,9 @@ pub(crate) struct Create {
     /// Only this model; may be repeated
     #[arg(long = "model", value_name = "UUID")]
     pub(crate) models: Vec<ModelId>,
+    /// Why the export is made, at most 500 characters; the export, its manifest and its pack repeat it
+    #[arg(long)]
+    pub(crate) note: Option<Note>,
     /// Makes a repeat safe: for 24 hours the same key and request return the same job; a new key unless given
     #[arg(long, value_name = "KEY", value_parser = key)]
     pub(crate) idempotency_key: Option<String>,
@@ -205,6 +215,35 @@ pub(crate) struct UsageArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Changes {
+    /// The job's UUID, whose file is the old one
+    #[arg(required_unless_present = "old", requires = "against", conflicts_with_all = ["old", "new"])]
+    pub(crate) job: Option<JobId>,
+    /// The UUID of the job whose file is the new one, or `current` for the present figures
+    #[arg(long, value_name = "JOB|current", requires = "job", value_parser = against)]
+    pub(crate) against: Option<String>,
+    /// The old file, downloaded
+    #[arg(long, value_name = "FILE", requires = "new")]
+    pub(crate) old: Option<PathBuf>,
+    /// The new file, downloaded
+    #[arg(long, value_name = "FILE", requires = "old")]
+    pub(crate) new: Option<PathBuf>,
+    /// Compare rows, or days and models; rows unless given, or days when a file has expired
+    #[arg(long)]
+    pub(crate) level: Option<Level>,
+    /// Print the adjustment as CSV
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
+}
+
+/// What files are compared by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Level {
+    Row,
+    Day,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Verify {
     /// With --job the file, `-` for standard input; with --key a folder or a zip
     pub(crate) path: PathBuf,
@@ -260,6 +299,8 @@ Examples:
   analytics export reconcile 018cc251-f400-7000-8000-000000000000 --tolerance 0 --verify-file
   analytics ledger compare 018cc251-f400-7000-8000-000000000000 --amount 523.37 --reference JE-1017
   analytics ledger book 018cc251-f400-7000-8000-000000000000 --month 2024-01 --reference JE-1017
+  analytics changes 018cc251-f400-7000-8000-000000000000 --against current
+  analytics changes 018cc251-f400-7000-8000-000000000000 --against current --csv > adjustment.csv
   analytics verify january.csv --job 018cc251-f400-7000-8000-000000000000
   analytics export pack 018cc251-f400-7000-8000-000000000000 --out january
   analytics verify january --key key.pem
@@ -294,6 +335,11 @@ impl FromStr for Destination {
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(if text == "-" { Self::Stdout } else { Self::File(text.into()) })
     }
+}
+
+/// Checks what a file is compared with.
+fn against(text: &str) -> Result<String, InvalidId> {
+    if text == "current" { Ok(text.to_owned()) } else { text.parse::<JobId>().map(|job| job.to_string()) }
 }
 
 /// Checks a key as the service does.

@@ -71,11 +71,12 @@ fn as_table(jobs: &[Job]) -> String {
         ("granularity", Align::Left),
         ("start", Align::Left),
         ("end", Align::Left),
+        ("version", Align::Right),
         ("rows", Align::Right),
         ("completeness", Align::Left),
         ("created", Align::Left),
     ];
-    let rows: Vec<[String; 8]> = jobs
+    let rows: Vec<[String; 9]> = jobs
         .iter()
         .map(|job| {
             [
@@ -84,6 +85,7 @@ fn as_table(jobs: &[Job]) -> String {
                 job.granularity.to_string(),
                 job.time_range.start().to_string(),
                 job.time_range.end().to_string(),
+                job.version.map_or_else(String::new, |version| version.to_string()),
                 job.row_count.map_or_else(String::new, |count| count.to_string()),
                 job.completeness.as_ref().map_or("", degree).to_owned(),
                 job.created_at.to_string(),

@@ -4,6 +4,7 @@
 //! to stderr.
 
 mod api;
+mod changes;
 mod cli;
 mod create;
 mod deliveries;
@@ -34,6 +35,7 @@ use anyhow::Result;
 
 use crate::{
     cli::{Cli, Command, Export, Verify},
+    outcome::Outcome,
     session::Session,
 };
 
@@ -53,6 +55,15 @@ fn run(cli: Cli) -> Result<()> {
     if let Command::Verify(Verify { path, key: Some(key), .. }) = &cli.command {
         return offline::run(path, key, cli.connection.json);
     }
+    if let Command::Changes(arguments) = &cli.command
+        && let (Some(old), Some(new)) = (&arguments.old, &arguments.new)
+    {
+        if cli.connection.json {
+            let error = "--json is not possible with files; --csv prints all changes".to_owned();
+            return Err(Outcome::WrongUsage(error).into());
+        }
+        return changes::run_local(old, new, arguments);
+    }
     let session = Session::new(cli.connection, |name| std::env::var(name).ok())?;
     match cli.command {
         Command::Export(Export::Create(arguments)) => create::run(&session, &arguments),
@@ -64,6 +75,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Ledger(command) => ledger::run(&session, &command),
         Command::Settings(command) => settings::run(&session, &command),
         Command::Deliveries(arguments) => deliveries::run(&session, &arguments),
+        Command::Changes(arguments) => changes::run(&session, &arguments),
         Command::Usage(arguments) => usage::run(&session, &arguments),
         Command::Verify(arguments) => verify::run(&session, &arguments),
     }

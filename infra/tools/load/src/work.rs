@@ -133,7 +133,7 @@ impl Load {
         self.sums.aside += batch.aside.len() as u64;
         let accepted = self.counts.accepted.load(Ordering::Relaxed);
         self.progress.at(format!("{} lines, {accepted} new events", self.sums.lines));
-        if let Some(lanes) = &self.lanes {
+        if let Some(lanes) = &mut self.lanes {
             ensure!(lanes.send(batch.events).await, "events can no longer be stored");
         }
         Ok(())

@@ -23,7 +23,7 @@ pub use self::{
     new_job::{NewJob, Submission},
     transition::{Claim, ClaimRefused, ClaimedJob, SweepAction, Swept, Transition, Version},
 };
-use super::{ExportFile, ExportRequest, Failure, JobId, OrgId, Progress, Status, Subject};
+use super::{ExportFile, ExportRequest, Failure, JobId, Note, OrgId, Progress, Status, Subject};
 
 /// A request for one CSV, and its state. Comes from [`NewJob`], from a [`Transition`], or from a store by
 /// [`restore`](Self::restore). A job's state cannot be set:
@@ -47,6 +47,11 @@ pub struct JobParts {
     pub org: OrgId,
     /// The requested export.
     pub request: ExportRequest,
+    /// The number of the version, from 1 on, among the organization's exports of the same month and granularity and of all
+    /// models. `None` for other exports, and for jobs that were created before versions were counted.
+    pub version: Option<u32>,
+    /// Why the export was made.
+    pub note: Option<Note>,
     /// The initiator.
     pub subject: Subject,
     /// The time of acceptance, in whole seconds.
@@ -155,6 +160,16 @@ impl Job {
         self.0.created_at
     }
 
+    /// Returns the number of the version of its month.
+    pub const fn version_of_month(&self) -> Option<u32> {
+        self.0.version
+    }
+
+    /// Returns why the export was made.
+    pub const fn note(&self) -> Option<&Note> {
+        self.0.note.as_ref()
+    }
+
     /// Returns the warnings about the range.
     pub fn warnings(&self) -> &[String] {
         &self.0.warnings
@@ -254,6 +269,7 @@ mod tests {
             id: nil.into(),
             org: nil.into(),
             request,
+            note: None,
             subject,
             at: created_at,
             request_id: "r".to_owned(),
@@ -274,6 +290,7 @@ mod tests {
             totals: Totals::default(),
             rounding_difference: None,
             completeness: None,
+            days: None,
             tag: None,
         }
     }

@@ -1,6 +1,8 @@
 //! What an organization's books say of a file: the amounts that were compared with it, and the months for which it was
 //! booked. Nothing here is ever changed or deleted.
 
+mod booked;
+
 use std::{fmt, str::FromStr};
 
 use jiff::Timestamp;
@@ -9,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+pub use self::booked::{BookedMonth, Restated, Restatement};
 use super::{
     JobId, Subject,
     measures::COST_SCALE,

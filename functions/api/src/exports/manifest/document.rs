@@ -34,6 +34,13 @@ pub(crate) struct Manifest {
     origin: JobOrigin,
     /// The initiator: the token's subject if it is a UUID, else a UUID derived from issuer and subject.
     initiated_by: Uuid,
+    /// The number of the version of the month. Absent for exports of other ranges or of some models, and for those of before
+    /// versions were counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u32>,
+    /// Why the export was made, in the words of its request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
     /// The time of the request.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -117,6 +124,8 @@ impl Manifest {
             org_id: job.org(),
             origin: JobOrigin::of(job.subject()),
             initiated_by: job.subject().id(),
+            version: job.version_of_month(),
+            note: job.note().map(ToString::to_string),
             created_at: job.created_at(),
             completed_at: *completed_at,
             software_version: file.software.clone(),

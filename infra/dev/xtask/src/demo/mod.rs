@@ -32,9 +32,10 @@ pub(crate) fn run() -> Result<ExitCode> {
     let stack = Stack::start(Checkout::find()?, "demo", Kind::Plain)?;
     let played = Demo::new(&stack).and_then(|demo| Ok((demo.play()?, ci::play(&stack, &client::agent())?)));
     match played {
-        Ok((csv, report)) => {
+        Ok((csv, [report, own])) => {
             terminal::answer(&format!("\nThe CSV is {}", csv.display()));
             terminal::answer(&format!("The CI report, for any browser, is {}", report.display()));
+            terminal::answer(&format!("That of this checkout's own runs is {}", own.display()));
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {

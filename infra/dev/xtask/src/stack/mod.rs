@@ -32,7 +32,7 @@ use crate::{
 use aws::Aws;
 use custom_domain::CustomDomain;
 use deploy::{Deployed, Deployer, Settings};
-use issuer::{Issuer, Key};
+use issuer::{Client, Issuer, Key};
 use postgres::Postgres;
 pub(crate) use postgres::psql;
 use store::{Product, Store};
@@ -105,6 +105,11 @@ impl Stack {
     /// The part of the API's address before `/analytics/v1`.
     pub(crate) fn api_url(&self) -> String {
         self.domain.url()
+    }
+
+    /// The address of the pages for people.
+    pub(crate) fn pages_url(&self) -> String {
+        format!("{}/finance", self.domain.url())
     }
 
     pub(crate) fn issuer(&self) -> &Issuer {
@@ -191,13 +196,14 @@ struct Parts {
 impl Parts {
     fn start(checkout: &Checkout, run: &RunFolder, kind: Kind, store: Option<&Store>) -> Result<Self> {
         let key = Key::of(checkout)?;
-        let issuer = Issuer::start(&key)?;
-        let partner = Issuer::start(&Key::of_partner(checkout)?)?;
+        let domain = CustomDomain::start()?;
+        let client = Client::of(&domain.url())?;
+        let issuer = Issuer::start(&key, Some(client.clone()))?;
+        let partner = Issuer::start(&Key::of_partner(checkout)?, None)?;
         // These two take a second to start: meanwhile Cargo looks whether there is anything to build.
         let is_local_stack = kind == Kind::LocalStack;
         let aws = Aws::start(checkout, run, is_local_stack)?;
         let setup = postgres::set_up(checkout, run, issuer::secret()?)?;
-        let domain = CustomDomain::start()?;
         let binaries = binaries::build(checkout)?;
         let postgres = terminal::step("Starting PostgreSQL", |_| {
             let postgres = setup.start()?;
@@ -224,7 +230,8 @@ impl Parts {
         let deployed = terminal::step("Deploying template.yaml", |_| {
             let deployer = Deployer { checkout, run, aws: &aws };
             let invoke = port.map(Watch::address);
-            let deployed = deployer.deploy([&issuer, &partner], &postgres, &binaries, invoke.as_deref(), &settings)?;
+            let deployed =
+                deployer.deploy([&issuer, &partner], &client, &postgres, &binaries, invoke.as_deref(), &settings)?;
             Ok((deployed, String::new()))
         })?;
         let mut watch = port.map(|port| Watch::start(checkout, run, &aws, &deployed, &postgres, port)).transpose()?;

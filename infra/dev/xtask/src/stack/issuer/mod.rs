@@ -1,4 +1,9 @@
-//! The local token issuers: an Ed25519 key per checkout for each, its public half served as a JSON Web Key Set.
+//! The local token issuers: an Ed25519 key per checkout for each, its public half served as a JSON Web Key Set. At the first
+//! one, people can sign in.
+
+mod authorization;
+mod identity;
+mod sign_in;
 
 use std::{
     io::Write,
@@ -19,6 +24,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::checkout::Checkout;
+pub(crate) use sign_in::Client;
+use sign_in::SignIn;
 
 /// The `aud` of every token.
 pub(crate) const AUDIENCE: &str = "analytics-exports";
@@ -37,7 +44,7 @@ pub(crate) struct Claims<'a> {
 }
 
 /// The key that signs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Key(SigningKey);
 
 impl Key {
@@ -66,13 +73,12 @@ impl Key {
 
     /// Signs a token that is valid from now on.
     pub(crate) fn token(&self, claims: &Claims<'_>) -> Result<String> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs();
+        let now = now()?;
         let organizations = match claims.organizations.as_slice() {
             [one] => json!(one),
             many => json!(many),
         };
-        let header = json!({"alg": "EdDSA", "typ": "JWT", "kid": self.id()});
-        let payload = json!({
+        Ok(self.sign(&json!({
             "iss": claims.issuer,
             "aud": AUDIENCE,
             "sub": claims.subject,
@@ -81,11 +87,16 @@ impl Key {
             "iat": now,
             "nbf": now,
             "exp": now + LIFETIME,
-        });
+        })))
+    }
+
+    /// Signs a token with these claims.
+    fn sign(&self, claims: &Value) -> String {
+        let header = json!({"alg": "EdDSA", "typ": "JWT", "kid": self.id()});
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let signed = format!("{}.{}", encode(&header), encode(&payload));
+        let signed = format!("{}.{}", encode(&header), encode(claims));
         let signature = URL_SAFE_NO_PAD.encode(self.0.sign(signed.as_bytes()).to_bytes());
-        Ok(format!("{signed}.{signature}"))
+        format!("{signed}.{signature}")
     }
 
     fn public(&self) -> String {
@@ -123,23 +134,30 @@ pub(crate) struct Issuer {
 }
 
 impl Issuer {
-    /// Serves the key set on a free loopback port.
-    pub(crate) fn start(key: &Key) -> Result<Self> {
+    /// Serves the key set on a free loopback port and, for a client, what people need to sign in.
+    pub(crate) fn start(key: &Key, client: Option<Client>) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port on 127.0.0.1")?;
         let url = format!("http://{}", listener.local_addr()?);
         let issuer = Self { url: url.clone() };
         let set = key.set().to_string();
-        let configuration = json!({
+        let mut configuration = json!({
             "issuer": url,
             "jwks_uri": issuer.keys_url(),
             "id_token_signing_alg_values_supported": ["EdDSA"],
         });
+        let sign_in = client.map(|client| SignIn::new(&url, key.clone(), client));
+        if let (Some(sign_in), Some(members)) = (&sign_in, configuration.as_object_mut()) {
+            members.extend(sign_in.configuration());
+        }
         let configuration = configuration.to_string();
         loopback::serve(listener, move |arrival| {
             Some(match arrival.request.target.as_str() {
                 "/.well-known/jwks.json" => answer_json(&set),
                 "/.well-known/openid-configuration" => answer_json(&configuration),
-                _ => answer("404 Not Found", ""),
+                _ => {
+                    let answered = sign_in.as_ref().and_then(|sign_in| sign_in.answer(&arrival.request));
+                    answered.unwrap_or_else(|| answer("404 Not Found", ""))
+                }
             })
         });
         Ok(issuer)
@@ -167,6 +185,11 @@ impl Issuer {
             "permissionsBy": {"cognito:groups": {"Auditors": "auditor"}},
         }])
     }
+}
+
+/// The seconds since 1970.
+fn now() -> Result<u64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs())
 }
 
 /// A random password or secret.
