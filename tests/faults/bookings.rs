@@ -42,7 +42,9 @@ async fn booked(org: &Organization<'_>) {
 }
 
 async fn compare(org: &Organization<'_>) -> Result<Value, String> {
-    invoke(&variable("RECONCILE_FUNCTION"), &json!({"organization": org.id})).await.map(|report| report["bookings"].clone())
+    invoke(&variable("RECONCILE_FUNCTION"), &json!({"organization": org.id}))
+        .await
+        .map(|report| report["bookings"].clone())
 }
 
 /// The state of the booking, and the number of records of a restatement.

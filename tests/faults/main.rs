@@ -8,7 +8,10 @@
 #![allow(clippy::float_arithmetic, reason = "seconds of a report")]
 
 mod audit;
+mod bookings;
+mod buckets;
 mod case;
+mod chains;
 mod creates;
 mod daemon;
 mod database;
@@ -46,10 +49,13 @@ fn main() -> ExitCode {
         store::CASES,
         database::CASES,
         writes::CASES,
+        bookings::CASES,
+        buckets::CASES,
         deliveries::CASES,
         events::CASES,
         audit::CASES,
         sweeps::CASES,
+        chains::CASES,
         silence::CASES,
         creates::CASES,
         turns::CASES,

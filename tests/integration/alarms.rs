@@ -12,7 +12,7 @@ use tests::{
 use uuid::Uuid;
 
 /// The metrics in the file of each crate that writes them, and their dimensions besides `Stack`.
-const WRITTEN: [(&str, &str, &[&str]); 10] = [
+const WRITTEN: [(&str, &str, &[&str]); 11] = [
     (
         "functions/worker",
         "JobsSucceeded JobsFailed AttemptsFailed Rows Bytes ExportMs ReadMs UploadMs QueueWaitMs EndToEndSeconds Attempt",
@@ -21,7 +21,8 @@ const WRITTEN: [(&str, &str, &[&str]); 10] = [
     (
         "functions/sweep",
         "Sent Resent Released SweepErrors Due OldestUnfinishedSeconds EventsPublished EventsUnpublished \
-         OldestUnpublishedSeconds JobsFailed MonthlyUnsucceeded MonthlyRunAgeDays",
+         OldestUnpublishedSeconds JobsFailed MonthlyUnsucceeded MonthlyRunAgeDays \
+         RecordsLinked RecordsMissing HeadsSigned ChainErrors OldestUnlinkedSeconds OldestUnsignedSeconds",
         &["Code"],
     ),
     ("functions/monthly", "MonthlyCreated MonthlyCreateErrors Unfinished Held ProvisionalMonths", &[]),
@@ -34,6 +35,7 @@ const WRITTEN: [(&str, &str, &[&str]); 10] = [
         &[],
     ),
     ("functions/telemetry", "DocumentsStored DocumentsUnchanged RejectedDocuments DocumentErrors Gone", &[]),
+    ("functions/deliver", "BucketsDelivered BucketsRetried BucketsFailed", &[]),
     ("functions/notify", "Deliveries DeliveriesRetried DeliveriesFailed DeliveriesRefused", &[]),
     ("functions/api", "RequestMs ServerErrors ClientErrors LinksSigned SignIns SignInsFailed SignOuts", &["Route"]),
     ("shared/auth", "IssuerFetchFailed", &[]),

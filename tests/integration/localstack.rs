@@ -37,7 +37,7 @@ async fn each_schedule_of_the_template_is_a_rule() {
     assert_eq!(
         found,
         [
-            ("analytics-exports-monthly", "cron(0 3-8 1 * ? *)"),
+            ("analytics-exports-monthly", "cron(0 3-8 * * ? *)"),
             ("analytics-exports-reconcile", "cron(15 5 * * ? *)"),
             ("analytics-exports-refresh", "rate(5 minutes)"),
             ("analytics-exports-retention", "cron(30 2 * * ? *)"),

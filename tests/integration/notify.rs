@@ -155,7 +155,7 @@ async fn a_restatement_is_told_by_the_sweep_once() {
     let since = Timestamp::from_second(1_800_000_000).unwrap();
     let totals = Totals::new([8, 1000, 1], Decimal::new(3001, 4));
     let restated = Restated { since, checksum: "sha256:00".to_owned(), row_count: 2, totals };
-    let event = Event::restated(&job, "2024-01".parse().unwrap(), &restated);
+    let event = Event::restated(&job, "2024-01".parse().unwrap(), &restated, since);
     // Written twice, it is one event.
     for _ in 0..2 {
         stack.jobs.add_events(std::slice::from_ref(&event)).await.unwrap();

@@ -33,11 +33,16 @@ fn numbers_that_depend_on_each_other_agree() {
     let receives = number("Resources/EventsQueue/Properties/RedrivePolicy/maxReceiveCount");
     let known = template.value("Resources/NotifyFunction/Properties/Environment/Variables/EVENT_MAX_RECEIVES");
     assert_eq!(known.as_str(), Some(receives.to_string().as_str()));
+    assert_eq!(resource("DeliveriesQueue", "VisibilityTimeout"), 6 * function("Deliver", "Timeout"));
+    let receives = number("Resources/DeliveriesQueue/Properties/RedrivePolicy/maxReceiveCount");
+    let known = template.value("Resources/DeliverFunction/Properties/Environment/Variables/DELIVERY_MAX_RECEIVES");
+    assert_eq!(known.as_str(), Some(receives.to_string().as_str()));
     // Callers get the function's own answer, and CloudFormation that of the migrations.
     assert_eq!(resource("HttpApiIntegration", "TimeoutInMillis"), 1000 * (function("Api", "Timeout") + 1));
     assert!(resource("Migrations", "ServiceTimeout") > function("Migrate", "Timeout"));
     // A queue that delivers more than the function may run makes it throttle, and messages lose receives.
-    for (name, event) in [("Worker", "Exports"), ("Telemetry", "Documents"), ("Notify", "Events")] {
+    for (name, event) in [("Worker", "Exports"), ("Telemetry", "Documents"), ("Notify", "Events"), ("Deliver", "Files")]
+    {
         let at_once = function(name, &format!("Events/{event}/Properties/ScalingConfig/MaximumConcurrency"));
         assert!(at_once <= function(name, "ReservedConcurrentExecutions"), "{name}");
     }
@@ -49,9 +54,9 @@ fn numbers_that_depend_on_each_other_agree() {
     assert!(number("Parameters/RetryDelay/MaxValue") <= SQS_MAX_DELAY);
     assert!(60 * number("Parameters/SweepMinutes/MaxValue") <= SQS_MAX_DELAY);
     // The last hour of the monthly schedule creates what still waits.
-    let monthly = template.value("Resources/MonthlyFunction/Properties/Events/The1st/Properties/Schedule");
+    let monthly = template.value("Resources/MonthlyFunction/Properties/Events/EachDay/Properties/Schedule");
     let last = template.value("Resources/MonthlyFunction/Properties/Environment/Variables/LAST_HOUR");
-    assert_eq!(monthly, &json!(format!("cron(0 3-{} 1 * ? *)", last.as_str().unwrap())));
+    assert_eq!(monthly, &json!(format!("cron(0 3-{} * * ? *)", last.as_str().unwrap())));
     // A link is never valid for longer than its file.
     let shortest = 24 * 60 * 60 * number("Parameters/ExportsKeptDays/MinValue");
     assert!(i64::try_from(LINK_LIFETIME.as_secs()).unwrap() <= shortest);
@@ -71,6 +76,7 @@ fn a_parameter_is_obeyed_everywhere() {
         ("ExportsKeptDays", "FILES_KEPT_DAYS", &["Api", "Worker", "Monthly", "Sweep"]),
         ("EventBus", "EVENT_BUS", &["Worker", "Sweep"]),
         ("WebhookRetryDelay", "WEBHOOK_RETRY_SECONDS", &["Notify"]),
+        ("WebhookRetryDelay", "DELIVERY_RETRY_SECONDS", &["Deliver"]),
         ("SweepMinutes", "SWEEP_MINUTES", &["Monthly"]),
         ("RetryDelay", "RETRY_DELAY_SECONDS", &["Worker"]),
     ] {
@@ -111,7 +117,7 @@ fn what_writes_jobs_may_not_change_audit_records() {
         policies.contains("dynamodb:PutItem") || policies.contains("dynamodb:UpdateItem")
     };
     let writers: BTreeSet<&str> = template.resources("AWS::IAM::Role").into_iter().filter(writes).collect();
-    assert_eq!(writers.len(), 6, "{writers:?}");
+    assert_eq!(writers.len(), 7, "{writers:?}");
     let roles = template.value("Resources/KeepAudit/Properties/Roles").as_array().unwrap();
     assert_eq!(roles.iter().filter_map(|role| role["Ref"].as_str()).collect::<BTreeSet<_>>(), writers);
     let actions = ["BatchWriteItem", "DeleteItem", "PartiQLDelete", "PartiQLUpdate", "UpdateItem"];
@@ -121,7 +127,9 @@ fn what_writes_jobs_may_not_change_audit_records() {
         "Action": actions,
         "Resource": {"Fn::GetAtt": "JobsTable.Arn"},
         "Condition": {
-            "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["AUDIT#*", "BOOKINGS#*", "COMPARISONS#*"]},
+            "ForAllValues:StringLike": {
+                "dynamodb:LeadingKeys": ["AUDIT#*", "BOOKINGS#*", "CHAIN#*", "COMPARISONS#*", "HEADS#*"],
+            },
             "Null": {"dynamodb:LeadingKeys": "false"},
         },
     });
@@ -160,6 +168,7 @@ fn a_first_deploy_that_fails_leaves_nothing_that_blocks_the_next() {
         "MetricsBucket",
         "ExportsDeadLetterQueue",
         "EventsDeadLetterQueue",
+        "DeliveriesDeadLetterQueue",
         "TelemetryDeadLetterQueue",
     ] {
         assert_eq!(template.value(&format!("Resources/{name}/DeletionPolicy")), "RetainExceptOnCreate", "{name}");

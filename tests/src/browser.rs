@@ -21,11 +21,11 @@ pub struct Person {
 }
 
 impl Person {
-    /// Returns a person with a role in an organization, who may stay for an hour.
+    /// Returns a person with a role in an organization and in another, so that there is a choice; who may stay for an hour.
     pub fn of(organization: Uuid, role: &'static str) -> Self {
         Self {
             subject: format!("{}@example.com", Uuid::new_v4()),
-            organizations: vec![organization],
+            organizations: vec![organization, Uuid::new_v4()],
             role,
             lifetime: 3600,
         }

@@ -30,6 +30,7 @@ pub struct ExportJob {
     pub rounding_difference: Option<String>,
     pub completeness: Option<Completeness>,
     pub changed_since_export: Option<bool>,
+    pub hold: Option<serde_json::Value>,
     pub initiated_by: Uuid,
     pub origin: String,
     pub error: Option<String>,

@@ -14,11 +14,15 @@
 pub mod answer;
 pub mod api;
 pub mod aws;
+pub mod browser;
 pub mod bus;
+pub mod bus;
+pub mod chain;
 pub mod ci;
 pub mod ci_runs;
 pub mod csv_file;
 pub mod database;
+pub mod deliveries;
 pub mod function;
 pub mod grants;
 pub mod job;

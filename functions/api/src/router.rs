@@ -10,9 +10,9 @@ use axum::{
 };
 
 use crate::{
-    BASE, ci, console,
+    BASE, chain, ci, console,
     context::Context,
-    deliveries, exports, keys,
+    deliveries, deprecation, exports, keys,
     ledger::{booking, comparisons},
     metrics, openapi,
     problem::{Kind, Problem},
@@ -38,7 +38,7 @@ pub fn router(context: Context) -> Router {
 }
 
 fn routes() -> Router<Arc<Context>> {
-    Router::new()
+    let routes = Router::new()
         .route("/orgs/{orgId}/exports", get(exports::list::list).post(exports::create::create))
         .route("/orgs/{orgId}/exports/{jobId}", get(exports::show::show))
         .route("/orgs/{orgId}/exports/{jobId}/download", get(exports::download::download))
@@ -50,9 +50,15 @@ fn routes() -> Router<Arc<Context>> {
         .route("/orgs/{orgId}/exports/{jobId}/manifest", get(exports::manifest::manifest))
         .route("/orgs/{orgId}/exports/{jobId}/manifest/signature", get(exports::manifest::signature))
         .route("/orgs/{orgId}/exports/{jobId}/pack", get(exports::pack::pack))
+        .route(
+            "/orgs/{orgId}/exports/{jobId}/hold",
+            get(exports::hold::show).put(exports::hold::put).delete(exports::hold::delete),
+        )
+        .route("/orgs/{orgId}/audit", get(exports::audit::trail))
+        .route("/orgs/{orgId}/audit/chain", get(chain::chain))
+        .route("/orgs/{orgId}/audit/heads", get(chain::heads))
         .route("/orgs/{orgId}/settings", get(settings::show).put(settings::change))
         .route("/orgs/{orgId}/settings/webhook/secret", post(settings::secret::rotate))
-        .route("/orgs/{orgId}/audit", get(exports::audit::trail))
         .route("/orgs/{orgId}/deliveries", get(deliveries::list))
         .route("/orgs/{orgId}/usage", get(usage::show))
         .route("/orgs/{orgId}/usage/troubles", get(troubles::list))
@@ -66,7 +72,6 @@ fn routes() -> Router<Arc<Context>> {
         .route("/keys/{keyId}", get(keys::show))
         .route("/status/healthz", get(status::healthz))
         .route("/status/readyz", get(status::readyz))
-        .route("/openapi.json", get(openapi::serve))
-        .route_layer(from_fn(metrics::keep_route))
-        .route_layer(map_request(record_route))
+        .route("/openapi.json", get(openapi::serve));
+    deprecation::announce(routes).route_layer(from_fn(metrics::keep_route)).route_layer(map_request(record_route))
 }

@@ -47,6 +47,16 @@ impl OrgScope {
         Self { context, caller, org, job, period: None, origin }
     }
 
+    /// Adds the month of a page's address.
+    pub(crate) fn of_period(self, period: Option<String>) -> Self {
+        Self { period, ..self }
+    }
+
+    /// Reports whether the caller has `permission` in the organization, for what a page offers. What it does requires it.
+    pub(crate) fn may(&self, permission: Permission) -> bool {
+        self.caller.authorize(permission, self.org).is_ok()
+    }
+
     /// Returns the organization of the route if the caller has `permission` in it. Records a platform administrator's
     /// call in an organization of others first.
     pub(crate) async fn require(&self, permission: Permission) -> Result<OrgId, Problem> {
@@ -132,6 +142,12 @@ pub(crate) fn origin(parts: &Parts) -> Result<Origin, Problem> {
 pub(crate) struct CiReader(Caller);
 
 impl CiReader {
+    /// Checks the permission of a verified caller.
+    pub(crate) fn of(caller: Caller) -> Result<Self, Problem> {
+        caller.authorize_on_platform(Permission::ReadCi).map_err(|error| denied(error, &caller))?;
+        Ok(Self(caller))
+    }
+
     /// Reports whether the caller may see the people behind the runs.
     pub(crate) fn sees_persons(&self) -> bool {
         self.0.authorize_on_platform(Permission::ReadCiPersons).is_ok()
@@ -144,8 +160,7 @@ impl FromRequestParts<Arc<Context>> for CiReader {
     async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Problem> {
         let caller = context.verifier.verify(bearer_token(parts)?).await?;
         seen(parts, &caller, None);
-        caller.authorize_on_platform(Permission::ReadCi).map_err(|error| denied(error, &caller))?;
-        Ok(Self(caller))
+        Self::of(caller)
     }
 }
 

@@ -7,6 +7,7 @@ use axum::{Extension, Json, extract::State};
 use domain::{ExportRequest, Granularity, ModelId, OrgId, TimeRange, Totals, instant::parse as parse_instant};
 use jiff::Timestamp;
 use jobs::Counted;
+use manifest::{CompletenessView, TotalsView};
 use platform::Deadline;
 use postgres::LimitedReads;
 use serde::Serialize;
@@ -14,9 +15,7 @@ use usage::{self, Freshness, Place, Series, UsageEntry};
 use utoipa::ToSchema;
 
 use crate::{
-    completeness::CompletenessView,
     context::Context,
-    exports::TotalsView,
     instant::whole_second,
     problem::{Problem, ProblemBody},
     query::Query,

@@ -132,10 +132,12 @@ async fn compare(
     let now = Timestamp::now();
     let (after, change) = before.clone().compare(file, &present, now);
     let record = change.map(|change| record(change, &after, now, request_id));
-    let restated = after.restated.as_ref().filter(|_| change == Some(Restatement::Began));
+    // Also when it was restated before, and the figures are others again.
+    let told = before.restated.as_ref().map(|restated| &restated.checksum);
+    let new = after.restated.as_ref().filter(|restated| told != Some(&restated.checksum));
     // The sweep publishes it.
-    let told: Vec<Event> = restated.map(|restated| Event::restated(&job, month, restated)).into_iter().collect();
-    if !context.jobs.keep_comparison(&before, &after, record.as_ref(), &told).await? {
+    let event = new.map(|restated| Event::restated(&job, month, restated, now));
+    if !context.jobs.keep_comparison(&before, &after, record.as_ref(), event.as_ref()).await? {
         return Ok(Compared::Passed);
     }
     match change {

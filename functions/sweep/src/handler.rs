@@ -15,7 +15,13 @@ use platform::{Deadline, log::Causes};
 use serde::Serialize;
 use tracing::{Instrument as _, Span, error, info, info_span, warn};
 
-use crate::{backlog::Backlog, context::Context, metrics, months::Months};
+use crate::{
+    backlog::Backlog,
+    chain::{Chained, chain},
+    context::Context,
+    metrics,
+    months::Months,
+};
 
 /// Maximum number of jobs processed at the same time. Each takes two or three requests.
 const MAX_CONCURRENT: usize = 16;
@@ -46,6 +52,8 @@ pub struct Report {
     pub(crate) due: u32,
     /// The seconds for which the oldest of them has waited for a worker; 0 if there was none.
     pub(crate) oldest_unfinished_seconds: u64,
+    /// What was done about the audit chains.
+    pub(crate) chained: Chained,
     /// The events of the outbox.
     #[serde(flatten)]
     pub(crate) published: Events,
@@ -105,7 +113,7 @@ impl Code for SweepFailed {
     }
 }
 
-/// Sweeps, looks at the monthly exports, and writes the metrics of both.
+/// Sweeps, attends to the audit chains, looks at the monthly exports, and writes the metrics of all.
 ///
 /// # Errors
 /// When the table does not answer, an item cannot be read, or no due job could be processed.
@@ -114,6 +122,7 @@ pub async fn handle(request_id: &str, deadline: Deadline, context: &Context) -> 
     let publishing = context.jobs.publish_left(&context.bus, || !deadline.left().is_zero());
     let (report, published) = tokio::join!(sweep(request_id, deadline, context), publishing);
     let mut report = report?;
+    report.chained = chain(deadline, context).await;
     report.published = Events::of(published?, Timestamp::now());
     let months = Months::at(Timestamp::now(), &context.jobs).await?;
     metrics::of_run(&report, &months);

@@ -45,6 +45,11 @@ impl Caller {
         self.grants.is_platform_admin || self.organizations.contains(&org)
     }
 
+    /// Reports whether the caller administers the platform, and so may act in every organization.
+    pub const fn administers_platform(&self) -> bool {
+        self.grants.is_platform_admin
+    }
+
     /// Checks that the caller has `permission` in `org`.
     ///
     /// # Errors

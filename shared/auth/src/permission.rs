@@ -11,6 +11,8 @@ pub enum Permission {
     ReadExports,
     /// Download finished exports.
     DownloadExports,
+    /// Hold files, so that they do not expire, and release them.
+    HoldExports,
     /// Read the audit trail.
     ReadAudit,
     /// Compare files with the books, and book them.
@@ -28,10 +30,11 @@ pub enum Permission {
 }
 
 impl Permission {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::CreateExports,
         Self::ReadExports,
         Self::DownloadExports,
+        Self::HoldExports,
         Self::ReadAudit,
         Self::WriteLedger,
         Self::ReadSettings,
@@ -50,6 +53,7 @@ impl Permission {
             Self::CreateExports => "analytics:exports:create",
             Self::ReadExports => "analytics:exports:read",
             Self::DownloadExports => "analytics:exports:download",
+            Self::HoldExports => "analytics:exports:hold",
             Self::ReadAudit => "analytics:audit:read",
             Self::WriteLedger => "analytics:ledger:write",
             Self::ReadSettings => "analytics:settings:read",

@@ -1,6 +1,7 @@
 //! Exports in the terms of their users. Pure: no AWS crate, no database crate, no clock, no random id and no network.
 
 pub mod audit;
+pub mod chain;
 pub mod changes;
 pub mod completeness;
 pub mod delivery;
@@ -9,6 +10,7 @@ pub mod failure;
 pub mod file;
 pub mod filter;
 pub mod granularity;
+pub mod hold;
 pub mod id;
 pub mod idempotency;
 pub mod instant;
@@ -37,6 +39,7 @@ pub use failure::Failure;
 pub use file::{DayDetail, ExportFile, ObjectTag};
 pub use filter::{JobFilter, JobOrigin};
 pub use granularity::Granularity;
+pub use hold::{Hold, HoldChange};
 pub use id::{JobId, ModelId, OrgId};
 pub use idempotency::IdempotencyKey;
 pub use job::{

@@ -167,6 +167,7 @@ impl Seen {
             warnings,
             fence,
             claims_before_redrive,
+            hold: None,
             state,
         })
     }

@@ -91,7 +91,7 @@ impl JobsTable {
     /// whether it did.
     ///
     /// All that tells of a restatement's begin or end is written in this one transaction, so that neither is told without
-    /// being kept nor kept without being told: `record` for the audit trail, and `told` for others.
+    /// being kept nor kept without being told: `record` for the audit trail, and `event` in the outbox.
     ///
     /// # Errors
     /// When DynamoDB did not confirm it.
@@ -100,7 +100,7 @@ impl JobsTable {
         before: &BookedMonth,
         after: &BookedMonth,
         record: Option<&AuditRecord>,
-        told: &[Event],
+        event: Option<&Event>,
     ) -> Result<bool, JobsError> {
         let put = Put::builder()
             .table_name(&self.name)
@@ -116,7 +116,9 @@ impl JobsTable {
         if let Some(record) = record {
             items.push(self.put_record(record)?);
         }
-        items.extend(self.put_events(told)?);
+        if let Some(event) = event {
+            items.extend(self.put_events(std::slice::from_ref(event))?);
+        }
         match self.write(items, "keep the comparison of a booked month").await {
             Ok(()) => Ok(true),
             Err(Refused::Condition(_)) => Ok(false),

@@ -13,7 +13,8 @@ use super::{
     versions::Series,
 };
 use domain::{
-    AuditRecord, IdempotencyKey, Job, JobId, Month, NewJob, State, idempotency::request_digest, monthly::FIRST_EDITION,
+    AuditRecord, IdempotencyKey, Job, JobId, Month, NewJob, OrgId, State, idempotency::request_digest,
+    monthly::FIRST_EDITION,
 };
 
 /// Maximum number of attempts. Each create of a month at the same moment may take the version that another has read.
@@ -92,6 +93,20 @@ impl Key<'_> {
 }
 
 impl JobsTable {
+    /// Returns the job of an edition of a month's scheduled export, unless it failed: then another may take its place.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer, or an item cannot be read.
+    pub async fn scheduled(&self, org: OrgId, month: Month, edition: u32) -> Result<Option<Job>, JobsError> {
+        let key = Key::Monthly(month, edition);
+        let position = item::primary_key(partition(org), key.sort());
+        let Some(attributes) = self.get_item(position, "read the key of a scheduled export").await? else {
+            return Ok(None);
+        };
+        let used: KeyItem = item::read(attributes)?;
+        Ok(self.get(org, used.job_id).await?.filter(|job| !key.is_released_by(job)))
+    }
+
     /// Stores a new job with the record of its creation, unless `key` has a job already or the organization has `cap`
     /// open jobs. The cap does not apply to a job that does not count against it; see [`Job::is_open`]. An export of a whole
     /// month and all models gets the month's next version.
@@ -106,11 +121,14 @@ impl JobsTable {
         record: &AuditRecord,
     ) -> Result<Created, CreateError> {
         let series = Series::of(new.job());
+        // A month's scheduled export usually is the first of it: that is not looked up, unless it proves wrong.
+        let mut guess = matches!(key, Some(Key::Monthly(_, FIRST_EDITION))).then_some(0);
         let mut failed = None;
         for _ in 0..MAX_ATTEMPTS {
-            let counted = match series {
-                Some(series) => Some((series, self.versions(series).await?)),
-                None => None,
+            let counted = match (series, guess.take()) {
+                (Some(series), Some(before)) => Some((series, before)),
+                (Some(series), None) => Some((series, self.versions(series).await?)),
+                (None, _) => None,
             };
             let new = match counted {
                 Some((_, before)) => new.clone().numbered(before.saturating_add(1)),
@@ -184,7 +202,8 @@ impl JobsTable {
         if used.ttl.is_some_and(|ttl| ttl <= Timestamp::now().as_second()) {
             return Ok(None);
         }
-        if used.request != request_digest(job.request(), job.note()) {
+        // A month has one scheduled export, also when the organization chose other buckets meanwhile.
+        if matches!(key, Key::Client(_)) && used.request != request_digest(job.request(), job.note()) {
             return Err(CreateError::KeyReused);
         }
         Ok(self.get(job.org(), used.job_id).await?)

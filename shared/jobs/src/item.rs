@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Item, JobsError, due};
 use domain::{
-    Completeness, DayDetail, ExportFile, ExportRequest, Failure, Granularity, Job, JobId, JobParts, ModelId, Note,
-    ObjectTag, OrgId, Progress, State, Status, Subject, TimeRange, Totals, instant::days_after,
+    Completeness, DayDetail, ExportFile, ExportRequest, Failure, Granularity, Hold, Job, JobId, JobParts, ModelId,
+    Note, ObjectTag, OrgId, Progress, State, Status, Subject, TimeRange, Totals, instant::days_after,
 };
 
 /// Lifetime of the files of items without `expires_at`, which were written when it was a constant.
@@ -105,6 +105,9 @@ pub(super) struct JobItem {
     exhausted: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     file: Option<FileItem>,
+    /// The legal hold. A version that does not know of it lets the file expire, but not its copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hold: Option<Hold>,
 }
 
 /// The requested models, as a job's item has them.
@@ -300,6 +303,7 @@ impl JobItem {
             failure: None,
             exhausted: false,
             file: None,
+            hold: job.hold().cloned(),
         };
         match job.state() {
             State::Pending { sent, resend_at } => {
@@ -374,6 +378,7 @@ impl JobItem {
             warnings: self.warnings,
             fence: self.fence,
             claims_before_redrive: self.claims_before_redrive,
+            hold: self.hold,
             state,
         }))
     }
@@ -425,7 +430,10 @@ impl FileItem {
 
 #[cfg(test)]
 mod tests {
-    use domain::completeness::{Reason, ReasonCode};
+    use domain::{
+        completeness::{Reason, ReasonCode},
+        hold::Protection,
+    };
     use proptest::prelude::*;
     use uuid::Uuid;
 
@@ -512,6 +520,7 @@ mod tests {
             (issuer, name, is_of_further_issuer) in ("\\PC*", "\\PC*", any::<bool>()),
             fence in 0..=MAX_COUNT,
             claims_before_redrive in any::<u64>(),
+            hold in prop::option::of((any::<u32>(), instant())),
             state in state(),
         ) {
             let end = Timestamp::from_second(created_at.as_second() + seconds).unwrap();
@@ -531,6 +540,13 @@ mod tests {
                 warnings,
                 fence,
                 claims_before_redrive: claims_before_redrive.min(fence),
+                hold: hold.map(|(version, at)| Hold {
+                    version,
+                    at,
+                    reason: "a proceeding".parse().unwrap(),
+                    subject: Subject::system("tests"),
+                    protection: Protection::ObjectLock,
+                }),
                 state,
             });
             let item = JobItem::write(&job).unwrap();
@@ -599,6 +615,7 @@ mod tests {
             warnings: Vec::new(),
             fence: 1,
             claims_before_redrive: 0,
+            hold: None,
             state,
         });
         let mut item = JobItem::write(&job).unwrap();
@@ -625,6 +642,7 @@ mod tests {
                 warnings: Vec::new(),
                 fence,
                 claims_before_redrive: 0,
+                hold: None,
                 state: State::Pending { sent: true, resend_at: at(1) },
             })
         };

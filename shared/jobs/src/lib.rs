@@ -16,7 +16,9 @@
 //! | secrets of an organization's webhook | `WEBHOOK#<org>` | `SECRET` |
 //! | booked month, compared each night | `BOOKED#<month>` | `ORG#<org>` |
 //! | number of a month's versions | `VERSIONS#<org>` | `<month>#<granularity>` |
+//! | change of a legal hold | `HOLDS#<org>#<job>` | `CHANGE#<number>` |
 //! | audit record | `AUDIT#<org>` | `JOB#<job>#<uuid>` or `ORG#<uuid>` |
+//! | what chains the audit records | see [`chain`] | |
 //! | event that may not be published yet | `OUTBOX#<event>` | `EVENT` |
 //! | state of a delivery | `DELIVERIES#<org>` | `<milliseconds>#<event>#<kind>` |
 //! | run of the scheduled exports | `MONTHLY#<month>` | `RUN#<uuid>` |
@@ -25,8 +27,8 @@
 //! | session of a person | `SESSIONS#<pseudonym>` | `<digest of the session's secret>` |
 //!
 //! The local index `by-status` orders an organization's jobs by status and id; a local index can be read consistently.
-//! The index `due` has the jobs that the sweep has to look at, by kind, ordered by the time at which it has to, and the
-//! events that it has to publish.
+//! The index `due` has what the sweep has to look at, by kind, ordered by the time at which it has to: jobs, events that
+//! are not published, and what is to be chained.
 //!
 //! [`JobsTable::create`] alone creates jobs, and [`JobsTable::apply`] alone changes their states. A change is one
 //! database transaction with the condition that the stored job still has the version that was read. [`domain::job`] has
@@ -36,12 +38,14 @@ mod audit;
 mod booked;
 mod bookings;
 mod bus;
+mod chain;
 mod collection;
 mod comparisons;
 mod create;
 mod deliveries;
 mod dispatch;
 mod due;
+mod holds;
 mod id;
 mod item;
 mod limits;
@@ -72,10 +76,12 @@ use jiff::Timestamp;
 pub use self::{
     bookings::{BookError, Booked, MAX_BOOKINGS},
     bus::{BusError, EventBus, PublishError, SOURCE as EVENT_SOURCE},
+    chain::{ChainCursor, ChainEntry, ChainPage, HeadWork, Linked, Receipt, SignedHead, Waiting},
     comparisons::{CompareError, Compared, MAX_COMPARISONS},
     create::{CreateError, Created, Key},
     dispatch::{DispatchError, dispatch},
     due::{DueCursor, DueKind, DuePage},
+    holds::{HoldError, MAX_HOLD_CHANGES},
     id::new_job_id,
     item::CorruptItem,
     limits::{Counted, DailyLimits, InvalidLimits, LimitError},

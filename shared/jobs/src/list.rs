@@ -1,11 +1,13 @@
 //! Lists in pages.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use uuid::Uuid;
 
 use super::{
-    CorruptItem, Item, JobsError, JobsTable, audit,
+    CorruptItem, Item, JobsError, JobsTable, Receipt, audit,
     item::{self, JobItem, StoredJob},
 };
 use domain::{AuditFilter, AuditRecord, Delivery, Job, JobFilter, JobId, OrgId};
@@ -38,6 +40,8 @@ pub struct JobPage {
 pub struct AuditPage {
     /// The records: job after job as they were created, each oldest first, then those of no job.
     pub records: Vec<AuditRecord>,
+    /// Of each record its place in the organization's chain, unless it waits to be linked.
+    pub receipts: Vec<Option<Receipt>>,
     /// The cursor of the next page, if there is one.
     pub next: Option<AuditCursor>,
 }
@@ -199,7 +203,13 @@ impl JobsTable {
         let keep = |(_, record): &(Uuid, AuditRecord)| filter.matches(record);
         let (found, next) =
             page(query, limit, read, audit::read, keep, |(id, record)| AuditCursor(record.job, *id)).await?;
-        Ok(AuditPage { records: found.into_iter().map(|(_, record)| record).collect(), next })
+        let key = |(id, record): &(Uuid, AuditRecord)| audit::sort(record.job, *id);
+        let mut receipts = match (found.first(), found.last()) {
+            (Some(first), Some(last)) => self.receipts_between(org, &key(first), &key(last)).await?,
+            _ => BTreeMap::new(),
+        };
+        let receipts = found.iter().map(|found| receipts.remove(&key(found)).flatten()).collect();
+        Ok(AuditPage { records: found.into_iter().map(|(_, record)| record).collect(), receipts, next })
     }
 
     /// Returns all items of a partition whose sort keys begin with `prefix`, in the order of the keys or the other way

@@ -105,7 +105,7 @@ impl JobsTable {
         let mut items = vec![self.put_settings(org, &next)?, self.put_record(record)?];
         let schedule = next.settings.own_schedule();
         if before.is_some() || schedule.is_some() {
-            items.push(self.put_schedule(org, schedule, record.at)?);
+            items.push(self.put_schedule(org, schedule)?);
         }
         match self.write(items, "change settings").await {
             Ok(()) => Ok(next),

@@ -1,8 +1,10 @@
-//! The organizations that have a schedule of their own: one partition, so that whoever makes their files finds them
-//! without a look at all organizations. Changed in the transaction that changes the settings.
+//! The organizations that have, or had, a schedule of their own: one partition, so that whoever makes their files finds
+//! them without a look at all organizations. Changed in the transaction that changes the settings.
+//!
+//! An organization that gives its schedule up stays, with one like the platform's: otherwise it would get no file of a
+//! month whose 1st is over and whose own day has not come. So an organization has at most one item, of about 200 bytes.
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
-use jiff::{Timestamp, ToSpan as _};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -10,12 +12,15 @@ use super::{
     item::{self, primary_key},
     transaction,
 };
-use domain::{OrgId, settings::Schedule};
+use domain::{
+    Granularity, OrgId,
+    settings::{Schedule, When},
+};
 
 /// The partition.
 const PARTITION: &str = "SCHEDULES";
-/// Hours for which the item of an organization without a schedule of its own is kept. No function may delete an item.
-const KEPT_HOURS: i64 = 24;
+/// The platform's schedule: on the 1st, when the figures are final or at the last hour.
+const PLATFORM: Schedule = Schedule { when: When::Day(1), granularity: Granularity::Daily };
 /// The number of organizations that are read at a time.
 const PAGE: i32 = 200;
 
@@ -24,11 +29,7 @@ struct ScheduleItem {
     pk: String,
     sk: String,
     org_id: OrgId,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    schedule: Option<Schedule>,
-    /// The time at which DynamoDB may remove the item, in seconds since 1970.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    ttl: Option<i64>,
+    schedule: Schedule,
 }
 
 fn sort(org: OrgId) -> String {
@@ -37,15 +38,9 @@ fn sort(org: OrgId) -> String {
 
 impl JobsTable {
     /// Returns the write of an organization's schedule; `None` is the platform's.
-    pub(super) fn put_schedule(
-        &self,
-        org: OrgId,
-        schedule: Option<Schedule>,
-        now: Timestamp,
-    ) -> Result<TransactWriteItem, JobsError> {
-        let ends = now.saturating_add(KEPT_HOURS.hours()).unwrap_or(Timestamp::MAX).as_second();
-        let ttl = schedule.is_none().then_some(ends);
-        let item = ScheduleItem { pk: PARTITION.to_owned(), sk: sort(org), org_id: org, schedule, ttl };
+    pub(super) fn put_schedule(&self, org: OrgId, schedule: Option<Schedule>) -> Result<TransactWriteItem, JobsError> {
+        let schedule = schedule.unwrap_or(PLATFORM);
+        let item = ScheduleItem { pk: PARTITION.to_owned(), sk: sort(org), org_id: org, schedule };
         transaction::put(Put::builder().table_name(&self.name).set_item(Some(item::write(item)?)))
     }
 
@@ -70,7 +65,7 @@ impl JobsTable {
             answer.items.unwrap_or_default().into_iter().map(item::read).collect();
         let items = items?;
         let next = items.last().map(|item| item.org_id).filter(|_| !is_last);
-        let schedules = items.into_iter().filter_map(|item| Some((item.org_id, item.schedule?))).collect();
+        let schedules = items.into_iter().map(|item| (item.org_id, item.schedule)).collect();
         Ok((schedules, next))
     }
 }

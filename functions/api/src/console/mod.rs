@@ -3,9 +3,32 @@
 //! A page is for a visitor with a session, and reads no `Authorization`; a route of the API is for the bearer of a token, and
 //! reads no cookie. A page calls the functions that the route calls, never the route.
 
-mod home;
+mod activity;
+mod assets;
+mod booking;
+mod changes;
+mod chart;
+mod evidence;
+mod figures;
+mod file;
+mod files;
+mod forms;
+mod ledger;
+mod models;
+mod month;
 mod notice;
+mod number;
+mod organizations;
+mod overview;
+mod page;
+mod platform;
+#[cfg(test)]
+mod sample;
 mod session;
+mod shell;
+mod states;
+mod texts;
+mod time;
 
 use std::sync::Arc;
 
@@ -13,12 +36,11 @@ use axum::{
     Router,
     http::{HeaderMap, HeaderValue, header},
     middleware::{from_fn, map_request},
-    response::Response,
-    routing::get,
+    routing::{get, post},
 };
 
 use crate::{context::Context, metrics, request_span::record_route};
-pub(crate) use notice::Notice;
+pub(crate) use notice::{Notice, show};
 
 /// The path of the pages.
 pub(crate) const BASE: &str = "/finance";
@@ -30,9 +52,23 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
 /// Returns the routes of the pages.
 pub(crate) fn routes() -> Router<Arc<Context>> {
     Router::new()
-        .route(BASE, get(home::organizations))
-        .route("/finance/{orgId}", get(home::organization))
         .merge(session::routes())
+        .route(BASE, get(organizations::show))
+        .route("/finance/platform", get(platform::show))
+        .route("/finance/platform/ci", get(platform::ci))
+        .route("/finance/assets/{name}", get(assets::serve))
+        .route("/finance/{orgId}", get(overview::show))
+        .route("/finance/{orgId}/exports", get(files::show))
+        .route("/finance/{orgId}/exports/{jobId}", get(file::show))
+        .route("/finance/{orgId}/exports/{jobId}/download", get(file::download))
+        .route("/finance/{orgId}/exports/{jobId}/pack", get(file::pack))
+        .route("/finance/{orgId}/exports/{jobId}/adjustment", get(changes::adjustment))
+        .route("/finance/{orgId}/activity", get(activity::show))
+        .route("/finance/{orgId}/{period}", get(month::show))
+        .route("/finance/{orgId}/{period}/exports", post(file::make))
+        .route("/finance/{orgId}/{period}/comparisons", post(ledger::compare))
+        .route("/finance/{orgId}/{period}/booking", post(booking::book))
+        .route_layer(from_fn(shell::frame))
         .route_layer(from_fn(metrics::keep_route))
         .route_layer(map_request(record_route))
 }
@@ -44,13 +80,10 @@ pub(crate) fn owns(path: &str) -> bool {
 
 /// Sets the headers of security that each answer at a page's path has, also those that refuse.
 pub(crate) fn protect(headers: &mut HeaderMap) {
-    for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        // With `no-referrer`, browsers would send no origin with forms.
-        (header::REFERRER_POLICY, "same-origin"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
+    // The report of CI has a policy of its own, which allows nothing but its own style.
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(POLICY));
+    // With `no-referrer`, browsers would send no origin with forms.
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     for (name, value) in [
         ("cross-origin-opener-policy", "same-origin"),
         ("cross-origin-resource-policy", "same-origin"),
@@ -58,12 +91,6 @@ pub(crate) fn protect(headers: &mut HeaderMap) {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-}
-
-/// Makes a response show a notice. Its status stays.
-pub(crate) fn show(notice: &Notice<'_>, response: &mut Response) {
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    *response.body_mut() = notice.page().into_string().into();
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@ use domain::{Job, Month, ledger::BookedMonth};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use jobs::{JobsError, JobsTable};
+use manifest::TotalsView;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::TotalsView;
 use crate::instant::whole_second;
 
 /// Months that are looked up at the same time.

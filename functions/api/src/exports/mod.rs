@@ -3,9 +3,10 @@
 pub(crate) mod audit;
 mod booked;
 pub(crate) mod changed;
-mod changes;
+pub(crate) mod changes;
 pub(crate) mod create;
 pub(crate) mod download;
+pub(crate) mod hold;
 pub(crate) mod list;
 pub(crate) mod manifest;
 pub(crate) mod pack;
@@ -19,7 +20,7 @@ use axum::{
 };
 use domain::{Job, JobId, OrgId};
 
-pub(crate) use self::{booked::RestatementView, download::recorded, view::TotalsView};
+pub(crate) use self::{booked::RestatementView, download::recorded};
 use crate::{
     context::Context,
     problem::{Kind, Problem},

@@ -25,10 +25,8 @@ use zip::{CompressionMethod, DateTime, ZipWriter, result::ZipError, write::Simpl
 
 use super::{
     audit::{AuditList, MAX_RECORDS},
-    download::finished,
-    find,
-    manifest::{self, Manifest},
-    reconciliation,
+    download::{finished, not_finished},
+    find, manifest, reconciliation,
 };
 use crate::{
     context::Context,
@@ -155,7 +153,7 @@ fn readme(job: &Job, name: &str, is_apart: bool) -> Result<String, Problem> {
          \x20   openssl dgst -sha256 -verify key.pem -signature manifest.sig manifest.json\n\
          \x20   analytics verify . --key key.pem\n\nColumns:\n\n",
     );
-    for column in Manifest::of(job)?.columns {
+    for column in ::manifest::Manifest::of(job).ok_or_else(|| not_finished(job))?.columns {
         let unit = column.unit.map_or_else(String::new, |unit| format!(", in {unit}"));
         let _ = writeln!(text, "{}: {}{unit}\n    {}", column.name, column.kind, column.meaning);
     }

@@ -119,9 +119,24 @@ pub(crate) async fn book(
 ) -> Result<Json<PeriodBooking>, Problem> {
     let org = scope.require(Permission::WriteLedger).await?;
     let month = scope.period()?;
-    let BookingRequest { job: id, reference } =
-        BookingRequest::from_json(&body::json(request).await?).map_err(Problem::invalid)?;
-    let job = find(&context, org, id).await?;
+    let booking = BookingRequest::from_json(&body::json(request).await?).map_err(Problem::invalid)?;
+    keep(&context, &scope, org, month, booking).await?;
+    present(&context, org, month).await
+}
+
+/// Books the file of a job for a month. The caller has the permission.
+///
+/// # Errors
+/// When there is no such job or file, it is not of the whole month and all models, the month has as many versions as it
+/// may, or the table does not answer.
+pub(crate) async fn keep(
+    context: &Context,
+    scope: &OrgScope,
+    org: OrgId,
+    month: Month,
+    BookingRequest { job: id, reference }: BookingRequest,
+) -> Result<(), Problem> {
+    let job = find(context, org, id).await?;
     let file = recorded(&job)?;
     check_is_of(job.request(), month)?;
     let record = scope.audit(Action::Book, Some(id));
@@ -136,7 +151,7 @@ pub(crate) async fn book(
         subject: scope.subject(),
     };
     context.jobs.book(org, month, booking, &record).await?;
-    present(&context, org, month).await
+    Ok(())
 }
 
 /// Returns the file that the organization booked for a month, with those that it booked before.

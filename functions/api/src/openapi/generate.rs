@@ -11,7 +11,7 @@ use utoipa::{
 };
 
 use super::DOCUMENT;
-use crate::{BASE, ci, deliveries, exports, keys, ledger, openapi, settings, status, troubles, usage};
+use crate::{BASE, chain, ci, deliveries, exports, keys, ledger, openapi, settings, status, troubles, usage};
 
 /// Problems that every route with a token has in common.
 const SHARED_PROBLEMS: [(&str, &str); 4] = [
@@ -57,8 +57,13 @@ struct Description;
     exports::manifest::manifest,
     exports::manifest::signature,
     exports::pack::pack,
+    exports::hold::put,
+    exports::hold::delete,
+    exports::hold::show,
     exports::audit::audit,
     exports::audit::trail,
+    chain::chain,
+    chain::heads,
     exports::reconciliation::reconcile,
     ledger::comparisons::compare,
     ledger::comparisons::list,

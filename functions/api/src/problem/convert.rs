@@ -3,8 +3,8 @@
 use auth::{AuthError, Forbidden};
 use ci::reports::ReportError;
 use jobs::{
-    BookError, CompareError, Counted, CreateError, JobsError, LimitError, MAX_BOOKINGS, MAX_COMPARISONS,
-    MAX_SETTINGS_VERSIONS, SettingsError,
+    BookError, CompareError, Counted, CreateError, HoldError, JobsError, LimitError, MAX_BOOKINGS, MAX_COMPARISONS,
+    MAX_HOLD_CHANGES, MAX_SETTINGS_VERSIONS, SettingsError,
 };
 use platform::StoreError;
 use postgres::DatabaseError;
@@ -82,6 +82,22 @@ impl From<BookError> for Problem {
                 ),
             ),
             BookError::Jobs(error) => error.into(),
+        }
+    }
+}
+
+impl From<HoldError> for Problem {
+    fn from(error: HoldError) -> Self {
+        match error {
+            HoldError::TooMany => Self::new(
+                Kind::LedgerFull,
+                format!(
+                    "The hold was changed {MAX_HOLD_CHANGES} times, which is the most that is kept. Contact platform \
+                     engineering."
+                ),
+            ),
+            HoldError::Raced => Self::unavailable(error),
+            HoldError::Jobs(error) => error.into(),
         }
     }
 }

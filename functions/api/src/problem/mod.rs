@@ -8,7 +8,10 @@ mod render;
 
 use std::{error::Error, sync::Arc};
 
-use axum::response::{IntoResponse, Response};
+use axum::{
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use domain::request::FieldError;
 
 pub(crate) use self::{
@@ -97,6 +100,21 @@ impl Problem {
     /// Adds the path by which the person signs in.
     pub(crate) fn sign_in_at(self, path: String) -> Self {
         Self { sign_in: Some(path), ..self }
+    }
+
+    /// Reports whether the problem is of a kind.
+    pub(crate) fn is(&self, kind: Kind) -> bool {
+        self.kind == kind
+    }
+
+    /// Returns the instructions for the caller.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Returns the status of the answer.
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.kind.parts().1
     }
 
     /// Returns the places of the mistakes in the request.

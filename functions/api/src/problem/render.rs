@@ -93,7 +93,7 @@ pub(crate) fn render(response: &mut Response, call: &Call) -> Answered {
     set_headers(problem.kind, response.headers_mut());
     if console::owns(&call.path) {
         let sign_in = problem.sign_in.as_deref();
-        let notice = Notice { title, sentence: &problem.detail, request_id, sign_in };
+        let notice = Notice { kind: problem.kind, title, detail: &problem.detail, request_id, sign_in };
         console::show(&notice, response);
         return answered;
     }

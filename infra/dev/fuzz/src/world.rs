@@ -29,12 +29,16 @@ use crate::{
 const CLOSED: &str = "127.0.0.1:1";
 
 /// The variables of all functions, but for the address of the issuer's keys.
-const ENVIRONMENT: [(&str, &str); 30] = [
+const ENVIRONMENT: [(&str, &str); 34] = [
     ("AUDIENCE", AUDIENCE),
     ("AWS_ENDPOINT_URL_EVENTBRIDGE", "http://127.0.0.1:1"),
     ("AWS_ENDPOINT_URL_SNS", "http://127.0.0.1:1"),
     ("DAILY_LIMITS", "1000,1000,1000"),
     ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing"),
+    ("DELIVERIES_QUEUE_URL", "http://127.0.0.1:1/deliveries"),
+    ("DELIVERY_BUCKETS", "arn:aws:s3:::acme-*"),
+    ("DELIVERY_MAX_RECEIVES", "3"),
+    ("DELIVERY_RETRY_SECONDS", "30"),
     ("EVENTS_QUEUE_URL", "http://127.0.0.1:1/events"),
     ("EVENT_BUS", "default"),
     ("EVENT_MAX_RECEIVES", "3"),

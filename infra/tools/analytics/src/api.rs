@@ -32,6 +32,7 @@ enum Request<'a> {
     GetCsv { url: String },
     Post { url: String, body: &'a Value },
     Put { url: String, body: &'a Value },
+    Delete { url: String },
     PutIfMatch { url: String, tag: &'a str, body: &'a Value },
     Create { url: String, key: &'a str, body: &'a Value },
 }
@@ -77,6 +78,13 @@ impl Api {
     /// Sets what a path below the organization has, and returns its JSON.
     pub(crate) fn put(&self, path: &str, body: &Value) -> Result<String, RequestError> {
         let request = Request::Put { url: format!("{}{path}", self.base), body };
+        text(self.send(&request, &[StatusCode::OK])?.body)
+    }
+
+    /// Removes what a path below the organization has, and returns the JSON of the answer.
+    pub(crate) fn delete(&self, path: &str, query: &[(&str, String)]) -> Result<String, RequestError> {
+        let encoded = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+        let request = Request::Delete { url: format!("{}{path}?{encoded}", self.base) };
         text(self.send(&request, &[StatusCode::OK])?.body)
     }
 
@@ -134,6 +142,7 @@ impl Api {
             Request::GetCsv { url } => {
                 self.agent.get(url).header("Authorization", token.header()).header("Accept", "text/csv").call()
             }
+            Request::Delete { url } => self.agent.delete(url).header("Authorization", token.header()).call(),
             Request::Post { url, body } => self.agent.post(url).header("Authorization", token.header()).send_json(body),
             Request::Put { url, body } => self.agent.put(url).header("Authorization", token.header()).send_json(body),
             Request::PutIfMatch { url, tag, body } => {

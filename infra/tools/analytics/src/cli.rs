@@ -10,7 +10,7 @@ use domain::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::{ledger::Ledger, outcome::Outcome, settings::Settings};
+use crate::{hold::Hold, ledger::Ledger, outcome::Outcome, settings::Settings};
 
 /// Export an organization's usage as CSV, and check it
 ///
@@ -53,6 +53,12 @@ pub(crate) enum Command {
     /// Compare files with amounts of the books, and record which file was booked
     #[command(subcommand)]
     Ledger(Ledger),
+    /// Hold files, so that they do not expire, and release them
+    #[command(subcommand)]
+    Hold(Hold),
+    /// Save the organization's whole audit trail with its chain of hashes, or list the signed heads of the chain
+    #[command(subcommand)]
+    Audit(Audit),
     /// Show or change the organization's settings, and make secrets for its webhook
     #[command(subcommand)]
     Settings(Settings),
@@ -77,6 +83,42 @@ pub(crate) enum Command {
     /// that is wrong. A value that was changed into another that is as good can be placed no closer than its column, or,
     /// of a model's id or a time, than the file.
     Verify(Verify),
+    /// Verify an audit trail that `audit export` saved: names the first record that was altered, left out, put in or moved
+    ///
+    /// Needs neither service nor token. The chain of hashes holds the records together; the signed heads in the file, and those
+    /// of --head, show that it is the chain of the day on which they were signed. Keep a head apart from the service: a chain
+    /// that was made anew from a record on differs from every head that covers that record.
+    VerifyAudit(VerifyAudit),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Save all audit records, their chain and its signed heads as JSON lines
+    Export(AuditExport),
+    /// List the signed heads of the chain, newest first
+    Heads,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditExport {
+    /// Path of the file; `-` is stdout
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Destination,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyAudit {
+    /// The file of `audit export`
+    pub(crate) path: PathBuf,
+    /// File with the public keys of the service in PEM, from /analytics/v1/keys/{keyId}; get it apart from the file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// File with a signed head that was kept apart; may be repeated
+    #[arg(long = "head", value_name = "FILE")]
+    pub(crate) heads: Vec<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -262,6 +304,13 @@ pub(crate) enum Destination {
     File(PathBuf),
 }
 
+impl Destination {
+    /// Reports whether the download goes to stdout.
+    pub(crate) fn is_stdout(&self) -> bool {
+        *self == Self::Stdout
+    }
+}
+
 /// A literal, so that both help texts contain it.
 macro_rules! exit_status {
     () => {
@@ -304,6 +353,8 @@ Examples:
   analytics verify january.csv --job 018cc251-f400-7000-8000-000000000000
   analytics export pack 018cc251-f400-7000-8000-000000000000 --out january
   analytics verify january --key key.pem
+  analytics audit export --out trail.jsonl
+  analytics verify-audit trail.jsonl --key key.pem --head kept.jws
   analytics usage --month 2024-01
   analytics settings set settings.json
 

@@ -4,6 +4,7 @@
 //! to stderr.
 
 mod api;
+mod audit;
 mod changes;
 mod cli;
 mod create;
@@ -11,6 +12,7 @@ mod deliveries;
 mod download;
 mod facts;
 mod file;
+mod hold;
 mod job;
 mod ledger;
 mod list;
@@ -55,6 +57,9 @@ fn run(cli: Cli) -> Result<()> {
     if let Command::Verify(Verify { path, key: Some(key), .. }) = &cli.command {
         return offline::run(path, key, cli.connection.json);
     }
+    if let Command::VerifyAudit(arguments) = &cli.command {
+        return audit::verify(arguments, cli.connection.json);
+    }
     if let Command::Changes(arguments) = &cli.command
         && let (Some(old), Some(new)) = (&arguments.old, &arguments.new)
     {
@@ -72,11 +77,14 @@ fn run(cli: Cli) -> Result<()> {
         Command::Export(Export::Download(arguments)) => download::run(&session, &arguments),
         Command::Export(Export::Pack(arguments)) => pack::run(&session, &arguments),
         Command::Export(Export::Reconcile(arguments)) => reconcile::run(&session, &arguments),
+        Command::Audit(command) => audit::run(&session, &command),
+        Command::Hold(command) => hold::run(&session, &command),
         Command::Ledger(command) => ledger::run(&session, &command),
         Command::Settings(command) => settings::run(&session, &command),
         Command::Deliveries(arguments) => deliveries::run(&session, &arguments),
         Command::Changes(arguments) => changes::run(&session, &arguments),
         Command::Usage(arguments) => usage::run(&session, &arguments),
         Command::Verify(arguments) => verify::run(&session, &arguments),
+        Command::VerifyAudit(arguments) => audit::verify(&arguments, session.json),
     }
 }

@@ -165,8 +165,11 @@ async fn an_issuer_by_its_name_and_audience_alone_is_as_ever() {
         "analytics:exports:create",
         READ,
         "analytics:exports:download",
+        "analytics:exports:hold",
         "analytics:audit:read",
         "analytics:ledger:write",
+        "analytics:settings:read",
+        "analytics:settings:write",
         "analytics:usage:read",
     ];
     let everything = [&all[..], &["analytics:ci:read", "analytics:ci:pii"]].concat();

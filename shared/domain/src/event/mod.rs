@@ -183,9 +183,9 @@ impl Event {
         }
     }
 
-    /// Returns the event of a booked month whose figures are no longer those of the file that `job` made. It has the present
-    /// ones.
-    pub fn restated(job: &Job, month: Month, restated: &Restated) -> Self {
+    /// Returns the event of a booked month whose figures are no longer those of the file that `job` made, and were others than
+    /// the present ones until `found_at`. It has the present ones.
+    pub fn restated(job: &Job, month: Month, restated: &Restated, found_at: Timestamp) -> Self {
         let Restated { since, checksum, row_count, totals } = restated;
         Self {
             id: id(EventKind::PeriodRestated, job.id(), &format!("{month} {since} {checksum}")),
@@ -193,7 +193,7 @@ impl Event {
             totals: Some(*totals),
             row_count: Some(*row_count),
             state: FigureState::Restated,
-            ..Self::new(job, EventKind::PeriodRestated, *since)
+            ..Self::new(job, EventKind::PeriodRestated, found_at)
         }
     }
 

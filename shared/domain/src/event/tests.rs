@@ -15,8 +15,15 @@ fn job(subject: Subject, range: (&str, &str), models: Option<Vec<crate::ModelId>
     let range = TimeRange::new(range.0.parse().unwrap(), range.1.parse().unwrap()).unwrap();
     let request = ExportRequest { range, granularity: Granularity::Daily, models };
     let [id, org] = [1, 2].map(Uuid::from_u128);
-    let submission =
-        Submission { id: id.into(), org: org.into(), request, subject, at: at(0), request_id: "r".to_owned() };
+    let submission = Submission {
+        id: id.into(),
+        org: org.into(),
+        request,
+        note: None,
+        subject,
+        at: at(0),
+        request_id: "r".to_owned(),
+    };
     NewJob::queued(submission, at(900), RETENTION).into_job()
 }
 
@@ -46,6 +53,7 @@ fn completed(job: &Job, reasons: Option<Vec<ReasonCode>>) -> Job {
         completeness,
         days: None,
         tag: None,
+        days: None,
     };
     claimed(job).complete(file, at(30), RETENTION).into_next()
 }
@@ -114,14 +122,14 @@ fn each_restatement_is_an_event_with_the_present_figures() {
     let event = |since: i64, checksum: &str| {
         let totals = Totals::new([3, 30, 1], Decimal::new(25, 1));
         let restated = Restated { since: at(since), checksum: checksum.to_owned(), row_count: 5, totals };
-        Event::restated(&booked, month, &restated)
+        Event::restated(&booked, month, &restated, at(since + 7))
     };
     let first = event(100, "sha256:a");
     assert_eq!(
         (first.kind, first.state, first.period),
         (EventKind::PeriodRestated, FigureState::Restated, Some(month))
     );
-    assert_eq!((first.occurred_at, first.row_count), (at(100), Some(5)));
+    assert_eq!((first.occurred_at, first.row_count), (at(107), Some(5)));
     assert_eq!(first, event(100, "sha256:a"), "the same each time");
     // Other rows of the same sums, and the same figures after they had been as booked again.
     assert!(first.id != event(100, "sha256:b").id && first.id != event(200, "sha256:a").id);

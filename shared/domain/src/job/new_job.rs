@@ -55,6 +55,7 @@ impl NewJob {
             warnings,
             fence: 0,
             claims_before_redrive: 0,
+            hold: None,
             state,
         }))
     }

@@ -2,6 +2,7 @@
 //! booked. Nothing here is ever changed or deleted.
 
 mod booked;
+pub mod typed;
 
 use std::{fmt, str::FromStr};
 

@@ -30,20 +30,7 @@ const SITE: &str = "sec-fetch-site";
 pub(crate) struct Posted {
     pub(crate) visitor: Visitor,
     /// The fields in their order, without the token.
-    #[allow(dead_code, reason = "the form to sign out has none; those of other pages do")]
     pub(crate) fields: Vec<(String, String)>,
-}
-
-impl Posted {
-    /// Returns the value of a field, if it is there once.
-    #[allow(dead_code, reason = "as of the fields")]
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        let mut values = self.fields.iter().filter(|(found, _)| found == name).map(|(_, value)| value.as_str());
-        match (values.next(), values.next()) {
-            (Some(value), None) => Some(value),
-            _ => None,
-        }
-    }
 }
 
 impl FromRequest<Arc<Context>> for Posted {

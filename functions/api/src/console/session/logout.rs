@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
+    Extension,
     extract::State,
     http::header,
     response::{Html, IntoResponse as _, Response},
@@ -12,7 +13,7 @@ use platform::log::Causes;
 
 use super::{LOGOUT, cookie, form::Posted, return_path::ReturnPath};
 use crate::{
-    console::Notice,
+    console::shell::Shell,
     context::Context,
     metrics::{SignIn, count},
     problem::Problem,
@@ -22,7 +23,11 @@ use crate::{
 /// `POST`: ends the session here. The page that says so goes on to the provider, which ends its own session.
 ///
 /// It is a page with a `Refresh` and no redirect: browsers apply `form-action` to redirects after a form, too.
-pub(super) async fn logout(State(context): State<Arc<Context>>, posted: Posted) -> Result<Response, Problem> {
+pub(super) async fn logout(
+    State(context): State<Arc<Context>>,
+    Extension(shell): Extension<Shell>,
+    posted: Posted,
+) -> Result<Response, Problem> {
     let Posted { visitor, .. } = posted;
     visitor.ticket.end(&context.jobs, Timestamp::now()).await?;
     count(SignIn::SignedOut(pseudonym(visitor.caller())));
@@ -31,7 +36,7 @@ pub(super) async fn logout(State(context): State<Arc<Context>>, posted: Posted) 
         tracing::warn!(error = %Causes(&error), "session not ended at the provider");
         None
     });
-    let mut response = page();
+    let mut response = page(&shell);
     response.headers_mut().insert(header::SET_COOKIE, cookie::forget_session()?);
     if let Some(address) = onwards {
         let refresh = format!("0; url={address}").try_into().map_err(Problem::internal)?;
@@ -41,13 +46,10 @@ pub(super) async fn logout(State(context): State<Arc<Context>>, posted: Posted) 
 }
 
 /// `GET`: the page to which the provider sends the browser back.
-pub(super) async fn signed_out() -> Response {
-    page()
+pub(super) async fn signed_out(Extension(shell): Extension<Shell>) -> Response {
+    page(&shell)
 }
 
-fn page() -> Response {
-    let sign_in = ReturnPath::first().sign_in();
-    let sentence = "Your session has ended. Close the browser if others use this computer.";
-    let notice = Notice { title: "You are signed out", sentence, request_id: "", sign_in: Some(&sign_in) };
-    Html(notice.page().into_string()).into_response()
+fn page(shell: &Shell) -> Response {
+    Html(shell.signed_out(&ReturnPath::first().sign_in())).into_response()
 }

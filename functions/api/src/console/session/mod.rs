@@ -27,7 +27,7 @@ use axum::{
 };
 
 pub(crate) use self::{
-    form::FORM_TOKEN,
+    form::{FORM_TOKEN, Posted},
     visitor::{Visitor, no_such_page},
 };
 use crate::context::Context;

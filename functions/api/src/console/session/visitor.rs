@@ -121,7 +121,9 @@ impl FromRequestParts<Arc<Context>> for Visitor {
 
 impl NoVisitor {
     fn at(parts: &Parts, ended: Option<Timestamp>) -> Self {
-        if matches!(parts.method, Method::GET | Method::HEAD) {
+        // What a script asks for cannot go elsewhere to sign in: its page does.
+        let is_navigation = parts.headers.get("sec-fetch-mode").is_none_or(|mode| mode == "navigate");
+        if is_navigation && matches!(parts.method, Method::GET | Method::HEAD) {
             return Self::SignIn(ReturnPath::of(&parts.uri).sign_in());
         }
         let sentence = match ended {

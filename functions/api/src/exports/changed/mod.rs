@@ -9,7 +9,7 @@ mod plan;
 mod source;
 mod view;
 
-use std::{str::FromStr, sync::Arc};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use auth::Permission;
 use axum::{
@@ -19,8 +19,8 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use domain::{
-    Job, JobId, ModelId, OrgId,
-    changes::{Change, ChangeError, Counts, Key, Level, Merge, Step, Which},
+    Job, JobId, ModelId, OrgId, Totals,
+    changes::{Change, ChangeError, Counts, Figures, Key, Level, Merge, Step, Which},
     id::InvalidId,
 };
 use jiff::Timestamp;
@@ -160,29 +160,111 @@ pub(crate) async fn changes(
     let after = asked.cursor.map(|text| place(&text, &list)).transpose()?;
     scope.count(Counted::Queries).await?;
     let work = async {
-        let mut sources = Sources::open(&context, &old, new.as_ref(), &plan, deadline).await?;
         if is_csv {
-            let mut csv = Csv::new(org);
-            merge(org, plan.level, &mut sources, |change| csv.add(change)).await?;
-            sources.check(&old, new.as_ref(), &plan)?;
-            return Ok(csv.answer(&old.job, asked.against, plan.level));
+            return adjust(&context, &old, new.as_ref(), asked.against, &plan, deadline).await;
         }
         let mut page = Page { after, limit: asked.limit, items: Vec::new(), has_more: false };
-        let counts = merge(org, plan.level, &mut sources, |change| {
-            page.add(*change);
-            Ok(())
-        })
-        .await?;
-        sources.check(&old, new.as_ref(), &plan)?;
+        let (counts, sources) = compare(&context, &old, new.as_ref(), &plan, &mut page, deadline).await?;
         let view = ChangesView::new(&old.job, asked.against, now, &plan, counts, page, &sources, &list)?;
         Ok(Json(view).into_response())
     };
-    timeout(deadline.left(), work).await.map_err(|_| {
-        Problem::new(
-            Kind::TookTooLong,
-            format!("The files are too large to be compared in the time of an answer. {BY_HAND}"),
-        )
-    })?
+    timeout(deadline.left(), work).await.map_err(|_| too_large())?
+}
+
+/// The changes of a file up to the present figures.
+#[derive(Debug)]
+pub(crate) struct ToPresent {
+    /// What the changes are of.
+    pub(crate) level: Level,
+    /// The first changes, in the order of the file.
+    pub(crate) items: Vec<Change>,
+    /// The number of all changes.
+    pub(crate) count: u64,
+    /// The sums of the present figures minus those of the file.
+    pub(crate) difference: Totals,
+    /// Limitations of the comparison.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Returns what changed between a file and the present figures, with at most `limit` changes, within `time`. It counts as
+/// a call of its own.
+///
+/// # Errors
+/// When the day's readings are used up, the file was never there, it cannot be compared in this time, or the database or the
+/// store does not answer.
+pub(crate) async fn to_present(
+    context: &Context,
+    scope: &OrgScope,
+    job: Job,
+    limit: usize,
+    deadline: Deadline,
+    time: Duration,
+) -> Result<ToPresent, Problem> {
+    let old = Stored::of(job, Timestamp::now())?;
+    let plan = Plan::make(&old, None, None, false)?;
+    scope.count(Counted::Queries).await?;
+    let mut page = Page { after: None, limit, items: Vec::new(), has_more: false };
+    let work = compare(context, &old, None, &plan, &mut page, deadline);
+    let (counts, sources) = timeout(time, work).await.map_err(|_| too_large())??;
+    let [of_old, of_new] = &sources.facts;
+    let difference = of_new.totals.minus(of_old.totals).and_then(Figures::totals).map_err(Problem::inexact)?;
+    let count = counts.added + counts.vanished + counts.changed;
+    Ok(ToPresent { level: plan.level, items: page.items, count, difference, notes: plan.notes })
+}
+
+/// Returns the adjustment of a file to the present figures. It counts as a call of its own.
+///
+/// # Errors
+/// As [`to_present`], and when the adjustment is too large for an answer.
+pub(crate) async fn adjustment_to_present(
+    context: &Context,
+    scope: &OrgScope,
+    job: Job,
+    deadline: Deadline,
+) -> Result<Response, Problem> {
+    let old = Stored::of(job, Timestamp::now())?;
+    let plan = Plan::make(&old, None, None, true)?;
+    scope.count(Counted::Queries).await?;
+    let work = adjust(context, &old, None, Against::Current, &plan, deadline);
+    timeout(deadline.left(), work).await.map_err(|_| too_large())?
+}
+
+async fn compare(
+    context: &Context,
+    old: &Stored,
+    new: Option<&Stored>,
+    plan: &Plan,
+    page: &mut Page,
+    deadline: Deadline,
+) -> Result<(Counts, Sources), Problem> {
+    let mut sources = Sources::open(context, old, new, plan, deadline).await?;
+    let add = |change: &Change| {
+        page.add(*change);
+        Ok(())
+    };
+    let counts = merge(old.job.org(), plan.level, &mut sources, add).await?;
+    sources.check(old, new, plan)?;
+    Ok((counts, sources))
+}
+
+async fn adjust(
+    context: &Context,
+    old: &Stored,
+    new: Option<&Stored>,
+    against: Against,
+    plan: &Plan,
+    deadline: Deadline,
+) -> Result<Response, Problem> {
+    let mut sources = Sources::open(context, old, new, plan, deadline).await?;
+    let mut csv = Csv::new(old.job.org());
+    merge(old.job.org(), plan.level, &mut sources, |change| csv.add(change)).await?;
+    sources.check(old, new, plan)?;
+    Ok(csv.answer(&old.job, against, plan.level))
+}
+
+fn too_large() -> Problem {
+    let detail = format!("The files are too large to be compared in the time of an answer. {BY_HAND}");
+    Problem::new(Kind::TookTooLong, detail)
 }
 
 /// What was asked for.

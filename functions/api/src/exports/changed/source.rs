@@ -37,6 +37,7 @@ impl Source {
     /// Begins the file that the job's request would make now.
     pub(super) async fn current(context: &Context, job: &Job, deadline: Deadline) -> Result<Self, Problem> {
         let request = job.request();
+        let chosen = crate::settings::of(context, job.org()).await?;
         let settings = Settings { connections: 1, limit: deadline.left() };
         let snapshot = Snapshot::begin(&context.database, job.org(), request, settings).await.map_err(rollups)?;
         if !rollups_are_kept(snapshot.client(), request.range).await? {
@@ -47,7 +48,8 @@ impl Source {
         let now = Timestamp::now();
         let known = completeness(snapshot.client(), job.org(), request.range, request.granularity, now).await?;
         let csv = CsvFile::read(snapshot).await.map_err(file)?;
-        Ok(Self::Current(Some(Box::new(csv)), known.of_figures(true)))
+        let figures = known.of_figures(true).awaiting_late_usage(chosen.final_from(request.range.end()), now);
+        Ok(Self::Current(Some(Box::new(csv)), figures))
     }
 
     /// Returns the completeness of present figures.

@@ -5,13 +5,14 @@ use domain::{
     changes::{Change, ChangeKind, Counts, Figures, Key, Level},
 };
 use jiff::Timestamp;
+use manifest::{CompletenessView, TotalsView};
 use platform::cursor;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Against, Sources, plan::Plan};
-use crate::{completeness::CompletenessView, exports::TotalsView, instant::whole_second, problem::Problem};
+use crate::{instant::whole_second, problem::Problem};
 
 /// The changes between two files of a request, or between a file and the present figures.
 #[derive(Debug, Serialize, ToSchema)]

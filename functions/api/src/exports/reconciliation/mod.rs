@@ -14,15 +14,16 @@ use domain::{
 };
 use jiff::Timestamp;
 use jobs::Counted;
+use manifest::CompletenessView;
 use platform::Deadline;
 use usage::reconciliation::Present;
 use utoipa::ToSchema;
 
 use self::file::Found;
-use self::view::{Reconciliation, ReconciliationStatus, RoundingView, compare, number};
+pub(crate) use self::view::Reconciliation;
+use self::view::{ReconciliationStatus, RoundingView, compare, number};
 use super::{download::finished, find};
 use crate::{
-    completeness::CompletenessView,
     context::Context,
     instant::whole_second,
     problem::{Problem, ProblemBody},
@@ -106,6 +107,21 @@ pub(super) async fn with_present(
 ) -> Result<Reconciliation, Problem> {
     let settings = settings::of(context, job.org()).await?;
     beside_present(context, job, file, None, (settings.tolerance, &settings), deadline).await
+}
+
+/// Compares a job's file with the present sums, as a call of its own, which counts.
+///
+/// # Errors
+/// When the day's readings are used up, or the database does not answer.
+pub(crate) async fn counted(
+    context: &Context,
+    scope: &OrgScope,
+    job: &Job,
+    file: &ExportFile,
+    deadline: Deadline,
+) -> Result<Reconciliation, Problem> {
+    scope.count(Counted::Queries).await?;
+    with_present(context, job, file, deadline).await
 }
 
 async fn beside_present(

@@ -300,6 +300,8 @@ fn variables(
         ("API_URL", domain.url()),
         ("EXPORTS_DLQ_URL", deployed.output("ExportsDlqUrl")?),
         ("EVENTS_QUEUE_URL", deployed.output("EventsQueueUrl")?),
+        ("DELIVERIES_QUEUE_URL", deployed.output("DeliveriesQueueUrl")?),
+        ("DELIVERIES_DLQ_URL", deployed.output("DeliveriesDlqUrl")?),
         ("EVENTS_DLQ_URL", deployed.output("EventsDlqUrl")?),
         ("MAIL_TOPIC", deployed.output("EventsTopic")?),
         ("TELEMETRY_QUEUE_URL", deployed.output("TelemetryQueueUrl")?),

@@ -20,6 +20,7 @@ pub(super) fn add(settings: &mut Settings, url: String) -> Result<(String, Strin
         ("WebhookRetryDelay", "1".to_owned()),
         ("EventsEmail", "finance@example.com".to_owned()),
         ("PublicUrl", url),
+        ("DeliveryBuckets", "arn:aws:s3:::deliveries-*".to_owned()),
     ];
     settings.parameters.extend(parameters);
     Ok(("WEBHOOK_RECEIVER".to_owned(), receiver))

@@ -1,10 +1,4 @@
 //! `GET …/exports/{jobId}/manifest`, and its signature: what a file is, stated for those who keep it.
-//!
-//! A manifest is made of the job's record whenever it is asked for, and is stored nowhere else. So it outlives the file,
-//! exists for files of before, cannot disagree with the job, and the same job gives the same bytes.
-
-mod columns;
-mod document;
 
 use std::sync::Arc;
 
@@ -16,9 +10,9 @@ use axum::{
 };
 use domain::Job;
 use jobs::Counted;
+use manifest::Manifest;
 
-pub(super) use self::document::Manifest;
-use super::find;
+use super::{download::not_finished, find};
 use crate::{
     context::Context,
     problem::{Problem, ProblemBody},
@@ -87,9 +81,7 @@ pub(crate) async fn signature(State(context): State<Arc<Context>>, scope: OrgSco
     Ok((headers, signature.der).into_response())
 }
 
-/// Returns the bytes of a job's manifest: JSON in a fixed order, two spaces a level, and a line feed at the end.
+/// Returns the bytes of a job's manifest.
 pub(super) fn bytes(job: &Job) -> Result<Vec<u8>, Problem> {
-    let mut bytes = serde_json::to_vec_pretty(&Manifest::of(job)?).map_err(Problem::internal)?;
-    bytes.push(b'\n');
-    Ok(bytes)
+    manifest::bytes(job).map_err(Problem::internal)?.ok_or_else(|| not_finished(job))
 }

@@ -7,11 +7,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::columns::{Column, columns};
 use crate::{
+    columns::{Column, columns},
     completeness::CompletenessView,
-    exports::{TotalsView, download::not_finished},
-    problem::Problem,
+    totals::TotalsView,
 };
 
 /// The version of the document's form. A reader refuses one that it does not know.
@@ -20,7 +19,7 @@ const SCHEMA_VERSION: u32 = 1;
 /// A statement about the file of an export, for those who keep both.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Manifest {
+pub struct Manifest {
     /// The version of this document's form.
     #[schema(example = 1)]
     schema_version: u32,
@@ -74,7 +73,7 @@ pub(crate) struct Manifest {
     warnings: Vec<String>,
     /// The columns, in the order of the file.
     #[schema(value_type = Vec<Column>)]
-    pub(in crate::exports) columns: [Column; 7],
+    pub columns: [Column; 7],
 }
 
 /// The request of an export.
@@ -108,17 +107,14 @@ struct FileView {
 }
 
 impl Manifest {
-    /// Makes the manifest of a job's file, which may have expired.
-    ///
-    /// # Errors
-    /// When the job has no file.
-    pub(in crate::exports) fn of(job: &Job) -> Result<Self, Problem> {
+    /// Makes the manifest of a job's file, which may have expired; `None` if the job has no file.
+    pub fn of(job: &Job) -> Option<Self> {
         let (State::Succeeded { completed_at, file, .. } | State::Expired { completed_at, file, .. }) = job.state()
         else {
-            return Err(not_finished(job));
+            return None;
         };
         let request = job.request();
-        Ok(Self {
+        Some(Self {
             schema_version: SCHEMA_VERSION,
             job_id: job.id(),
             org_id: job.org(),

@@ -1,17 +1,18 @@
 //! The completeness of figures, as the answers state it.
 
-use domain::completeness::{Completeness, CompletenessStatus, Reason, ReasonCode};
+use domain::{
+    completeness::{Completeness, CompletenessStatus, Reason, ReasonCode},
+    instant::whole_second,
+};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
-
-use crate::instant::whole_second;
 
 /// The completeness of the figures when they were read.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Completeness)]
-pub(crate) struct CompletenessView {
+pub struct CompletenessView {
     /// `final` if all received usage of the range is in the figures; else `provisional`, for the reasons given.
     status: CompletenessStatus,
     /// All events of the range that were received before are in the figures; absent if that is not known.

@@ -8,17 +8,17 @@ use utoipa::ToSchema;
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ManifestColumn)]
-pub(in crate::exports) struct Column {
+pub struct Column {
     /// The name in the file's first line.
-    pub(in crate::exports) name: &'static str,
+    pub name: &'static str,
     /// The type: `timestamp` (RFC 3339, UTC), `uuid`, `integer`, or `decimal` with exactly four decimals.
     #[serde(rename = "type")]
-    pub(in crate::exports) kind: &'static str,
+    pub kind: &'static str,
     /// The unit; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::exports) unit: Option<&'static str>,
+    pub unit: Option<&'static str>,
     /// The meaning.
-    pub(in crate::exports) meaning: &'static str,
+    pub meaning: &'static str,
 }
 
 /// Returns the columns in the order of the file.
