@@ -29,6 +29,7 @@ mod rights;
 mod rule;
 mod scene;
 mod schema;
+mod sessions;
 mod silence;
 mod store;
 mod sweeps;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         logins::CASES,
         schema::CASES,
         traces::CASES,
+        sessions::CASES,
     ]
     .concat();
     case::run(&arguments, cases)

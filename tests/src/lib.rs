@@ -16,7 +16,6 @@ pub mod api;
 pub mod aws;
 pub mod browser;
 pub mod bus;
-pub mod bus;
 pub mod chain;
 pub mod ci;
 pub mod ci_runs;
@@ -44,6 +43,7 @@ pub mod token;
 pub mod usage;
 
 pub use answer::Answer;
+pub use browser::{Browser, Person};
 pub use ci::Service;
 pub use ci_runs::CiRun;
 pub use csv_file::{CsvFile, Sums};
