@@ -117,7 +117,7 @@ fn what_writes_jobs_may_not_change_audit_records() {
         policies.contains("dynamodb:PutItem") || policies.contains("dynamodb:UpdateItem")
     };
     let writers: BTreeSet<&str> = template.resources("AWS::IAM::Role").into_iter().filter(writes).collect();
-    assert_eq!(writers.len(), 6, "{writers:?}");
+    assert_eq!(writers.len(), 7, "{writers:?}");
     let roles = template.value("Resources/KeepAudit/Properties/Roles").as_array().unwrap();
     assert_eq!(roles.iter().filter_map(|role| role["Ref"].as_str()).collect::<BTreeSet<_>>(), writers);
     let actions = ["BatchWriteItem", "DeleteItem", "PartiQLDelete", "PartiQLUpdate", "UpdateItem"];
