@@ -128,13 +128,32 @@ fn what_writes_jobs_may_not_change_audit_records() {
         "Resource": {"Fn::GetAtt": "JobsTable.Arn"},
         "Condition": {
             "ForAllValues:StringLike": {
-                "dynamodb:LeadingKeys": ["AUDIT#*", "BOOKINGS#*", "CHAIN#*", "COMPARISONS#*", "HEADS#*"],
+                "dynamodb:LeadingKeys":
+                    ["AUDIT#*", "BOOKINGS#*", "CHAIN#*", "COMPARISONS#*", "HEADS#*", "SETTINGS#*"],
             },
             "Null": {"dynamodb:LeadingKeys": "false"},
         },
     });
     let statements = template.value("Resources/KeepAudit/Properties/PolicyDocument/Statement");
     assert_eq!(*statements, json!([denied]));
+}
+
+#[test]
+fn who_may_put_audit_records_alone_may_put_their_receipts() {
+    let template = Template::read();
+    let mut found = 0;
+    for role in template.resources("AWS::IAM::Role") {
+        let policies = template.value(&format!("Resources/{role}/Properties/Policies"));
+        for statement in policies[0]["PolicyDocument"]["Statement"].as_array().into_iter().flatten() {
+            let keys = statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"].to_string();
+            if statement["Action"].to_string().contains("dynamodb:PutItem") && keys.contains("\"AUDIT#*\"") {
+                // The record's transaction has both, and would be refused as a whole.
+                assert!(keys.contains("\"RECEIPT#*\""), "{role}: {keys}");
+                found += 1;
+            }
+        }
+    }
+    assert!(found >= 2, "{found}");
 }
 
 #[test]
