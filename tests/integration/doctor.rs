@@ -160,7 +160,7 @@ async fn a_healthy_stack_needs_nobody_and_each_trouble_leads_to_its_section() {
     for part in ["stack", "due", "database", "month", "ready", "alarms"] {
         assert!(json["facts"][part].get("ok").is_some(), "{part} is answered: {json}");
     }
-    assert_eq!(json["facts"]["queues"].as_object().unwrap().len(), 5, "{json}");
+    assert_eq!(json["facts"]["queues"].as_object().unwrap().len(), 7, "{json}");
 
     let letters = output(&patient.name, "ExportsDlqUrl").await;
     stack.queue.client.send_message().queue_url(&letters).message_body("x").send().await.unwrap();
