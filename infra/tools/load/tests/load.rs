@@ -237,7 +237,7 @@ async fn of_lines_with_one_id_the_first_is_kept_every_time() {
             assert_eq!((&sums["accepted"], &sums["duplicates"]), (&json!(200), &json!(350)));
             assert_eq!(*first.get_or_insert_with(|| sums.clone()), sums);
             let mut expected = [&events[..150], &changed[150..]].concat();
-            expected.sort_by_key(|event| event.event_id);
+            expected.sort_by_key(|event| (event.organization_id, event.event_id));
             assert_kept(&database, &expected).await;
             database.drop().await;
         }
