@@ -24,6 +24,7 @@
 
 mod correlation;
 mod energy;
+mod place;
 mod recent;
 mod seeded;
 mod segments;

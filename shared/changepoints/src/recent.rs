@@ -4,6 +4,7 @@ use crate::{
     Settings,
     energy::{Segment, real},
     median,
+    place::place,
 };
 
 /// The minimum number of values after a recent change.
@@ -43,13 +44,10 @@ pub(crate) fn find(values: &[f64], settings: &Settings) -> Option<Recent> {
     if p_value > SIGNIFICANCE {
         return None;
     }
-    let medians = |index: usize| (median(&values[index.saturating_sub(MAX_COMPARED)..index]), median(&values[index..]));
-    let (before, after) = medians(index);
     // The extreme of the values before may come last by chance, but is rarely as far as the values after.
-    let is_after = |index: usize| (values[index] - after).abs() < (values[index] - before).abs();
-    let first = (index..count - LEAST).find(|index| is_after(*index)).unwrap_or(count - LEAST);
-    let first = (count - settings.side + 1..=first).rev().find(|index| !is_after(index - 1)).unwrap_or(first);
-    let (before, after) = medians(first);
+    let start = index.saturating_sub(MAX_COMPARED);
+    let first = place(values, start..count, index, count - settings.side + 1..=count - LEAST);
+    let (before, after) = (median(&values[first.saturating_sub(MAX_COMPARED)..first]), median(&values[first..]));
     let change = (after - before).abs();
     let large = change >= EFFECT * settings.relative * before && change >= settings.absolute;
     large.then_some(Recent { index: first, before, after, p_value })

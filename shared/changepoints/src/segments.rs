@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Change, PERMUTATIONS, Settings, correlation::Wander, energy::Segment, median, seeded, seeded::Hint, stored::Reason,
+    Change, PERMUTATIONS, Settings, correlation::Wander, energy::Segment, median, place::place, seeded, seeded::Hint, stored::Reason,
 };
 
 /// The maximum p-value of the first pass.
@@ -13,9 +13,10 @@ const CANDIDATE_PERMUTATIONS: u32 = 199;
 /// The maximum number of values on either side of a boundary that its test compares. More would take time, and say more
 /// of what was long before the change than of the change.
 const MAX_COMPARED: usize = 400;
-/// The maximum p-value of a change that was told before.
+/// The maximum p-value of a change that was told before: what is usually called significant at all.
 pub(crate) const KEPT_SIGNIFICANCE: f64 = 0.05;
-/// The minimum effect of a change that was told before, as a share of the effect that was told.
+/// The minimum effect of a change that was told before, as a share of the effect that was told; or it would be told anew.
+/// A change is told when it looks largest, so that a little less is no reason.
 pub(crate) const KEPT_EFFECT: f64 = 0.5;
 
 /// Finds the changes of a series, in the order of time. A series shorter than two sides has none.
@@ -30,6 +31,8 @@ pub fn changes(values: &[f64], settings: &Settings) -> Vec<Change> {
 pub(crate) struct Boundary {
     /// The first value after it.
     pub(crate) index: usize,
+    /// Where it was found.
+    pub(crate) found: usize,
     /// The change of the median that was told before, as a share.
     pub(crate) told: Option<f64>,
 }
@@ -48,8 +51,8 @@ pub(crate) struct Boundaries<'a> {
     settings: &'a Settings,
     side: usize,
     bounds: Vec<Boundary>,
-    /// The p-values by start, boundary and end.
-    judged: BTreeMap<(usize, usize, usize), Option<f64>>,
+    /// The p-values by start, boundary and end, and whether it is as it was told.
+    judged: BTreeMap<(usize, usize, usize, bool), Option<f64>>,
     withdrawn: Vec<(usize, Reason)>,
 }
 
@@ -83,6 +86,7 @@ impl<'a> Boundaries<'a> {
             // Of the insignificant ones, the smallest.
             let insignificant = (0..p_values.len()).filter(|at| p_values[*at].is_none());
             match insignificant.min_by(|a, b| effects[*a].total_cmp(&effects[*b])) {
+                Some(at) if self.bounds[at].told.is_some() && !self.is_as_told(at) => self.remove(at, Reason::Smaller),
                 Some(at) => self.remove(at, Reason::Chance),
                 None => return self.found(p_values.into_iter().flatten()),
             }
@@ -107,22 +111,21 @@ impl<'a> Boundaries<'a> {
         Found { changes: p_values.enumerate().map(change).collect(), withdrawn: self.withdrawn }
     }
 
-    /// Moves each boundary to the best split of its two neighbouring segments, by at most `side` values. One that was
-    /// told before stays.
+    /// Moves each boundary to its place between its two neighbouring segments, by at most `side` values in all. One that
+    /// was told before stays.
     ///
     /// It was found in a longer segment, which may have had another change. Without the limit, a boundary next to one
     /// that was removed for its size would move to the removed change if that is the clearer one, and leave its own
     /// unreported.
     fn settle(&mut self) {
         for at in 0..self.bounds.len() {
-            if self.bounds[at].told.is_some() {
-                continue;
-            }
+            let Boundary { found, told: None, .. } = self.bounds[at] else { continue };
             let (start, end) = self.compared(at);
-            let index = self.bounds[at].index - start;
             if let Some(segment) = Segment::new(&self.values[start..end], self.side) {
-                let near = index.saturating_sub(self.side)..=index + self.side;
-                self.bounds[at].index = start + segment.best_split_within(near).index;
+                let near = found.saturating_sub(self.side).max(start)..=(found + self.side).min(end);
+                let best = segment.best_split_within(near.start() - start..=near.end() - start).index;
+                let near = *near.start().max(&(start + self.side))..=*near.end().min(&(end - self.side));
+                self.bounds[at].index = place(self.values, start..end, start + best, near);
             }
         }
     }
@@ -132,25 +135,35 @@ impl<'a> Boundaries<'a> {
         let (before, after) = self.medians(at);
         let change = after - before;
         match self.bounds[at].told {
-            Some(told) => change / (KEPT_EFFECT * told * before),
+            Some(told) => change / ((KEPT_EFFECT * told.abs()).min(self.settings.relative).copysign(told) * before),
             None => (change.abs() / (self.settings.relative * before)).min(change.abs() / self.settings.absolute),
         }
+    }
+
+    /// Reports whether a boundary was told before, and enough of the effect is left.
+    fn is_as_told(&self, at: usize) -> bool {
+        let (before, after) = self.medians(at);
+        self.bounds[at].told.is_some_and(|told| (after - before) / (told * before) >= KEPT_EFFECT)
     }
 
     /// Returns the p-value at a boundary if it is significant.
     fn p_value(&mut self, at: usize) -> Option<f64> {
         let (start, end) = self.compared(at);
         let boundary = self.bounds[at];
-        if let Some(p_value) = self.judged.get(&(start, boundary.index, end)) {
+        let as_told = self.is_as_told(at);
+        let key = (start, boundary.index, end, as_told);
+        if let Some(p_value) = self.judged.get(&key) {
             return *p_value;
         }
-        let significance = if boundary.told.is_some() { KEPT_SIGNIFICANCE } else { self.settings.significance };
+        let significance = if as_told { KEPT_SIGNIFICANCE } else { self.settings.significance };
         let segment = Segment::new(&self.values[start..end], self.side)?;
-        // At the boundary itself, against the best split of each random order: the test stays conservative.
+        // The best split near the boundary, against the best of all in each random order: the test stays conservative.
+        // One that was told before is tested at its place.
         let index = boundary.index - start;
-        let energy = segment.best_split_within(index..=index).energy;
+        let reach = if boundary.told.is_some() { 0 } else { self.side };
+        let energy = segment.best_split_within(index.saturating_sub(reach)..=index + reach).energy;
         let p_value = segment.p_value(energy, significance, PERMUTATIONS);
-        self.judged.insert((start, boundary.index, end), p_value);
+        self.judged.insert(key, p_value);
         p_value
     }
 
@@ -187,6 +200,6 @@ fn split(values: &[f64], offset: usize, side: usize, hints: &[Hint], bounds: &mu
     };
     let (left, right) = values.split_at(index);
     split(left, offset, side, hints, bounds);
-    bounds.push(Boundary { index: offset + index, told: None });
+    bounds.push(Boundary { index: offset + index, found: offset + index, told: None });
     split(right, offset + index, side, hints, bounds);
 }

@@ -94,7 +94,10 @@ impl StoredChange {
         let young = active.pop_if(|(place, _)| *place + side > values.len());
         let end = young.map_or(values.len(), |(place, _)| place);
 
-        let bounds = active.iter().map(|(place, at)| Boundary { index: place - start, told: Some(next[*at].told) });
+        let bounds = active.iter().map(|(place, at)| {
+            let index = place - start;
+            Boundary { index, found: index, told: Some(next[*at].told) }
+        });
         let found = Boundaries::find(&values[start..end], settings, bounds.collect());
         for (index, reason) in found.withdrawn {
             if let Some((_, at)) = active.iter().find(|(place, _)| *place == start + index) {

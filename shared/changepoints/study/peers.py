@@ -1,25 +1,21 @@
-"""Other detectors on the series that the study of this crate exports.
+"""Other detectors on the series of the study of this crate, which runs this program and judges what it finds.
 
-    cargo run -p changepoints --example power -- export /tmp/series
-    python3 -m venv /tmp/peers
-    /tmp/peers/bin/pip install --require-hashes --only-binary :all: -r shared/changepoints/study/requirements.txt
-    /tmp/peers/bin/python shared/changepoints/study/peers.py /tmp/series
+Each line of the standard input is a task: detectors, separated by commas; the number of runs to begin with; and the
+series. Each detector sees the first so many runs, then one more, up to all. For each of these, a line is printed: the
+seconds that it took and the first runs after the changes. Every detector has its own defaults where it has any.
 
-Prints the share of series with a change within 5 runs of the true one in its direction (both ends of a bump), and the
-share with changes elsewhere only; for series without a change, these are false alarms. Every detector sees the same
-series, with its own defaults where it has any; changes of less than 5 % of the mean and 2 s are left out, as here.
+The packages are those of requirements.txt; the rules of Perfherder and Bencher are written anew from their descriptions.
 """
 
-import statistics
 import sys
-from pathlib import Path
+import time
 
 import numpy as np
 import ruptures
 from otava.analysis import compute_change_points, compute_change_points_orig
+from scipy.stats import t as student
 
 SIDE = 12
-MAX_ERROR = 5
 
 
 def otava(values):
@@ -29,7 +25,7 @@ def otava(values):
 
 
 def e_divisive(values):
-    """E-divisive as MongoDB published it: 100 permutations, p <= 0.05, over the whole series."""
+    """E-divisive as MongoDB published it: 100 permutations, p <= 0.05, over the whole series. Otava's copy of it."""
     points, _ = compute_change_points_orig(values, max_pvalue=0.05, seed=1)
     return [point.index for point in points]
 
@@ -41,70 +37,58 @@ def kernel_cpd(values):
 
 
 def perfherder(values):
-    """Perfherder's rule: the 12 runs before and after a run differ by t >= 7; of adjacent ones, the largest."""
-    found = []
-    best = None
-    for at in range(SIDE, len(values) - SIDE + 1):
-        before, after = values[at - SIDE : at], values[at : at + SIDE]
-        spread = ((statistics.variance(before) + statistics.variance(after)) / SIDE) ** 0.5
-        t = abs(statistics.mean(after) - statistics.mean(before)) / spread
-        if t < 7:
-            best = None
-        elif best is None or t > best:
-            found = found[:-1] if best is not None else found
-            best = t
-            found.append(at)
-    return found
+    """Perfherder's rule: t > 7 between the 12 to 24 runs before and the 12 from a run on, the nearer ones with more
+    weight; of neighbours, the largest."""
+    values = np.array(values)
+    scores = np.zeros(len(values))
+    quiet = 0
+
+    def weighted(part):
+        weights = np.arange(len(part), 0, -1)
+        mean = (part * weights).sum() / weights.sum()
+        return mean, ((part - mean) ** 2).sum() / max(1, len(part) - 1) / len(part)
+
+    for at in range(1, len(values)):
+        before, after = values[max(0, at - min(max(quiet, SIDE), 2 * SIDE)) : at][::-1], values[at : at + SIDE]
+        (left, left_error), (right, right_error) = weighted(before), weighted(after)
+        if left != right:
+            error = (left_error + right_error) ** 0.5
+            scores[at] = abs(right - left) / error if error else np.inf
+        quiet = 0 if scores[at] > 7 else quiet + 1
+    return [
+        at
+        for at in range(SIDE, len(values) - SIDE + 1)
+        if scores[at] > 7 and scores[at - 1] <= scores[at] and (at + 1 == len(values) or scores[at + 1] <= scores[at])
+    ]
 
 
 def bencher(values):
-    """Bencher's t-test: a run outside of the 99 % prediction interval of the 64 before it; the first of several."""
+    """Bencher's t-test with the boundary of its examples, 0.99 on either side, and up to 64 runs before a run; a change
+    is the first such run in twelve."""
+    values = np.array(values)
     found = []
     for at in range(30, len(values)):
         before = values[max(0, at - 64) : at]
-        bound = 2.65 * statistics.stdev(before)
-        if abs(values[at] - statistics.mean(before)) > bound and (not found or at - found[-1] > SIDE):
+        bound = student.ppf(0.99, len(before) - 1) * before.std(ddof=1)
+        if abs(values[at] - before.mean()) > bound and (not found or at - found[-1] > SIDE):
             found.append(at)
     return found
 
 
-DETECTORS = [otava, e_divisive, kernel_cpd, perfherder, bencher]
+DETECTORS = {detector.__name__: detector for detector in (otava, e_divisive, kernel_cpd, perfherder, bencher)}
 
 
-def large_enough(values, found):
-    """Keeps the changes of the mean by at least 5 % and 2 s, with the mean after each."""
-    bounds = [0, *sorted(found), len(values)]
-    kept = []
-    for start, at, end in zip(bounds, bounds[1:], bounds[2:]):
-        before, after = statistics.mean(values[start:at]), statistics.mean(values[at:end])
-        if abs(after - before) >= max(2, 0.05 * before):
-            kept.append((at, after > before))
-    return kept
+def main():
+    """Answers the tasks in their order."""
+    for line in sys.stdin:
+        names, first, *words = line.split()
+        values = [float(word) for word in words]
+        for name in names.split(","):
+            for count in range(int(first), len(values) + 1):
+                start = time.perf_counter()
+                found = DETECTORS[name](values[:count])
+                print(time.perf_counter() - start, *(int(at) for at in found))
+        sys.stdout.flush()
 
 
-def main(folder):
-    """Prints a row per kind of series."""
-    kinds = {}
-    for path in sorted(Path(folder).iterdir()):
-        kind, truth, _ = path.name.split(".")
-        kinds.setdefault((kind, int(truth)), []).append([float(line) for line in path.read_text().split()])
-    print("| series |", " | ".join(detector.__name__ for detector in DETECTORS), "|")
-    print("|---|" + "---:|" * len(DETECTORS))
-    for (kind, truth), all_series in kinds.items():
-        wanted = [(500, True), (520, False)] if kind == "bump" else [(truth, True)] if truth else []
-        cells = []
-        for detector in DETECTORS:
-            found = elsewhere = 0
-            for values in all_series:
-                changes = large_enough(values, detector(values))
-                near = lambda at, up: any(abs(index - at) <= MAX_ERROR and slower == up for index, slower in changes)
-                if wanted and all(near(at, up) for at, up in wanted):
-                    found += 1
-                elif changes:
-                    elsewhere += 1
-            count = len(all_series)
-            cells.append(f"{100 * found / count:.0f} + {100 * elsewhere / count:.0f} %")
-        print(f"| {kind} |", " | ".join(cells), "|", flush=True)
-
-
-main(sys.argv[1])
+main()

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use changepoints::{Change, Point, Settings, State, StoredChange};
+use changepoints::{Point, Settings, State, StoredChange, changes};
+use rand::{SeedableRng as _, rngs::StdRng};
+use rand_distr::{Distribution as _, StandardUniform};
 
 use crate::study::{FIRST_SEED, Noise};
 
@@ -38,23 +40,47 @@ impl Replay {
 }
 
 /// Searches a series after each run anew.
-pub fn replay_anew(values: &[f64], settings: &Settings, detect: impl Fn(&[f64]) -> Vec<Change>) -> Replay {
+pub fn replay_anew(values: &[f64], settings: &Settings) -> Replay {
+    let found = |end| changes(&values[..end], settings).iter().map(|change| change.index).collect();
+    replay_anew_of((2 * settings.side..=values.len()).map(found), settings)
+}
+
+/// Compares what was found after each run with what was found before it.
+pub fn replay_anew_of(all: impl Iterator<Item = Vec<usize>>, settings: &Settings) -> Replay {
     let mut replay = Replay::default();
     let mut before: Vec<usize> = Vec::new();
-    for end in 2 * settings.side..=values.len() {
-        let now: Vec<usize> = detect(&values[..end]).iter().map(|change| change.index).collect();
-        let same = |place: &usize, others: &[usize]| others.contains(place);
+    for now in all {
         let near = |place: usize, others: &[usize]| others.iter().any(|other| place.abs_diff(*other) < settings.side);
         replay.searches += 1;
         for place in &before {
             replay.withdrawn += usize::from(!near(*place, &now));
-            replay.moved += usize::from(near(*place, &now) && !same(place, &now));
+            replay.moved += usize::from(near(*place, &now) && !now.contains(place));
         }
         replay.told += now.iter().filter(|place| !near(**place, &before)).count();
         before = now;
     }
     replay.confirmed = replay.told;
     replay
+}
+
+/// Simulates 34 series of 330 runs of all kinds, with up to three changes of 10 to 50 % each.
+pub fn grown() -> Vec<Vec<f64>> {
+    let kinds: Vec<Noise> = Noise::ALL.iter().chain(&Noise::WANDERING).map(|(noise, _)| *noise).collect();
+    let series = |seed: u64| {
+        let mut random = StdRng::seed_from_u64(seed ^ 1);
+        let noise = kinds[usize::try_from(seed - FIRST_SEED).unwrap() % kinds.len()];
+        let mut series = noise.series(330, 330, 0.0, seed);
+        let mut chance = || -> f64 { StandardUniform.sample(&mut random) };
+        let count = (4.0 * chance()) as usize;
+        for _ in 0..count {
+            let at = 30 + (270.0 * chance()) as usize;
+            let step = 1.1 + 0.4 * chance();
+            let step = if chance() < 0.5 { step } else { 1.0 / step };
+            series[at..].iter_mut().for_each(|duration| *duration *= step);
+        }
+        series
+    };
+    (FIRST_SEED..).take(34).map(series).collect()
 }
 
 /// Keeps what was told, after each run.
@@ -88,7 +114,7 @@ pub fn replay_stored(values: &[f64], settings: &Settings) -> (Replay, Vec<Stored
 pub struct Delay {
     /// Series in which a change near the true one was told within 40 runs.
     pub told: usize,
-    /// The median number of runs after the change until then.
+    /// The median number of runs after the change until then; 0 if it was told in fewer than half of the series.
     pub runs: usize,
     /// The mean distance of its first run from the true one, then.
     pub error: f64,
@@ -102,35 +128,42 @@ pub fn delay(noise: Noise, step: f64, count: usize, settings: &Settings) -> Dela
     let ids: Vec<String> = (0..at + most).map(|place| place.to_string()).collect();
     let mut first = Vec::new();
     let mut confirmed = Vec::new();
-    let mut errors = 0;
     for seed in (FIRST_SEED..).take(count) {
         let values = noise.series(at + most, at, step, seed);
         let points: Vec<Point<'_>> = ids.iter().zip(&values).map(|(id, value)| Point { id, value: *value }).collect();
         let mut told = Vec::new();
-        let mut seen = false;
+        let mut seen = None;
+        let mut certain = None;
         for end in at..=at + most {
             told = StoredChange::update(&told, &points[..end], settings);
             let error = |change: &StoredChange| change.begins.parse::<usize>().unwrap().abs_diff(at);
             let near = |change: &&StoredChange| {
-                error(change) <= 12 && change.told > 0.0 && !matches!(change.state, State::Withdrawn(_))
+                error(change) <= settings.side && change.told > 0.0 && !matches!(change.state, State::Withdrawn(_))
             };
             let Some(change) = told.iter().find(near) else { continue };
-            if !seen {
-                seen = true;
-                first.push(end - at);
-                errors += error(change);
-            }
+            seen = seen.or(Some((end - at, error(change))));
             if change.state == State::Confirmed {
-                confirmed.push(end - at);
+                certain = Some(end - at);
                 break;
             }
         }
+        first.push(seen);
+        confirmed.push(certain);
     }
-    confirmed.resize(count, usize::MAX);
-    let median = |runs: &mut Vec<usize>| {
-        runs.sort_unstable();
-        runs.get(runs.len().saturating_sub(1) / 2).copied().filter(|runs| *runs < usize::MAX).unwrap_or(0)
-    };
-    let error = errors as f64 / first.len().max(1) as f64;
-    Delay { told: first.len(), runs: median(&mut first), error, confirmed: median(&mut confirmed) }
+    Delay { confirmed: median_of(confirmed.into_iter(), count), ..delay_of(first) }
+}
+
+/// Sums up after how many runs changes were told, and how far off.
+pub fn delay_of(first: Vec<Option<(usize, usize)>>) -> Delay {
+    let told = first.iter().flatten().count();
+    let errors: usize = first.iter().flatten().map(|seen| seen.1).sum();
+    let runs = median_of(first.iter().map(|seen| seen.map(|seen| seen.0)), first.len());
+    Delay { told, runs, error: errors as f64 / told.max(1) as f64, confirmed: 0 }
+}
+
+/// Returns the median, in which those that never were come last; 0 if they are the half.
+fn median_of(runs: impl Iterator<Item = Option<usize>>, count: usize) -> usize {
+    let mut runs: Vec<usize> = runs.map(|runs| runs.unwrap_or(usize::MAX)).collect();
+    runs.sort_unstable();
+    runs.get(count.saturating_sub(1) / 2).copied().filter(|runs| *runs < usize::MAX).unwrap_or(0)
 }

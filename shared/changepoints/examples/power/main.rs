@@ -1,12 +1,15 @@
-//! The power of the detector for changes of known size, its false alarms, its delay and its time. Writes `POWER.md`:
+//! The power of the detector for changes of known size, its false alarms, its delay and its time, beside other
+//! detectors. Writes `POWER.md`:
 //!
 //! ```text
-//! cargo run -p changepoints --example power > shared/changepoints/POWER.md
+//! python3 -m venv /tmp/peers
+//! /tmp/peers/bin/pip install --require-hashes --only-binary :all: -r shared/changepoints/study/requirements.txt
+//! cargo run -p changepoints --example power -- 500 /tmp/peers/bin/python > shared/changepoints/POWER.md
 //! ```
 //!
-//! Takes a few minutes. The first argument is the number of series per cell; 500 unless given. Further arguments are
-//! files of real series, one value a line, oldest first, which grow run by run; the public one of the tests unless
-//! given. `export FOLDER` writes the series for the peers of `study/` instead.
+//! The first argument is the number of series per cell, the second the Python with the other detectors, or `-` for none.
+//! The names of sections may follow: `compare`, `power`, `bumps`, `noise`, `delays`, `growth`, `times`; all unless given.
+//! Takes about half an hour.
 
 #![allow(
     clippy::print_stdout,
@@ -17,16 +20,22 @@
     reason = "a study of durations, not a part of the product"
 )]
 
-mod export;
+mod compare;
 mod growth;
+mod peers;
+mod rate;
 mod study;
 mod tables;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.as_slice() {
-        [word, folder] if word == "export" => export::write(folder),
-        [] => tables::print(500, &[]),
-        [count, files @ ..] => tables::print(count.parse().unwrap(), files),
+    let (count, python, sections) = match arguments.as_slice() {
+        [] => (500, "-", [].as_slice()),
+        [count] => (count.parse().unwrap(), "-", [].as_slice()),
+        [count, python, sections @ ..] => (count.parse().unwrap(), python.as_str(), sections),
+    };
+    if sections.is_empty() || sections.iter().any(|section| section == "compare") {
+        compare::print(count.min(100), (python != "-").then_some(python));
     }
+    tables::print(count, sections);
 }

@@ -5,26 +5,40 @@ use std::time::{Duration, Instant};
 use changepoints::{Settings, changes};
 
 use crate::{
-    growth::{Delay, Replay, delay, replay_anew, replay_stored},
+    compare::public_series,
+    growth::{Delay, Replay, delay, grown, replay_anew, replay_stored},
+    rate::rate,
     study::{FIRST_SEED, MAX_ERROR, Noise, Outcome, bumps, study},
 };
 
 /// Length of the series and first run after the change.
 const SHAPES: [(usize, usize); 3] = [(60, 45), (200, 100), (200, 185)];
 const STEPS: [f64; 4] = [0.05, 0.1, 0.2, 0.5];
-const PUBLIC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tigerbeetle-durations.txt");
 
-/// Prints everything, with `count` series per cell.
-pub fn print(count: usize, files: &[String]) {
-    introduction(count);
-    for shape in SHAPES {
-        power(shape, count);
+/// Prints everything, with `count` series per cell; only the sections of these names, if any.
+pub fn print(count: usize, sections: &[String]) {
+    let wanted = |name: &str| sections.is_empty() || sections.iter().any(|section| section == name);
+    if wanted("power") {
+        introduction(count);
+        for shape in SHAPES {
+            power(shape, count);
+        }
     }
-    short_bumps(count);
-    correlated_noise(count);
-    delays(count);
-    growing_series(files);
-    times();
+    if wanted("bumps") {
+        short_bumps(count);
+    }
+    if wanted("noise") {
+        correlated_noise(count);
+    }
+    if wanted("delays") {
+        delays(count);
+    }
+    if wanted("growth") {
+        growing_series();
+    }
+    if wanted("times") {
+        times();
+    }
 }
 
 fn percent(part: usize, count: usize) -> String {
@@ -57,20 +71,20 @@ fn power((length, at): (usize, usize), count: usize) {
             let Outcome { found, elsewhere, .. } = study(noise, length, at, step, count);
             format!("{} + {} %", percent(found, count), percent(elsewhere, count))
         });
-        let alarms = percent(study(noise, length, at, 0.0, count).elsewhere, count);
-        println!("| {name} | {} | {alarms} % |", found.join(" | "));
+        let alarms = rate(study(noise, length, at, 0.0, count).elsewhere, count);
+        println!("| {name} | {} | {alarms} |", found.join(" | "));
     }
     println!();
 }
 
 fn short_bumps(count: usize) {
     println!("+30 % for 20 runs in the middle, then fixed; the share of series in which both ends are found:\n");
-    println!("| history | log-normal, σ 0.05 | log-normal, σ 0.10 |\n|---:|---:|---:|");
+    println!("| history | series | log-normal, σ 0.05 | log-normal, σ 0.10 |\n|---:|---:|---:|---:|");
     for length in [120, 250, 500, 1000, 2000, 5000, 10_000] {
-        let count = if length > 1000 { count.div_ceil(5) } else { count };
+        let count = if length > 1000 { count.div_ceil(10) } else { count };
         let found = [Noise::Quiet, Noise::Usual]
             .map(|noise| bumps(noise, length, count, |values| changes(values, &Settings::default())));
-        println!("| {length} | {} % | {} % |", percent(found[0], count), percent(found[1], count));
+        println!("| {length} | {count} | {} | {} |", rate(found[0], count), rate(found[1], count));
     }
     println!();
 }
@@ -85,7 +99,7 @@ fn correlated_noise(count: usize) {
         let cells = [200, 1000].map(|length| {
             let outcome = study(noise, length, length, 0.0, count);
             let open = outcome.elsewhere - outcome.marked;
-            format!("{} % | {} %", percent(outcome.elsewhere, count), percent(open, count))
+            format!("{} % | {}", percent(outcome.elsewhere, count), rate(open, count))
         });
         println!("| {name} | {} |", cells.join(" | "));
     }
@@ -116,27 +130,18 @@ fn delays(count: usize) {
     println!();
 }
 
-fn growing_series(files: &[String]) {
-    let public = [PUBLIC.to_owned()];
-    let files = if files.is_empty() { &public } else { files };
-    println!(
-        "Real series that grow run by run ({}), searched anew after each run, and with stored changes:\n",
-        files.len()
-    );
-    println!("| | searches | told | confirmed | withdrawn | of these provisional | moved |");
-    println!("|---|---:|---:|---:|---:|---:|---:|");
+fn growing_series() {
+    println!("Series that grow run by run, searched anew after each run, and with stored changes:\n");
+    println!("| series | | searches | told | confirmed | withdrawn | of these provisional | moved |");
+    println!("|---|---|---:|---:|---:|---:|---:|---:|");
     let settings = Settings::default();
-    let mut sums = [Replay::default(); 2];
-    for file in files {
-        let text = std::fs::read_to_string(file).unwrap();
-        let values: Vec<f64> =
-            text.lines().filter(|line| !line.starts_with('#')).map(|line| line.parse().unwrap()).collect();
-        let anew = replay_anew(&values, &settings, |values| changes(values, &settings));
-        sums = [sums[0].plus(anew), sums[1].plus(replay_stored(&values, &settings).0)];
-    }
-    for (name, replay) in ["searched anew", "stored"].into_iter().zip(sums) {
-        let Replay { searches, told, confirmed, withdrawn, provisional, moved } = replay;
-        println!("| {name} | {searches} | {told} | {confirmed} | {withdrawn} | {provisional} | {moved} |");
+    for (series, all) in [("public", vec![public_series()]), ("34 simulated", grown())] {
+        let anew = all.iter().map(|values| replay_anew(values, &settings)).fold(Replay::default(), Replay::plus);
+        let stored = all.iter().map(|values| replay_stored(values, &settings).0).fold(Replay::default(), Replay::plus);
+        for (name, replay) in [("searched anew", anew), ("stored", stored)] {
+            let Replay { searches, told, confirmed, withdrawn, provisional, moved } = replay;
+            println!("| {series} | {name} | {searches} | {told} | {confirmed} | {withdrawn} | {provisional} | {moved} |");
+        }
     }
     println!();
 }
