@@ -6,7 +6,7 @@
 //! not significant, the smallest first. A strict threshold in the first pass would miss a short bump, since neither of
 //! its ends is significant in the whole series; the intervals find it in a long one.
 //!
-//! [`changes`] searches a series anew. [`StoredChange::update`] keeps what was told before, so that a change has the same
+//! [`changes`] searches a series anew, and [`mark_days`] tells which of its changes may be differences of days. [`StoredChange::update`] keeps what was told before, so that a change has the same
 //! name as the series grows, and tells a large change after five runs as provisional.
 //!
 //! Values are replaced by their ranks. One build that hung for an hour then weighs no more than the slowest of the
@@ -23,6 +23,7 @@
 #![allow(clippy::float_arithmetic, reason = "durations and probabilities, no money")]
 
 mod correlation;
+mod days;
 mod energy;
 mod place;
 mod recent;
@@ -30,6 +31,7 @@ mod seeded;
 mod segments;
 mod stored;
 
+pub use days::mark_days;
 pub use segments::changes;
 pub use stored::{Point, Reason, State, StoredChange};
 

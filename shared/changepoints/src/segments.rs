@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Change, PERMUTATIONS, Settings, correlation::Wander, energy::Segment, median, place::place, seeded, seeded::Hint, stored::Reason,
+    Change, PERMUTATIONS, Settings, correlation::{Wander, mark_waves}, energy::Segment, median, place::place, seeded, seeded::Hint, stored::Reason,
 };
 
 /// The maximum p-value of the first pass.
@@ -108,7 +108,9 @@ impl<'a> Boundaries<'a> {
             let index = self.bounds[at].index;
             Change { index, before, after, p_value, correlated: wander.is_correlated(&[start, index, end]) }
         };
-        Found { changes: p_values.enumerate().map(change).collect(), withdrawn: self.withdrawn }
+        let mut changes: Vec<Change> = p_values.enumerate().map(change).collect();
+        mark_waves(&mut changes);
+        Found { changes, withdrawn: self.withdrawn }
     }
 
     /// Moves each boundary to its place between its two neighbouring segments, by at most `side` values in all. One that
