@@ -3,7 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Change, PERMUTATIONS, Settings, correlation::{Wander, mark_waves}, energy::Segment, median, place::place, seeded, seeded::Hint, stored::Reason,
+    Change, PERMUTATIONS, Settings,
+    correlation::{Wander, mark_waves},
+    energy::Segment,
+    median,
+    place::place,
+    seeded,
+    seeded::Hint,
+    stored::Reason,
 };
 
 /// The maximum p-value of the first pass.
@@ -72,25 +79,31 @@ impl<'a> Boundaries<'a> {
         Self { values, settings, side, bounds, judged: BTreeMap::new(), withdrawn: Vec::new() }.prune()
     }
 
-    /// Removes boundaries until each that is left is large enough and significant.
+    /// Removes boundaries until each that is left is large enough and significant: the smallest first, and one that was
+    /// told before only if nothing new is left that could be the reason.
     fn prune(mut self) -> Found {
         loop {
             self.settle();
             let effects: Vec<f64> = (0..self.bounds.len()).map(|at| self.effect(at)).collect();
-            let least = effects.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1));
-            if let Some((at, _)) = least.filter(|(_, effect)| **effect < 1.0) {
+            let small = (0..effects.len()).filter(|at| effects[*at] < 1.0);
+            if let Some(at) = self.least(small, &effects) {
                 self.remove(at, Reason::Smaller);
                 continue;
             }
             let p_values: Vec<Option<f64>> = (0..self.bounds.len()).map(|at| self.p_value(at)).collect();
-            // Of the insignificant ones, the smallest.
             let insignificant = (0..p_values.len()).filter(|at| p_values[*at].is_none());
-            match insignificant.min_by(|a, b| effects[*a].total_cmp(&effects[*b])) {
-                Some(at) if self.bounds[at].told.is_some() && !self.is_as_told(at) => self.remove(at, Reason::Smaller),
-                Some(at) => self.remove(at, Reason::Chance),
-                None => return self.found(p_values.into_iter().flatten()),
-            }
+            let Some(at) = self.least(insignificant, &effects) else {
+                return self.found(p_values.into_iter().flatten());
+            };
+            let shrunk = self.bounds[at].told.is_some() && !self.is_as_told(at);
+            self.remove(at, if shrunk { Reason::Smaller } else { Reason::Chance });
         }
+    }
+
+    /// Returns the one with the smallest effect, but a new one before any that was told.
+    fn least(&self, places: impl Iterator<Item = usize>, effects: &[f64]) -> Option<usize> {
+        let told = |at: usize| self.bounds[at].told.is_some();
+        places.min_by(|a, b| told(*a).cmp(&told(*b)).then(effects[*a].total_cmp(&effects[*b])))
     }
 
     fn remove(&mut self, at: usize, reason: Reason) {

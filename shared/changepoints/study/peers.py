@@ -7,6 +7,7 @@ seconds that it took and the first runs after the changes. Every detector has it
 The packages are those of requirements.txt; the rules of Perfherder and Bencher are written anew from their descriptions.
 """
 
+import functools
 import sys
 import time
 
@@ -62,6 +63,12 @@ def perfherder(values):
     ]
 
 
+@functools.lru_cache
+def quantile(count):
+    """Returns the 99 % quantile of Student's t for so many runs."""
+    return student.ppf(0.99, count - 1)
+
+
 def bencher(values):
     """Bencher's t-test with the boundary of its examples, 0.99 on either side, and up to 64 runs before a run; a change
     is the first such run in twelve."""
@@ -69,7 +76,7 @@ def bencher(values):
     found = []
     for at in range(30, len(values)):
         before = values[max(0, at - 64) : at]
-        bound = student.ppf(0.99, len(before) - 1) * before.std(ddof=1)
+        bound = quantile(len(before)) * before.std(ddof=1)
         if abs(values[at] - before.mean()) > bound and (not found or at - found[-1] > SIDE):
             found.append(at)
     return found

@@ -48,6 +48,32 @@ fn a_large_change_is_provisional_after_five_runs_and_confirmed_after_twelve() {
 }
 
 #[test]
+fn the_first_run_of_a_large_change_is_near_the_true_one_when_it_is_told() {
+    let (mut late, mut off) = (0, 0);
+    for seed in 0..20 {
+        let values = Noise::Usual.series(112, 100, 0.5, seed);
+        let states = grow(&values, 0, 100, Vec::new());
+        let runs = states.iter().position(|told| !told.is_empty()).unwrap();
+        late += usize::from(runs > 5);
+        off += states[runs][0].begins.parse::<usize>().unwrap().abs_diff(100);
+    }
+    assert!(late <= 7 && off <= 10, "{late} of 20 late, {off} runs off in all");
+}
+
+#[test]
+fn a_change_that_would_be_told_anew_is_kept_though_it_looked_larger() {
+    let mut values = Noise::Quiet.series(160, 100, 0.3, 8);
+    let told = last(&values[..120]);
+    assert_eq!((told.len(), told[0].state), (1, State::Confirmed));
+    // 30 % at first, 10 % on the whole.
+    values[112..].iter_mut().for_each(|duration| *duration *= 1.1 / 1.3);
+    values.drain(104..112);
+    let told = grow(&values, 0, values.len(), told).pop().unwrap();
+    let kept = told.iter().find(|change| change.id == "100").unwrap();
+    assert_eq!(kept.state, State::Confirmed, "{told:?}");
+}
+
+#[test]
 fn a_few_slow_runs_are_withdrawn_with_the_reason() {
     let mut values = Noise::Quiet.series(140, 140, 0.0, 2);
     values[100..106].iter_mut().for_each(|duration| *duration *= 1.5);

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use changepoints::{Change, Settings};
+use changepoints::{Change, Settings, mark_days};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +72,8 @@ pub struct TooFewRuns {
 const MAX_DISTANCE: usize = 3;
 /// The possible cause of a change in a series whose noise is correlated.
 const CORRELATED: &str = "noise is correlated: low confidence";
+/// Machines that are busy on some days are so by UTC days as well as by any other.
+const SECONDS_PER_DAY: i64 = 86_400;
 /// The minimum duration that a change is a percentage of, in seconds: it keeps the percentage finite.
 const MIN_BASE: f64 = 0.001;
 
@@ -92,7 +94,10 @@ impl Regression {
             return Err(TooFewRuns { runs: runs.len() });
         }
         let durations: Vec<f64> = runs.iter().map(|run| run.duration_seconds).collect();
-        let found = changes(&durations).into_iter().map(|change| {
+        let days: Vec<i64> = runs.iter().map(|run| run.started_at.as_second().div_euclid(SECONDS_PER_DAY)).collect();
+        let mut found = changes(&durations);
+        mark_days(&mut found, &durations, &days);
+        let found = found.into_iter().map(|change| {
             let first = &runs[change.index];
             Self {
                 changed_at: first.started_at,
@@ -229,6 +234,17 @@ mod tests {
         (0..300).filter(|index| index / 10 % 2 == 0).for_each(|index| runs[index].duration_seconds *= 0.9);
         let found = find(&runs, &[]);
         assert!(!found.is_empty() && found.iter().all(|change| change.possible_causes == [CORRELATED]), "{found:?}");
+    }
+
+    #[test]
+    fn days_that_differ_are_a_possible_cause() {
+        // Hourly: a day is 24 runs.
+        let mut runs = runs(240, 120);
+        assert_eq!(find(&runs, &[])[0].possible_causes, Vec::<String>::new());
+        let factors = [1.0, 1.07, 0.95, 1.03, 0.92, 1.05, 0.97, 1.01, 0.94, 1.06];
+        runs.iter_mut().enumerate().for_each(|(index, run)| run.duration_seconds *= factors[index / 24]);
+        let first_day = find(&runs[..144], &[]);
+        assert!(first_day.iter().all(|change| change.possible_causes == [CORRELATED]), "{first_day:?}");
     }
 
     #[test]

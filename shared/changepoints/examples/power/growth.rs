@@ -63,16 +63,15 @@ pub fn replay_anew_of(all: impl Iterator<Item = Vec<usize>>, settings: &Settings
     replay
 }
 
-/// Simulates 34 series of 330 runs of all kinds, with up to three changes of 10 to 50 % each.
-pub fn grown() -> Vec<Vec<f64>> {
-    let kinds: Vec<Noise> = Noise::ALL.iter().chain(&Noise::WANDERING).map(|(noise, _)| *noise).collect();
+/// Simulates series of 330 runs of some kinds, with up to three changes of 10 to 50 % each.
+pub fn grown(kinds: &[(Noise, &str)], count: usize) -> Vec<Vec<f64>> {
     let series = |seed: u64| {
         let mut random = StdRng::seed_from_u64(seed ^ 1);
-        let noise = kinds[usize::try_from(seed - FIRST_SEED).unwrap() % kinds.len()];
+        let (noise, _) = kinds[usize::try_from(seed - FIRST_SEED).unwrap() % kinds.len()];
         let mut series = noise.series(330, 330, 0.0, seed);
         let mut chance = || -> f64 { StandardUniform.sample(&mut random) };
-        let count = (4.0 * chance()) as usize;
-        for _ in 0..count {
+        let changes = (4.0 * chance()) as usize;
+        for _ in 0..changes {
             let at = 30 + (270.0 * chance()) as usize;
             let step = 1.1 + 0.4 * chance();
             let step = if chance() < 0.5 { step } else { 1.0 / step };
@@ -80,7 +79,7 @@ pub fn grown() -> Vec<Vec<f64>> {
         }
         series
     };
-    (FIRST_SEED..).take(34).map(series).collect()
+    (FIRST_SEED..).take(count).map(series).collect()
 }
 
 /// Keeps what was told, after each run.

@@ -35,7 +35,8 @@ fn main() {
         [count, python, sections @ ..] => (count.parse().unwrap(), python.as_str(), sections),
     };
     if sections.is_empty() || sections.iter().any(|section| section == "compare") {
-        compare::print(count.min(100), (python != "-").then_some(python));
+        let others = (python != "-").then(|| peers::Peers::start(python));
+        compare::print(count.min(60), others.as_ref());
     }
     tables::print(count, sections);
 }

@@ -1,10 +1,10 @@
 //! Other detectors, by the program in `study/`.
 
 use std::{
+    cell::RefCell,
     fmt::Write as _,
-    io::Write as _,
-    process::{Command, Stdio},
-    thread,
+    io::{BufRead as _, BufReader, Write as _},
+    process::{ChildStdin, ChildStdout, Command, Stdio},
 };
 
 const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/study/peers.py");
@@ -26,27 +26,35 @@ pub struct Answer {
     pub places: Vec<usize>,
 }
 
-/// Asks a detector about series. For each, it sees the first `first` runs, then one more, up to all; only all if `None`.
-pub fn ask(python: &str, detector: &str, first: Option<usize>, all: &[Vec<f64>]) -> Vec<Vec<Answer>> {
-    let mut tasks = String::new();
-    for series in all {
-        write!(tasks, "{detector} {}", first.unwrap_or(series.len())).unwrap();
-        series.iter().for_each(|value| write!(tasks, " {value}").unwrap());
-        tasks.push('\n');
+/// The program, which runs as long as it is asked.
+#[derive(Debug)]
+pub struct Peers(RefCell<(ChildStdin, BufReader<ChildStdout>)>);
+
+impl Peers {
+    /// Starts the program with a Python that has the packages.
+    pub fn start(python: &str) -> Self {
+        let mut child = Command::new(python).arg(PROGRAM).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        Self(RefCell::new((child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()))))
     }
-    let mut child =
-        Command::new(python).arg(PROGRAM).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut input = child.stdin.take().unwrap();
-    let writer = thread::spawn(move || input.write_all(tasks.as_bytes()).unwrap());
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    assert!(output.status.success(), "{detector}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    let mut lines = text.lines().map(|line| {
-        let (seconds, places) = line.split_once(' ').unwrap_or((line, ""));
-        let places = places.split_whitespace().map(|place| place.parse().unwrap()).collect();
-        Answer { seconds: seconds.parse().unwrap(), places }
-    });
-    let counts = all.iter().map(|series| first.map_or(1, |first| series.len() + 1 - first));
-    counts.map(|count| lines.by_ref().take(count).collect()).collect()
+
+    /// Asks a detector about series. For each, it sees the first `first` runs, then one more, up to all; only all if
+    /// `None`.
+    pub fn ask(&self, detector: &str, first: Option<usize>, all: &[Vec<f64>]) -> Vec<Vec<Answer>> {
+        let (input, output) = &mut *self.0.borrow_mut();
+        let mut answer = || {
+            let mut line = String::new();
+            output.read_line(&mut line).unwrap();
+            let mut words = line.split_whitespace();
+            let seconds = words.next().unwrap().parse().unwrap();
+            Answer { seconds, places: words.map(|place| place.parse().unwrap()).collect() }
+        };
+        let mut ask = |series: &Vec<f64>| {
+            let mut task = format!("{detector} {}", first.unwrap_or(series.len()));
+            series.iter().for_each(|value| write!(task, " {value}").unwrap());
+            task.push('\n');
+            input.write_all(task.as_bytes()).unwrap();
+            (first.unwrap_or(series.len())..=series.len()).map(|_| answer()).collect()
+        };
+        all.iter().map(&mut ask).collect()
+    }
 }

@@ -91,7 +91,7 @@ fn short_bumps(count: usize) {
 
 fn correlated_noise(count: usize) {
     println!(
-        "Noise that looks like changes, without a change: the share of series with an alarm, and with an alarm that is \
+        "Noise that looks like changes, without a change ({count} series): the share of series with an alarm, and with an alarm that is \
          not marked as one of correlated noise (`correlated`):\n"
     );
     println!("| noise | 200 runs | not marked | 1,000 runs | not marked |\n|---|---:|---:|---:|---:|");
@@ -135,12 +135,18 @@ fn growing_series() {
     println!("| series | | searches | told | confirmed | withdrawn | of these provisional | moved |");
     println!("|---|---|---:|---:|---:|---:|---:|---:|");
     let settings = Settings::default();
-    for (series, all) in [("public", vec![public_series()]), ("34 simulated", grown())] {
+    for (series, all) in [
+        ("public", vec![public_series()]),
+        ("34, independent noise", grown(&Noise::ALL[..7], 34)),
+        ("34, noise that wanders", grown(&Noise::WANDERING, 34)),
+    ] {
         let anew = all.iter().map(|values| replay_anew(values, &settings)).fold(Replay::default(), Replay::plus);
         let stored = all.iter().map(|values| replay_stored(values, &settings).0).fold(Replay::default(), Replay::plus);
         for (name, replay) in [("searched anew", anew), ("stored", stored)] {
             let Replay { searches, told, confirmed, withdrawn, provisional, moved } = replay;
-            println!("| {series} | {name} | {searches} | {told} | {confirmed} | {withdrawn} | {provisional} | {moved} |");
+            println!(
+                "| {series} | {name} | {searches} | {told} | {confirmed} | {withdrawn} | {provisional} | {moved} |"
+            );
         }
     }
     println!();
