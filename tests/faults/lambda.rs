@@ -31,6 +31,23 @@ pub(crate) struct Report {
     pub(crate) waiting: u32,
     pub(crate) due: u32,
     pub(crate) oldest_unfinished_seconds: u64,
+    pub(crate) events_published: u32,
+    pub(crate) events_unpublished: u32,
+    pub(crate) oldest_unpublished_seconds: u64,
+    pub(crate) chained: Chained,
+}
+
+/// What it did about the chains of audit records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Chained {
+    pub(crate) linked: u32,
+    pub(crate) backfilled: u32,
+    pub(crate) missing: u32,
+    pub(crate) signed: u32,
+    pub(crate) errors: u32,
+    pub(crate) oldest_unlinked_seconds: u64,
+    pub(crate) oldest_unsigned_seconds: u64,
 }
 
 /// Runs the sweep.

@@ -8,11 +8,15 @@
 #![allow(clippy::float_arithmetic, reason = "seconds of a report")]
 
 mod audit;
+mod bookings;
+mod buckets;
 mod case;
+mod chains;
 mod creates;
 mod daemon;
 mod database;
 mod deliveries;
+mod events;
 mod grants;
 mod http;
 mod keys;
@@ -25,6 +29,7 @@ mod rights;
 mod rule;
 mod scene;
 mod schema;
+mod sessions;
 mod silence;
 mod store;
 mod sweeps;
@@ -45,9 +50,13 @@ fn main() -> ExitCode {
         store::CASES,
         database::CASES,
         writes::CASES,
+        bookings::CASES,
+        buckets::CASES,
         deliveries::CASES,
+        events::CASES,
         audit::CASES,
         sweeps::CASES,
+        chains::CASES,
         silence::CASES,
         creates::CASES,
         turns::CASES,
@@ -58,6 +67,7 @@ fn main() -> ExitCode {
         logins::CASES,
         schema::CASES,
         traces::CASES,
+        sessions::CASES,
     ]
     .concat();
     case::run(&arguments, cases)

@@ -11,7 +11,8 @@ use crate::{
 pub(crate) const CASES: &[Case] = &[
     case!(store_refuses_for_good, "the store answers 503 to everything"),
     case!(store_refuses_the_request, "the store answers 403 to everything"),
-    case!(store_refuses_for_a_while, "the store answers 503 four times"),
+    case!(store_refuses_for_a_while, "the store answers 503 six times"),
+    case!(store_refuses_the_days, "the store takes the file, and answers 503 to the sums of its days"),
     case!(store_is_slow, "every request to the store takes 0.25 s longer"),
     case!(store_fails_a_part, "the store answers 500 to the second part, until the SDK gives up"),
 ];
@@ -19,11 +20,23 @@ pub(crate) const CASES: &[Case] = &[
 async fn store_refuses_for_a_while(scene: &Scene) -> Found {
     let org = scene.small().await;
     let id = org.id.to_string();
-    let refused = scene.proxies.add("worker.s3", &[&id], 4, Action::Refuse(503));
+    // The file and the sums of its days are each tried three times.
+    let refused = scene.proxies.add("worker.s3", &[&id], 6, Action::Refuse(503));
     org.create(&daily()).await;
     let found = scene.end(&org).await.expect(1, 2..=2);
-    assert!(refused.count() > 4);
+    assert!(refused.count() > 6);
     found
+}
+
+async fn store_refuses_the_days(scene: &Scene) -> Found {
+    let org = scene.small().await;
+    let days = format!("analytics/days/{}", org.id);
+    let refused = scene.proxies.add("worker.s3", &[&days], 3, Action::Refuse(503));
+    let job = org.create(&daily()).await.job_id;
+    let found = scene.end(&org).await.expect(1, 2..=2);
+    assert_eq!(refused.count(), 4, "the SDK gave up once");
+    assert_eq!(scene.stack.objects.keys(&days).await, [format!("{days}/{job}.2.csv")]);
+    found.note("no job succeeds without them")
 }
 
 async fn store_refuses_the_request(scene: &Scene) -> Found {

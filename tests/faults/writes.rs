@@ -21,6 +21,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(message_refused, "the queue answers 503 to the message, after the job was written"),
     case!(answers_lost, "claim and completing write are applied, and their answers lost"),
     case!(ledger_answers_lost, "a comparison and a booking are kept, and their answers lost"),
+    case!(hold_disturbed, "a hold and its release are refused with 500, then written with their answers lost"),
     case!(ledger_refused, "DynamoDB answers 500 to a comparison and a booking, until the SDK gives up"),
 ];
 
@@ -106,8 +107,38 @@ async fn finished(org: &Organization<'_>) -> Uuid {
         totals: Totals::default(),
         rounding_difference: None,
         completeness: None,
+        days: None,
     };
     org.stack.jobs.finish(claimed.complete(file, Timestamp::now(), RETENTION)).await.unwrap().id().uuid()
+}
+
+async fn hold_disturbed(scene: &Scene) -> Found {
+    let org = scene.small().await;
+    let job = org.create(&daily()).await.job_id;
+    let found = scene.end(&org).await.expect(1, 1..=1);
+    let id = org.id.to_string();
+    let path = org.path(&format!("/{job}/hold"));
+    let send = async |method: Method, query: &str| {
+        let request = org.stack.api.request(method, &format!("{path}{query}")).bearer_auth(&org.token);
+        Answer::to(request.json(&json!({"reason": "a proceeding"}))).await.status
+    };
+    let disturb =
+        |times, action| scene.proxies.add("api.dynamodb", &["HOLDS#", &id, "TransactWriteItems"], times, action);
+    for (method, query, is_held) in [(Method::PUT, "", true), (Method::DELETE, "?reason=over", false)] {
+        let refused = disturb(3, Action::Refuse(500));
+        assert_eq!(send(method.clone(), query).await, 503);
+        drop(refused);
+        let shown: Value = org.get(&format!("/{job}/hold")).await.expect(200).json();
+        assert_eq!(shown.get("hold").is_some(), !is_held, "nothing is said that was not written: {shown}");
+        let lost = disturb(1, Action::LoseAnswer);
+        assert_eq!(send(method, query).await, 200);
+        assert!(lost.count() > 1, "it is repeated");
+        let shown: Value = org.get(&format!("/{job}/hold")).await.expect(200).json();
+        assert_eq!(shown.get("hold").is_some(), is_held, "{shown}");
+    }
+    let shown: Value = org.get(&format!("/{job}/hold")).await.expect(200).json();
+    assert_eq!(shown["history"].as_array().unwrap().len(), 2, "{shown}");
+    found.note("each is written once, with one record")
 }
 
 async fn ledger_answers_lost(scene: &Scene) -> Found {

@@ -12,7 +12,7 @@ use tests::{
 use uuid::Uuid;
 
 /// The metrics in the file of each crate that writes them, and their dimensions besides `Stack`.
-const WRITTEN: [(&str, &str, &[&str]); 9] = [
+const WRITTEN: [(&str, &str, &[&str]); 11] = [
     (
         "functions/worker",
         "JobsSucceeded JobsFailed AttemptsFailed Rows Bytes ExportMs ReadMs UploadMs QueueWaitMs EndToEndSeconds Attempt",
@@ -20,7 +20,9 @@ const WRITTEN: [(&str, &str, &[&str]); 9] = [
     ),
     (
         "functions/sweep",
-        "Sent Resent Released SweepErrors Due OldestUnfinishedSeconds JobsFailed MonthlyUnsucceeded MonthlyRunAgeDays",
+        "Sent Resent Released SweepErrors Due OldestUnfinishedSeconds EventsPublished EventsUnpublished \
+         OldestUnpublishedSeconds JobsFailed MonthlyUnsucceeded MonthlyRunAgeDays \
+         RecordsLinked RecordsMissing HeadsSigned ChainErrors OldestUnlinkedSeconds OldestUnsignedSeconds",
         &["Code"],
     ),
     ("functions/monthly", "MonthlyCreated MonthlyCreateErrors Unfinished Held ProvisionalMonths", &[]),
@@ -28,11 +30,14 @@ const WRITTEN: [(&str, &str, &[&str]); 9] = [
     ("functions/retention", "PartitionsAheadDays DefaultRows Postponed RetentionUnfinished", &[]),
     (
         "functions/reconcile",
-        "ReconciliationsMade ReconciliationMismatches ReconciliationsUnknown ReconciliationErrors",
+        "ReconciliationsMade ReconciliationMismatches ReconciliationsUnknown ReconciliationErrors BookingsCompared \
+         BookingsRestated BookingsDiffering BookingsNotCompared",
         &[],
     ),
     ("functions/telemetry", "DocumentsStored DocumentsUnchanged RejectedDocuments DocumentErrors Gone", &[]),
-    ("functions/api", "RequestMs ServerErrors ClientErrors LinksSigned", &["Route"]),
+    ("functions/deliver", "BucketsDelivered BucketsRetried BucketsFailed", &[]),
+    ("functions/notify", "Deliveries DeliveriesRetried DeliveriesFailed DeliveriesRefused", &[]),
+    ("functions/api", "RequestMs ServerErrors ClientErrors LinksSigned SignIns SignInsFailed SignOuts", &["Route"]),
     ("shared/auth", "IssuerFetchFailed", &[]),
 ];
 

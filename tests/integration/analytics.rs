@@ -10,6 +10,7 @@ use tests::{
     ExportJob, Organization, Rollup, Stack, Table,
     job::JobList,
     lambda,
+    organization::export_of,
     poll::{WAIT_TIMEOUT, until},
     program::program,
     rollup::expected_file,
@@ -46,6 +47,10 @@ impl<'a> Command<'a> {
     fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.variables.push((name, value.into()));
         self
+    }
+
+    async fn run_owned(self, arguments: String) -> Done {
+        self.run(&arguments).await
     }
 
     /// Runs it with arguments that are separated by spaces.
@@ -208,6 +213,46 @@ async fn a_month_is_exported_verified_and_reconciled() {
 }
 
 #[tokio::test]
+async fn changes_are_shown_and_make_the_new_file() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let old = add_usage(&org).await;
+    let folder = Folder::new();
+    let (old_path, new_path) = (folder.path("old.csv"), folder.path("new.csv"));
+    run(&org, &format!("export create --month 2024-01 --note late --out {old_path}")).await.expect(0);
+    let job = only_job(&org).await;
+    let shown = run(&org, &format!("export show {job}")).await.expect(0);
+    assert!(shown.contains("version") && shown.contains("late"), "{shown}");
+    let none = run(&org, &format!("changes {job} --against current")).await.expect(0);
+    assert!(none.contains("rows: 0 added, 0 vanished, 0 changed"), "{none}");
+
+    org.insert(Table::Daily, &[Rollup::new("2024-01-20T00:00:00Z", None, [3, 4, 0], "15.5598")]).await;
+    let table = run(&org, &format!("changes {job} --against current")).await.expect(0);
+    let row = table.lines().nth(1).unwrap().split_whitespace().collect::<Vec<_>>();
+    assert_eq!(row, ["2024-01-20T00:00:00Z", "added", "+3", "+4", "+0", "+15.5598"], "{table}");
+    let json: Value = run(&org, &format!("--json changes {job} --against current --level day")).await.json();
+    assert_eq!((&json["level"], &json["rows"]["added"]), (&json!("day-model"), &json!(1)));
+    let csv = run(&org, &format!("changes {job} --against current --csv")).await.expect(0);
+    assert_eq!(csv.lines().count(), 2);
+    assert!(csv.ends_with(&format!("2024-01-20T00:00:00Z,{},,3,4,0,15.5598\n", org.id)), "{csv}");
+
+    // The same of the files, without the service.
+    run(&org, &format!("export create --month 2024-01 --out {new_path}")).await.expect(0);
+    let alone = |arguments: String| {
+        Command::of(&org).with("ANALYTICS_URL", "").with("ANALYTICS_TOKEN", "").run_owned(arguments)
+    };
+    assert_eq!(alone(format!("changes --old {old_path} --new {new_path} --csv")).await.expect(0), csv);
+    let same = alone(format!("changes --old {old_path} --new {old_path} --csv")).await.expect(0);
+    assert_eq!(same, old.lines().next().unwrap().to_owned() + "\n");
+    let told = alone(format!("changes --old {old_path} --new {new_path}")).await.expect(0);
+    assert!(told.contains("+15.5598") && told.contains("rows: 1 added"), "{told}");
+    std::fs::write(&new_path, "not a file\n").unwrap();
+    let refused = alone(format!("changes --old {old_path} --new {new_path}")).await;
+    assert!(refused.err.contains("line 1"), "{}", refused.err);
+    refused.expect(1);
+}
+
+#[tokio::test]
 async fn a_file_that_is_not_the_jobs_is_a_mismatch() {
     let stack = Stack::from_env().await;
     let org = stack.organization();
@@ -326,4 +371,26 @@ async fn figures_that_are_not_final_are_refused_where_they_must_be() {
     })
     .await;
     assert_eq!(folder.files(), ["january.csv"]);
+}
+
+#[tokio::test]
+async fn deliveries_are_listed_with_their_states() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    export_again(&org).await;
+    let listed = until("the mail is sent", WAIT_TIMEOUT, async || {
+        let listed = run(&org, "deliveries").await.expect(0);
+        if listed.contains("delivered") { Ok(listed) } else { Err(listed) }
+    })
+    .await;
+    let rows: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows.len(), 2, "{listed}");
+    assert_eq!(rows[1][2..], ["mail", "mail", "delivered", "1"], "{listed}");
+    let all: Value = run(&org, "deliveries --json --limit 1").await.json();
+    assert_eq!(all["items"][0]["kind"], "mail", "{all}");
+}
+
+async fn export_again(org: &Organization<'_>) {
+    let job = org.create(&export_of("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "daily")).await;
+    org.ended(job.job_id).await;
 }

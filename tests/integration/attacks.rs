@@ -7,4 +7,6 @@ mod denied;
 mod issuers;
 mod limits;
 mod links;
+mod sessions;
+mod sign_in;
 mod trail;

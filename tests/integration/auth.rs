@@ -144,11 +144,16 @@ async fn a_request_without_a_token_is_refused() {
         (Method::GET, org.path(&format!("/{job}"))),
         (Method::GET, org.path(&format!("/{job}/download"))),
         (Method::GET, org.path(&format!("/{job}/audit"))),
+        (Method::GET, org.path(&format!("/{job}/hold"))),
+        (Method::PUT, org.path(&format!("/{job}/hold"))),
+        (Method::DELETE, org.path(&format!("/{job}/hold"))),
         (Method::POST, org.path(&format!("/{job}/comparisons"))),
         (Method::GET, org.path(&format!("/{job}/comparisons"))),
         (Method::PUT, format!("/orgs/{}/periods/2024-01/booking", org.id)),
         (Method::GET, format!("/orgs/{}/periods/2024-01/booking", org.id)),
         (Method::GET, format!("/orgs/{}/audit", org.id)),
+        (Method::GET, format!("/orgs/{}/audit/chain", org.id)),
+        (Method::GET, format!("/orgs/{}/audit/heads", org.id)),
     ] {
         for header in [None, Some(""), Some("Bearer"), Some("Bearer "), Some("Basic YTpi"), Some(org.token.as_str())] {
             let request = stack.api.request(method.clone(), &path);
@@ -208,6 +213,8 @@ async fn each_route_needs_its_own_permission() {
     let comparisons = format!("{show}/comparisons");
     let booking = format!("/orgs/{}/periods/2024-01/booking", org.id);
     let trail = format!("/orgs/{}/audit", org.id);
+    let trail_path = trail.clone();
+    let hold = format!("{}/hold", org.path(&format!("/{job}")));
     // What a route answers when it is allowed.
     let routes = [
         (Method::POST, list.clone(), "analytics:exports:create", 202),
@@ -216,17 +223,24 @@ async fn each_route_needs_its_own_permission() {
         (Method::GET, download, "analytics:exports:download", 404),
         (Method::GET, audit, "analytics:audit:read", 200),
         (Method::GET, trail, "analytics:audit:read", 200),
+        (Method::GET, format!("/orgs/{}/deliveries", org.id), "analytics:settings:read", 200),
         // The body is one of a request for an export.
         (Method::POST, comparisons.clone(), "analytics:ledger:write", 400),
         (Method::GET, comparisons, "analytics:exports:read", 200),
         (Method::PUT, booking.clone(), "analytics:ledger:write", 400),
         (Method::GET, booking, "analytics:exports:read", 404),
+        (Method::PUT, hold.clone(), "analytics:exports:hold", 400),
+        (Method::DELETE, hold.clone(), "analytics:exports:hold", 400),
+        (Method::GET, hold, "analytics:exports:read", 200),
+        (Method::GET, format!("{trail_path}/chain"), "analytics:audit:read", 200),
+        (Method::GET, format!("{trail_path}/heads"), "analytics:audit:read", 200),
     ];
     let body = export_of("2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z", "daily");
     for scope in [
         "analytics:exports:create",
         "analytics:exports:read",
         "analytics:exports:download",
+        "analytics:exports:hold",
         "analytics:audit:read",
         "analytics:ledger:write",
         "admin",

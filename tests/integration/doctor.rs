@@ -112,6 +112,8 @@ fn template(name: &str) -> Value {
             }},
             "ExportsQueue": queue("exports"),
             "ExportsDeadLetterQueue": queue("exports-dead"),
+            "EventsQueue": queue("events"),
+            "EventsDeadLetterQueue": queue("events-dead"),
             "TelemetryQueue": queue("telemetry"),
             "TelemetryDeadLetterQueue": queue("telemetry-dead"),
             "SchedulesDeadLetterQueue": queue("schedules-dead"),

@@ -1,7 +1,9 @@
 //! The sample events are what AWS sends, and what the functions read.
 
+use std::process::Command;
+
 use aws_lambda_events::{apigw::ApiGatewayV2httpRequest, sqs::SqsEvent};
-use domain::ExportRequest;
+use domain::{EventKind, ExportRequest, event::Detail};
 use jobs::queue::Message;
 use serde::de::DeserializeOwned;
 
@@ -90,4 +92,42 @@ fn a_schedules_event_names_its_rule() {
         // Nothing in it moves the clock or names a table.
         assert_eq!(event["detail"], serde_json::json!({}), "{name}");
     }
+}
+
+#[test]
+fn the_events_of_the_bus_are_as_the_code_writes_them() {
+    for (name, kind) in [
+        ("bus-export-succeeded", EventKind::ExportSucceeded),
+        ("bus-export-failed", EventKind::ExportFailed),
+        ("bus-period-final", EventKind::PeriodFinal),
+        ("bus-period-restated", EventKind::PeriodRestated),
+    ] {
+        let event: serde_json::Value = event(name);
+        assert_eq!((&event["source"], &event["detail-type"]), (&"ai-aas.exports".into(), &kind.detail_type().into()));
+        let detail: Detail =
+            serde_json::from_value(event["detail"].clone()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(serde_json::to_value(detail).unwrap(), event["detail"], "{name}");
+    }
+}
+
+/// By another implementation: that of Python.
+#[test]
+fn the_events_of_the_bus_are_as_their_schema_says() {
+    const PROGRAM: &str = r#"
+import glob, json, jsonschema
+schema = jsonschema.Draft202012Validator(json.load(open("events/detail.schema.json")))
+details = [json.load(open(name))["detail"] for name in sorted(glob.glob("events/bus-*.json"))]
+assert len(details) == 4, details
+for detail in details:
+    schema.validate(detail)
+    for name in detail:
+        assert name in schema.schema["properties"], name
+        assert not schema.is_valid({**detail, name: []}), name
+for name in schema.schema["required"]:
+    assert not schema.is_valid({key: value for key, value in details[0].items() if key != name}), name
+"#;
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let python =
+        Command::new(format!("{root}/.venv/bin/python")).args(["-c", PROGRAM]).current_dir(root).output().unwrap();
+    assert!(python.status.success(), "{}", String::from_utf8_lossy(&python.stderr));
 }

@@ -19,7 +19,8 @@ async fn add_scheduled(org: &Organization<'_>, month: &str) -> Uuid {
     let origin = Origin::of_service("tests");
     let record =
         AuditRecord { at: now, action: Action::Create, subject: subject.clone(), org: org_id, job: Some(id), origin };
-    let submission = Submission { id, org: org_id, request, subject, at: now, request_id: "tests".to_owned() };
+    let submission =
+        Submission { id, org: org_id, request, note: None, subject, at: now, request_id: "tests".to_owned() };
     let new = NewJob::queued(submission, now + SignedDuration::from_hours(24), RETENTION);
     match org.stack.jobs.create(new, Some(Key::Monthly(month, 1)), 0, &record).await.unwrap() {
         Created::New(job) => job.id().uuid(),

@@ -31,6 +31,7 @@ async fn finished(org: &Organization<'_>, cost: &str, files_days: u32) -> Job {
         totals: Totals { cost_total: cost.parse().unwrap(), ..Totals::default() },
         rounding_difference: None,
         completeness: None,
+        days: None,
     };
     let retention = Retention { files_days, ..RETENTION };
     org.stack.jobs.finish(claimed.complete(file, Timestamp::now(), retention)).await.unwrap()

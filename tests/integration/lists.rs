@@ -104,6 +104,7 @@ async fn a_list_by_status_has_the_jobs_of_that_status() {
                     totals: Totals::default(),
                     rounding_difference: None,
                     completeness: None,
+                    days: None,
                     tag: None,
                 };
                 stack.jobs.finish(claimed.complete(file, now, RETENTION)).await.unwrap();

@@ -149,7 +149,9 @@ async fn an_invocation_that_fails_says_why_once() {
 
 #[test]
 fn a_function_that_cannot_start_says_why_in_one_line() {
-    for name in ["api", "monthly", "reconcile", "refresh", "retention", "sweep", "telemetry", "worker"] {
+    for name in
+        ["api", "deliver", "monthly", "notify", "reconcile", "refresh", "retention", "sweep", "telemetry", "worker"]
+    {
         let mut command = program(name);
         // A stack's variables but for one. The database is found only when it is needed.
         command.env("AWS_LAMBDA_LOG_FORMAT", "JSON").env("DATABASE_URL", "none").env_remove("DATABASE_SECRET");

@@ -234,7 +234,14 @@ async fn a_pack_verifies_offline_and_every_changed_file_is_named() {
     let subjects: Vec<_> = packs.map(|record| record["subject"].clone()).collect();
     assert_eq!(subjects, [json!(org.user)]);
     let packed: Value = serde_json::from_slice(&std::fs::read(folder.0.join("audit.json")).unwrap()).unwrap();
-    assert_eq!(packed, trail, "the pack's own record is in it");
+    // A sweep may link the records in between.
+    let without_links = |mut trail: Value| {
+        for record in trail["items"].as_array_mut().unwrap() {
+            record.as_object_mut().unwrap().remove("link");
+        }
+        trail
+    };
+    assert_eq!(without_links(packed), without_links(trail.clone()), "the pack's own record is in it");
 
     // A pack is one call in an organization of others, though it has their reconciliation in it.
     let outsider = stack.issuer.platform_admin("operator", &[]);

@@ -153,7 +153,8 @@ async fn an_export_that_failed_is_created_anew_and_once() {
         origin,
     };
     let later = now + jiff::SignedDuration::from_hours(24);
-    let submission = Submission { id, org: org.id.into(), request, subject, at: now, request_id: "tests".to_owned() };
+    let submission =
+        Submission { id, org: org.id.into(), request, note: None, subject, at: now, request_id: "tests".to_owned() };
     let new = NewJob::queued(submission, later, RETENTION);
     let created = stack.jobs.create(new, Some(Key::Monthly(month, FIRST_EDITION)), 0, &record).await.unwrap();
     let Created::New(job) = created else { panic!("{created:?}") };

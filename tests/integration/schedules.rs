@@ -34,7 +34,7 @@ async fn each_task_has_a_rule_that_may_fire_it() {
         ("REFRESH_FUNCTION", "rate(5 minutes)"),
         ("RETENTION_FUNCTION", "cron(30 2 * * ? *)"),
         ("RECONCILE_FUNCTION", "cron(15 5 * * ? *)"),
-        ("MONTHLY_FUNCTION", "cron(0 3-8 1 * ? *)"),
+        ("MONTHLY_FUNCTION", "cron(0 3-8 * * ? *)"),
     ] {
         let (arn, allowed) = function(&variable(name)).await;
         let mut fired_by = BTreeSet::new();

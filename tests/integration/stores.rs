@@ -45,6 +45,7 @@ fn file(size: usize, attempt: u8) -> (Vec<u8>, ExportFile) {
         totals: Totals::default(),
         rounding_difference: None,
         completeness: None,
+        days: None,
         tag: None,
     };
     (bytes, file)

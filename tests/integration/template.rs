@@ -29,11 +29,20 @@ fn numbers_that_depend_on_each_other_agree() {
     times.sort_by_key(ToString::to_string);
     assert_eq!(times, allowed);
     assert_eq!(resource("TelemetryQueue", "VisibilityTimeout"), 6 * function("Telemetry", "Timeout"));
+    assert_eq!(resource("EventsQueue", "VisibilityTimeout"), 6 * function("Notify", "Timeout"));
+    let receives = number("Resources/EventsQueue/Properties/RedrivePolicy/maxReceiveCount");
+    let known = template.value("Resources/NotifyFunction/Properties/Environment/Variables/EVENT_MAX_RECEIVES");
+    assert_eq!(known.as_str(), Some(receives.to_string().as_str()));
+    assert_eq!(resource("DeliveriesQueue", "VisibilityTimeout"), 6 * function("Deliver", "Timeout"));
+    let receives = number("Resources/DeliveriesQueue/Properties/RedrivePolicy/maxReceiveCount");
+    let known = template.value("Resources/DeliverFunction/Properties/Environment/Variables/DELIVERY_MAX_RECEIVES");
+    assert_eq!(known.as_str(), Some(receives.to_string().as_str()));
     // Callers get the function's own answer, and CloudFormation that of the migrations.
     assert_eq!(resource("HttpApiIntegration", "TimeoutInMillis"), 1000 * (function("Api", "Timeout") + 1));
     assert!(resource("Migrations", "ServiceTimeout") > function("Migrate", "Timeout"));
     // A queue that delivers more than the function may run makes it throttle, and messages lose receives.
-    for (name, event) in [("Worker", "Exports"), ("Telemetry", "Documents")] {
+    for (name, event) in [("Worker", "Exports"), ("Telemetry", "Documents"), ("Notify", "Events"), ("Deliver", "Files")]
+    {
         let at_once = function(name, &format!("Events/{event}/Properties/ScalingConfig/MaximumConcurrency"));
         assert!(at_once <= function(name, "ReservedConcurrentExecutions"), "{name}");
     }
@@ -45,9 +54,9 @@ fn numbers_that_depend_on_each_other_agree() {
     assert!(number("Parameters/RetryDelay/MaxValue") <= SQS_MAX_DELAY);
     assert!(60 * number("Parameters/SweepMinutes/MaxValue") <= SQS_MAX_DELAY);
     // The last hour of the monthly schedule creates what still waits.
-    let monthly = template.value("Resources/MonthlyFunction/Properties/Events/The1st/Properties/Schedule");
+    let monthly = template.value("Resources/MonthlyFunction/Properties/Events/EachDay/Properties/Schedule");
     let last = template.value("Resources/MonthlyFunction/Properties/Environment/Variables/LAST_HOUR");
-    assert_eq!(monthly, &json!(format!("cron(0 3-{} 1 * ? *)", last.as_str().unwrap())));
+    assert_eq!(monthly, &json!(format!("cron(0 3-{} * * ? *)", last.as_str().unwrap())));
     // A link is never valid for longer than its file.
     let shortest = 24 * 60 * 60 * number("Parameters/ExportsKeptDays/MinValue");
     assert!(i64::try_from(LINK_LIFETIME.as_secs()).unwrap() <= shortest);
@@ -65,6 +74,9 @@ fn a_parameter_is_obeyed_everywhere() {
         ("MaxReceives", "MAX_RECEIVES", &["Worker", "Sweep"]),
         ("RollupsKeptMonths", "ROLLUPS_KEPT_MONTHS", &["Api", "Worker", "Monthly", "Sweep", "Retention"]),
         ("ExportsKeptDays", "FILES_KEPT_DAYS", &["Api", "Worker", "Monthly", "Sweep"]),
+        ("EventBus", "EVENT_BUS", &["Worker", "Sweep"]),
+        ("WebhookRetryDelay", "WEBHOOK_RETRY_SECONDS", &["Notify"]),
+        ("WebhookRetryDelay", "DELIVERY_RETRY_SECONDS", &["Deliver"]),
         ("SweepMinutes", "SWEEP_MINUTES", &["Monthly"]),
         ("RetryDelay", "RETRY_DELAY_SECONDS", &["Worker"]),
     ] {
@@ -105,7 +117,7 @@ fn what_writes_jobs_may_not_change_audit_records() {
         policies.contains("dynamodb:PutItem") || policies.contains("dynamodb:UpdateItem")
     };
     let writers: BTreeSet<&str> = template.resources("AWS::IAM::Role").into_iter().filter(writes).collect();
-    assert_eq!(writers.len(), 4, "{writers:?}");
+    assert_eq!(writers.len(), 6, "{writers:?}");
     let roles = template.value("Resources/KeepAudit/Properties/Roles").as_array().unwrap();
     assert_eq!(roles.iter().filter_map(|role| role["Ref"].as_str()).collect::<BTreeSet<_>>(), writers);
     let actions = ["BatchWriteItem", "DeleteItem", "PartiQLDelete", "PartiQLUpdate", "UpdateItem"];
@@ -115,7 +127,9 @@ fn what_writes_jobs_may_not_change_audit_records() {
         "Action": actions,
         "Resource": {"Fn::GetAtt": "JobsTable.Arn"},
         "Condition": {
-            "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["AUDIT#*", "BOOKINGS#*", "COMPARISONS#*"]},
+            "ForAllValues:StringLike": {
+                "dynamodb:LeadingKeys": ["AUDIT#*", "BOOKINGS#*", "CHAIN#*", "COMPARISONS#*", "HEADS#*"],
+            },
             "Null": {"dynamodb:LeadingKeys": "false"},
         },
     });
@@ -124,10 +138,39 @@ fn what_writes_jobs_may_not_change_audit_records() {
 }
 
 #[test]
+fn only_the_api_may_write_sessions() {
+    let template = Template::read();
+    let writes = |role: &&str| {
+        let policies = template.value(&format!("Resources/{role}/Properties/Policies")).to_string();
+        policies.contains("dynamodb:PutItem") || policies.contains("dynamodb:UpdateItem")
+    };
+    let writers = template.resources("AWS::IAM::Role").into_iter().filter(writes);
+    let others: BTreeSet<&str> = writers.filter(|role| *role != "ApiRole").collect();
+    let roles = template.value("Resources/KeepSessions/Properties/Roles").as_array().unwrap();
+    assert_eq!(roles.iter().filter_map(|role| role["Ref"].as_str()).collect::<BTreeSet<_>>(), others);
+    let actions = ["BatchWriteItem", "PartiQLInsert", "PartiQLUpdate", "PutItem", "UpdateItem"];
+    let denied = json!({
+        "Effect": "Deny",
+        "Action": actions.map(|action| format!("dynamodb:{action}")),
+        "Resource": {"Fn::GetAtt": "JobsTable.Arn"},
+        "Condition": {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": ["LOGIN#*", "SESSIONS#*"]}},
+    });
+    let statements = template.value("Resources/KeepSessions/Properties/PolicyDocument/Statement");
+    assert_eq!(*statements, json!([denied]));
+}
+
+#[test]
 fn a_first_deploy_that_fails_leaves_nothing_that_blocks_the_next() {
     let template = Template::read();
     // A bucket's name is fixed, so the next deploy could not make it again. A dead letter is kept once there is a stack.
-    for name in ["ExportsBucket", "MetricsBucket", "ExportsDeadLetterQueue", "TelemetryDeadLetterQueue"] {
+    for name in [
+        "ExportsBucket",
+        "MetricsBucket",
+        "ExportsDeadLetterQueue",
+        "EventsDeadLetterQueue",
+        "DeliveriesDeadLetterQueue",
+        "TelemetryDeadLetterQueue",
+    ] {
         assert_eq!(template.value(&format!("Resources/{name}/DeletionPolicy")), "RetainExceptOnCreate", "{name}");
         assert_eq!(template.value(&format!("Resources/{name}/UpdateReplacePolicy")), "Retain", "{name}");
     }
@@ -193,8 +236,40 @@ fn status_routes_are_throttled_apart() {
     let all = template.value("Resources/HttpApiStage/Properties/DefaultRouteSettings");
     assert!(settings["ThrottlingRateLimit"].as_i64() < all["ThrottlingRateLimit"].as_i64());
     assert_eq!(settings["ThrottlingRateLimit"], 5);
+    // Beginning to sign in writes an item.
+    let login = template.value("Resources/HttpApiLoginRoute/Properties/RouteKey").as_str().unwrap();
+    assert_eq!(login, "ANY /finance/login");
+    let settings = &template.value("Resources/HttpApiStage/Properties/RouteSettings")[login];
+    assert!(settings["ThrottlingRateLimit"].as_i64() < all["ThrottlingRateLimit"].as_i64());
     // A stage whose settings name a route that is not there is refused.
-    assert_eq!(template.value("Resources/HttpApiStage/DependsOn"), "HttpApiStatusRoute");
+    let needed = json!(["HttpApiStatusRoute", "HttpApiLoginRoute"]);
+    assert_eq!(*template.value("Resources/HttpApiStage/DependsOn"), needed);
+}
+
+/// The parameters go into a JSON text, in which a quote or a backslash of theirs would be one of the text's own.
+#[test]
+fn no_parameter_of_the_sign_in_breaks_out_of_its_setting() {
+    const SAFE: [&str; 5] = [
+        r"^[!#-\[\]-~]{0,128}$",
+        r"^[!#-\[\]-~]{0,200}$",
+        r"^openid( [!#-\[\]-~]+)*$",
+        r"^$|^arn:[a-z0-9-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+$",
+        r"^$|^https?://[a-z0-9.:-]{1,190}$",
+    ];
+    let template = Template::read();
+    let login = template.value("Resources/ApiFunction/Properties/Environment/Variables/LOGIN");
+    let setting = login["Fn::If"][1]["Fn::Sub"][0].as_str().unwrap();
+    let names: BTreeSet<&str> = setting.split("${").skip(1).filter_map(|rest| rest.split('}').next()).collect();
+    assert!(names.len() >= 7, "{names:?}");
+    for name in names.into_iter().filter(|name| *name != "Url").chain(["LoginUrl"]) {
+        let parameter = template.value(&format!("Parameters/{name}"));
+        // Characters without quotes and backslashes, or words of the template.
+        let is_safe = match parameter["AllowedPattern"].as_str() {
+            Some(pattern) => SAFE.contains(&pattern),
+            None => parameter["AllowedValues"].is_array(),
+        };
+        assert!(is_safe, "{name}: {parameter}");
+    }
 }
 
 #[test]

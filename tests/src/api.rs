@@ -33,6 +33,21 @@ impl Api {
         self.http.request(method, self.url(path))
     }
 
+    /// Returns the address of the API and the pages, without a path, as browsers write an origin.
+    pub fn origin(&self) -> &str {
+        &self.address
+    }
+
+    /// Creates a request for a path of a page, such as `/finance`, without a cookie.
+    pub fn page(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.address))
+    }
+
+    /// Creates a `POST` request for any URL, without a token.
+    pub fn post_url(&self, url: &str) -> RequestBuilder {
+        self.http.post(url)
+    }
+
     /// Creates a `GET` request for any URL, without a token.
     pub fn get_url(&self, url: &str) -> RequestBuilder {
         self.http.get(url)

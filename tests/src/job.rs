@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 /// The fields of a job. An undocumented field fails the test.
@@ -15,6 +16,9 @@ pub struct ExportJob {
     pub granularity: String,
     pub time_range: Range,
     pub models: Option<Vec<Uuid>>,
+    pub version: Option<u32>,
+    pub note: Option<String>,
+    pub booked: Option<Value>,
     pub created_at: Timestamp,
     pub completed_at: Option<Timestamp>,
     pub progress: Option<Progress>,
@@ -26,6 +30,7 @@ pub struct ExportJob {
     pub rounding_difference: Option<String>,
     pub completeness: Option<Completeness>,
     pub changed_since_export: Option<bool>,
+    pub hold: Option<serde_json::Value>,
     pub initiated_by: Uuid,
     pub origin: String,
     pub error: Option<String>,

@@ -111,7 +111,7 @@ impl<'a> Organization<'a> {
         let origin = Origin::of_service("tests");
         let record =
             AuditRecord { at: now, action: Action::Create, subject: subject.clone(), org, job: Some(id), origin };
-        let submission = Submission { id, org, request, subject, at: now, request_id: "tests".to_owned() };
+        let submission = Submission { id, org, request, note: None, subject, at: now, request_id: "tests".to_owned() };
         match self.stack.jobs.create(new(submission), None, u32::MAX, &record).await.expect("the job is created") {
             Created::New(job) => *job,
             Created::Existing(job) => panic!("{job:?} existed before"),

@@ -2,10 +2,10 @@
 
 use std::sync::OnceLock;
 
-use auth::Verifier;
+use auth::{Login, Verifier};
 use ci::search::Searches;
-use domain::Retention;
-use jobs::{DailyLimits, JobsTable, ResendPolicy, queue::ExportQueue, retention_from_env};
+use domain::{Retention, settings::BucketPatterns};
+use jobs::{DailyLimits, JobsTable, ResendPolicy, delivery_buckets_from_env, queue::ExportQueue, retention_from_env};
 use objects::ExportStore;
 use platform::{
     aws::SdkConfig,
@@ -20,6 +20,8 @@ use crate::{signing::Signing, status::Readiness};
 #[derive(Debug)]
 pub struct Context {
     pub(crate) verifier: Verifier,
+    /// The way in which people sign in; `None` serves no pages.
+    pub(crate) login: Option<Login>,
     pub(crate) jobs: JobsTable,
     pub(crate) queue: ExportQueue,
     pub(crate) store: ExportStore,
@@ -34,23 +36,28 @@ pub struct Context {
     pub(crate) daily_limits: DailyLimits,
     pub(crate) resend: ResendPolicy,
     pub(crate) retention: Retention,
+    /// The buckets to which files may be delivered.
+    pub(crate) delivery_buckets: BucketPatterns,
 }
 
 impl Context {
-    /// Creates the clients. Reads the variables of [`Verifier::from_env`], [`JobsTable::from_env`],
+    /// Creates the clients. Reads the variables of [`Verifier::from_env`], [`Login::from_env`], [`JobsTable::from_env`],
     /// [`ExportQueue::from_env`], [`ExportStore::from_env`], [`Database::from_env`], [`ResendPolicy::from_env`] and
     /// [`retention_from_env`], and these:
     ///
     /// - `SIGNING_KEY` and `RETIRED_SIGNING_KEYS`, optional: the key in AWS KMS that signs manifests, and public keys of
     ///   before;
+    /// - `DELIVERY_BUCKETS`, optional: ARNs of the buckets to which files may be delivered;
     /// - `OPEN_JOBS_CAP`: maximum number of an organization's unfinished jobs;
     /// - `DAILY_LIMITS`: maximum numbers of an organization's exports, downloads and queries on one day.
     ///
     /// # Errors
     /// When a variable is missing or unusable.
     pub fn from_env(sdk: &SdkConfig) -> Result<Self, ConfigError> {
+        let verifier = Verifier::from_env()?;
         Ok(Self {
-            verifier: Verifier::from_env()?,
+            login: Login::from_env(&verifier, sdk)?,
+            verifier,
             jobs: JobsTable::from_env(sdk)?,
             queue: ExportQueue::from_env(sdk)?,
             store: ExportStore::from_env(sdk)?,
@@ -63,6 +70,7 @@ impl Context {
             daily_limits: config::parsed("DAILY_LIMITS", "three whole numbers with commas between them")?,
             resend: ResendPolicy::from_env()?,
             retention: retention_from_env()?,
+            delivery_buckets: delivery_buckets_from_env()?,
         })
     }
 

@@ -32,6 +32,9 @@ pub struct Event {
     raw_query_string: Option<String>,
     #[serde(default)]
     headers: BTreeMap<String, String>,
+    /// The gateway takes them out of the headers; `cargo lambda watch` and the emulator leave them there.
+    #[serde(default)]
+    cookies: Vec<String>,
     request_context: RequestContext,
     body: Option<String>,
     #[serde(default)]
@@ -61,8 +64,8 @@ pub struct Reply {
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: String,
     is_base64_encoded: bool,
-    /// No answer sets one. The gateway does not need the field; `cargo lambda watch` answers 500 without it.
-    cookies: [&'static str; 0],
+    /// The values of `Set-Cookie`, which cannot be joined by commas. `cargo lambda watch` answers 500 without the field.
+    pub(crate) cookies: Vec<String>,
 }
 
 /// An answer whose body could not be read to its end.
@@ -101,7 +104,12 @@ impl Event {
         *request.uri_mut() = uri(&self.raw_path.unwrap_or_default(), &self.raw_query_string.unwrap_or_default())?;
         *request.method_mut() = Method::from_bytes(self.request_context.http.method.as_bytes())
             .map_err(|_| Problem::invalid_field("/method", "must be an HTTP method"))?;
-        for (name, value) in self.headers {
+        let mut headers = self.headers;
+        if !self.cookies.is_empty() {
+            headers.retain(|name, _| !name.eq_ignore_ascii_case(header::COOKIE.as_str()));
+            headers.insert(header::COOKIE.to_string(), self.cookies.join("; "));
+        }
+        for (name, value) in headers {
             let header = (HeaderName::try_from(&name).ok()).zip(HeaderValue::try_from(value).ok());
             let Some((name, value)) = header else {
                 return Err(Problem::invalid_field(&format!("/header/{name}"), "must be a valid HTTP header"));
@@ -143,8 +151,13 @@ impl Reply {
         // The gateway states the length of what it sends.
         parts.headers.remove(header::CONTENT_LENGTH);
         let mut headers: BTreeMap<String, String> = BTreeMap::new();
+        let mut cookies = Vec::new();
         for (name, value) in &parts.headers {
             let value = String::from_utf8_lossy(value.as_bytes());
+            if name == header::SET_COOKIE {
+                cookies.push(value.into_owned());
+                continue;
+            }
             // The format has one value per name; a comma joins several.
             let joined = headers.entry(name.to_string()).or_default();
             if !joined.is_empty() {
@@ -154,10 +167,10 @@ impl Reply {
         }
         let status_code = parts.status.as_u16();
         match String::from_utf8(to_bytes(body, usize::MAX).await?.into()) {
-            Ok(body) => Ok(Self { status_code, headers, body, is_base64_encoded: false, cookies: [] }),
+            Ok(body) => Ok(Self { status_code, headers, body, is_base64_encoded: false, cookies }),
             Err(error) => {
                 let body = BASE64_STANDARD.encode(error.into_bytes());
-                Ok(Self { status_code, headers, body, is_base64_encoded: true, cookies: [] })
+                Ok(Self { status_code, headers, body, is_base64_encoded: true, cookies })
             }
         }
     }
@@ -213,6 +226,33 @@ mod tests {
             assert_eq!(request.uri(), "/a");
             assert_eq!(request.headers()[name].as_bytes(), value.as_bytes());
         }
+    }
+
+    #[test]
+    fn cookies_come_apart_or_as_a_header() {
+        let cookie = |event: Value| {
+            let request = request(event).unwrap();
+            let all: Vec<_> = request.headers().get_all("cookie").iter().map(|value| value.to_str().unwrap()).collect();
+            all.join("|")
+        };
+        let mut apart = event("/a", "", &json!({}));
+        apart["cookies"] = json!(["a=1", "b=2"]);
+        assert_eq!(cookie(apart.clone()), "a=1; b=2");
+        apart["headers"] = json!({"Cookie": "a=1; b=2"});
+        assert_eq!(cookie(apart), "a=1; b=2");
+        assert_eq!(cookie(event("/a", "", &json!({"cookie": "a=1; b=2"}))), "a=1; b=2");
+        assert_eq!(cookie(event("/a", "", &json!({}))), "");
+        let mut broken = event("/a", "", &json!({}));
+        broken["cookies"] = json!(["a=1\r\nb: c"]);
+        assert!(request(broken).is_err());
+    }
+
+    #[tokio::test]
+    async fn cookies_are_set_one_by_one() {
+        let response = Response::builder().header("set-cookie", "a=1; Path=/").header("set-cookie", "b=2");
+        let reply = Reply::read(response.header("x", "1").header("x", "2").body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(reply.cookies, ["a=1; Path=/", "b=2"]);
+        assert_eq!(reply.headers, BTreeMap::from([("x".to_owned(), "1, 2".to_owned())]));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use tower::ServiceExt as _;
 
 use crate::{
+    console,
     gateway::{Event, Reply, Unanswered},
     metrics::{self, Seen},
     problem::{self, Call, Problem},
@@ -68,6 +69,9 @@ pub async fn handle(
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    if console::owns(&call.path) {
+        console::protect(headers);
+    }
     if call.method == Method::HEAD {
         *response.body_mut() = Body::empty();
     }
@@ -144,6 +148,32 @@ mod tests {
         let reply = answer(Router::new(), serde_json::from_value(event).unwrap(), MAX_TIME).await;
         let problem: Value = serde_json::from_str(&reply.body).unwrap();
         assert_eq!(problem["requestId"], "i-1");
+    }
+
+    #[tokio::test]
+    async fn a_problem_of_a_page_is_a_page_and_as_protected_as_any() {
+        let missing = async || Problem::new(problem::Kind::NoSuchJob, "Check the <id>.");
+        let slow = async || tokio::time::sleep(Duration::from_secs(60)).await;
+        let router = Router::new()
+            .route("/finance", get(missing))
+            .route("/finance/slow", get(slow))
+            .route("/missing", get(missing))
+            .route("/slow", get(slow));
+        for (path, status, is_page) in
+            [("/finance", 404, true), ("/finance/slow", 503, true), ("/missing", 404, false), ("/slow", 503, false)]
+        {
+            let reply = answer(router.clone(), event("GET", path), RESERVE + Duration::from_millis(50)).await;
+            assert_eq!(reply.status_code, status, "{path}");
+            let kind = if is_page { "text/html; charset=utf-8" } else { "application/problem+json" };
+            assert_eq!(reply.headers["content-type"], kind, "{path}");
+            let policy = reply.headers.get("content-security-policy");
+            assert_eq!(policy.is_some_and(|policy| policy.contains("default-src 'none'")), is_page, "{path}");
+            assert_eq!(reply.body.starts_with("<!DOCTYPE html>"), is_page, "{path}");
+            assert_eq!(reply.headers["cache-control"], "no-store");
+            if is_page {
+                assert!(!reply.body.contains("<id>") && reply.body.contains("r-1"), "{}", reply.body);
+            }
+        }
     }
 
     #[tokio::test]

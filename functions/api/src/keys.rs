@@ -9,12 +9,12 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
+use signatures::PublicKey;
 use utoipa::ToSchema;
 
 use crate::{
     context::Context,
     problem::{Kind, Problem, ProblemBody},
-    signing::PublicKey,
 };
 
 /// A JSON Web Key Set (RFC 7517).

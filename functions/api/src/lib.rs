@@ -1,9 +1,12 @@
 //! The HTTP function: checks requests for exports, queues them, and reports on jobs, usage and CI.
 
 mod body;
+mod chain;
 mod ci;
-mod completeness;
+mod console;
 mod context;
+mod deliveries;
+mod deprecation;
 mod exports;
 mod gateway;
 mod handler;
@@ -17,10 +20,12 @@ mod query;
 mod request_span;
 mod router;
 mod scope;
+mod settings;
 mod signing;
 mod status;
 mod troubles;
 mod usage;
+mod visible;
 
 pub use context::Context;
 pub use gateway::{Event, Reply, Unanswered};

@@ -1,4 +1,4 @@
-//! The line of a request, with its metrics.
+//! The line of a request, and that of a person who signs in or out, with their metrics.
 
 use std::sync::{Arc, OnceLock};
 
@@ -90,6 +90,39 @@ pub(crate) fn log(call: &Call, seen: &Seen, response: &mut Response, answered: A
         _ if status.is_server_error() => (Level::ERROR, "request failed"),
         _ if status.is_client_error() => (Level::INFO, "request refused"),
         _ => (Level::INFO, "request answered"),
+    };
+    write(level, message, line);
+}
+
+/// What became of an attempt or a session.
+#[derive(Debug)]
+pub(crate) enum SignIn {
+    /// A subject, by the pseudonym, has a new session.
+    SignedIn(String),
+    /// Nobody was signed in. The request's line has the reason.
+    Failed,
+    /// A subject ended a session.
+    SignedOut(String),
+}
+
+#[metrics(rename_all = "PascalCase")]
+struct People {
+    sign_ins: u64,
+    sign_ins_failed: u64,
+    sign_outs: u64,
+    #[metrics(name = "subject")]
+    subject: Option<String>,
+}
+
+/// Writes the line of a sign-in or a sign-out.
+pub(crate) fn count(outcome: SignIn) {
+    let none = People { sign_ins: 0, sign_ins_failed: 0, sign_outs: 0, subject: None };
+    let (level, message, line) = match outcome {
+        SignIn::SignedIn(subject) => (Level::INFO, "signed in", People { sign_ins: 1, subject: Some(subject), ..none }),
+        SignIn::Failed => (Level::WARN, "sign-in failed", People { sign_ins_failed: 1, ..none }),
+        SignIn::SignedOut(subject) => {
+            (Level::INFO, "signed out", People { sign_outs: 1, subject: Some(subject), ..none })
+        }
     };
     write(level, message, line);
 }

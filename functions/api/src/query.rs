@@ -24,6 +24,12 @@ impl Query {
         Self { unread, known: Vec::new(), errors: Vec::new() }
     }
 
+    /// Leaves out parameters without a value, which a browser sends for the empty fields of a form.
+    pub(crate) fn without_empty(mut self) -> Self {
+        self.unread.retain(|(_, value)| !value.is_empty());
+        self
+    }
+
     /// Reads an optional parameter; `None` if it is absent or wrong.
     pub(crate) fn optional<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
         self.optional_with(name, str::parse)

@@ -6,24 +6,27 @@ use axum::{
     Router,
     http::Method,
     middleware::{from_fn, map_request},
-    routing::get,
+    routing::{get, post},
 };
 
 use crate::{
-    BASE, ci,
+    BASE, chain, ci, console,
     context::Context,
-    exports, keys,
+    deliveries, deprecation, exports, keys,
     ledger::{booking, comparisons},
     metrics, openapi,
     problem::{Kind, Problem},
     request_span::record_route,
-    status, troubles, usage,
+    settings, status, troubles, usage,
 };
 
 /// Returns all routes, ready to serve.
 pub fn router(context: Context) -> Router {
+    // Without a way to sign in there are no pages.
+    let pages = if context.login.is_some() { console::routes() } else { Router::new() };
     Router::new()
         .nest(BASE, routes())
+        .merge(pages)
         .fallback(async || {
             Problem::new(Kind::NoSuchRoute, format!("Check the path; {BASE}/openapi.json lists all routes."))
         })
@@ -35,18 +38,28 @@ pub fn router(context: Context) -> Router {
 }
 
 fn routes() -> Router<Arc<Context>> {
-    Router::new()
+    let routes = Router::new()
         .route("/orgs/{orgId}/exports", get(exports::list::list).post(exports::create::create))
         .route("/orgs/{orgId}/exports/{jobId}", get(exports::show::show))
         .route("/orgs/{orgId}/exports/{jobId}/download", get(exports::download::download))
         .route("/orgs/{orgId}/exports/{jobId}/audit", get(exports::audit::audit))
         .route("/orgs/{orgId}/exports/{jobId}/reconciliation", get(exports::reconciliation::reconcile))
+        .route("/orgs/{orgId}/exports/{jobId}/changes", get(exports::changed::changes))
         .route("/orgs/{orgId}/exports/{jobId}/comparisons", get(comparisons::list).post(comparisons::compare))
         .route("/orgs/{orgId}/periods/{period}/booking", get(booking::show).put(booking::book))
         .route("/orgs/{orgId}/exports/{jobId}/manifest", get(exports::manifest::manifest))
         .route("/orgs/{orgId}/exports/{jobId}/manifest/signature", get(exports::manifest::signature))
         .route("/orgs/{orgId}/exports/{jobId}/pack", get(exports::pack::pack))
+        .route(
+            "/orgs/{orgId}/exports/{jobId}/hold",
+            get(exports::hold::show).put(exports::hold::put).delete(exports::hold::delete),
+        )
         .route("/orgs/{orgId}/audit", get(exports::audit::trail))
+        .route("/orgs/{orgId}/audit/chain", get(chain::chain))
+        .route("/orgs/{orgId}/audit/heads", get(chain::heads))
+        .route("/orgs/{orgId}/settings", get(settings::show).put(settings::change))
+        .route("/orgs/{orgId}/settings/webhook/secret", post(settings::secret::rotate))
+        .route("/orgs/{orgId}/deliveries", get(deliveries::list))
         .route("/orgs/{orgId}/usage", get(usage::show))
         .route("/orgs/{orgId}/usage/troubles", get(troubles::list))
         .route("/ci/runs", get(ci::runs::runs))
@@ -59,7 +72,6 @@ fn routes() -> Router<Arc<Context>> {
         .route("/keys/{keyId}", get(keys::show))
         .route("/status/healthz", get(status::healthz))
         .route("/status/readyz", get(status::readyz))
-        .route("/openapi.json", get(openapi::serve))
-        .route_layer(from_fn(metrics::keep_route))
-        .route_layer(map_request(record_route))
+        .route("/openapi.json", get(openapi::serve));
+    deprecation::announce(routes).route_layer(from_fn(metrics::keep_route)).route_layer(map_request(record_route))
 }

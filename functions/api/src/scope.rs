@@ -21,7 +21,7 @@ use crate::{
 /// A part of a request that its route or the handler should have provided.
 #[derive(Debug, thiserror::Error)]
 #[error("the request has no {0}")]
-struct MissingPart(&'static str);
+pub(crate) struct MissingPart(pub(crate) &'static str);
 
 /// A verified caller at a route of an organization. The organization is available only through
 /// [`require`](Self::require), so no handler can forget to ask for a permission.
@@ -36,6 +36,27 @@ pub(crate) struct OrgScope {
 }
 
 impl OrgScope {
+    /// Creates the scope of a page, whose visitor is a verified session's. `job` is that of the page's address.
+    pub(crate) fn of_page(
+        context: Arc<Context>,
+        caller: Caller,
+        org: OrgId,
+        job: Option<String>,
+        origin: Origin,
+    ) -> Self {
+        Self { context, caller, org, job, period: None, origin }
+    }
+
+    /// Adds the month of a page's address.
+    pub(crate) fn of_period(self, period: Option<String>) -> Self {
+        Self { period, ..self }
+    }
+
+    /// Reports whether the caller has `permission` in the organization, for what a page offers. What it does requires it.
+    pub(crate) fn may(&self, permission: Permission) -> bool {
+        self.caller.authorize(permission, self.org).is_ok()
+    }
+
     /// Returns the organization of the route if the caller has `permission` in it. Records a platform administrator's
     /// call in an organization of others first.
     pub(crate) async fn require(&self, permission: Permission) -> Result<OrgId, Problem> {
@@ -102,12 +123,17 @@ impl FromRequestParts<Arc<Context>> for OrgScope {
         let job = parameter("jobId");
         let period = parameter("period");
         seen(parts, &caller, Some(org));
-        let origin = parts.extensions.get::<Origin>().ok_or(MissingPart("origin")).map_err(Problem::internal)?;
-        let route = parts.extensions.get::<MatchedPath>().ok_or(MissingPart("route")).map_err(Problem::internal)?;
-        let operation = Some(format!("{} {}", parts.method, route.as_str()));
-        let origin = Origin { operation, ..origin.clone() };
+        let origin = origin(parts)?;
         Ok(Self { context: context.clone(), caller, org, job, period, origin })
     }
+}
+
+/// Returns the origin of a request at a route, as audit records name it.
+pub(crate) fn origin(parts: &Parts) -> Result<Origin, Problem> {
+    let origin = parts.extensions.get::<Origin>().ok_or(MissingPart("origin")).map_err(Problem::internal)?;
+    let route = parts.extensions.get::<MatchedPath>().ok_or(MissingPart("route")).map_err(Problem::internal)?;
+    let operation = Some(format!("{} {}", parts.method, route.as_str()));
+    Ok(Origin { operation, ..origin.clone() })
 }
 
 /// A verified caller who may read CI telemetry, which belongs to the platform. Extracting it checks the permission, so
@@ -116,6 +142,12 @@ impl FromRequestParts<Arc<Context>> for OrgScope {
 pub(crate) struct CiReader(Caller);
 
 impl CiReader {
+    /// Checks the permission of a verified caller.
+    pub(crate) fn of(caller: Caller) -> Result<Self, Problem> {
+        caller.authorize_on_platform(Permission::ReadCi).map_err(|error| denied(error, &caller))?;
+        Ok(Self(caller))
+    }
+
     /// Reports whether the caller may see the people behind the runs.
     pub(crate) fn sees_persons(&self) -> bool {
         self.0.authorize_on_platform(Permission::ReadCiPersons).is_ok()
@@ -128,8 +160,7 @@ impl FromRequestParts<Arc<Context>> for CiReader {
     async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Problem> {
         let caller = context.verifier.verify(bearer_token(parts)?).await?;
         seen(parts, &caller, None);
-        caller.authorize_on_platform(Permission::ReadCi).map_err(|error| denied(error, &caller))?;
-        Ok(Self(caller))
+        Self::of(caller)
     }
 }
 
@@ -147,14 +178,14 @@ fn denied(error: Forbidden, caller: &Caller) -> Problem {
 }
 
 /// Keeps who called for the log.
-fn seen(parts: &Parts, caller: &Caller, org: Option<OrgId>) {
+pub(crate) fn seen(parts: &Parts, caller: &Caller, org: Option<OrgId>) {
     if let Some(seen) = parts.extensions.get::<Seen>() {
         seen.caller(pseudonym(caller), org);
     }
 }
 
 /// Returns a name of the caller that is always the same and names no person.
-fn pseudonym(caller: &Caller) -> String {
+pub(crate) fn pseudonym(caller: &Caller) -> String {
     let Subject { issuer, name, .. } = caller.subject();
     let digest = Sha256::digest(format!("{issuer}\n{name}"));
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()

@@ -7,6 +7,7 @@ use axum::{Extension, Json, extract::State};
 use domain::{ExportRequest, Granularity, ModelId, OrgId, TimeRange, Totals, instant::parse as parse_instant};
 use jiff::Timestamp;
 use jobs::Counted;
+use manifest::{CompletenessView, TotalsView};
 use platform::Deadline;
 use postgres::LimitedReads;
 use serde::Serialize;
@@ -14,13 +15,12 @@ use usage::{self, Freshness, Place, Series, UsageEntry};
 use utoipa::ToSchema;
 
 use crate::{
-    completeness::CompletenessView,
     context::Context,
-    exports::TotalsView,
     instant::whole_second,
     problem::{Problem, ProblemBody},
     query::Query,
     scope::OrgScope,
+    settings,
 };
 
 /// Maximum length of a page, and the default. An answer of a function may have 6 MB, and an entry takes up to 240 bytes.
@@ -136,6 +136,7 @@ pub(crate) async fn show(
     let org = scope.require(Permission::ReadUsage).await?;
     let Question { request, from, most } = read(query, org)?;
     scope.count(Counted::Queries).await?;
+    let settings = settings::of(&context, org).await?;
     let client = context.database.client().await?;
     let now = Timestamp::now();
     let reads = LimitedReads::begin(&client, deadline.left()).await?;
@@ -150,7 +151,9 @@ pub(crate) async fn show(
     };
     let completeness = usage::completeness(&reads, org, request.range, request.granularity, now).await?;
     let freshness = usage::freshness(&reads, org).await?;
-    let completeness = completeness.of_figures(!entries.is_empty() || totals != Totals::default());
+    let completeness = completeness
+        .of_figures(!entries.is_empty() || totals != Totals::default())
+        .awaiting_late_usage(settings.final_from(request.range.end()), now);
     let aligned = request.range.alignment_warning(request.granularity);
     Ok(Json(UsageView {
         org_id: org,

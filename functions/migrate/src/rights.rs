@@ -20,7 +20,7 @@ const fn right(privileges: &'static str, objects: &'static [&'static str]) -> Ri
     Right { privileges, objects }
 }
 
-const ROLES: [Role; 9] = [
+const ROLES: [Role; 10] = [
     Role { name: "analytics_api", rights: &[ROLLUPS, COMPLETENESS, EVENTS, FRESHNESS, RUNS, VERSION] },
     Role { name: "analytics_worker", rights: &[ROLLUPS, COMPLETENESS] },
     Role { name: "analytics_monthly", rights: &[&[right("select", &["analytics_daily_rollups"])], COMPLETENESS] },
@@ -30,6 +30,7 @@ const ROLES: [Role; 9] = [
     Role { name: "analytics_retention", rights: &[REFRESH, RETENTION] },
     Role { name: "analytics_writer", rights: &[WRITE] },
     Role { name: "analytics_reader", rights: &[ROLLUPS, &[right("select", &["usage_events_all", "usage_freshness"])]] },
+    Role { name: "analytics_eraser", rights: &[ERASE] },
 ];
 
 const ROLLUPS: &[Right] = &[right("select", &["analytics_daily_rollups", "analytics_hourly_rollups"])];
@@ -98,6 +99,15 @@ const RETENTION: &[Right] = &[
     right(
         "execute",
         &["usage_create_partition(text, text, timestamptz, timestamptz)", "usage_drop_partition(text, boolean)"],
+    ),
+];
+
+/// The erasure of an organization, by functions that delete nothing before its beginning is on record.
+const ERASE: &[Right] = &[
+    right("select", &["usage_erasures"]),
+    right(
+        "execute",
+        &["usage_erasable()", "usage_erasable_rows(uuid, text)", "usage_erase_begin(uuid)", "usage_erase(uuid, text)"],
     ),
 ];
 

@@ -12,6 +12,8 @@ pub struct Order {
     pub month: Month,
     /// The kind of request.
     pub kind: Kind,
+    /// The time that the request is about: the event's of the schedule, else the present.
+    pub at: Timestamp,
 }
 
 /// The kinds of requests.
@@ -22,6 +24,11 @@ pub enum Kind {
         /// `true` at the last hour of the schedule.
         is_last: bool,
     },
+    /// The schedule's, on a day on which only organizations with a schedule of their own get their exports.
+    Daily {
+        /// `true` at the last hour of the schedule.
+        is_last: bool,
+    },
     /// A person's: for the organizations that have no export yet, whether or not their figures are final.
     ByHand,
     /// A person's, for a further edition: of all organizations, or of one. The earlier exports stay.
@@ -29,9 +36,15 @@ pub enum Kind {
 }
 
 impl Order {
+    /// Reports whether organizations with a schedule of their own get their exports by it: those of the last month. Of an
+    /// older one, which a person requests, they get them with everybody.
+    pub(crate) fn has_own_schedules(&self) -> bool {
+        !matches!(self.kind, Kind::Again(_)) && self.month == Month::last_complete(self.at)
+    }
+
     /// Reports whether a later hour of the schedule continues what is left.
     pub fn is_continued(&self) -> bool {
-        self.kind == Kind::Scheduled { is_last: false }
+        matches!(self.kind, Kind::Scheduled { is_last: false } | Kind::Daily { is_last: false })
     }
 }
 
@@ -62,7 +75,8 @@ impl Code for BadEvent {
     }
 }
 
-/// Reads `{"month": "2024-01"}`, or the event of a schedule's rule, which requests the month before the event's time.
+/// Reads `{"month": "2024-01"}`, or the event of a schedule's rule, which requests the month before the event's time. On
+/// the 1st of a month it is for all organizations, on other days for those with a schedule of their own.
 /// An empty event requests the month before `now`. `last_hour` is the last hour of the schedule, in UTC.
 ///
 /// # Errors
@@ -71,11 +85,13 @@ pub fn read(event: &Value, last_hour: i8, now: Timestamp) -> Result<Order, BadEv
     let fields = event.as_object().ok_or(BadEvent::Unknown)?;
     let text = |name: &str| fields.get(name).and_then(Value::as_str).ok_or(BadEvent::Unknown);
     let order = if fields.is_empty() {
-        Order { month: Month::last_complete(now), kind: Kind::ByHand }
+        Order { month: Month::last_complete(now), kind: Kind::ByHand, at: now }
     } else if fields.get("source").is_some_and(|source| source == "aws.events") {
         let at: Timestamp = text("time")?.parse().map_err(|_| BadEvent::Unknown)?;
-        let is_last = TimeZone::UTC.to_datetime(at).hour() >= last_hour;
-        Order { month: Month::last_complete(at), kind: Kind::Scheduled { is_last } }
+        let time = TimeZone::UTC.to_datetime(at);
+        let is_last = time.hour() >= last_hour;
+        let kind = if time.day() == 1 { Kind::Scheduled { is_last } } else { Kind::Daily { is_last } };
+        Order { month: Month::last_complete(at), kind, at }
     } else {
         let month = text("month")?;
         let month = month.parse().map_err(|invalid| BadEvent::NoMonth(month.to_owned(), invalid))?;
@@ -93,7 +109,7 @@ pub fn read(event: &Value, last_hour: i8, now: Timestamp) -> Result<Order, BadEv
             (Some(Value::Bool(true)), organization) => Kind::Again(organization),
             _ => return Err(BadEvent::Unknown),
         };
-        Order { month, kind }
+        Order { month, kind, at: now }
     };
     if order.month < Month::of(now) { Ok(order) } else { Err(BadEvent::NotOver(order.month)) }
 }
@@ -125,6 +141,9 @@ mod tests {
         assert_eq!(order(event("2024-01-01T07:59:59Z")), Ok(("2023-12".to_owned(), FIRST)));
         let last = Kind::Scheduled { is_last: true };
         assert_eq!(order(event("2024-01-01T08:00:00Z")), Ok(("2023-12".to_owned(), last)));
+        let daily = |is_last| Kind::Daily { is_last };
+        assert_eq!(order(event("2024-01-15T03:00:00Z")), Ok(("2023-12".to_owned(), daily(false))));
+        assert_eq!(order(event("2024-02-29T08:00:00Z")), Ok(("2024-01".to_owned(), daily(true))));
         assert_eq!(order(event("yesterday")), Err(BadEvent::Unknown));
     }
 

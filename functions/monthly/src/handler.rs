@@ -9,12 +9,13 @@
 //! replace a failed export. The run's record has its progress; after a crash the next invocation continues after the
 //! last recorded page.
 
-use domain::{Month, MonthlyRun, OrgId, TimeRange};
+use domain::{Month, MonthlyRun, OrgId, TimeRange, monthly::FIRST_EDITION};
 use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use jobs::JobsError;
 use lambda::Code;
 use platform::Deadline;
+use serde::Serialize;
 use tracing::{Instrument as _, info, info_span};
 use usage::{UsageError, organizations};
 use uuid::Uuid;
@@ -24,6 +25,7 @@ use crate::{
     event::{Kind, Order},
     metrics,
     organization::{Export, Outcome, Pace},
+    own::{self, OwnSchedules},
 };
 
 /// Number of organizations between two records of the run. After a crash the next invocation repeats at most one page.
@@ -31,7 +33,7 @@ const PAGE: u32 = 200;
 
 /// Maximum number of exports created at the same time. A create is one transaction of three writes, and all new jobs
 /// share one partition of the index of due jobs, which throttles more of them.
-const MAX_CONCURRENT_CREATES: usize = 8;
+pub(crate) const MAX_CONCURRENT_CREATES: usize = 8;
 
 /// Length of an invocation's lease on the run, from its last record.
 const LEASE: SignedDuration = SignedDuration::from_mins(2);
@@ -101,7 +103,19 @@ pub struct Counts {
     pub is_provisional: bool,
 }
 
-/// Continues the run of the month, or begins one, and writes the metrics of the invocation.
+/// What an invocation did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Done {
+    /// The run of all organizations; `None` on a day that has none.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub run: Option<MonthlyRun>,
+    /// The organizations with a schedule of their own.
+    #[serde(rename = "ownSchedules")]
+    pub own: OwnSchedules,
+}
+
+/// Creates the exports of organizations with a schedule of their own, and continues the run of the month or begins one,
+/// where the request is for all. Writes the metrics of the invocation.
 ///
 /// A run that is not finished is returned as it is if a later hour of the schedule continues it: because organizations
 /// wait for final figures, the time was over, or another invocation works on it.
@@ -109,7 +123,46 @@ pub struct Counts {
 /// # Errors
 /// When the run is not complete and no later hour of the schedule continues it. Lambda then retries, and an alarm is
 /// raised.
-pub async fn handle(
+pub async fn handle(order: Order, request_id: &str, deadline: Deadline, context: &Context) -> Result<Done, RunError> {
+    // First, since they are few, and wait for nobody.
+    let own = own_schedules(order, request_id, deadline, context).await;
+    metrics::of_own_schedules(&own, order.month);
+    let run = match order.kind {
+        Kind::Daily { .. } => None,
+        Kind::Scheduled { .. } | Kind::ByHand | Kind::Again(_) => {
+            Some(all_organizations(order, request_id, deadline, context).await?)
+        }
+    };
+    Ok(Done { run, own: own? })
+}
+
+/// Creates the exports of organizations with a schedule of their own.
+async fn own_schedules(
+    order: Order,
+    request_id: &str,
+    deadline: Deadline,
+    context: &Context,
+) -> Result<OwnSchedules, RunError> {
+    if !order.has_own_schedules() {
+        return Ok(OwnSchedules::default());
+    }
+    let range = order.month.range().ok_or(RunError::NoRange(order.month))?;
+    let pace = Pace::begin();
+    let month = order.month;
+    let export = Export {
+        month,
+        range,
+        edition: FIRST_EDITION,
+        waits: true,
+        leaves_own: true,
+        pace: &pace,
+        request_id,
+        context,
+    };
+    own::pass(&export, order.at, deadline, context).await?.ended(month, order.is_continued())
+}
+
+async fn all_organizations(
     order: Order,
     request_id: &str,
     deadline: Deadline,
@@ -151,6 +204,7 @@ pub async fn run(
         range,
         edition: run.edition,
         waits: order.is_continued(),
+        leaves_own: order.has_own_schedules(),
         pace: &pace,
         request_id,
         context,

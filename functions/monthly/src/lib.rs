@@ -6,7 +6,9 @@ mod event;
 mod handler;
 mod metrics;
 mod organization;
+mod own;
 
 pub use context::Context;
 pub use event::{BadEvent, Kind, Order, read};
-pub use handler::{Counts, RunError, handle, run};
+pub use handler::{Counts, Done, RunError, handle, run};
+pub use own::OwnSchedules;

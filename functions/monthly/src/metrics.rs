@@ -5,7 +5,10 @@ use metrique::{emf::flags::NoMetric, unit_of_work::metrics};
 use platform::{log::Causes, metrics::write};
 use tracing::Level;
 
-use crate::handler::{Counts, RunError};
+use crate::{
+    handler::{Counts, RunError},
+    own::OwnSchedules,
+};
 
 #[metrics(rename_all = "PascalCase")]
 struct Invocation {
@@ -60,6 +63,49 @@ pub(crate) fn of_invocation(counts: &Counts, ended: &Result<MonthlyRun, RunError
         error: error.map(|error| Causes(error).to_string()),
     };
     write(level, message, invocation);
+}
+
+#[metrics(rename_all = "PascalCase")]
+struct OwnPass {
+    monthly_created: u64,
+    monthly_create_errors: u64,
+    provisional_months: u64,
+    #[metrics(name = "month")]
+    month: String,
+    #[metrics(name = "already_there")]
+    already_there: String,
+    #[metrics(name = "waiting")]
+    waiting: String,
+    #[metrics(name = "not_yet")]
+    not_yet: String,
+    #[metrics(name = "unfinished")]
+    unfinished: String,
+    #[metrics(name = "error")]
+    error: Option<String>,
+}
+
+/// Writes the line of a pass over the organizations with a schedule of their own.
+pub(crate) fn of_own_schedules(ended: &Result<OwnSchedules, RunError>, month: Month) {
+    let (level, message) = match ended {
+        // Nothing continues it: somebody has to look.
+        Ok(own) if own.provisional > 0 => (Level::ERROR, "own schedules made provisional exports"),
+        Ok(_) => (Level::INFO, "own schedules looked at"),
+        Err(_) => (Level::ERROR, "own schedules failed"),
+    };
+    let own = ended.as_ref().copied().unwrap_or_default();
+    let error = ended.as_ref().err();
+    let pass = OwnPass {
+        monthly_created: own.created,
+        monthly_create_errors: own.failed,
+        provisional_months: u64::from(own.provisional > 0),
+        month: month.to_string(),
+        already_there: own.already_there.to_string(),
+        waiting: own.waiting.to_string(),
+        not_yet: own.not_yet.to_string(),
+        unfinished: own.is_unfinished.to_string(),
+        error: error.map(|error| Causes(error).to_string()),
+    };
+    write(level, message, pass);
 }
 
 fn summary(counts: &Counts, ended: &Result<MonthlyRun, RunError>) -> (Level, &'static str) {

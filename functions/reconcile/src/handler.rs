@@ -1,4 +1,4 @@
-//! One invocation: compares the newest export of each organization of the sample.
+//! One invocation: compares the newest export of each organization of the sample, then the booked months.
 
 use domain::{JobFilter, OrgId, State, Status};
 use jiff::Timestamp;
@@ -13,7 +13,13 @@ use usage::{
     reconciliation::{Verdict, present},
 };
 
-use crate::{context::Context, event::Order, metrics, sample::sample};
+use crate::{
+    bookings::{self, Bookings},
+    context::Context,
+    event::Order,
+    metrics,
+    sample::sample,
+};
 
 /// The counts of a run.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -33,6 +39,8 @@ pub(crate) struct Report {
     pub(crate) errors: u64,
     /// `true` if the time limit was reached first.
     pub(crate) unfinished: bool,
+    /// Those of the booked months.
+    pub(crate) bookings: Bookings,
 }
 
 /// The reason why nothing was compared.
@@ -42,6 +50,8 @@ pub(crate) enum ReconcileError {
     Usage(#[from] UsageError),
     #[error("none of {0} exports could be compared; the log has the reason of each")]
     NothingWorks(u64),
+    #[error("could not list the booked months")]
+    Bookings(#[source] JobsError),
 }
 
 impl Code for ReconcileError {
@@ -49,6 +59,7 @@ impl Code for ReconcileError {
         match self {
             Self::Usage(_) => "usage_unreadable",
             Self::NothingWorks(_) => "nothing_reconciled",
+            Self::Bookings(_) => "jobs_unavailable",
         }
     }
 }
@@ -64,8 +75,13 @@ enum ComparisonError {
     Database(#[from] DatabaseError),
 }
 
-/// Compares the exports of the order, and writes the metrics.
-pub(crate) async fn handle(order: Order, deadline: Deadline, context: &Context) -> Result<Report, ReconcileError> {
+/// Compares the exports and the bookings of the order, and writes the metrics.
+pub(crate) async fn handle(
+    order: Order,
+    request_id: &str,
+    deadline: Deadline,
+    context: &Context,
+) -> Result<Report, ReconcileError> {
     let organizations = match order {
         Order::One(org) => vec![org],
         Order::Sample => sample(&context.database, Timestamp::now()).await?,
@@ -84,6 +100,8 @@ pub(crate) async fn handle(order: Order, deadline: Deadline, context: &Context) 
             }
         }
     }
+    report.bookings =
+        bookings::compare_all(order, request_id, deadline, context).await.map_err(ReconcileError::Bookings)?;
     metrics::of_run(&report);
     if report.errors > 0 && report.made == 0 { Err(ReconcileError::NothingWorks(report.errors)) } else { Ok(report) }
 }

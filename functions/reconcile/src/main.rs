@@ -1,6 +1,7 @@
-//! The reconciliation: runs every night and compares the newest export of some organizations with the present figures.
-//! Nobody else would notice figures that changed without a record.
+//! The reconciliation: runs every night and compares the newest export of some organizations, and each file that is booked
+//! for one of the last months, with the present figures. Nobody else would notice figures that changed without a record.
 
+mod bookings;
 mod context;
 mod event;
 mod handler;
@@ -27,7 +28,7 @@ async fn run() -> Result<(), Error> {
     lambda::run(async |invocation: Invocation<serde_json::Value>| {
         let deadline = Deadline::new(invocation.ends_at, RESERVE);
         let order = event::read(&invocation.event)?;
-        Ok(trace::invocation(handler::handle(order, deadline, &context)).await?)
+        Ok(trace::invocation(handler::handle(order, &invocation.request_id, deadline, &context)).await?)
     })
     .await
 }

@@ -1,26 +1,34 @@
 //! The sweep's environment.
 
-use jobs::{JobsTable, ResendPolicy, queue::ExportQueue};
+use jobs::{EventBus, JobsTable, ResendPolicy, queue::ExportQueue};
+use objects::ExportStore;
 use platform::{
     aws::SdkConfig,
     config::{self, ConfigError},
 };
+use signatures::Signer;
 
 /// The sweep's clients and settings, created once per process.
 #[derive(Debug)]
 pub struct Context {
     pub(crate) jobs: JobsTable,
     pub(crate) queue: ExportQueue,
+    pub(crate) bus: EventBus,
     /// The queue of the messages of failed jobs, which operators redrive.
     pub(crate) dead_letters: ExportQueue,
     pub(crate) resend: ResendPolicy,
     /// The number of claims after which the loss of its worker fails a job.
     pub(crate) max_attempts: u32,
+    /// The bucket, for the signed heads of audit chains.
+    pub(crate) store: ExportStore,
+    /// The signer of those heads; `None` signs none.
+    pub(crate) signer: Option<Signer>,
 }
 
 impl Context {
     /// Creates the clients. Reads the variables of [`JobsTable::from_env`], [`ExportQueue::from_env`],
-    /// [`ExportQueue::dead_letters_from_env`] and [`ResendPolicy::from_env`]:
+    /// [`ExportQueue::dead_letters_from_env`], [`EventBus::from_env`], [`ResendPolicy::from_env`],
+    /// [`ExportStore::from_env`] and [`Signer::from_env`]:
     ///
     /// - `MAX_RECEIVES`: the number of attempts that a job gets.
     ///
@@ -30,9 +38,12 @@ impl Context {
         Ok(Self {
             jobs: JobsTable::from_env(sdk)?,
             queue: ExportQueue::from_env(sdk)?,
+            bus: EventBus::from_env(sdk)?,
             dead_letters: ExportQueue::dead_letters_from_env(sdk)?,
             resend: ResendPolicy::from_env()?,
             max_attempts: config::parsed("MAX_RECEIVES", "a whole number")?,
+            store: ExportStore::from_env(sdk)?,
+            signer: Signer::from_env(sdk)?,
         })
     }
 }

@@ -7,7 +7,7 @@ use domain::{Action, AuditRecord, Job, JobId, OrgId, Origin, State, Subject, Swe
 use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use jobs::{
-    DispatchError, DueCursor, DueKind, JobsError, dispatch,
+    DispatchError, DueCursor, DueKind, JobsError, Published, dispatch,
     queue::{Group, Message, QueueError},
 };
 use lambda::Code;
@@ -15,7 +15,13 @@ use platform::{Deadline, log::Causes};
 use serde::Serialize;
 use tracing::{Instrument as _, Span, error, info, info_span, warn};
 
-use crate::{backlog::Backlog, context::Context, metrics, months::Months};
+use crate::{
+    backlog::Backlog,
+    chain::{Chained, chain},
+    context::Context,
+    metrics,
+    months::Months,
+};
 
 /// Maximum number of jobs processed at the same time. Each takes two or three requests.
 const MAX_CONCURRENT: usize = 16;
@@ -46,6 +52,34 @@ pub struct Report {
     pub(crate) due: u32,
     /// The seconds for which the oldest of them has waited for a worker; 0 if there was none.
     pub(crate) oldest_unfinished_seconds: u64,
+    /// What was done about the audit chains.
+    pub(crate) chained: Chained,
+    /// The events of the outbox.
+    #[serde(flatten)]
+    pub(crate) published: Events,
+}
+
+/// The events of the outbox, which nobody had published before.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Events {
+    /// Events that the bus confirmed.
+    pub(crate) events_published: u32,
+    /// Events that it did not confirm; they stay in the outbox.
+    pub(crate) events_unpublished: u32,
+    /// The age of the oldest event that is left; 0 if none is.
+    pub(crate) oldest_unpublished_seconds: u64,
+}
+
+impl Events {
+    fn of(published: Published, now: Timestamp) -> Self {
+        let age = published.oldest_left.map(|oldest| now.duration_since(oldest));
+        Self {
+            events_published: published.published,
+            events_unpublished: published.failed,
+            oldest_unpublished_seconds: age.and_then(|age| u64::try_from(age.as_secs()).ok()).unwrap_or(0),
+        }
+    }
 }
 
 /// The reason why one job could not be processed.
@@ -79,12 +113,17 @@ impl Code for SweepFailed {
     }
 }
 
-/// Sweeps, looks at the monthly exports, and writes the metrics of both.
+/// Sweeps, attends to the audit chains, looks at the monthly exports, and writes the metrics of all.
 ///
 /// # Errors
 /// When the table does not answer, an item cannot be read, or no due job could be processed.
 pub async fn handle(request_id: &str, deadline: Deadline, context: &Context) -> Result<Report, SweepFailed> {
-    let report = sweep(request_id, deadline, context).await?;
+    // At the same time: neither delays the other, however much there is of it.
+    let publishing = context.jobs.publish_left(&context.bus, || !deadline.left().is_zero());
+    let (report, published) = tokio::join!(sweep(request_id, deadline, context), publishing);
+    let mut report = report?;
+    report.chained = chain(deadline, context).await;
+    report.published = Events::of(published?, Timestamp::now());
     let months = Months::at(Timestamp::now(), &context.jobs).await?;
     metrics::of_run(&report, &months);
     if report.errors > 0 && report.is_idle() { Err(SweepFailed::NothingWorks(report.errors)) } else { Ok(report) }

@@ -1,10 +1,13 @@
-//! The sweep: runs on a schedule and processes the jobs that are due: lost messages, lost workers and expired files.
+//! The sweep: runs on a schedule and processes the jobs that are due: lost messages, lost workers and
+//! expired files. It also links audit records to their chains.
 
 mod backlog;
+mod chain;
 mod context;
 mod handler;
 mod metrics;
 mod months;
 
+pub use chain::Chained;
 pub use context::Context;
 pub use handler::{Report, SweepFailed, handle, sweep};

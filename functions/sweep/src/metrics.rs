@@ -16,8 +16,20 @@ struct Run {
     due: u32,
     #[metrics(unit = Second)]
     oldest_unfinished_seconds: u64,
+    events_published: u32,
+    events_unpublished: u32,
+    #[metrics(unit = Second)]
+    oldest_unpublished_seconds: u64,
     monthly_unsucceeded: Option<u64>,
     monthly_run_age_days: u64,
+    records_linked: u32,
+    records_missing: u32,
+    heads_signed: u32,
+    chain_errors: u32,
+    #[metrics(unit = Second)]
+    oldest_unlinked_seconds: u64,
+    #[metrics(unit = Second)]
+    oldest_unsigned_seconds: u64,
     #[metrics(name = "waiting_for_a_worker")]
     waiting: String,
     #[metrics(name = "expired_files")]
@@ -42,7 +54,12 @@ struct FailedJob {
 
 /// Writes the metrics of a run.
 pub(crate) fn of_run(report: &Report, months: &Months) {
-    let is_troubled = report.errors > 0 || months.unsucceeded.is_some_and(|count| count > 0);
+    let chained = &report.chained;
+    let is_troubled = report.errors > 0
+        || report.published.events_unpublished > 0
+        || chained.errors > 0
+        || chained.missing > 0
+        || months.unsucceeded.is_some_and(|count| count > 0);
     let run = Run {
         sent: report.sent,
         resent: report.resent,
@@ -50,8 +67,17 @@ pub(crate) fn of_run(report: &Report, months: &Months) {
         sweep_errors: report.errors,
         due: report.due,
         oldest_unfinished_seconds: report.oldest_unfinished_seconds,
+        events_published: report.published.events_published,
+        events_unpublished: report.published.events_unpublished,
+        oldest_unpublished_seconds: report.published.oldest_unpublished_seconds,
         monthly_unsucceeded: months.unsucceeded,
         monthly_run_age_days: months.run_age_days,
+        records_linked: chained.linked.saturating_add(chained.backfilled),
+        records_missing: chained.missing,
+        heads_signed: chained.signed,
+        chain_errors: chained.errors,
+        oldest_unlinked_seconds: chained.oldest_unlinked_seconds,
+        oldest_unsigned_seconds: chained.oldest_unsigned_seconds,
         waiting: report.waiting.to_string(),
         expired: report.expired.to_string(),
         passed_over: report.passed_over.to_string(),

@@ -1,10 +1,9 @@
 //! The span of an attempt.
 
 use domain::{JobId, OrgId};
+use lambda::Delivery;
 use platform::trace;
 use tracing::{Span, field::Empty, info_span};
-
-use crate::delivery::Delivery;
 
 /// Creates the span of an attempt at a job. It belongs to the trace in which the message was sent: all attempts at a job
 /// are in the trace of the request that created it.

@@ -3,7 +3,7 @@
 use std::{num::NonZero, time::Duration};
 
 use domain::Retention;
-use jobs::{JobsTable, ResendPolicy, queue::ExportQueue, retention_from_env};
+use jobs::{EventBus, JobsTable, ResendPolicy, queue::ExportQueue, retention_from_env};
 use objects::ExportStore;
 use platform::{
     aws::SdkConfig,
@@ -16,6 +16,7 @@ use postgres::Database;
 pub struct Context {
     pub(crate) jobs: JobsTable,
     pub(crate) queue: ExportQueue,
+    pub(crate) bus: EventBus,
     pub(crate) database: Database,
     pub(crate) store: ExportStore,
     /// The number of connections over which a large export is read.
@@ -30,7 +31,7 @@ pub struct Context {
 
 impl Context {
     /// Creates the clients. Reads the variables of [`JobsTable::from_env`], [`ExportQueue::from_env`],
-    /// [`Database::from_env`], [`ExportStore::from_env`], [`ResendPolicy::from_env`] and [`retention_from_env`]:
+    /// [`EventBus::from_env`], [`Database::from_env`], [`ExportStore::from_env`], [`ResendPolicy::from_env`] and [`retention_from_env`]:
     ///
     /// - `EXPORT_CONNECTIONS`: the number of database connections over which a large export is read;
     /// - `RETRY_DELAY_SECONDS`: the delay before the second attempt at a job;
@@ -42,6 +43,7 @@ impl Context {
         Ok(Self {
             jobs: JobsTable::from_env(sdk)?,
             queue: ExportQueue::from_env(sdk)?,
+            bus: EventBus::from_env(sdk)?,
             database: Database::from_env("analytics-exports-worker")?,
             store: ExportStore::from_env(sdk)?,
             connections: config::parsed("EXPORT_CONNECTIONS", "a number of at least 1")?,

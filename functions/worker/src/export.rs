@@ -34,7 +34,7 @@ impl From<RollupError> for ExportError {
 }
 
 /// Reads the rows of a claimed job, writes them to `upload` and finishes it, reporting to `progress` and adding to
-/// `durations`.
+/// `durations`. The figures are final from `final_from` on at the earliest.
 ///
 /// # Errors
 /// When the database or the store fails. The upload is then unfinished and must be aborted.
@@ -43,6 +43,7 @@ pub(crate) async fn export(
     claimed: &ClaimedJob,
     upload: &mut Upload,
     settings: Settings,
+    final_from: Timestamp,
     progress: &watch::Sender<Progress>,
     durations: &mut Durations,
 ) -> Result<ExportFile, ExportError> {
@@ -52,8 +53,8 @@ pub(crate) async fn export(
     let snapshot = Snapshot::begin(database, job.org(), request, settings).await?;
     // Of the same moment as the rows: an hour that a refresh adds in between is neither in the file nor called
     // complete.
-    let completeness =
-        completeness(snapshot.client(), job.org(), request.range, request.granularity, Timestamp::now()).await?;
+    let now = Timestamp::now();
+    let completeness = completeness(snapshot.client(), job.org(), request.range, request.granularity, now).await?;
     let mut csv = CsvFile::read(snapshot).await?;
     let mut last = Instant::now();
     let mut lap = || std::mem::replace(&mut last, Instant::now()).elapsed();
@@ -63,11 +64,17 @@ pub(crate) async fn export(
         durations.upload += lap();
         progress.send_replace(csv.progress());
     }
+    let days = csv.days();
     let mut file = csv.finish().await?;
     durations.read += lap();
     file.software = Some(platform::VERSION.to_owned());
-    file.completeness = Some(completeness.of_figures(file.row_count > 0));
-    file.tag = upload.finish(&file).await?;
+    file.completeness = Some(completeness.of_figures(file.row_count > 0).awaiting_late_usage(final_from, now));
+    file.days = Some(days.detail);
+    let kept = upload.keep_days(days.text);
+    // At the same time, so that neither waits for the other.
+    let (tag, kept) = tokio::join!(upload.finish(&file), kept);
+    kept?;
+    file.tag = tag?;
     durations.upload += lap();
     Ok(file)
 }

@@ -3,6 +3,7 @@
 use copy::CopyError;
 use domain::Failure;
 use engine::{FileError, rollups::RollupError};
+use jobs::JobsError;
 use postgres::DatabaseError;
 use usage::UsageError;
 
@@ -14,6 +15,9 @@ pub(crate) enum AttemptError {
     /// The file could not be written or stored.
     #[error("could not export")]
     Export(#[from] ExportError),
+    /// The organization's settings could not be read.
+    #[error("could not read the organization's settings")]
+    Settings(#[from] JobsError),
     /// The invocation reached its time limit.
     #[error("the invocation reached its time limit")]
     OutOfTime,
@@ -27,6 +31,8 @@ impl AttemptError {
     pub(crate) fn failure(&self) -> Failure {
         match self {
             Self::OutOfTime => Failure::TookTooLong,
+            // Nothing of the job's user: the table answers again, or an operator repairs its item.
+            Self::Settings(_) => Failure::UsageUnavailable,
             Self::LostClaim => Failure::WorkerLost,
             Self::Export(ExportError::File(FileError::Rollups(error))) => rollups(error),
             Self::Export(ExportError::File(FileError::Overflow(_))) => Failure::UsageInvalid,

@@ -7,7 +7,7 @@ use domain::{Claim, ClaimRefused, ClaimedJob, ExportFile, Failure, JobId, OrgId,
 use engine::Settings;
 use jiff::Timestamp;
 use jobs::{ClaimError, FinishError, queue::Message};
-use lambda::Code;
+use lambda::{Code, Delivery, InvalidDelivery, retry};
 use objects::Upload;
 use platform::{Deadline, log::Causes, trace};
 use serde::{Deserialize, Serialize};
@@ -17,13 +17,14 @@ use tracing::{Instrument as _, error, info, info_span, warn};
 use crate::{
     attempt_span::attempt_span,
     context::Context,
-    delivery::{Delivery, InvalidDelivery},
     export::export,
     failure::AttemptError,
     lease,
     metrics::{Attempt, Durations},
-    retry,
 };
+
+/// Maximum delay before another attempt.
+const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
 
 /// The outcome of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,11 +175,11 @@ async fn claim(
         }
         ClaimError::Raced => {
             info!("export job claimed by another invocation first");
-            Outcome::Return(retry::delay(context.retry_delay, 1))
+            Outcome::Return(retry::delay(context.retry_delay, 1, MAX_DELAY))
         }
         ClaimError::Missing | ClaimError::Jobs(_) => {
             error!(error = %Causes(&error), "export job not claimed");
-            Outcome::Return(retry::delay(context.retry_delay, delivery.receives))
+            Outcome::Return(retry::delay(context.retry_delay, delivery.receives, MAX_DELAY))
         }
     })
 }
@@ -191,10 +192,13 @@ async fn make(
     durations: &mut Durations,
     context: &Context,
 ) -> Result<(ExportFile, Upload), AttemptError> {
+    let job = claimed.job();
+    let chosen = context.jobs.settings(job.org()).await?.map(|found| found.settings).unwrap_or_default();
+    let final_from = chosen.final_from(job.request().range.end());
     let mut upload = context.store.upload(claimed);
     let settings = Settings { connections: context.connections.get(), limit: deadline.left() };
     let (progress, seen) = watch::channel(Progress::default());
-    let work = export(&context.database, claimed, &mut upload, settings, &progress, durations);
+    let work = export(&context.database, claimed, &mut upload, settings, final_from, &progress, durations);
     let made = tokio::select! {
         made = timeout_at(deadline.work_until(), work) => match made {
             Ok(made) => made.map_err(AttemptError::from),
@@ -220,7 +224,7 @@ async fn end(
     context: &Context,
 ) -> Outcome {
     let now = Timestamp::now();
-    let delay = retry::delay(context.retry_delay, delivery.receives);
+    let delay = retry::delay(context.retry_delay, delivery.receives, MAX_DELAY);
     let mut stored = None;
     let mut failed = None;
     let (transition, outcome) = match made {
@@ -242,7 +246,11 @@ async fn end(
         None => written.iter().for_each(|job| attempt.succeeded(job, durations)),
     }
     match written {
-        Ok(_) => outcome,
+        Ok(job) => {
+            // Whatever comes of it: the outbox has them, and the sweep publishes what is left there.
+            context.jobs.publish(&domain::Event::of_end(&job), &context.bus).await;
+            outcome
+        }
         Err(FinishError::LostClaim) => {
             warn!("export job taken over by another invocation, whose outcome counts");
             // The job names the object of that invocation, and will never name this one. After an unknown outcome, in

@@ -8,6 +8,7 @@ use std::time::Duration;
 use domain::{ClaimedJob, Progress};
 use jiff::Timestamp;
 use jobs::FinishError;
+use lambda::Delivery;
 use platform::{Deadline, log::Causes};
 use tokio::{
     sync::watch,
@@ -15,7 +16,7 @@ use tokio::{
 };
 use tracing::warn;
 
-use crate::{context::Context, delivery::Delivery, handler::give_back};
+use crate::{context::Context, handler::give_back};
 
 /// The length of a lease. Some renewals in a row may fail before it ends.
 const LENGTH: Duration = Duration::from_secs(20);

@@ -2,13 +2,11 @@
 
 mod attempt_span;
 mod context;
-mod delivery;
 mod export;
 mod failure;
 mod handler;
 mod lease;
 mod metrics;
-mod retry;
 
 pub use context::Context;
 pub use handler::{Answer, Event, EventError, handle};

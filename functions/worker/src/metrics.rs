@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::{ClaimedJob, Failure, Job, State};
 use jiff::Timestamp;
+use lambda::Delivery;
 use metrique::{
     unit::{Byte, Millisecond, Second},
     unit_of_work::metrics,
@@ -12,7 +13,7 @@ use platform::metrics::write;
 use tokio::time::Instant;
 use tracing::Level;
 
-use crate::{delivery::Delivery, failure::AttemptError};
+use crate::failure::AttemptError;
 
 /// The durations of an attempt.
 #[derive(Debug, Default)]

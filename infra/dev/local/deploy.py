@@ -13,6 +13,7 @@ Fields of the request:
 - template: path of the template
 - stack: name of the stack
 - parameters: values of the template's parameters
+- clientSecret: the secret of the pages as a client of the issuer
 - database: the `url` of the database for a user that may create roles, and the path of `psql`
 - binaries: paths of the binaries by name
 - invoke: null, or the URL of a service that runs all invocations instead of the deployed binaries
@@ -53,6 +54,7 @@ def main():
     applications = nested.take_out(template, os.path.dirname(request["template"]))
     absent.take_out(template)
     request["parameters"].setdefault("SigningKey", signing_key(request))
+    request["parameters"].setdefault("LoginClientSecret", client_secret(request))
     outputs = create(request["stack"], template, request["parameters"])
     settled = settle.settle(request["stack"], request["parameters"])
     for application in applications:
@@ -80,6 +82,12 @@ def signing_key(request):
     """Makes the key that signs manifests, in a stack of its own as on AWS. Returns its ARN."""
     with open(os.path.join(os.path.dirname(request["template"]), "infra/signing.yaml"), encoding="utf-8") as file:
         return create(f"{request['stack']}-signing", yaml_parse(file.read()), {})["Key"]
+
+
+def client_secret(request):
+    """Makes the secret of the pages as a client of the issuer. Returns its ARN."""
+    name, value = f"{request['stack']}/login", json.dumps({"clientSecret": request["clientSecret"]})
+    return boto3.client("secretsmanager").create_secret(Name=name, SecretString=value)["ARN"]
 
 
 def upload(template, binaries):

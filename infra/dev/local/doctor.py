@@ -34,12 +34,14 @@ VARIABLES = {
     "ApiUrl": "API_URL",
     "ExportsQueue": "EXPORTS_QUEUE_URL",
     "ExportsDeadLetterQueue": "EXPORTS_DLQ_URL",
+    "EventsQueue": "EVENTS_QUEUE_URL",
+    "EventsDeadLetterQueue": "EVENTS_DLQ_URL",
     "TelemetryQueue": "TELEMETRY_QUEUE_URL",
     "TelemetryDeadLetterQueue": "TELEMETRY_DLQ_URL",
 }
-QUEUES = ("ExportsQueue", "ExportsDeadLetterQueue", "TelemetryQueue", "TelemetryDeadLetterQueue",
-          "SchedulesDeadLetterQueue")
-FUNCTIONS = ("api", "worker", "monthly", "sweep", "refresh", "retention", "reconcile", "telemetry")
+QUEUES = ("ExportsQueue", "ExportsDeadLetterQueue", "EventsQueue", "EventsDeadLetterQueue", "TelemetryQueue",
+          "TelemetryDeadLetterQueue", "SchedulesDeadLetterQueue")
+FUNCTIONS = ("api", "worker", "monthly", "sweep", "refresh", "retention", "reconcile", "telemetry", "notify")
 # The line that ends a run of a scheduled function, and the hours in which it is looked for.
 RUNS = {
     "sweep": ("sweep finished", 3),

@@ -78,7 +78,8 @@ def main():
         create(None, f"{stack}-{application.logical}", values, part(application.template, TYPES, {}, values))
     dynamodb = os.environ["AWS_ENDPOINT_URL_DYNAMODB"]
     tables, more = create(dynamodb, stack, parameters, part(template, (TABLE,), {}))
-    variables = resolve(template, parameters, {**names, **tables})
+    stack_id = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]["StackId"]
+    variables = resolve(template, parameters, {**names, **tables, "AWS::StackId": stack_id})
     binaries = {logical: binary_of(function) for logical, function in functions.items()}
     json.dump({
         "outputs": {**outputs, **more},
@@ -199,7 +200,10 @@ def resolve(template, parameters, names):
     region = os.environ["AWS_REGION"]
     known = {**names, "AWS::Region": region, "AWS::AccountId": "000000000000", "AWS::NoValue": NO_VALUE}
     # Both sides of a condition are resolved, also the key that is not made.
-    absent = {"AWS::IAM::AccessKey": {"Ref": NO_VALUE, "SecretAccessKey": NO_VALUE}}
+    absent = {
+        "AWS::IAM::AccessKey": {"Ref": NO_VALUE, "SecretAccessKey": NO_VALUE},
+        "AWS::ApiGatewayV2::Api": {"ApiEndpoint": NO_VALUE},
+    }
     symbols = IntrinsicsSymbolTable(template=template, logical_id_translator=known, default_type_resolver=absent)
     resolver = IntrinsicResolver(template=template, symbol_resolver=symbols)
     common = template["Globals"]["Function"]["Environment"]["Variables"]

@@ -34,6 +34,22 @@ impl Caller {
         &self.subject
     }
 
+    /// Returns the organizations of the token. A platform administrator may act in others, too.
+    pub const fn organizations(&self) -> &BTreeSet<OrgId> {
+        &self.organizations
+    }
+
+    /// Reports whether the caller may know of an organization: it is one of the token's, or the caller administers the
+    /// platform.
+    pub fn may_enter(&self, org: OrgId) -> bool {
+        self.grants.is_platform_admin || self.organizations.contains(&org)
+    }
+
+    /// Reports whether the caller administers the platform, and so may act in every organization.
+    pub const fn administers_platform(&self) -> bool {
+        self.grants.is_platform_admin
+    }
+
     /// Checks that the caller has `permission` in `org`.
     ///
     /// # Errors

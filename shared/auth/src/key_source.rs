@@ -7,8 +7,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Uri;
-use http_body_util::{BodyExt as _, Limited};
+use http::{Request, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full, Limited};
 use serde::Deserialize;
 
 use platform::http::{HttpClient, client};
@@ -100,12 +100,13 @@ async fn discover(http: &SharedClient, issuer: &str, configuration: &Uri) -> Res
     if found.issuer != issuer {
         return Err("the configuration is that of another issuer".into());
     }
-    let url = address(&found.jwks_uri).ok_or("the configuration names no https address of keys")?;
-    // Only an issuer of this machine may name an address of this machine without TLS.
-    if url.scheme() != configuration.scheme() && url.scheme_str() != Some("https") {
-        return Err("the configuration names no https address of keys".into());
-    }
-    Ok(url)
+    Ok(named(configuration, &found.jwks_uri).ok_or("the configuration names no https address of keys")?)
+}
+
+/// Reads an address that a configuration names. Only an issuer of this machine may name an address of this machine
+/// without TLS.
+pub(super) fn named(configuration: &Uri, text: &str) -> Option<Uri> {
+    address(text).filter(|url| url.scheme() == configuration.scheme() || url.scheme_str() == Some("https"))
 }
 
 async fn key_set(http: &SharedClient, url: &Uri) -> Result<Vec<Key>, BoxError> {
@@ -117,7 +118,7 @@ impl SharedClient {
     /// Returns the body of the answer. A connection that fails is tried once more: it may have been kept for too long, or
     /// be one of too many at once. Redirects are not followed, since only the configuration names the source of
     /// keys.
-    async fn get(&self, url: &Uri) -> Result<Bytes, BoxError> {
+    pub(super) async fn get(&self, url: &Uri) -> Result<Bytes, BoxError> {
         let http = self.0.get_or_init(client);
         let response = match http.get(url.clone()).await {
             Ok(response) => response,
@@ -127,6 +128,13 @@ impl SharedClient {
             return Err(format!("the issuer answered {}", response.status()).into());
         }
         Ok(Limited::new(response.into_body(), MAX_BYTES).collect().await?.to_bytes())
+    }
+
+    /// Returns the status and the body of the answer to a request, which is sent once.
+    pub(super) async fn send(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), BoxError> {
+        let response = self.0.get_or_init(client).request(request).await?;
+        let status = response.status();
+        Ok((status, Limited::new(response.into_body(), MAX_BYTES).collect().await?.to_bytes()))
     }
 }
 

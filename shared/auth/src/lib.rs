@@ -1,4 +1,5 @@
-//! Callers and their permissions. A caller exists only as the result of verifying a token.
+//! Callers and their permissions. A caller exists only as the result of verifying a token, or as what a session kept of
+//! one.
 
 mod caller;
 mod claim;
@@ -6,10 +7,12 @@ mod issuer;
 mod key;
 mod key_source;
 mod keys;
+mod login;
 mod members;
 mod metrics;
 mod permission;
 mod settings;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod unique;
@@ -17,5 +20,7 @@ mod verifier;
 
 pub use caller::{Access, Caller, Forbidden};
 pub use keys::KeysUnavailable;
+pub use login::{Attempt, Login, LoginError, SignedIn, random};
 pub use permission::Permission;
+pub use stored::StoredCaller;
 pub use verifier::{AuthError, Verifier};

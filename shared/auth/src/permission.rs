@@ -11,10 +11,16 @@ pub enum Permission {
     ReadExports,
     /// Download finished exports.
     DownloadExports,
+    /// Hold files, so that they do not expire, and release them.
+    HoldExports,
     /// Read the audit trail.
     ReadAudit,
     /// Compare files with the books, and book them.
     WriteLedger,
+    /// See the organization's settings, and the states of its deliveries.
+    ReadSettings,
+    /// Change the organization's settings, and make secrets for its webhook.
+    WriteSettings,
     /// Read usage without an export.
     ReadUsage,
     /// Read CI telemetry and its reports, which belong to the platform and not to an organization.
@@ -24,12 +30,15 @@ pub enum Permission {
 }
 
 impl Permission {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::CreateExports,
         Self::ReadExports,
         Self::DownloadExports,
+        Self::HoldExports,
         Self::ReadAudit,
         Self::WriteLedger,
+        Self::ReadSettings,
+        Self::WriteSettings,
         Self::ReadUsage,
         Self::ReadCi,
         Self::ReadCiPersons,
@@ -44,8 +53,11 @@ impl Permission {
             Self::CreateExports => "analytics:exports:create",
             Self::ReadExports => "analytics:exports:read",
             Self::DownloadExports => "analytics:exports:download",
+            Self::HoldExports => "analytics:exports:hold",
             Self::ReadAudit => "analytics:audit:read",
             Self::WriteLedger => "analytics:ledger:write",
+            Self::ReadSettings => "analytics:settings:read",
+            Self::WriteSettings => "analytics:settings:write",
             Self::ReadUsage => "analytics:usage:read",
             Self::ReadCi => "analytics:ci:read",
             Self::ReadCiPersons => "analytics:ci:pii",

@@ -22,11 +22,10 @@ const FURTHER: &str = "TOKEN_ISSUERS";
 
 /// Reads the issuers from `ISSUER`, `AUDIENCE`, `JWKS_URL` and `TOKEN_ISSUERS`. The first of them is the service's first
 /// issuer.
-pub(super) fn issuers_from_env() -> Result<Vec<Issuer>, ConfigError> {
-    let http = SharedClient::default();
-    let mut issuers: Vec<Issuer> = simple(&http)?.into_iter().collect();
+pub(super) fn issuers_from_env(http: &SharedClient) -> Result<Vec<Issuer>, ConfigError> {
+    let mut issuers: Vec<Issuer> = simple(http)?.into_iter().collect();
     if let Some(text) = config::optional(FURTHER) {
-        add(&mut issuers, &text, &http).map_err(|mistakes| ConfigError::Mistakes { name: FURTHER, mistakes })?;
+        add(&mut issuers, &text, http).map_err(|mistakes| ConfigError::Mistakes { name: FURTHER, mistakes })?;
     }
     if issuers.is_empty() { Err(ConfigError::Missing("ISSUER")) } else { Ok(issuers) }
 }

@@ -8,7 +8,10 @@ use serde_json::Value;
 
 use platform::config::{self, ConfigError};
 
-use crate::{caller::Caller, issuer::Issuer, key::Key, keys::KeysUnavailable, settings, unique::Unique};
+use crate::{
+    caller::Caller, issuer::Issuer, key::Key, key_source::SharedClient, keys::KeysUnavailable, login::IdTokenRules,
+    settings, unique::Unique,
+};
 
 /// The maximum length of a subject, which is that of OpenID Connect Core 1.0, section 2. Every job and audit record has
 /// one, for ever.
@@ -26,9 +29,11 @@ const TYPES: [&str; 3] = ["JWT", "at+jwt", "application/at+jwt"];
 /// Verifies tokens of the configured issuers.
 #[derive(Debug)]
 pub struct Verifier {
-    issuers: Vec<Issuer>,
+    pub(super) issuers: Vec<Issuer>,
     /// Maximum time for which a token is valid, in seconds.
     max_seconds: u32,
+    /// The client by which all issuers are asked.
+    pub(super) http: SharedClient,
 }
 
 /// The reason why a token proves no caller.
@@ -86,11 +91,12 @@ impl Verifier {
     /// When a variable is missing or unusable. All mistakes in `TOKEN_ISSUERS` are named.
     pub fn from_env() -> Result<Self, ConfigError> {
         let max_seconds = config::parsed("TOKEN_MAX_SECONDS", "a whole number")?;
-        Ok(Self::new(settings::issuers_from_env()?, max_seconds))
+        let http = SharedClient::default();
+        Ok(Self::new(settings::issuers_from_env(&http)?, max_seconds, http))
     }
 
-    pub(super) const fn new(issuers: Vec<Issuer>, max_seconds: u32) -> Self {
-        Self { issuers, max_seconds }
+    pub(super) const fn new(issuers: Vec<Issuer>, max_seconds: u32, http: SharedClient) -> Self {
+        Self { issuers, max_seconds, http }
     }
 
     /// Begins to fetch the issuers' keys, so that the first request need not wait for them. Needs a Tokio runtime.
@@ -103,6 +109,28 @@ impl Verifier {
     /// # Errors
     /// [`AuthError::Unavailable`] when the issuer's keys cannot be fetched; any other when the token is refused.
     pub async fn verify(&self, token: &str) -> Result<Caller, AuthError> {
+        let (issuer, claims) = self.verified(token).await?;
+        self.caller(issuer, &claims).map(|(caller, _)| caller)
+    }
+
+    /// Verifies a token as [`verify`](Self::verify) does, which this issuer must have signed, and returns the caller with
+    /// the end of the token in seconds since 1970.
+    pub(super) async fn verify_of(&self, issuer: &str, token: &str) -> Result<(Caller, i64), AuthError> {
+        let (found, claims) = self.verified(token).await?;
+        if found.name != issuer {
+            return Err(AuthError::Refused("of another issuer than that of the sign-in"));
+        }
+        self.caller(found, &claims)
+    }
+
+    /// Verifies an ID token by its signature, times, issuer, audience and nonce.
+    pub(super) async fn verify_id(&self, token: &str, rules: &IdTokenRules<'_>) -> Result<(), AuthError> {
+        let (issuer, claims) = self.verified(token).await?;
+        rules.check(&issuer.name, &claims).map_err(AuthError::Refused)
+    }
+
+    /// Returns the issuer of a token and its claims, whose signature and times are verified and nothing else.
+    async fn verified(&self, token: &str) -> Result<(&Issuer, Value), AuthError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(AuthError::Refused("too long"));
         }
@@ -121,7 +149,7 @@ impl Verifier {
         // During a rotation two keys may have one id.
         for Key { key, .. } in keys.iter().filter(|key| key.algorithms.contains(&header.alg)) {
             match decode::<Unique>(token, key, &rules(header.alg, issuer)) {
-                Ok(token) => return self.caller(issuer, &token.claims.0),
+                Ok(token) => return Ok((issuer, token.claims.0)),
                 Err(error) => {
                     let is_of_another_key = matches!(error.kind(), ErrorKind::InvalidSignature);
                     refused = error.into();
@@ -134,8 +162,8 @@ impl Verifier {
         Err(refused)
     }
 
-    /// Checks what the library does not, and returns the caller.
-    fn caller(&self, issuer: &Issuer, claims: &Value) -> Result<Caller, AuthError> {
+    /// Checks what the library does not, and returns the caller and the end of the token.
+    fn caller(&self, issuer: &Issuer, claims: &Value) -> Result<(Caller, i64), AuthError> {
         let Claims { sub, exp, iat } =
             Claims::deserialize(claims).map_err(|_| AuthError::Refused("a claim of another type"))?;
         // An audit record without a name would prove nothing.
@@ -154,7 +182,7 @@ impl Verifier {
         if exp.0.saturating_sub(issued) > self.max_seconds.into() {
             return Err(AuthError::Refused("valid for longer than TOKEN_MAX_SECONDS"));
         }
-        issuer.caller(sub, claims)
+        issuer.caller(sub, claims).map(|caller| (caller, exp.0))
     }
 }
 

@@ -26,6 +26,22 @@ pub enum Action {
     Compare,
     /// A file was booked for a month.
     Book,
+    /// A file was copied to a bucket of the organization.
+    Deliver,
+    /// Settings of the organization were changed.
+    ChangeSettings,
+    /// The secret of the webhook was replaced.
+    RotateSecret,
+    /// The figures of a booked month are no longer those of the booked file.
+    Restate,
+    /// The figures of a booked month are those of the booked file again.
+    Restore,
+    /// A file was held, so that it does not expire.
+    Hold,
+    /// A hold was released.
+    ReleaseHold,
+    /// The organization's usage, jobs and files were erased.
+    Erase,
     /// A platform administrator called a route of another organization.
     CrossOrganizationAccess,
 }
@@ -33,13 +49,14 @@ pub enum Action {
 /// Text that is not an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "is not an action; use one of: create, download, pack, expire, verify-file, compare, book, cross-organization-access"
+    "is not an action; use one of: create, download, pack, expire, verify-file, compare, book, deliver, change-settings, \
+     rotate-secret, restate, restore, hold, release-hold, erase, cross-organization-access"
 )]
 pub struct UnknownAction;
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 16] = [
         Self::Create,
         Self::Download,
         Self::Pack,
@@ -47,6 +64,14 @@ impl Action {
         Self::VerifyFile,
         Self::Compare,
         Self::Book,
+        Self::Deliver,
+        Self::ChangeSettings,
+        Self::RotateSecret,
+        Self::Restate,
+        Self::Restore,
+        Self::Hold,
+        Self::ReleaseHold,
+        Self::Erase,
         Self::CrossOrganizationAccess,
     ];
 
@@ -60,6 +85,14 @@ impl Action {
             Self::VerifyFile => "verify-file",
             Self::Compare => "compare",
             Self::Book => "book",
+            Self::Deliver => "deliver",
+            Self::ChangeSettings => "change-settings",
+            Self::RotateSecret => "rotate-secret",
+            Self::Restate => "restate",
+            Self::Restore => "restore",
+            Self::Hold => "hold",
+            Self::ReleaseHold => "release-hold",
+            Self::Erase => "erase",
             Self::CrossOrganizationAccess => "cross-organization-access",
         }
     }

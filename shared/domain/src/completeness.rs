@@ -78,6 +78,8 @@ pub enum ReasonCode {
     EventsDropped,
     /// The rollups come from another pipeline, whose completeness is not known here.
     CountedElsewhere,
+    /// The organization waits for late usage: by its settings, no range is final before some days after its end.
+    LateUsageAwaited,
 }
 
 impl Reason {
@@ -107,6 +109,9 @@ impl fmt::Display for Reason {
             ReasonCode::CountedElsewhere => {
                 "the rollups come from another pipeline, whose completeness is not known here"
             }
+            ReasonCode::LateUsageAwaited => {
+                "by the organization's settings late usage is awaited for some days after the range's end"
+            }
         })?;
         let (Some(first), Some(last)) = (self.first, self.last) else { return Ok(()) };
         if first == last {
@@ -121,6 +126,17 @@ impl Completeness {
     /// Returns the degree that follows from the reasons.
     pub const fn status(&self) -> CompletenessStatus {
         if self.reasons.is_empty() { CompletenessStatus::Final } else { CompletenessStatus::Provisional }
+    }
+
+    /// Returns the completeness for an organization by whose settings the range is not final before `final_from`. A range
+    /// that is not over needs no other reason.
+    #[must_use]
+    pub fn awaiting_late_usage(mut self, final_from: Timestamp, now: Timestamp) -> Self {
+        let is_over = self.reasons.iter().all(|reason| reason.code != ReasonCode::RangeNotOver);
+        if is_over && now < final_from {
+            self.reasons.push(Reason::of_range(ReasonCode::LateUsageAwaited));
+        }
+        self
     }
 
     /// Reports whether nothing that this service knows of is missing: the figures are final, or come from another
@@ -172,6 +188,19 @@ mod tests {
         let refused = Completeness { refused_events: 3, ..done };
         assert_eq!(refused.status(), CompletenessStatus::Final);
         assert!(refused.warnings()[0].starts_with("3 events of the range are not in the figures"));
+    }
+
+    #[test]
+    fn figures_are_final_only_after_the_days_of_the_settings() {
+        let settings = crate::Settings { final_after_days: 2, ..crate::Settings::default() };
+        let final_from = settings.final_from(at("2024-02-01T00:00:00Z"));
+        let of = |now: &str| Completeness::default().awaiting_late_usage(final_from, at(now));
+        assert_eq!(of("2024-02-02T23:59:59Z").status(), CompletenessStatus::Provisional);
+        assert!(!of("2024-02-02T23:59:59Z").is_final_or_unknown());
+        assert_eq!(of("2024-02-03T00:00:00Z").status(), CompletenessStatus::Final);
+        let not_over =
+            Completeness { reasons: vec![Reason::of_range(ReasonCode::RangeNotOver)], ..Completeness::default() };
+        assert_eq!(not_over.clone().awaiting_late_usage(final_from, at("2024-01-15T00:00:00Z")), not_over);
     }
 
     #[test]

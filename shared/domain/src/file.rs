@@ -1,6 +1,7 @@
 //! A finished export's file.
 
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 
 use super::{Completeness, Totals};
 
@@ -23,9 +24,22 @@ pub struct ExportFile {
     pub rounding_difference: Option<Decimal>,
     /// The completeness of the figures when they were read. `None` where only the bytes are known.
     pub completeness: Option<Completeness>,
+    /// The sums that are kept of the file's days when the file has expired. `None` where only the bytes are known, and for
+    /// files that were made before they were kept.
+    pub days: Option<DayDetail>,
     /// The store's own words for the stored bytes. `None` where only the bytes are known, of a store that has none, and
     /// of files of before.
     pub tag: Option<ObjectTag>,
+}
+
+/// What the kept sums of a file's days are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DayDetail {
+    /// Each model of each day.
+    Models,
+    /// Each day, since the file has too many models.
+    Days,
 }
 
 /// What a store says of an object's bytes, beside their number. Other bytes get another tag; the same bytes may, such as
@@ -42,8 +56,17 @@ pub struct ObjectTag {
 impl ExportFile {
     /// Reports whether the bytes are the same, by all that can be read from bytes.
     pub fn has_same_bytes(&self, other: &Self) -> bool {
-        let Self { software: _, checksum, bytes, row_count, totals, rounding_difference: _, completeness: _, tag: _ } =
-            other;
+        let Self {
+            software: _,
+            checksum,
+            bytes,
+            row_count,
+            totals,
+            rounding_difference: _,
+            completeness: _,
+            days: _,
+            tag: _,
+        } = other;
         (&self.checksum, self.bytes, self.row_count, &self.totals) == (checksum, *bytes, *row_count, totals)
     }
 }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 
-use super::ExportRequest;
+use super::{ExportRequest, request::Note};
 
 /// Maximum length of a key, in bytes.
 const MAX_LENGTH: usize = 255;
@@ -34,13 +34,17 @@ impl IdempotencyKey {
     }
 }
 
-/// Returns a digest of a request's meaning. Bodies that differ only in order or notation have the same digest.
-pub fn request_digest(request: &ExportRequest) -> String {
+/// Returns a digest of a request's meaning, with its note. Bodies that differ only in order or notation have the same digest.
+pub fn request_digest(request: &ExportRequest, note: Option<&Note>) -> String {
     // Every field is named: a new one must become part of the digest.
     let ExportRequest { range, granularity, models } = request;
     let filtered = models.is_some();
     let models = models.iter().flatten().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    digest(&format!("request.v1 {} {} {granularity} {filtered} {models}", range.start(), range.end()))
+    let text = format!("request.v1 {} {} {granularity} {filtered} {models}", range.start(), range.end());
+    match note {
+        None => digest(&text),
+        Some(note) => digest(&format!("{text} note {note}")),
+    }
 }
 
 fn digest(text: &str) -> String {
@@ -65,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_request_is_the_same_by_its_meaning() {
-        let digest = |body| request_digest(&ExportRequest::from_json(&body).unwrap());
+        let digest = |body| request_digest(&ExportRequest::from_json(&body).unwrap(), None);
         let range = json!({"start": "2024-01-01T00:00:00Z", "end": "2024-02-01T00:00:00Z"});
         let plain = digest(json!({"timeRange": range}));
         assert_eq!(plain, digest(json!({"granularity": "daily", "timeRange": range})));
@@ -74,6 +78,9 @@ mod tests {
         // The keys of the last 24 hours hold this digest: another value would answer their requests with a conflict.
         assert_eq!(plain, "a8b2961e1093a68062f1405591bdc71692d2d80e2e9dc49f66216f407e5991b4");
         assert_ne!(plain, digest(json!({"timeRange": range, "granularity": "hourly"})));
+        let request = ExportRequest::from_json(&json!({"timeRange": range})).unwrap();
+        let noted = |note: &str| request_digest(&request, Some(&note.parse().unwrap()));
+        assert!(noted("a") == noted("a") && noted("a") != noted("b") && noted("a") != plain);
         assert_ne!(plain, digest(json!({"timeRange": range, "models": ["00000000-0000-0000-0000-000000000000"]})));
     }
 }

@@ -102,6 +102,7 @@ fn file() -> ExportFile {
         totals: Totals::default(),
         rounding_difference: None,
         completeness: None,
+        days: None,
         tag: None,
     }
 }
@@ -158,12 +159,15 @@ impl Seen {
             id,
             org,
             request,
+            version: None,
+            note: None,
             subject,
             created_at,
             request_id,
             warnings,
             fence,
             claims_before_redrive,
+            hold: None,
             state,
         })
     }

@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 
 use super::measures::{COST_SCALE, COUNTS, NAMES, Totals};
 
@@ -14,7 +15,8 @@ const MILLIONTHS: u128 = 1_000_000;
 const FACTOR: u128 = 100 * MILLIONTHS;
 
 /// The largest accepted difference of two sums, from 0 to 100 percent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Tolerance {
     millionths: u128,
 }
@@ -42,6 +44,20 @@ impl FromStr for Tolerance {
         }
         percent.rescale(6);
         Ok(Self { millionths: percent.mantissa().unsigned_abs() })
+    }
+}
+
+impl TryFrom<String> for Tolerance {
+    type Error = InvalidTolerance;
+
+    fn try_from(text: String) -> Result<Self, InvalidTolerance> {
+        text.parse()
+    }
+}
+
+impl From<Tolerance> for String {
+    fn from(tolerance: Tolerance) -> Self {
+        tolerance.to_string()
     }
 }
 

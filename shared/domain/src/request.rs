@@ -1,5 +1,9 @@
 //! The request for an export, validated field by field so that one answer names every mistake.
 
+use std::{fmt, str::FromStr};
+
+use jiff::ToSpan as _;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Granularity, ModelId, Month, TimeRange, instant};
@@ -16,6 +20,78 @@ pub struct ExportRequest {
     pub granularity: Granularity,
     /// Only these models, in order and each once; all of them by default.
     pub models: Option<Vec<ModelId>>,
+}
+
+/// Maximum length of a note, in characters.
+pub const MAX_NOTE_CHARS: usize = 500;
+
+/// A person's words on why an export was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Note(String);
+
+/// Text that is not a note.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be 1 to {MAX_NOTE_CHARS} characters without line breaks, such as Late usage of 3 October is in")]
+pub struct InvalidNote;
+
+impl FromStr for Note {
+    type Err = InvalidNote;
+
+    fn from_str(text: &str) -> Result<Self, InvalidNote> {
+        let is_too_long = text.chars().count() > MAX_NOTE_CHARS;
+        if text.trim().is_empty() || is_too_long || text.chars().any(char::is_control) {
+            return Err(InvalidNote);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for Note {
+    type Error = InvalidNote;
+
+    fn try_from(text: String) -> Result<Self, InvalidNote> {
+        text.parse()
+    }
+}
+
+impl From<Note> for String {
+    fn from(note: Note) -> Self {
+        note.0
+    }
+}
+
+/// A valid request to create an export: what it is of, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateRequest {
+    /// The export.
+    pub export: ExportRequest,
+    /// Why it is made.
+    pub note: Option<Note>,
+}
+
+impl CreateRequest {
+    /// Reads a request from a JSON body.
+    ///
+    /// # Errors
+    /// As [`ExportRequest::from_json`].
+    pub fn from_json(body: &Value) -> Result<Self, Vec<FieldError>> {
+        let mut errors = Errors::default();
+        let known = ["timeRange", "period", "granularity", "models", "note"];
+        let Some(fields) = errors.object(body, "", &known) else { return Err(errors.0) };
+        let export = ExportRequest::read(fields, &mut errors);
+        let note = read_note(fields, &mut errors);
+        match export {
+            Some(export) if errors.0.is_empty() => Ok(Self { export, note }),
+            _ => Err(errors.0),
+        }
+    }
 }
 
 /// One mistake in a request.
@@ -37,13 +113,25 @@ impl ExportRequest {
         let Some(fields) = errors.object(body, "", &["timeRange", "period", "granularity", "models"]) else {
             return Err(errors.0);
         };
-        let range = read_range(fields, &mut errors);
-        let granularity = read_granularity(fields, &mut errors);
-        let models = read_models(fields, &mut errors);
-        match range {
-            Some(range) if errors.0.is_empty() => Ok(Self { range, granularity, models }),
+        match Self::read(fields, &mut errors) {
+            Some(request) if errors.0.is_empty() => Ok(request),
             _ => Err(errors.0),
         }
+    }
+
+    fn read(fields: &Map<String, Value>, errors: &mut Errors) -> Option<Self> {
+        let range = read_range(fields, errors);
+        let granularity = read_granularity(fields, errors);
+        let models = read_models(fields, errors);
+        range.map(|range| Self { range, granularity, models })
+    }
+
+    /// Returns the calendar month whose usage of all models this is; `None` if it is of another range or of some models.
+    pub fn whole_month(&self) -> Option<Month> {
+        // The end may be the month's last second or the next month's first.
+        let last = self.range.end().checked_sub(1.second()).ok()?;
+        let month = Month::of(last);
+        (self.models.is_none() && self.range.is_of(month)).then_some(month)
     }
 }
 
@@ -82,6 +170,13 @@ fn read_bounds(value: &Value, errors: &mut Errors) -> Option<TimeRange> {
     let start = bound("start");
     let end = bound("end");
     TimeRange::new(start?, end?).map_or_else(|error| errors.add("/timeRange/end", error), Some)
+}
+
+fn read_note(fields: &Map<String, Value>, errors: &mut Errors) -> Option<Note> {
+    match fields.get("note")? {
+        Value::String(note) => note.parse().map_or_else(|error| errors.add("/note", error), Some),
+        _ => errors.add("/note", InvalidNote),
+    }
 }
 
 fn read_granularity(fields: &Map<String, Value>, errors: &mut Errors) -> Granularity {
@@ -183,6 +278,35 @@ mod tests {
             assert_eq!(pointers(json!({"period": wrong})), ["/period"], "{wrong}");
         }
         assert_eq!(pointers(json!({"period": "2024-01", "timeRange": january()})), ["/period"]);
+    }
+
+    #[test]
+    fn a_note_is_a_line_of_text() {
+        let read = |note: Value| CreateRequest::from_json(&json!({"period": "2024-01", "note": note}));
+        let longest = "ö".repeat(MAX_NOTE_CHARS);
+        for note in ["Late usage of 3 October is in", &longest] {
+            assert_eq!(read(json!(note)).unwrap().note.unwrap().to_string(), note);
+        }
+        for wrong in [json!(""), json!(" "), json!("a\nb"), json!(format!("{longest}x")), json!(1), json!(null)] {
+            let pointers: Vec<String> = read(wrong).unwrap_err().into_iter().map(|error| error.pointer).collect();
+            assert_eq!(pointers, ["/note"]);
+        }
+        assert_eq!(CreateRequest::from_json(&json!({"period": "2024-01"})).unwrap().note, None);
+        assert_eq!(pointers(json!({"period": "2024-01", "note": "x"})), ["/note"], "an export itself has none");
+    }
+
+    #[test]
+    fn a_whole_month_is_known_by_its_range() {
+        let month = |start: &str, end: &str| {
+            let request = ExportRequest::from_json(&json!({"timeRange": {"start": start, "end": end}})).unwrap();
+            request.whole_month().map(|month| month.to_string())
+        };
+        assert_eq!(month("2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z").as_deref(), Some("2024-01"));
+        assert_eq!(month("2024-01-01T00:00:00Z", "2024-01-31T23:59:59Z").as_deref(), Some("2024-01"));
+        assert_eq!(month("2024-01-01T00:00:00Z", "2024-01-31T23:00:00Z"), None);
+        assert_eq!(month("2024-01-02T00:00:00Z", "2024-02-01T00:00:00Z"), None);
+        let some = json!({"period": "2024-01", "models": ["00000000-0000-0000-0000-00000000000a"]});
+        assert_eq!(ExportRequest::from_json(&some).unwrap().whole_month(), None);
     }
 
     #[test]

@@ -8,8 +8,11 @@ use rust_decimal::Decimal;
 use copy::{Cost, REMAINDER_SCALE, Row, TEN_THOUSAND};
 use domain::{
     Measures, OrgId, Totals,
+    changes::Figures,
     measures::{COST_SCALE, NAMES, TotalOverflow},
 };
+
+use crate::days::{self, ChunkDays};
 
 /// The first line.
 pub const HEADER: &[u8] = b"bucket_start,organization_id,model_id,request_count,tokens_total,error_count,cost_total\n";
@@ -61,6 +64,11 @@ impl Sums {
         Ok(())
     }
 
+    /// Returns the sums of the lines as they are printed.
+    fn figures(&self) -> Figures {
+        self.measures.map(|count| count, |cost| cost.rounded)
+    }
+
     /// Returns the sums as the totals of a file.
     ///
     /// # Errors
@@ -96,6 +104,9 @@ pub struct Chunk {
     length: usize,
     sums: Sums,
     last_bucket: Timestamp,
+    days: ChunkDays,
+    /// The sums of the lines before the day that is being written.
+    before_day: Sums,
 }
 
 impl Chunk {
@@ -107,7 +118,14 @@ impl Chunk {
 
     /// Creates a chunk without memory, to replace one that is moved.
     pub(crate) fn without_memory() -> Self {
-        Self { buffer: Vec::new(), length: 0, sums: Sums::default(), last_bucket: Timestamp::MIN }
+        Self {
+            buffer: Vec::new(),
+            length: 0,
+            sums: Sums::default(),
+            last_bucket: Timestamp::MIN,
+            days: ChunkDays::new(),
+            before_day: Sums::default(),
+        }
     }
 
     /// Removes the lines and keeps the memory.
@@ -115,6 +133,31 @@ impl Chunk {
         self.length = 0;
         self.sums = Sums::default();
         self.last_bucket = Timestamp::MIN;
+        self.days.clear();
+        self.before_day = Sums::default();
+    }
+
+    /// Sums no models of its days.
+    pub(crate) const fn skip_models(&mut self) {
+        self.days.skip_models();
+    }
+
+    /// Ends the lines: the sums of their last day are complete.
+    ///
+    /// # Errors
+    /// When a sum leaves its 127 bits.
+    pub(crate) fn end(&mut self) -> Result<(), TotalOverflow> {
+        if self.sums.rows > self.before_day.rows {
+            let of_day = self.sums.figures().minus(self.before_day.figures())?;
+            self.days.end_day(days::day(self.last_bucket), of_day);
+            self.before_day = self.sums;
+        }
+        Ok(())
+    }
+
+    /// Returns the sums of the lines' days.
+    pub(crate) const fn days(&self) -> &ChunkDays {
+        &self.days
     }
 
     /// Adds the first line of a file.
@@ -185,9 +228,10 @@ impl CsvWriter {
     pub fn write(&mut self, row: &Row<'_>, chunk: &mut Chunk) -> Result<(), CsvError> {
         let bucket = match self.bucket {
             Some((known, bucket)) if known == row.bucket_start => bucket,
-            _ => self.begin(row.bucket_start)?,
+            _ => self.begin(row.bucket_start, chunk)?,
         };
         chunk.sums.add(&Sums { rows: 1, measures: row.measures })?;
+        chunk.days.add(row.model_id, row.measures.map(|count| count, |cost| cost.rounded))?;
         chunk.last_bucket = bucket;
         let (counts, cost) = row.measures.into_parts();
         let mut line = chunk.line();
@@ -206,9 +250,9 @@ impl CsvWriter {
         Ok(())
     }
 
-    /// Writes the prefix of a bucket's lines.
+    /// Writes the prefix of a bucket's lines, and ends the day before, if it is another.
     #[cold]
-    fn begin(&mut self, bucket_start: i64) -> Result<Timestamp, CsvError> {
+    fn begin(&mut self, bucket_start: i64, chunk: &mut Chunk) -> Result<Timestamp, CsvError> {
         let since_1970 = bucket_start.checked_add(POSTGRES_EPOCH);
         let bucket = since_1970.and_then(|instant| Timestamp::from_microsecond(instant).ok());
         let bucket = bucket.ok_or(CsvError::Instant(bucket_start))?;
@@ -217,6 +261,11 @@ impl CsvWriter {
         write!(rest, "{bucket},{},", self.organization).map_err(|_| CsvError::Instant(bucket_start))?;
         self.prefix_length = MAX_PREFIX_LENGTH - rest.len();
         self.bucket = Some((bucket_start, bucket));
+        if days::day(bucket) == days::day(chunk.last_bucket) {
+            chunk.days.begin_bucket();
+        } else {
+            chunk.end()?;
+        }
         Ok(bucket)
     }
 }

@@ -5,6 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     csv::Sums,
+    days::{DayFile, DaySums},
     pool::PooledChunk,
     rollups::{Lines, RollupError, Settings, Snapshot},
 };
@@ -32,6 +33,7 @@ pub struct CsvFile {
     hash: Sha256,
     bytes: u64,
     sums: Sums,
+    days: DaySums,
 }
 
 impl CsvFile {
@@ -54,8 +56,10 @@ impl CsvFile {
     /// When the database does not answer.
     pub async fn read(snapshot: Snapshot) -> Result<Self, FileError> {
         let range = snapshot.range();
+        let days = DaySums::new(snapshot.org());
         let lines = Lines::read(snapshot).await?;
-        Ok(Self { lines, range, reached: range.start(), hash: Sha256::new(), bytes: 0, sums: Sums::default() })
+        let hash = Sha256::new();
+        Ok(Self { lines, range, reached: range.start(), hash, bytes: 0, sums: Sums::default(), days })
     }
 
     /// Returns the next lines of the file; `None` at its end.
@@ -65,6 +69,9 @@ impl CsvFile {
     pub async fn next(&mut self) -> Result<Option<PooledChunk>, FileError> {
         let Some(chunk) = self.lines.next().await? else { return Ok(None) };
         self.sums.add(chunk.sums())?;
+        if !self.days.add(chunk.days())? {
+            self.lines.skip_models();
+        }
         self.reached = self.reached.max(chunk.last_bucket());
         self.hash.update(chunk.bytes());
         self.bytes += chunk.bytes().len() as u64;
@@ -74,6 +81,11 @@ impl CsvFile {
     /// Returns the progress of the file.
     pub fn progress(&self) -> Progress {
         Progress::new(self.sums.rows, self.bytes, self.range, self.reached)
+    }
+
+    /// Returns the sums of the days that are written.
+    pub fn days(&self) -> DayFile {
+        self.days.file()
     }
 
     /// Ends the file and returns its facts.
@@ -90,6 +102,7 @@ impl CsvFile {
             totals: self.sums.totals()?,
             rounding_difference: Some(self.sums.rounding_difference()?),
             completeness: None,
+            days: None,
             tag: None,
         })
     }

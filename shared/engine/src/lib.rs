@@ -1,6 +1,7 @@
 //! Rollup rows from PostgreSQL to the bytes of a CSV file, in one pass and in constant memory. Knows no AWS.
 
 pub mod csv;
+pub mod days;
 mod file;
 mod pool;
 pub mod recount;

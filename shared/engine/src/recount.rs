@@ -88,6 +88,7 @@ impl Recount {
             totals: self.totals,
             rounding_difference: None,
             completeness: None,
+            days: None,
             tag: None,
         })
     }

@@ -1,7 +1,10 @@
-//! Audit records in the table. They are written and read, and never changed or deleted.
+//! Audit records in the table. They are written and read, and never changed or deleted. Each is linked to its
+//! organization's chain later; see [`chain`](super::chain).
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
@@ -31,7 +34,40 @@ pub(super) fn prefix(job: Option<JobId>) -> String {
 
 /// Returns the key of the record with this id, a UUIDv7.
 pub(super) fn key(org: OrgId, job: Option<JobId>, id: Uuid) -> Item {
-    primary_key(partition(org), format!("{}{id}", prefix(job)))
+    primary_key(partition(org), sort(job, id))
+}
+
+/// Returns the sort key of the record with this id.
+pub(super) fn sort(job: Option<JobId>, id: Uuid) -> String {
+    format!("{}{id}", prefix(job))
+}
+
+/// Returns the organization of a partition of records; `None` of another partition, an error if it names none.
+pub(super) fn org_of(pk: &str) -> Option<Result<OrgId, ()>> {
+    pk.strip_prefix("AUDIT#").map(|org| org.parse().map_err(|_| ()))
+}
+
+/// Returns the time at which the record of a sort key was written, to the millisecond: that of its UUIDv7.
+pub(super) fn written_at(sk: &str) -> Option<Timestamp> {
+    let id: Uuid = sk.rsplit('#').next()?.parse().ok()?;
+    let (seconds, nanoseconds) = id.get_timestamp()?.to_unix();
+    Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanoseconds).ok()?).ok()
+}
+
+/// Returns the sort key of an item.
+pub(super) fn sort_key(item: &Item) -> Result<String, CorruptItem> {
+    let sk = item.get("sk").and_then(|value| value.as_s().ok()).cloned();
+    sk.ok_or_else(|| CorruptItem::new("of the audit trail", None))
+}
+
+/// Returns a record as the table has it, also one that no version wrote.
+pub(super) fn stored(item: Item) -> Result<Value, CorruptItem> {
+    #[derive(Deserialize)]
+    struct StoredItem {
+        #[serde(default)]
+        record: Value,
+    }
+    item::read(item).map(|StoredItem { record }| record)
 }
 
 /// Reads a record and its id from an item.
@@ -57,8 +93,7 @@ impl JobsTable {
 
     pub(super) fn put_record(&self, record: &AuditRecord) -> Result<TransactWriteItem, JobsError> {
         let id = Uuid::now_v7();
-        let sk = format!("{}{id}", prefix(record.job));
-        let item = AuditItem { pk: partition(record.org), sk, record: record.clone() };
+        let item = AuditItem { pk: partition(record.org), sk: sort(record.job, id), record: record.clone() };
         let put = Put::builder().table_name(&self.name).set_item(Some(item::write(item)?));
         transaction::put(put.condition_expression("attribute_not_exists(pk)"))
     }

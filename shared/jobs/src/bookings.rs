@@ -1,7 +1,9 @@
 //! Bookings: the files that organizations booked for their months. A booking is a new version; no version is ever changed
 //! or deleted.
 
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -61,6 +63,13 @@ fn prefix(month: Month) -> String {
     format!("{month}#")
 }
 
+/// Returns the month of an item by its sort key.
+fn month_of(attributes: &Item) -> Result<Month, CorruptItem> {
+    let sort = attributes.get("sk").and_then(|sort| sort.as_s().ok()).map_or("", String::as_str);
+    let month = sort.split('#').next().and_then(|month| month.parse().ok());
+    month.ok_or_else(|| CorruptItem::new(sort, None))
+}
+
 fn read(attributes: Item) -> Result<Booking, CorruptItem> {
     let item: BookingItem = item::read(attributes)?;
     let cost_total = Decimal::from_str_exact(&item.cost_total);
@@ -100,7 +109,11 @@ impl JobsTable {
                 return Err(BookError::TooMany);
             }
             let next = Booking { version, ..booking.clone() };
-            let items = vec![self.put_booking(org, month, &next)?, self.put_record(record)?];
+            let items = vec![
+                self.put_booking(org, month, &next)?,
+                self.put_record(record)?,
+                self.put_booked(org, month, &next)?,
+            ];
             match self.write(items, "book a file").await {
                 Ok(()) => return Ok(Booked::New(next)),
                 // Another request wrote this version in between.
@@ -119,6 +132,43 @@ impl JobsTable {
         let items = self.all_items(partition(org), &prefix(month), false, MAX_BOOKINGS as usize).await?;
         let bookings: Result<Vec<Booking>, CorruptItem> = items.into_iter().map(read).collect();
         Ok(bookings?)
+    }
+
+    /// Returns the present booking of each month from `first` to `last` that has one. It reads all versions of these
+    /// months.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer, or an item is not a booking.
+    pub async fn present_bookings(
+        &self,
+        org: OrgId,
+        first: Month,
+        last: Month,
+    ) -> Result<BTreeMap<Month, Booking>, JobsError> {
+        let mut present = BTreeMap::new();
+        let mut after = None;
+        loop {
+            let query = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .consistent_read(true)
+                .key_condition_expression("pk = :pk and sk between :first and :last")
+                .expression_attribute_values(":pk", AttributeValue::S(partition(org)))
+                .expression_attribute_values(":first", AttributeValue::S(prefix(first)))
+                // The character after the digits ends the last month's versions.
+                .expression_attribute_values(":last", AttributeValue::S(format!("{}:", prefix(last))))
+                .set_exclusive_start_key(after);
+            let answer = query.send().await.map_err(|error| JobsError::table("read bookings", error))?;
+            for attributes in answer.items.unwrap_or_default() {
+                // Versions come in their order.
+                present.insert(month_of(&attributes)?, read(attributes)?);
+            }
+            after = answer.last_evaluated_key.filter(|key| !key.is_empty());
+            if after.is_none() {
+                return Ok(present);
+            }
+        }
     }
 
     /// Returns the write of a version that does not exist.

@@ -1,5 +1,7 @@
 //! Creating jobs: one per key, and at most as many open ones as an organization may have.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use jiff::{Timestamp, ToSpan as _};
 use serde::{Deserialize, Serialize};
@@ -8,10 +10,17 @@ use super::{
     JobsError, JobsTable,
     item::{self, partition},
     transaction::{self, Refused},
+    versions::Series,
 };
 use domain::{
-    AuditRecord, IdempotencyKey, Job, JobId, Month, NewJob, State, idempotency::request_digest, monthly::FIRST_EDITION,
+    AuditRecord, IdempotencyKey, Job, JobId, Month, NewJob, OrgId, State, idempotency::request_digest,
+    monthly::FIRST_EDITION,
 };
+
+/// Maximum number of attempts. Each create of a month at the same moment may take the version that another has read.
+const MAX_ATTEMPTS: u32 = 100;
+/// Maximum delay before another attempt.
+const MAX_DELAY: Duration = Duration::from_millis(40);
 
 /// Lifetime of a client's key, in hours.
 const KEY_LIFETIME_HOURS: i64 = 24;
@@ -84,8 +93,23 @@ impl Key<'_> {
 }
 
 impl JobsTable {
+    /// Returns the job of an edition of a month's scheduled export, unless it failed: then another may take its place.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer, or an item cannot be read.
+    pub async fn scheduled(&self, org: OrgId, month: Month, edition: u32) -> Result<Option<Job>, JobsError> {
+        let key = Key::Monthly(month, edition);
+        let position = item::primary_key(partition(org), key.sort());
+        let Some(attributes) = self.get_item(position, "read the key of a scheduled export").await? else {
+            return Ok(None);
+        };
+        let used: KeyItem = item::read(attributes)?;
+        Ok(self.get(org, used.job_id).await?.filter(|job| !key.is_released_by(job)))
+    }
+
     /// Stores a new job with the record of its creation, unless `key` has a job already or the organization has `cap`
-    /// open jobs. The cap does not apply to a job that does not count against it; see [`Job::is_open`].
+    /// open jobs. The cap does not apply to a job that does not count against it; see [`Job::is_open`]. An export of a whole
+    /// month and all models gets the month's next version.
     ///
     /// # Errors
     /// When the key was used for another request, the cap is reached, or DynamoDB did not confirm it.
@@ -96,11 +120,23 @@ impl JobsTable {
         cap: u32,
         record: &AuditRecord,
     ) -> Result<Created, CreateError> {
-        let job = new.job();
+        let series = Series::of(new.job());
+        // A month's scheduled export usually is the first of it: that is not looked up, unless it proves wrong.
+        let mut guess = matches!(key, Some(Key::Monthly(_, FIRST_EDITION))).then_some(0);
         let mut failed = None;
-        // The key may become free between the refusal and the read of its item: it expires, or its job has failed.
-        for _ in 0..2 {
-            // The first condition that fails is reported: a used key takes precedence over the cap.
+        for _ in 0..MAX_ATTEMPTS {
+            let counted = match (series, guess.take()) {
+                (Some(series), Some(before)) => Some((series, before)),
+                (Some(series), None) => Some((series, self.versions(series).await?)),
+                (None, _) => None,
+            };
+            let new = match counted {
+                Some((_, before)) => new.clone().numbered(before.saturating_add(1)),
+                None => new.clone(),
+            };
+            let job = new.job();
+            // The first condition that fails is reported: a used key takes precedence over the cap, and that over a version
+            // that another job has.
             let mut items = Vec::new();
             if let Some(key) = key {
                 items.push(self.put_key(job, key, failed)?);
@@ -112,12 +148,18 @@ impl JobsTable {
             if let Some(Key::Monthly(month, edition)) = key {
                 items.push(self.put_unsucceeded(job, month, edition)?);
             }
+            let of_version = items.len();
+            if let Some((series, before)) = counted {
+                items.push(self.put_version(series, before)?);
+            }
             let refused = match self.write(items, "create a job").await {
                 Ok(()) => return Ok(Created::New(Box::new(new.into_job()))),
                 Err(Refused::Condition(item)) => item,
                 Err(Refused::Table(error)) => return Err(error.into()),
             };
             match key {
+                _ if refused == of_version => tokio::time::sleep(MAX_DELAY.mul_f32(fastrand::f32())).await,
+                // The key may become free between the refusal and the read of its item: it expires, or its job has failed.
                 Some(key) if refused == 0 => match self.existing(job, key).await? {
                     Some(existing) if key.is_released_by(&existing) => failed = Some(existing.id()),
                     Some(existing) => return Ok(Created::Existing(Box::new(existing))),
@@ -136,7 +178,7 @@ impl JobsTable {
             pk: partition(job.org()),
             sk: key.sort(),
             job_id: job.id(),
-            request: request_digest(job.request()),
+            request: request_digest(job.request(), job.note()),
             ttl: key.ttl(now),
         };
         let put = Put::builder().table_name(&self.name).set_item(Some(item::write(item)?));
@@ -160,7 +202,8 @@ impl JobsTable {
         if used.ttl.is_some_and(|ttl| ttl <= Timestamp::now().as_second()) {
             return Ok(None);
         }
-        if used.request != request_digest(job.request()) {
+        // A month has one scheduled export, also when the organization chose other buckets meanwhile.
+        if matches!(key, Key::Client(_)) && used.request != request_digest(job.request(), job.note()) {
             return Err(CreateError::KeyReused);
         }
         Ok(self.get(job.org(), used.job_id).await?)

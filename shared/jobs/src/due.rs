@@ -1,4 +1,4 @@
-//! The index of jobs by the time at which the sweep has to look at them.
+//! The index of what the sweep has to look at, by the time at which it has to.
 
 use std::ops::RangeInclusive;
 
@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use super::{Item, JobsError, JobsTable, item};
 use domain::{Job, JobId, OrgId, State};
 
-/// The name of the index. It is sparse: only jobs that are due at some time have its attributes.
-const INDEX: &str = "due";
+/// The name of the index. It is sparse: only what is due at some time has its attributes. Jobs, events that are not
+/// published, and what the [`chain`](super::chain) has to do, are in partitions of their own.
+pub(super) const INDEX: &str = "due";
 
 /// The kinds of due jobs. Each is a partition of the index, so that however many files expire at once, jobs that wait for
 /// a worker are found first.
@@ -61,7 +62,13 @@ pub struct DuePage {
 
 /// A place in the index.
 #[derive(Debug, Clone)]
-pub struct DueCursor(Item);
+pub struct DueCursor(pub(super) Item);
+
+/// A page of one partition of the index.
+pub(super) struct Due {
+    pub(super) items: Vec<Item>,
+    pub(super) next: Option<DueCursor>,
+}
 
 #[derive(serde::Deserialize)]
 struct DueItem {
@@ -81,23 +88,34 @@ impl JobsTable {
         times: &RangeInclusive<Timestamp>,
         after: Option<DueCursor>,
     ) -> Result<DuePage, JobsError> {
+        let due = self.due_items(kind.partition(), times, after.map(|DueCursor(key)| key)).await?;
+        let jobs = due.items.into_iter().map(|attributes| {
+            let DueItem { org_id, job_id } = item::read(attributes)?;
+            Ok((org_id, job_id))
+        });
+        Ok(DuePage { jobs: jobs.collect::<Result<_, JobsError>>()?, next: due.next })
+    }
+
+    /// Returns a page of a partition of the index.
+    pub(super) async fn due_items(
+        &self,
+        partition: &str,
+        times: &RangeInclusive<Timestamp>,
+        after: Option<Item>,
+    ) -> Result<Due, JobsError> {
         let request = self
             .client
             .query()
             .table_name(&self.name)
             .index_name(INDEX)
             .key_condition_expression("due = :due and due_at between :from and :to")
-            .expression_attribute_values(":due", AttributeValue::S(kind.partition().to_owned()))
+            .expression_attribute_values(":due", AttributeValue::S(partition.to_owned()))
             .expression_attribute_values(":from", millisecond(*times.start()))
             .expression_attribute_values(":to", millisecond(*times.end()))
-            .set_exclusive_start_key(after.map(|DueCursor(key)| key))
+            .set_exclusive_start_key(after)
             .limit(100);
-        let answer = request.send().await.map_err(|error| JobsError::table("find jobs that are due", error))?;
-        let jobs = answer.items.unwrap_or_default().into_iter().map(|attributes| {
-            let DueItem { org_id, job_id } = item::read(attributes)?;
-            Ok((org_id, job_id))
-        });
+        let answer = request.send().await.map_err(|error| JobsError::table("find what is due", error))?;
         let next = answer.last_evaluated_key.filter(|key| !key.is_empty()).map(DueCursor);
-        Ok(DuePage { jobs: jobs.collect::<Result<_, JobsError>>()?, next })
+        Ok(Due { items: answer.items.unwrap_or_default(), next })
     }
 }

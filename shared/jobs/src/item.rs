@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Item, JobsError, due};
 use domain::{
-    Completeness, ExportFile, ExportRequest, Failure, Granularity, Job, JobId, JobParts, ModelId, ObjectTag, OrgId,
-    Progress, State, Status, Subject, TimeRange, Totals, instant::days_after,
+    Completeness, DayDetail, ExportFile, ExportRequest, Failure, Granularity, Hold, Job, JobId, JobParts, ModelId,
+    Note, ObjectTag, OrgId, Progress, State, Status, Subject, TimeRange, Totals, instant::days_after,
 };
 
 /// Lifetime of the files of items without `expires_at`, which were written when it was a constant.
@@ -72,6 +72,11 @@ pub(super) struct JobItem {
     range: TimeRange,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     models: Option<Models>,
+    /// `true` if the item of the models has a note.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    noted: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<u32>,
     subject: Subject,
     created_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,6 +105,9 @@ pub(super) struct JobItem {
     exhausted: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     file: Option<FileItem>,
+    /// The legal hold. A version that does not know of it lets the file expire, but not its copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hold: Option<Hold>,
 }
 
 /// The requested models, as a job's item has them.
@@ -113,19 +121,28 @@ enum Models {
     Inline(Vec<ModelId>),
 }
 
-/// The item of a job's models. It is not in the organization's partition, whose size DynamoDB limits.
+/// The item of a job's models and note. It is not in the organization's partition, whose size DynamoDB limits.
 #[derive(Serialize, Deserialize)]
 struct ModelsItem {
     pk: String,
     sk: String,
-    models: Vec<ModelId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    models: Option<Vec<ModelId>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<Note>,
 }
 
-/// A job whose models are to be read, if they are in an item of their own.
+/// A job whose models and note are to be read, if they are in an item of their own.
 pub(super) struct StoredJob {
     job: Job,
     key: String,
-    apart: Option<usize>,
+    apart: Apart,
+}
+
+/// What the item of a job's models has.
+struct Apart {
+    models: Option<usize>,
+    has_note: bool,
 }
 
 /// Returns the key of the item of a job's models. Each has a partition of its own, so none grows.
@@ -137,10 +154,14 @@ fn models_partition(org: OrgId, id: JobId) -> String {
     format!("MODELS#{org}#{id}")
 }
 
-/// Returns the item of a job's models; `None` if it exports all models.
+/// Returns the item of a job's models and note; `None` if it exports all models and has no note.
 pub(super) fn models_of(job: &Job) -> Result<Option<Item>, JobsError> {
-    let Some(models) = job.request().models.clone() else { return Ok(None) };
-    write(ModelsItem { pk: models_partition(job.org(), job.id()), sk: MODELS_SORT.to_owned(), models }).map(Some)
+    let models = job.request().models.clone();
+    let note = job.note().cloned();
+    if models.is_none() && note.is_none() {
+        return Ok(None);
+    }
+    write(ModelsItem { pk: models_partition(job.org(), job.id()), sk: MODELS_SORT.to_owned(), models, note }).map(Some)
 }
 
 impl StoredJob {
@@ -151,20 +172,30 @@ impl StoredJob {
 
     /// Returns the key of the models' item, if the job needs it.
     pub(super) fn models_key(&self) -> Option<Item> {
-        self.apart.map(|_| models_key(self.job.org(), self.job.id()))
+        self.has_item().then(|| models_key(self.job.org(), self.job.id()))
     }
 
-    /// Returns the whole job, given the item of its models. A missing or incomplete list is an error: an export without
-    /// it would be of all models.
+    const fn has_item(&self) -> bool {
+        self.apart.models.is_some() || self.apart.has_note
+    }
+
+    /// Returns the whole job, given the item of its models and note. A missing or incomplete list is an error: an export
+    /// without it would be of all models.
     pub(super) fn with_models(self, item: Option<Item>) -> Result<Job, CorruptItem> {
-        let Some(count) = self.apart else { return Ok(self.job) };
-        let corrupt = || CorruptItem::new(&self.key, None);
-        let ModelsItem { models, .. } = read(item.ok_or_else(corrupt)?)?;
-        if models.len() != count {
-            return Err(corrupt());
+        if !self.has_item() {
+            return Ok(self.job);
         }
+        let corrupt = || CorruptItem::new(&self.key, None);
+        let ModelsItem { models, note, .. } = read(item.ok_or_else(corrupt)?)?;
         let mut parts = self.job.into_parts();
-        parts.request.models = Some(models);
+        if let Some(count) = self.apart.models {
+            let models = models.filter(|models| models.len() == count);
+            parts.request.models = Some(models.ok_or_else(|| CorruptItem::new(&self.key, None))?);
+        }
+        if self.apart.has_note && note.is_none() {
+            return Err(CorruptItem::new(&self.key, None));
+        }
+        parts.note = note;
         Ok(Job::restore(parts))
     }
 }
@@ -188,6 +219,9 @@ struct FileItem {
     /// Absent from files that were made before it was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     completeness: Option<Completeness>,
+    /// Absent from files that were made before sums of their days were kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    days: Option<DayDetail>,
     /// The store's entity tag, absent from files that were stored before it was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     e_tag: Option<String>,
@@ -251,6 +285,8 @@ impl JobItem {
             granularity,
             range,
             models: models.map(|models| Models::Apart(models.len())),
+            noted: job.note().is_some(),
+            version: job.version_of_month(),
             subject: job.subject().clone(),
             created_at: job.created_at(),
             request_id: job.request_id().map(str::to_owned),
@@ -267,6 +303,7 @@ impl JobItem {
             failure: None,
             exhausted: false,
             file: None,
+            hold: job.hold().cloned(),
         };
         match job.state() {
             State::Pending { sent, resend_at } => {
@@ -297,13 +334,14 @@ impl JobItem {
     pub(super) fn read(attributes: Item) -> Result<StoredJob, CorruptItem> {
         let mut item: Self = read(attributes)?;
         let key = format!("{}/{}", item.pk, item.sk);
+        let has_note = item.noted;
         let (models, apart) = match item.models.take() {
             None => (None, None),
             Some(Models::Inline(models)) => (Some(models), None),
             Some(Models::Apart(count)) => (None, Some(count)),
         };
         let job = item.into_job(models).ok_or_else(|| CorruptItem::new(&key, None))?;
-        Ok(StoredJob { job, key, apart })
+        Ok(StoredJob { job, key, apart: Apart { models: apart, has_note } })
     }
 
     fn into_job(self, models: Option<Vec<ModelId>>) -> Option<Job> {
@@ -331,12 +369,16 @@ impl JobItem {
             id: self.job_id,
             org: self.org_id,
             request: ExportRequest { range: self.range, granularity: self.granularity, models },
+            version: self.version,
+            // In an item of its own.
+            note: None,
             subject: self.subject,
             created_at: self.created_at,
             request_id: self.request_id,
             warnings: self.warnings,
             fence: self.fence,
             claims_before_redrive: self.claims_before_redrive,
+            hold: self.hold,
             state,
         }))
     }
@@ -355,6 +397,7 @@ impl FileItem {
             cost_total: file.totals.cost_total.to_string(),
             rounding_difference: file.rounding_difference.map(|difference| difference.to_string()),
             completeness: file.completeness.clone(),
+            days: file.days,
             e_tag: file.tag.as_ref().map(|tag| tag.e_tag.clone()),
             store_checksum: file.tag.as_ref().and_then(|tag| tag.checksum.clone()),
             attempt,
@@ -378,6 +421,7 @@ impl FileItem {
             totals,
             rounding_difference,
             completeness: self.completeness,
+            days: self.days,
             tag: self.e_tag.map(|e_tag| ObjectTag { e_tag, checksum: self.store_checksum }),
         };
         Some((file, self.attempt))
@@ -386,7 +430,10 @@ impl FileItem {
 
 #[cfg(test)]
 mod tests {
-    use domain::completeness::{Reason, ReasonCode};
+    use domain::{
+        completeness::{Reason, ReasonCode},
+        hold::Protection,
+    };
     use proptest::prelude::*;
     use uuid::Uuid;
 
@@ -398,6 +445,7 @@ mod tests {
             cost in any::<i64>(),
             rounding in prop::option::of((any::<i64>(), 0u32..=28)),
             completeness in prop::option::of(completeness()),
+            days in prop::option::of(prop::sample::select(vec![DayDetail::Models, DayDetail::Days])),
             software in prop::option::of("[0-9a-f]{12}"),
             tag in prop::option::of((".*", prop::option::of(".*"))),
             rows in any::<u64>(),
@@ -414,6 +462,7 @@ mod tests {
                 totals,
                 rounding_difference,
                 completeness,
+                days,
                 tag: tag.map(|(e_tag, checksum)| ObjectTag { e_tag, checksum }),
             }
         }
@@ -465,11 +514,13 @@ mod tests {
             ids in any::<[u128; 3]>(),
             (created_at, seconds) in (instant(), 1i64..2_678_400),
             models in prop::option::of(prop::collection::vec(any::<u128>(), 1..4)),
+            (version, note) in (prop::option::of(1_u32..), prop::option::of("[a-zöü ]{0,20}x")),
             request_id in prop::option::of("\\PC*"),
             warnings in prop::collection::vec("\\PC*", 0..3),
             (issuer, name, is_of_further_issuer) in ("\\PC*", "\\PC*", any::<bool>()),
             fence in 0..=MAX_COUNT,
             claims_before_redrive in any::<u64>(),
+            hold in prop::option::of((any::<u32>(), instant())),
             state in state(),
         ) {
             let end = Timestamp::from_second(created_at.as_second() + seconds).unwrap();
@@ -481,12 +532,21 @@ mod tests {
                     granularity: Granularity::Monthly,
                     models: models.map(|models| models.into_iter().map(|id| Uuid::from_u128(id).into()).collect()),
                 },
+                version,
+                note: note.map(|note| note.parse().unwrap()),
                 subject: Subject { issuer, name, is_of_further_issuer },
                 created_at,
                 request_id,
                 warnings,
                 fence,
                 claims_before_redrive: claims_before_redrive.min(fence),
+                hold: hold.map(|(version, at)| Hold {
+                    version,
+                    at,
+                    reason: "a proceeding".parse().unwrap(),
+                    subject: Subject::system("tests"),
+                    protection: Protection::ObjectLock,
+                }),
                 state,
             });
             let item = JobItem::write(&job).unwrap();
@@ -495,14 +555,18 @@ mod tests {
             if job.request().models.is_some() {
                 prop_assert!(JobItem::read(item.clone()).unwrap().with_models(None).is_err());
             }
-            prop_assert_eq!(stored.models_key().is_some(), job.request().models.is_some());
+            let has_item = job.request().models.is_some() || job.note().is_some();
+            prop_assert_eq!(stored.models_key().is_some(), has_item);
+            prop_assert!(!has_item || JobItem::read(item.clone()).unwrap().with_models(None).is_err());
             prop_assert_eq!(stored.with_models(models_of(&job).unwrap()).unwrap(), job.clone());
             // Items of before have the models themselves.
             let mut before = item;
             if let Some(list) = models_of(&job).unwrap().and_then(|mut item| item.remove("models")) {
                 before.insert("models".to_owned(), list);
             }
-            prop_assert_eq!(JobItem::read(before).unwrap().with_models(None).unwrap(), job);
+            if job.note().is_none() {
+                prop_assert_eq!(JobItem::read(before).unwrap().with_models(None).unwrap(), job);
+            }
         }
     }
 
@@ -523,6 +587,7 @@ mod tests {
                 cost_total: "0".to_owned(),
                 rounding_difference: None,
                 completeness: None,
+                days: None,
                 e_tag: None,
                 store_checksum: None,
                 attempt: 1,
@@ -542,12 +607,15 @@ mod tests {
             id: nil.into(),
             org: nil.into(),
             request,
+            version: None,
+            note: None,
             subject: Subject::system("tests"),
             created_at: at(0),
             request_id: None,
             warnings: Vec::new(),
             fence: 1,
             claims_before_redrive: 0,
+            hold: None,
             state,
         });
         let mut item = JobItem::write(&job).unwrap();
@@ -566,12 +634,15 @@ mod tests {
                 id: nil.into(),
                 org: nil.into(),
                 request: ExportRequest { range, granularity: Granularity::Daily, models: None },
+                version: None,
+                note: None,
                 subject: Subject::system("tests"),
                 created_at: at(0),
                 request_id: None,
                 warnings: Vec::new(),
                 fence,
                 claims_before_redrive: 0,
+                hold: None,
                 state: State::Pending { sent: true, resend_at: at(1) },
             })
         };

@@ -4,41 +4,64 @@
 //! | item | `pk` | `sk` |
 //! |---|---|---|
 //! | job | `ORG#<org>` | `JOB#<job>` |
-//! | models of a job's filter | `MODELS#<org>#<job>` | `MODELS` |
+//! | models of a job's filter, and its note | `MODELS#<org>#<job>` | `MODELS` |
 //! | idempotency key | `ORG#<org>` | `KEY#<digest>` |
 //! | key of a scheduled export | `ORG#<org>` | `MONTHLY#<month>` |
 //! | number of open jobs | `ORG#<org>` | `OPEN` |
 //! | comparison of a file with the books | `COMPARISONS#<org>#<job>` | `ENTRY#<digest>` |
 //! | number of a job's comparisons | `COMPARED#<org>#<job>` | `COUNT` |
 //! | version of a month's booking | `BOOKINGS#<org>` | `<month>#<version>` |
+//! | version of an organization's settings | `SETTINGS#<org>` | `VERSION#<version>` |
+//! | schedule of an organization's own | `SCHEDULES` | `ORG#<org>` |
+//! | secrets of an organization's webhook | `WEBHOOK#<org>` | `SECRET` |
+//! | booked month, compared each night | `BOOKED#<month>` | `ORG#<org>` |
+//! | number of a month's versions | `VERSIONS#<org>` | `<month>#<granularity>` |
+//! | change of a legal hold | `HOLDS#<org>#<job>` | `CHANGE#<number>` |
 //! | audit record | `AUDIT#<org>` | `JOB#<job>#<uuid>` or `ORG#<uuid>` |
+//! | what chains the audit records | see [`chain`] | |
+//! | event that may not be published yet | `OUTBOX#<event>` | `EVENT` |
+//! | state of a delivery | `DELIVERIES#<org>` | `<milliseconds>#<event>#<kind>` |
 //! | run of the scheduled exports | `MONTHLY#<month>` | `RUN#<uuid>` |
 //! | scheduled export that has not ended well | `MONTHLY#<month>#UNSUCCEEDED` | `ORG#<org>#<edition>` |
+//! | attempt of a person to sign in | `LOGIN#<digest of its state and browser>` | `LOGIN` |
+//! | session of a person | `SESSIONS#<pseudonym>` | `<digest of the session's secret>` |
 //!
 //! The local index `by-status` orders an organization's jobs by status and id; a local index can be read consistently.
-//! The index `due` has the jobs that the sweep has to look at, by kind, ordered by the time at which it has to.
+//! The index `due` has what the sweep has to look at, by kind, ordered by the time at which it has to: jobs, events that
+//! are not published, and what is to be chained.
 //!
 //! [`JobsTable::create`] alone creates jobs, and [`JobsTable::apply`] alone changes their states. A change is one
 //! database transaction with the condition that the stored job still has the version that was read. [`domain::job`] has
 //! the states and the transitions between them.
 
 mod audit;
+mod booked;
 mod bookings;
+mod bus;
+mod chain;
 mod collection;
 mod comparisons;
 mod create;
+mod deliveries;
 mod dispatch;
 mod due;
+mod holds;
 mod id;
 mod item;
 mod limits;
 mod list;
+mod organization_settings;
+mod outbox;
 pub mod queue;
 mod resend;
 mod runs;
+mod schedules;
+mod sessions;
 mod settings;
 mod transaction;
 mod unsucceeded;
+mod versions;
+mod webhook_secrets;
 
 use std::collections::HashMap;
 
@@ -52,22 +75,28 @@ use jiff::Timestamp;
 
 pub use self::{
     bookings::{BookError, Booked, MAX_BOOKINGS},
+    bus::{BusError, EventBus, PublishError, SOURCE as EVENT_SOURCE},
+    chain::{ChainCursor, ChainEntry, ChainPage, HeadWork, Linked, Receipt, SignedHead, Waiting},
     comparisons::{CompareError, Compared, MAX_COMPARISONS},
     create::{CreateError, Created, Key},
     dispatch::{DispatchError, dispatch},
     due::{DueCursor, DueKind, DuePage},
+    holds::{HoldError, MAX_HOLD_CHANGES},
     id::new_job_id,
     item::CorruptItem,
     limits::{Counted, DailyLimits, InvalidLimits, LimitError},
-    list::{AuditCursor, AuditPage, Cursor, JobPage, List},
+    list::{AuditCursor, AuditPage, Cursor, DeliveryCursor, DeliveryPage, JobPage, List},
+    organization_settings::{MAX_SETTINGS_VERSIONS, SettingsError},
+    outbox::{Published, Unpublished},
     resend::ResendPolicy,
-    settings::retention_from_env,
+    sessions::Place,
+    settings::{delivery_buckets_from_env, retention_from_env},
 };
 use self::{
     item::{JobItem, StoredJob},
     transaction::Refused,
 };
-use domain::{AuditRecord, Claim, ClaimRefused, ClaimedJob, Job, JobId, OrgId, Progress, Transition, Version};
+use domain::{AuditRecord, Claim, ClaimRefused, ClaimedJob, Event, Job, JobId, OrgId, Progress, Transition, Version};
 use platform::config::{self, ConfigError};
 
 type Item = HashMap<String, AttributeValue>;
@@ -102,6 +131,9 @@ pub enum JobsError {
     /// An item that cannot be written.
     #[error("could not write an item")]
     Serialize(#[source] Box<serde_dynamo::Error>),
+    /// An event that cannot be written.
+    #[error("could not write an event")]
+    Detail(#[source] serde_json::Error),
     /// A request that is incomplete.
     #[error("could not build a request")]
     Build(#[from] BuildError),
@@ -237,6 +269,8 @@ impl JobsTable {
         // Jobs of before have their models in their own item, which this write replaces.
         items.extend(self.put_models(next)?);
         items.extend(self.count_open(next.org(), transition.open_jobs_change(), None)?);
+        // Whoever ends a job tells of it: no end can be written without its events.
+        items.extend(self.put_events(&Event::of_end(next))?);
         if let Some(record) = record {
             items.push(self.put_record(record)?);
         }

@@ -1,14 +1,16 @@
 //! Lists in pages.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use uuid::Uuid;
 
 use super::{
-    CorruptItem, Item, JobsError, JobsTable, audit,
+    CorruptItem, Item, JobsError, JobsTable, Receipt, audit,
     item::{self, JobItem, StoredJob},
 };
-use domain::{AuditFilter, AuditRecord, Job, JobFilter, JobId, OrgId};
+use domain::{AuditFilter, AuditRecord, Delivery, Job, JobFilter, JobId, OrgId};
 use platform::cursor::{self, After, InvalidCursor};
 
 /// The name of the index of an organization's jobs by status.
@@ -38,8 +40,19 @@ pub struct JobPage {
 pub struct AuditPage {
     /// The records: job after job as they were created, each oldest first, then those of no job.
     pub records: Vec<AuditRecord>,
+    /// Of each record its place in the organization's chain, unless it waits to be linked.
+    pub receipts: Vec<Option<Receipt>>,
     /// The cursor of the next page, if there is one.
     pub next: Option<AuditCursor>,
+}
+
+/// A page of an organization's deliveries.
+#[derive(Debug)]
+pub struct DeliveryPage {
+    /// The deliveries, those of the newest events first.
+    pub deliveries: Vec<Delivery>,
+    /// The cursor of the next page, if there is one.
+    pub next: Option<DeliveryCursor>,
 }
 
 /// A list that is read in pages.
@@ -50,6 +63,8 @@ pub enum List {
     Jobs(OrgId, JobFilter),
     /// An organization's audit records, of one job or of all.
     Audit(OrgId, Option<JobId>, AuditFilter),
+    /// An organization's deliveries.
+    Deliveries(OrgId),
 }
 
 /// A position in a list of audit records: after the record with this id, of this job if it is of one.
@@ -69,6 +84,26 @@ impl AuditCursor {
     pub fn decode(text: &str, list: &List) -> Result<Self, InvalidCursor> {
         let After((job, id)) = cursor::decode(text, &list.name())?;
         Ok(Self(job, id))
+    }
+}
+
+/// A position in a list of deliveries: after the one with this sort key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryCursor(pub(super) String);
+
+impl DeliveryCursor {
+    /// Encodes the cursor as opaque text that is valid for this list alone.
+    pub fn encode(self, list: &List) -> String {
+        cursor::encode(&self.0, &list.name())
+    }
+
+    /// Decodes the text that [`encode`](Self::encode) returned for the same list.
+    ///
+    /// # Errors
+    /// When the text was changed or belongs to another list.
+    pub fn decode(text: &str, list: &List) -> Result<Self, InvalidCursor> {
+        let After(sk) = cursor::decode(text, &list.name())?;
+        Ok(Self(sk))
     }
 }
 
@@ -100,6 +135,7 @@ impl List {
             Self::Audit(org, job, filter) => {
                 format!("audit {org} {}{filter}", job.map_or("all".to_owned(), |job| job.to_string()))
             }
+            Self::Deliveries(org) => format!("deliveries {org}"),
         }
     }
 }
@@ -167,7 +203,13 @@ impl JobsTable {
         let keep = |(_, record): &(Uuid, AuditRecord)| filter.matches(record);
         let (found, next) =
             page(query, limit, read, audit::read, keep, |(id, record)| AuditCursor(record.job, *id)).await?;
-        Ok(AuditPage { records: found.into_iter().map(|(_, record)| record).collect(), next })
+        let key = |(id, record): &(Uuid, AuditRecord)| audit::sort(record.job, *id);
+        let mut receipts = match (found.first(), found.last()) {
+            (Some(first), Some(last)) => self.receipts_between(org, &key(first), &key(last)).await?,
+            _ => BTreeMap::new(),
+        };
+        let receipts = found.iter().map(|found| receipts.remove(&key(found)).flatten()).collect();
+        Ok(AuditPage { records: found.into_iter().map(|(_, record)| record).collect(), receipts, next })
     }
 
     /// Returns all items of a partition whose sort keys begin with `prefix`, in the order of the keys or the other way
@@ -204,7 +246,12 @@ impl JobsTable {
     }
 
     /// Returns the query with its table and the values of its key.
-    fn of_partition(&self, query: QueryFluentBuilder, pk: String, prefix: Option<String>) -> QueryFluentBuilder {
+    pub(super) fn of_partition(
+        &self,
+        query: QueryFluentBuilder,
+        pk: String,
+        prefix: Option<String>,
+    ) -> QueryFluentBuilder {
         let query = query
             .table_name(&self.name)
             .consistent_read(true)
@@ -220,7 +267,7 @@ impl JobsTable {
 ///
 /// Without a filter `at_a_time` is zero: then no more is read than the page and one entry, which shows that there is a
 /// next page. Otherwise that many entries are read at a time, up to [`MAX_LOOKED_AT`].
-async fn page<T, P>(
+pub(super) async fn page<T, P>(
     mut query: QueryFluentBuilder,
     limit: usize,
     at_a_time: usize,

@@ -5,12 +5,12 @@ use std::time::Duration;
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
     types::{
-        ReturnItemCollectionMetrics, TransactWriteItem,
+        Put, ReturnItemCollectionMetrics, TransactWriteItem,
         builders::{PutBuilder, UpdateBuilder},
     },
 };
 
-use super::{JobsError, JobsTable, collection};
+use super::{JobsError, JobsTable, chain, collection};
 
 /// Maximum number of attempts at a transaction that conflicts with others. The delays add up to at most 10.2 s, within
 /// the API's timeout.
@@ -29,11 +29,14 @@ pub(super) enum Refused {
 }
 
 impl JobsTable {
-    /// Writes all of `items`, or none of them if a condition does not hold.
+    /// Writes all of `items`, or none of them if a condition does not hold. With each audit record goes its receipt, by which
+    /// it is linked to its organization's chain.
     ///
     /// One item is written in a transaction too. The transaction's token lets the SDK repeat a write whose answer was
     /// lost; a repeated conditional write would be refused because of its own first attempt.
-    pub(super) async fn write(&self, items: Vec<TransactWriteItem>, action: &'static str) -> Result<(), Refused> {
+    pub(super) async fn write(&self, mut items: Vec<TransactWriteItem>, action: &'static str) -> Result<(), Refused> {
+        let receipts = self.receipts_of(&items).map_err(Refused::Table)?;
+        items.extend(receipts);
         for attempt in 0..MAX_ATTEMPTS {
             let request = self.client.transact_write_items().set_transact_items(Some(items.clone()));
             let error = match request.return_item_collection_metrics(ReturnItemCollectionMetrics::Size).send().await {
@@ -58,6 +61,18 @@ impl JobsTable {
             tokio::time::sleep(max_delay.mul_f32(fastrand::f32())).await;
         }
         Err(Refused::Table(JobsError::Contended { action }))
+    }
+}
+
+impl JobsTable {
+    /// Returns the writes of the receipts of the audit records among `items`.
+    fn receipts_of(&self, items: &[TransactWriteItem]) -> Result<Vec<TransactWriteItem>, JobsError> {
+        let puts = items.iter().filter_map(TransactWriteItem::put);
+        let receipts = puts.map(|put| chain::receipt_of(put.item()));
+        let receipts = receipts
+            .filter_map(Result::transpose)
+            .map(|receipt| put(Put::builder().table_name(&self.name).set_item(Some(receipt?))));
+        receipts.collect()
     }
 }
 

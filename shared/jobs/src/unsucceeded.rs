@@ -6,7 +6,7 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use jiff::{Timestamp, ToSpan as _};
+use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -18,6 +18,8 @@ use domain::{Job, JobId, Month, OrgId, State};
 
 /// The number of jobs that are looked at at the same time.
 const MAX_CONCURRENT_LOOKS: usize = 16;
+/// The age from which a job that has not ended is late. On the 1st all jobs are older when the sweep first looks.
+const LATE_AFTER: SignedDuration = SignedDuration::from_hours(3);
 /// Hours for which the item of a job that has ended well is kept, so that whoever looks may still find it.
 const KEPT_HOURS: i64 = 24;
 
@@ -81,11 +83,16 @@ impl JobsTable {
     async fn is_unsucceeded(&self, attributes: Item) -> Result<bool, JobsError> {
         let item: UnsucceededItem = item::read(attributes)?;
         let job = self.get(item.org_id, item.job_id).await?;
+        // One that was just created, on an organization's own day, is not late.
+        let is_young = job.as_ref().is_some_and(|job| {
+            let age = Timestamp::now().duration_since(job.created_at());
+            age < LATE_AFTER && matches!(job.state(), State::Pending { .. } | State::Running { .. })
+        });
         let is_done = job.is_some_and(|job| matches!(job.state(), State::Succeeded { .. } | State::Expired { .. }));
         if is_done {
             self.forget(item).await?;
         }
-        Ok(!is_done)
+        Ok(!is_done && !is_young)
     }
 
     /// Leaves the item to DynamoDB to be removed, unless another job has taken its place.

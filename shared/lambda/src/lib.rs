@@ -1,7 +1,9 @@
 //! The loop of a function on Lambda, and the only crate that knows the runtime. Each event becomes a value, each error a
 //! code and a sentence, and each line of the log has the ids of its invocation.
 
+mod delivery;
 mod failure;
+pub mod retry;
 
 use std::{process::ExitCode, time::SystemTime};
 
@@ -11,6 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use tracing::error;
 
+pub use delivery::{Delivery, InvalidDelivery};
 pub use failure::{Code, Failure};
 pub use lambda_runtime::Error;
 

@@ -7,6 +7,11 @@ use domain::{ClaimedJob, ExportRequest, Job, JobId, OrgId, State};
 /// The attempt whose key has no number. Files that were stored when keys named no attempt are there, too.
 const FIRST_ATTEMPT: u64 = 1;
 
+/// Returns the beginning of the keys of an organization's held files, which no lifecycle rule deletes.
+pub fn held_prefix(org: OrgId) -> String {
+    format!("analytics/held/{org}/")
+}
+
 /// The object of one attempt at an export.
 ///
 /// Each attempt has a key of its own, so an attempt that lost its lease cannot change the object of another, however late
@@ -16,6 +21,8 @@ pub struct ExportObject {
     org: OrgId,
     job: JobId,
     attempt: u64,
+    /// Whether it is the copy that is kept while the file is held.
+    is_held: bool,
 }
 
 impl ExportObject {
@@ -28,22 +35,42 @@ impl ExportObject {
             State::Succeeded { attempt, .. } | State::Expired { attempt, .. } => *attempt,
             State::Pending { .. } | State::Running { .. } | State::Failed { .. } => FIRST_ATTEMPT,
         };
-        Self { org: job.org(), job: job.id(), attempt }
+        Self { org: job.org(), job: job.id(), attempt, is_held: job.hold().is_some() }
     }
 
     /// Returns the object that the attempt which holds the claim stores.
     pub const fn of_attempt(claimed: &ClaimedJob) -> Self {
         let job = claimed.job();
-        Self { org: job.org(), job: job.id(), attempt: job.fence() }
+        Self { org: job.org(), job: job.id(), attempt: job.fence(), is_held: false }
     }
 
     /// Returns the key.
     pub fn key(&self) -> String {
-        let Self { org, job, attempt } = self;
+        let Self { org, job, attempt, is_held } = self;
+        let prefix = if *is_held { held_prefix(*org) + &job.to_string() } else { Self::prefix(*org, *job) };
         match *attempt {
-            FIRST_ATTEMPT => format!("{}.csv", Self::prefix(*org, *job)),
-            _ => format!("{}.{attempt}.csv", Self::prefix(*org, *job)),
+            FIRST_ATTEMPT => format!("{prefix}.csv"),
+            _ => format!("{prefix}.{attempt}.csv"),
         }
+    }
+
+    /// Returns the key of the sums of the file's days. The files' prefix does not cover it: they are kept for ever.
+    pub(super) fn days_key(&self) -> String {
+        let Self { org, job, attempt, .. } = self;
+        match *attempt {
+            FIRST_ATTEMPT => format!("analytics/days/{org}/{job}.csv"),
+            _ => format!("analytics/days/{org}/{job}.{attempt}.csv"),
+        }
+    }
+
+    /// Returns the object that the worker stored.
+    pub(super) const fn original(self) -> Self {
+        Self { is_held: false, ..self }
+    }
+
+    /// Returns the copy that is kept while the file is held.
+    pub(super) const fn held(self) -> Self {
+        Self { is_held: true, ..self }
     }
 
     /// Returns the objects of the attempts before this one.
@@ -104,6 +131,7 @@ mod tests {
             org: "123e4567-e89b-12d3-a456-426614174000".parse().unwrap(),
             job: "550e8400-e29b-41d4-a716-446655440000".parse().unwrap(),
             attempt,
+            is_held: false,
         }
     }
 
@@ -111,6 +139,9 @@ mod tests {
     fn keys_and_names_are_as_documented() {
         assert_eq!(object(1).key(), format!("{FILE}.csv"));
         assert_eq!(object(12).key(), format!("{FILE}.12.csv"));
+        let days = FILE.replace("/exports/", "/days/");
+        assert_eq!([object(1).days_key(), object(2).days_key()], [format!("{days}.csv"), format!("{days}.2.csv")]);
+        assert_eq!(object(12).held().key(), format!("{FILE}.12.csv").replace("/exports/", "/held/"));
         let range = TimeRange::new("2024-01-01T00:00:00Z".parse().unwrap(), "2024-01-31T23:59:59Z".parse().unwrap());
         let request = ExportRequest { range: range.unwrap(), granularity: Granularity::Daily, models: None };
         assert_eq!(

@@ -2,6 +2,9 @@
 
 mod cleanup;
 mod cloudfront;
+mod days;
+mod head;
+mod hold;
 mod key;
 mod link_key;
 mod links;
@@ -22,7 +25,8 @@ use aws_sdk_s3::{
     config::{Builder, Credentials},
 };
 
-pub use key::ExportObject;
+pub use head::head_prefix;
+pub use key::{ExportObject, held_prefix};
 use links::Links;
 pub use read::ObjectBytes;
 pub use tag::Stored;
@@ -48,6 +52,8 @@ pub struct ExportStore {
     /// The part of an object's plain address before its key.
     address: String,
     encryption: Encryption,
+    /// Whether the bucket has Object Lock, so that held files are locked.
+    locks: bool,
 }
 
 impl ExportStore {
@@ -64,6 +70,7 @@ impl ExportStore {
     ///   `EXPORTS_LINK_KEYS` the public keys that the distribution trusts: `<id>=<base64>`, with commas between several;
     /// - `EXPORTS_ENCRYPTION` and `EXPORTS_KMS_KEY_ID`, optional: the encryption that uploads ask for, `none`, `AES256` or
     ///   `aws:kms`. Without them the bucket's default applies, which on AWS is encryption;
+    /// - `EXPORTS_OBJECT_LOCK`, optional: `true` if the bucket has Object Lock, by which held files are locked;
     /// - `EXPORTS_ADDRESSING`, optional, for a store outside AWS: `path` or `virtual`. `path` is the default.
     ///
     /// # Errors
@@ -95,7 +102,11 @@ impl ExportStore {
         let encryption = Encryption::from_env()?;
         let client = Client::from_conf(builder.clone().build());
         let links = Links::from_env(sdk, builder, &client)?;
-        Ok(Self { client, links, bucket, address, encryption })
+        let locks = match config::optional("EXPORTS_OBJECT_LOCK") {
+            Some(_) => config::parsed("EXPORTS_OBJECT_LOCK", "true or false")?,
+            None => false,
+        };
+        Ok(Self { client, links, bucket, address, encryption, locks })
     }
 
     /// Returns the plain address of an object. It has no signature and grants no access.

@@ -19,7 +19,10 @@ impl ExportStore {
     /// # Errors
     /// When the store does not answer.
     pub async fn read(&self, object: &ExportObject) -> Result<Option<ObjectBytes>, StoreError> {
-        let key = object.key();
+        self.read_key(object.key()).await
+    }
+
+    pub(super) async fn read_key(&self, key: String) -> Result<Option<ObjectBytes>, StoreError> {
         match self.client.get_object().bucket(&self.bucket).key(&key).send().await {
             Ok(answer) => Ok(Some(ObjectBytes { key, stream: answer.body })),
             Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => Ok(None),

@@ -235,7 +235,13 @@ impl Upload {
 
 impl ExportStore {
     /// Compares what the store received. The tag of what a store encrypts is not its MD5.
-    fn received(&self, key: &str, sent: &Bytes, repeated: Option<&str>, tag: Option<&str>) -> Result<(), StoreError> {
+    pub(super) fn received(
+        &self,
+        key: &str,
+        sent: &Bytes,
+        repeated: Option<&str>,
+        tag: Option<&str>,
+    ) -> Result<(), StoreError> {
         let tag = tag.filter(|_| self.encryption == Encryption::BucketDefault);
         received::compare(key, sent, repeated, tag)
     }

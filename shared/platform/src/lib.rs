@@ -1,7 +1,8 @@
 //! The runtime environment of the functions: configuration, log, metrics, traces, deadlines, TLS, AWS configuration,
 //! pagination cursors, and the error of an object store.
 //!
-//! Feature `aws` adds module `aws`, `http` adds `http`, `kms` adds `kms`, `secrets` adds `secret`, and `tls` adds `tls`.
+//! Feature `aws` adds module `aws`, `http` adds `http`, `kms` adds `kms`, `secrets` adds `secret`, `signed`
+//! adds `signed`, and `tls` adds `tls`.
 
 #[cfg(feature = "aws")]
 pub mod aws;
@@ -19,6 +20,8 @@ pub mod metrics;
 mod process;
 #[cfg(feature = "secrets")]
 pub mod secret;
+#[cfg(feature = "signed")]
+pub mod signed;
 pub mod store_error;
 #[cfg(feature = "tls")]
 pub mod tls;

@@ -5,6 +5,7 @@
 
 mod at;
 mod attached;
+pub mod breakdown;
 mod completeness;
 mod cut_over;
 mod freshness;

@@ -118,6 +118,7 @@ mod tests {
             totals: sums(requests).lines,
             rounding_difference: None,
             completeness: None,
+            days: None,
             tag: None,
         }
     }

@@ -29,7 +29,14 @@ const UNSEEN: &[Unseen] = &[
         actions: POLLER,
         reason: "Lambda reads the queue in the role's name; the emulator reads it without asking",
     },
+    Unseen { holder: "DeliverRole", actions: POLLER, reason: "as of the worker" },
+    Unseen {
+        holder: "DeliverRole",
+        actions: &["s3:AbortMultipartUpload"],
+        reason: "only a copy in parts that breaks off is aborted, and no file here is that large",
+    },
     Unseen { holder: "TelemetryRole", actions: POLLER, reason: "as of the worker" },
+    Unseen { holder: "NotifyRole", actions: POLLER, reason: "as of the worker" },
     Unseen {
         holder: "TelemetryRole",
         actions: &["s3:ListBucket"],

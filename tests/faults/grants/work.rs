@@ -6,14 +6,19 @@ use std::{
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::{JobFilter, Month, OrgId, State};
+use domain::{Event, Failure, Job, JobFilter, Month, OrgId, State};
 use jiff::Timestamp;
+use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{Answer, Organization, Rollup, Service, Table, lambda::invoke, poll::until, stack::variable};
+use tests::{
+    Answer, Browser, Organization, Person, Rollup, Service, Table, bus::unpublish, deliveries, lambda::invoke,
+    poll::until, receiver, stack::variable,
+};
 use uuid::Uuid;
 
 use super::SIGNER;
 use crate::{
+    buckets::scheduled,
     lambda::deliver_by_hand,
     process,
     scene::{Scene, daily, message},
@@ -29,9 +34,15 @@ pub(super) struct Work<'a> {
     exported: Organization<'a>,
     job: Uuid,
     /// Those to which the API, the worker and the sweep add jobs.
+    /// A scheduled export, whose organization has a bucket.
+    scheduled: Job,
     created: Organization<'a>,
     worked: Organization<'a>,
     swept: Organization<'a>,
+    /// One with a webhook.
+    told: Organization<'a>,
+    /// One with a booked month.
+    booked: Organization<'a>,
     /// Each has usage in a month of its own.
     monthly: RefCell<Vec<Organization<'a>>>,
     months: Cell<i32>,
@@ -49,6 +60,8 @@ impl<'a> Work<'a> {
         let mut request = daily();
         request["models"] = json!([Uuid::new_v4()]);
         let job = exported.export(&request).await.job.job_id;
+        let booked = scene.stack.organization();
+        book_last_month(&booked).await;
         let service = scene.stack.service();
         let [first, second] = ["first", "second"].map(|name| (service.key(name), service.document(name).to_string()));
         let version = service.put(&first.0, first.1).await;
@@ -58,9 +71,12 @@ impl<'a> Work<'a> {
             scene,
             exported,
             job,
+            scheduled: delivered(scene).await,
             created: scene.small().await,
             worked: scene.small().await,
             swept: scene.small().await,
+            told: with_webhook(scene).await,
+            booked,
             monthly: RefCell::default(),
             months: Cell::default(),
             service,
@@ -81,8 +97,10 @@ impl<'a> Work<'a> {
             "worker" => self.export().await,
             "monthly" => self.month().await,
             "sweep" => self.sweep().await,
+            "deliver" => self.copy().await,
             "reconcile" => self.reconcile().await,
             "telemetry" => self.ingest().await,
+            "notify" => self.notify().await,
             "retention" => self.retain().await,
             "refresh" | "migrate" => call(function, &json!({})).await.map(drop),
             other => panic!("{other} has no work here"),
@@ -99,11 +117,23 @@ impl<'a> Work<'a> {
             (format!("/{}", self.job), 200),
             (format!("/{}/download", self.job), 302),
             (format!("/{}/reconciliation?verify=file", self.job), 200),
+            (format!("/{}/changes?against=current&level=day", self.job), 200),
             (format!("/{}/manifest/signature", self.job), 200),
         ] {
             expect(&path, status, &org.get(&path).await)?;
         }
-        Ok(())
+        let hold = org.path(&format!("/{}/hold", self.job));
+        let api = &self.scene.stack.api;
+        let put = api.request(Method::PUT, &hold).bearer_auth(&org.token).json(&json!({"reason": "grants"}));
+        expect("hold", 200, &Answer::to(put).await)?;
+        let link = org.get(&format!("/{}/reconciliation?verify=file", self.job)).await;
+        let delete = api.request(Method::DELETE, &format!("{hold}?reason=grants")).bearer_auth(&org.token);
+        expect("release", 200, &Answer::to(delete).await)?;
+        expect("the held file", 200, &link)?;
+        let mut browser = Browser::new(&self.scene.stack);
+        let signed_in = browser.try_to_sign_in(&Person::of(org.id, "platform-admin")).await;
+        signed_in.map_err(|answer| format!("not signed in: {} {}", answer.status, answer.text()))?;
+        expect("what is due", 200, &browser.get("/finance/platform").await)
     }
 
     async fn download(&self) -> Result<(), String> {
@@ -118,6 +148,20 @@ impl<'a> Work<'a> {
         let job = self.worked.add_unqueued().await;
         let returned = deliver_by_hand(&message(self.worked.id, job.id().uuid()), 1, Timestamp::now()).await;
         if returned == 0 { Ok(()) } else { Err("the worker returned the message".to_owned()) }
+    }
+
+    /// Copies a scheduled file to a bucket, as if it were made again.
+    async fn copy(&self) -> Result<(), String> {
+        // It returns what it cannot read, and says when it may come back.
+        let mut message = deliveries::message(&self.scheduled, 1);
+        let body = message["Records"][0]["body"].as_str().unwrap_or_default().to_owned();
+        message["Records"][0]["body"] = json!("{}");
+        call("deliver", &message).await?;
+        let mut event: Value = serde_json::from_str(&body).unwrap();
+        event["detail"]["eventId"] = json!(Uuid::new_v4());
+        message["Records"][0]["body"] = json!(event.to_string());
+        let left = call("deliver", &message).await?;
+        if left["batchItemFailures"] == json!([]) { Ok(()) } else { Err("the file was not copied".to_owned()) }
     }
 
     /// Creates a month's exports, and finds them the second time.
@@ -144,12 +188,29 @@ impl<'a> Work<'a> {
         let lost = org.add_unqueued().await.id().uuid();
         self.scene.lose_worker(org, lost, 5, "2024-01-01T00:00:00Z".parse().unwrap()).await;
         self.lost.borrow_mut().push(lost);
-        call("sweep", &json!({})).await?;
+        org.record(1).await;
+        let event = self.finish(org).await;
+        unpublish(&self.scene.stack, event).await;
+        // The first run links the record, the second signs the head.
+        chained(&call("sweep", &json!({})).await?)?;
+        if !is_published(self.scene, event).await {
+            return Err("the event was not published".to_owned());
+        }
+        org.next_day().await;
+        chained(&call("sweep", &json!({})).await?)?;
         let job = self.scene.stack.jobs.get(OrgId::from(org.id), unsent.id()).await.unwrap();
         if !job.is_some_and(|job| matches!(job.state(), State::Pending { sent: true, .. })) {
             return Err("the unsent job was not sent".to_owned());
         }
         if self.take_dead_letter(lost).await { Ok(()) } else { Err("the failed job has no dead letter".to_owned()) }
+    }
+
+    /// Fails a job, and returns the id of its event.
+    async fn finish(&self, org: &Organization<'_>) -> Uuid {
+        let claimed = org.claim(&org.add_unqueued().await).await;
+        let failed = claimed.fail(Failure::UsageInvalid, false, Timestamp::now());
+        let job = self.scene.stack.jobs.finish(failed).await.expect("the claim holds");
+        Event::of_end(&job)[0].id
     }
 
     /// Takes the dead letter of a job whose worker was lost; `false` if it does not come.
@@ -168,7 +229,13 @@ impl<'a> Work<'a> {
 
     async fn reconcile(&self) -> Result<(), String> {
         let report = call("reconcile", &json!({"organization": self.exported.id})).await?;
-        if report["made"] == 1 { Ok(()) } else { Err(report.to_string()) }
+        if report["made"] != 1 {
+            return Err(report.to_string());
+        }
+        // That of all months, and that of one organization with what it keeps of them.
+        call("reconcile", &json!({})).await?;
+        let report = call("reconcile", &json!({"organization": self.booked.id})).await?;
+        if report["bookings"]["compared"] == 1 { Ok(()) } else { Err(report.to_string()) }
     }
 
     async fn ingest(&self) -> Result<(), String> {
@@ -176,6 +243,34 @@ impl<'a> Work<'a> {
         let records: Vec<Value> = self.documents.iter().map(record).collect();
         let answer = call("telemetry", &json!({"Records": records})).await?;
         if answer == json!({"batchItemFailures": []}) { Ok(()) } else { Err(answer.to_string()) }
+    }
+
+    /// Tells of a new event by mail and to a webhook that does not take it.
+    async fn notify(&self) -> Result<(), String> {
+        let org = &self.told;
+        let mut event: Value = serde_json::from_str(include_str!("../../../events/bus-export-succeeded.json")).unwrap();
+        event["detail"]["orgId"] = json!(org.id);
+        event["detail"]["eventId"] = json!(Uuid::new_v4());
+        let path = format!("/{}", org.id);
+        let before = receiver::requests(&path).len();
+        receiver::will_answer(&path, [receiver::status("500 Internal Server Error")]);
+        let record = json!({
+            "messageId": "one", "receiptHandle": Uuid::new_v4(), "body": event.to_string(), "eventSource": "aws:sqs",
+            "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1705312800412"},
+        });
+        call("notify", &json!({"Records": [record]})).await?;
+        let came = receiver::requests(&path);
+        if came.len() == before {
+            return Err("the webhook got no request".to_owned());
+        }
+        let answer = self.scene.stack.api.get(&format!("/orgs/{}/deliveries", org.id), &org.token).await;
+        let listed: Value = answer.expect(200).json();
+        let of_event = |kind: &str, state: &str| {
+            let mut items = listed["items"].as_array().into_iter().flatten();
+            items
+                .any(|one| one["eventId"] == event["detail"]["eventId"] && one["kind"] == kind && one["state"] == state)
+        };
+        if of_event("mail", "delivered") && of_event("webhook", "pending") { Ok(()) } else { Err(listed.to_string()) }
     }
 
     /// Lets the retention get as far as the database, where it would drop what other tests need. It fails either way: the
@@ -228,6 +323,41 @@ async fn forget_runs(scene: &Scene) {
     }
 }
 
+/// Fails if a sweep failed at the chains of audit records.
+fn chained(report: &Value) -> Result<(), String> {
+    if report["chained"]["errors"] == 0 { Ok(()) } else { Err(report.to_string()) }
+}
+
+/// Creates an organization with a webhook.
+async fn with_webhook(scene: &Scene) -> Organization<'_> {
+    let org = scene.stack.organization();
+    let path = format!("/orgs/{}/settings", org.id);
+    let request = |method, path: &str| scene.stack.api.request(method, path).bearer_auth(&org.token);
+    let webhook = json!({"url": format!("https://hooks.example.com/{}", org.id), "events": ["export.succeeded"]});
+    let put = request(Method::PUT, &path).header("if-match", "\"0\"").json(&json!({"webhook": webhook}));
+    Answer::to(put).await.expect(200);
+    Answer::to(request(Method::POST, &format!("{path}/webhook/secret"))).await.expect(200);
+    org
+}
+
+/// Reports whether an event is marked as published.
+async fn is_published(scene: &Scene, event: Uuid) -> bool {
+    let get = scene.stack.dynamodb.get_item().table_name(variable("JOBS_TABLE")).consistent_read(true);
+    let get = get.key("pk", AttributeValue::S(format!("OUTBOX#{event}")));
+    let item = get.key("sk", AttributeValue::S("EVENT".to_owned())).send().await.unwrap().item;
+    item.is_some_and(|item| item.contains_key("published_at"))
+}
+
+/// Exports the last month, and books the file.
+async fn book_last_month(org: &Organization<'_>) {
+    let month = Month::last_complete(Timestamp::now());
+    org.insert(Table::Daily, &[Rollup::new(&month.start().to_string(), None, [1, 2, 0], "0.5")]).await;
+    let job = org.export(&json!({"period": month})).await.job.job_id;
+    let path = format!("/orgs/{}/periods/{month}/booking", org.id);
+    let request = org.stack.api.request(Method::PUT, &path).bearer_auth(&org.token);
+    Answer::to(request.json(&json!({"jobId": job, "reference": "JE-1017"}))).await.expect(200);
+}
+
 /// Invokes a function by its short name.
 async fn call(function: &str, event: &Value) -> Result<Value, String> {
     invoke(&variable(&format!("{}_FUNCTION", function.to_uppercase())), event).await
@@ -235,4 +365,13 @@ async fn call(function: &str, event: &Value) -> Result<Value, String> {
 
 fn expect(what: &str, status: u16, answer: &Answer) -> Result<(), String> {
     if answer.status == status { Ok(()) } else { Err(format!("{what}: {} {}", answer.status, answer.text())) }
+}
+
+/// Makes a scheduled export of an organization with a bucket.
+async fn delivered(scene: &Scene) -> Job {
+    let org = scene.stack.organization();
+    let bucket = deliveries::bucket(&scene.stack).await;
+    deliveries::prove(&bucket, &org).await;
+    deliveries::deliver_to(&org, &bucket.bucket).await;
+    scheduled(&org, "1979-01").await
 }

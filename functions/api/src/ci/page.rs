@@ -17,6 +17,7 @@ use super::{
     chart::{Chart, Frame, day_of},
     tables,
 };
+use crate::visible::visible;
 
 const STYLE: &str = include_str!("report.css");
 
@@ -60,24 +61,6 @@ pub(super) fn policy() -> String {
 fn policy_of_file() -> String {
     let digest = BASE64_STANDARD.encode(Sha256::digest(STYLE));
     format!("default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'")
-}
-
-/// The characters that change the direction of the text around them. The page itself has none.
-const DIRECTIONS: [char; 12] = [
-    '\u{061c}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}',
-    '\u{2067}', '\u{2068}', '\u{2069}',
-];
-
-/// Shows characters that change the direction of text by their numbers: with them, a name could read as another one.
-fn visible(page: &str) -> String {
-    page.chars().fold(String::with_capacity(page.len()), |mut text, character| {
-        if DIRECTIONS.contains(&character) {
-            text.push_str(&format!("⟨U+{:04X}⟩", u32::from(character)));
-        } else {
-            text.push(character);
-        }
-        text
-    })
 }
 
 impl Report {
@@ -226,7 +209,7 @@ mod tests {
         report.filter.service = Some("a\u{202e}nimda\u{2069}".to_owned());
         let page = report.page();
         assert!(page.contains("a⟨U+202E⟩nimda⟨U+2069⟩"), "{page}");
-        assert!(!page.contains(DIRECTIONS));
+        assert!(!page.contains(['\u{202e}', '\u{2069}']), "{page}");
     }
 
     #[test]

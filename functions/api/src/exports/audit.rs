@@ -6,7 +6,7 @@ use auth::Permission;
 use axum::{Json, extract::State};
 use domain::{Action, AuditFilter, AuditRecord, JobId, OrgId, instant::parse as parse_instant};
 use jiff::Timestamp;
-use jobs::{AuditCursor, AuditPage, JobsTable, List};
+use jobs::{AuditCursor, AuditPage, JobsTable, List, Receipt};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -61,6 +61,22 @@ struct AuditView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "GET /analytics/v1/orgs/{orgId}/exports/{jobId}/download")]
     operation: Option<String>,
+    /// The place of the record in the organization's chain; absent for a few minutes, until it is linked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<PlaceView>,
+}
+
+/// The place of a record in the chain of its organization.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = AuditPlace)]
+struct PlaceView {
+    /// The number of the link, from 1.
+    seq: u64,
+    /// The SHA-256 of the record as the table has it, in hex; `…/audit/chain` has what is hashed.
+    record_hash: String,
+    /// The SHA-256 of the link, which covers the link before it.
+    hash: String,
 }
 
 /// Lists the audit records of an export job, oldest first.
@@ -177,14 +193,14 @@ impl AuditList {
 
     fn of(page: AuditPage, list: &List) -> Self {
         Self {
-            items: page.records.into_iter().map(AuditView::from).collect(),
+            items: page.records.into_iter().zip(page.receipts).map(AuditView::from).collect(),
             next_cursor: page.next.map(|cursor| cursor.encode(list)),
         }
     }
 }
 
-impl From<AuditRecord> for AuditView {
-    fn from(record: AuditRecord) -> Self {
+impl From<(AuditRecord, Option<Receipt>)> for AuditView {
+    fn from((record, receipt): (AuditRecord, Option<Receipt>)) -> Self {
         Self {
             at: whole_second(record.at),
             action: record.action,
@@ -195,6 +211,7 @@ impl From<AuditRecord> for AuditView {
             request_id: record.origin.request_id,
             source_ip: record.origin.source_ip,
             operation: record.origin.operation,
+            link: receipt.map(|Receipt { seq, record_hash, hash }| PlaceView { seq, record_hash, hash }),
         }
     }
 }

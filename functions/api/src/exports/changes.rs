@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{ExportFile, Job, OrgId, State};
+use domain::{ExportFile, Job, OrgId, State, Status};
 use jiff::Timestamp;
 use platform::log::Causes;
 use postgres::{Database, DatabaseError, LimitedReads};
@@ -15,7 +15,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The change of a job's figures after its file was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Changes {
+pub(crate) enum Changes {
     /// The job has no file, or one whose changes cannot be detected.
     NotApplicable,
     /// The database did not answer.
@@ -28,7 +28,7 @@ pub(super) enum Changes {
 
 impl Changes {
     /// Returns `true` for a change and `false` for none, if it is known.
-    pub(super) const fn known(self) -> Option<bool> {
+    pub(crate) const fn known(self) -> Option<bool> {
         match self {
             Self::NotApplicable | Self::Unknown => None,
             Self::None => Some(false),
@@ -37,7 +37,7 @@ impl Changes {
     }
 
     /// Returns the warning for readers of the file.
-    pub(super) fn warning(self) -> Option<String> {
+    pub(crate) fn warning(self) -> Option<String> {
         let text = match self {
             Self::NotApplicable | Self::None => return None,
             Self::Unknown => "It could not be checked whether the figures changed after the file was made.",
@@ -51,7 +51,7 @@ impl Changes {
 }
 
 /// Returns the changes for each of some jobs of an organization.
-pub(super) async fn changes(database: &Database, org: OrgId, jobs: &[Job], now: Timestamp) -> Vec<Changes> {
+pub(crate) async fn changes(database: &Database, org: OrgId, jobs: &[Job], now: Timestamp) -> Vec<Changes> {
     let figures: Vec<Option<Figures>> = jobs.iter().map(|job| figures(job, now)).collect();
     let files: Vec<Figures> = figures.iter().copied().flatten().collect();
     if files.is_empty() {
@@ -77,12 +77,11 @@ pub(super) async fn changes(database: &Database, org: OrgId, jobs: &[Job], now: 
 
 /// Returns the figures of a job's file, if it is there and a change can be detected.
 fn figures(job: &Job, now: Timestamp) -> Option<Figures> {
-    let State::Succeeded { file: ExportFile { completeness: Some(completeness), .. }, expires_at, .. } = job.state()
-    else {
+    let State::Succeeded { file: ExportFile { completeness: Some(completeness), .. }, .. } = job.state() else {
         return None;
     };
     let request = job.request();
-    (completeness.tells_changes() && *expires_at > now).then_some(Figures {
+    (completeness.tells_changes() && job.status(now) == Status::Succeeded).then_some(Figures {
         range: request.range,
         granularity: request.granularity,
         changed_at: completeness.changed_at,

@@ -10,7 +10,8 @@ use axum::{
     response::IntoResponse,
 };
 use domain::{
-    Action, ExportRequest, Granularity, IdempotencyKey, NewJob, Submission, TimeRange, idempotency::InvalidKey,
+    Action, CreateRequest, Granularity, IdempotencyKey, Job, NewJob, OrgId, Submission, TimeRange,
+    idempotency::InvalidKey,
 };
 use jiff::Timestamp;
 use jobs::{Counted, Created, Key, dispatch, new_job_id};
@@ -30,7 +31,7 @@ use crate::{
 /// A request for an export of a range or of a period.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "camelCase", as = CreateExport)]
-#[expect(dead_code, reason = "it describes what `ExportRequest::from_json` reads")]
+#[expect(dead_code, reason = "it describes what `CreateRequest::from_json` reads")]
 struct CreateBody {
     /// The range of the buckets: those with `start ≤ bucket_start < end`. Required without `period`.
     time_range: Option<TimeRange>,
@@ -42,6 +43,9 @@ struct CreateBody {
     /// Only these models, in order and each once; all of them by default.
     #[schema(min_items = 1, max_items = 500)]
     models: Option<Vec<uuid::Uuid>>,
+    /// Why the export is made, in one line of plain text. The job, its manifest and its pack repeat it.
+    #[schema(min_length = 1, max_length = 500, example = "Late usage of 3 January is in")]
+    note: Option<String>,
 }
 
 /// Creates an export job, which makes the file in the background. Follow the job at `Location`.
@@ -96,15 +100,37 @@ pub(crate) async fn create(
     let org = scope.require(Permission::CreateExports).await?;
     let key = idempotency_key(request.headers())?;
     let request = read(request).await?;
-    scope.count(Counted::Exports).await?;
     let now = Timestamp::now();
+    let job = accept(&context, &scope, org, request, key.as_ref(), now).await?;
+    let location = format!("{}/{}", uri.path(), job.id());
+    let address = |job: &_| context.store.address(&ExportObject::of(job));
+    let wait = retry_after(&job);
+    let view = JobView::new(job, now, address, Changes::NotApplicable);
+    Ok((StatusCode::ACCEPTED, wait, [(header::LOCATION, location)], Json(view)))
+}
+
+/// Creates the job of a request and sends its message, or returns the job that the key has already. The caller has the
+/// permission.
+///
+/// # Errors
+/// When the day's requests are used up, too many jobs are unfinished, the key belongs to another request, or the table
+/// does not answer.
+pub(crate) async fn accept(
+    context: &Context,
+    scope: &OrgScope,
+    org: OrgId,
+    CreateRequest { export, note }: CreateRequest,
+    key: Option<&IdempotencyKey>,
+    now: Timestamp,
+) -> Result<Job, Problem> {
+    scope.count(Counted::Exports).await?;
     let id = new_job_id();
     let record = scope.audit(Action::Create, Some(id));
     let request_id = record.origin.request_id.clone();
-    let submission = Submission { id, org, request, subject: scope.subject(), at: now, request_id };
+    let submission = Submission { id, org, request: export, note, subject: scope.subject(), at: now, request_id };
     let new = NewJob::queued(submission, context.resend.resend_at(now), context.retention);
-    let job = match context.jobs.create(new, key.as_ref().map(Key::Client), context.open_jobs_cap, &record).await? {
-        Created::Existing(job) => *job,
+    match context.jobs.create(new, key.map(Key::Client), context.open_jobs_cap, &record).await? {
+        Created::Existing(job) => Ok(*job),
         Created::New(job) => {
             // Without a message the job is still accepted: the sweep sends the message later.
             let span = info_span!("job", org_id = %org, job_id = %id);
@@ -112,14 +138,9 @@ pub(crate) async fn create(
                 Ok(()) => span.in_scope(|| info!("export job queued")),
                 Err(error) => span.in_scope(|| error!(error = %Causes(&error), "export job not queued")),
             }
-            *job
+            Ok(*job)
         }
-    };
-    let location = format!("{}/{}", uri.path(), job.id());
-    let address = |job: &_| context.store.address(&ExportObject::of(job));
-    let wait = retry_after(&job);
-    let view = JobView::new(job, now, address, Changes::NotApplicable);
-    Ok((StatusCode::ACCEPTED, wait, [(header::LOCATION, location)], Json(view)))
+    }
 }
 
 /// Returns the one `Idempotency-Key` header, if there is one.
@@ -134,6 +155,6 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Proble
     }
 }
 
-async fn read(request: Request) -> Result<ExportRequest, Problem> {
-    ExportRequest::from_json(&body::json(request).await?).map_err(Problem::invalid)
+async fn read(request: Request) -> Result<CreateRequest, Problem> {
+    CreateRequest::from_json(&body::json(request).await?).map_err(Problem::invalid)
 }

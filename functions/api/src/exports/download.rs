@@ -68,7 +68,7 @@ pub(crate) fn recorded(job: &Job) -> Result<&ExportFile, Problem> {
 }
 
 /// Returns the file of a finished job, or the problem that there is none.
-pub(super) fn finished(job: &Job) -> Result<&ExportFile, Problem> {
+pub(crate) fn finished(job: &Job) -> Result<&ExportFile, Problem> {
     match (job.status(Timestamp::now()), job.state()) {
         (Status::Succeeded, JobState::Succeeded { file, .. }) => Ok(file),
         (

@@ -12,7 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{changes::changes, view::JobView};
+use super::{booked::booked, changes::changes, view::JobView};
 use crate::{context::Context, problem::Problem, query::Query, scope::OrgScope};
 
 /// A page of an organization's jobs.
@@ -64,13 +64,15 @@ pub(crate) async fn list(
     let page = context.jobs.list(org, filter, limit, after).await?;
     let now = Timestamp::now();
     let changes = changes(&context.database, org, &page.jobs, now).await;
+    let booked = booked(&context.jobs, &page.jobs).await?;
     let address = |job: &_| context.store.address(&ExportObject::of(job));
     Ok(Json(JobList {
         items: page
             .jobs
             .into_iter()
             .zip(changes)
-            .map(|(job, change)| JobView::new(job, now, address, change))
+            .zip(booked)
+            .map(|((job, change), booked)| JobView::new(job, now, address, change).booked(booked))
             .collect(),
         next_cursor: page.next.map(|cursor| cursor.encode(&List::Jobs(org, filter))),
     }))

@@ -1,9 +1,12 @@
 //! The routes of exports: a file per route, and the job as they all show it.
 
 pub(crate) mod audit;
-mod changes;
+mod booked;
+pub(crate) mod changed;
+pub(crate) mod changes;
 pub(crate) mod create;
 pub(crate) mod download;
+pub(crate) mod hold;
 pub(crate) mod list;
 pub(crate) mod manifest;
 pub(crate) mod pack;
@@ -17,7 +20,7 @@ use axum::{
 };
 use domain::{Job, JobId, OrgId};
 
-pub(crate) use self::{download::recorded, view::TotalsView};
+pub(crate) use self::{booked::RestatementView, download::recorded};
 use crate::{
     context::Context,
     problem::{Kind, Problem},

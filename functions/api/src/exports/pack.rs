@@ -25,10 +25,8 @@ use zip::{CompressionMethod, DateTime, ZipWriter, result::ZipError, write::Simpl
 
 use super::{
     audit::{AuditList, MAX_RECORDS},
-    download::finished,
-    find,
-    manifest::{self, Manifest},
-    reconciliation,
+    download::{finished, not_finished},
+    find, manifest, reconciliation,
 };
 use crate::{
     context::Context,
@@ -140,6 +138,12 @@ fn readme(job: &Job, name: &str, is_apart: bool) -> Result<String, Problem> {
         range.end(),
         job.id(),
     );
+    if let Some(version) = job.version_of_month() {
+        let _ = writeln!(text, "Version {version} of the month.\n");
+    }
+    if let Some(note) = job.note() {
+        let _ = writeln!(text, "Note of the request: {note}\n");
+    }
     if is_apart {
         let _ = writeln!(text, "The CSV is too large for this pack. Download it into this folder, as {name}.\n");
     }
@@ -149,7 +153,7 @@ fn readme(job: &Job, name: &str, is_apart: bool) -> Result<String, Problem> {
          \x20   openssl dgst -sha256 -verify key.pem -signature manifest.sig manifest.json\n\
          \x20   analytics verify . --key key.pem\n\nColumns:\n\n",
     );
-    for column in Manifest::of(job)?.columns {
+    for column in ::manifest::Manifest::of(job).ok_or_else(|| not_finished(job))?.columns {
         let unit = column.unit.map_or_else(String::new, |unit| format!(", in {unit}"));
         let _ = writeln!(text, "{}: {}{unit}\n    {}", column.name, column.kind, column.meaning);
     }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use objects::ExportObject;
 
 use super::{
+    booked::booked,
     changes::{Changes, changes},
     find, retry_after,
     view::JobView,
@@ -40,6 +41,8 @@ pub(crate) async fn show(State(context): State<Arc<Context>>, scope: OrgScope) -
     let now = Timestamp::now();
     let found = changes(&context.database, org, slice::from_ref(&job), now).await;
     let change = found.first().copied().unwrap_or(Changes::NotApplicable);
+    let booked = booked(&context.jobs, slice::from_ref(&job)).await?.into_iter().next().flatten();
     let wait = retry_after(&job);
-    Ok((wait, Json(JobView::new(job, now, |job| context.store.address(&ExportObject::of(job)), change))))
+    let view = JobView::new(job, now, |job| context.store.address(&ExportObject::of(job)), change);
+    Ok((wait, Json(view.booked(booked))))
 }

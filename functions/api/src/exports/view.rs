@@ -1,16 +1,13 @@
 //! Jobs as clients see them. Absent values are left out, not null.
 
-use domain::{
-    Completeness, Granularity, Job, JobId, JobOrigin, ModelId, OrgId, Progress, State, Status, TimeRange, Totals,
-    measures::cost_text,
-};
+use domain::{Completeness, Granularity, Job, JobId, JobOrigin, ModelId, OrgId, Progress, State, Status, TimeRange};
 use jiff::Timestamp;
+use manifest::{CompletenessView, TotalsView};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::changes::Changes;
-use crate::completeness::CompletenessView;
+use super::{booked::BookedView, changes::Changes, hold::HoldView};
 
 /// An export job.
 #[derive(Debug, Serialize, ToSchema)]
@@ -33,6 +30,17 @@ pub(crate) struct JobView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Uuid>>)]
     models: Option<Vec<ModelId>>,
+    /// The number of the version among the organization's exports of this month and granularity and of all models, from 1
+    /// on; a failed export keeps its number. Absent for other exports, and for those of before versions were counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u32>,
+    /// Why the export was made, in the words of its request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    /// The month for which this file is booked, and whether its figures are still those of the file; absent if it is not
+    /// the one that is booked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    booked: Option<BookedView>,
     /// The time of acceptance.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -43,7 +51,7 @@ pub(crate) struct JobView {
     /// Progress of a running export, updated at most once per second.
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<ProgressView>,
-    /// The time at which the file expires.
+    /// The time at which the file expires; absent while it is held.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
@@ -72,6 +80,9 @@ pub(crate) struct JobView {
     /// while there is no file, and where it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     changed_since_export: Option<bool>,
+    /// The legal hold on the file, by which it does not expire.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<HoldView>,
     /// The initiator: the token's subject if it is a UUID of the first issuer, else a UUID derived from issuer and
     /// subject.
     initiated_by: Uuid,
@@ -98,25 +109,6 @@ struct ProgressView {
     fraction: f64,
 }
 
-/// The sums of a file's four measure columns.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Totals)]
-pub(crate) struct TotalsView {
-    /// The sum of `request_count`.
-    #[schema(value_type = i64)]
-    request_count: i128,
-    /// The sum of `tokens_total`.
-    #[schema(value_type = i64)]
-    tokens_total: i128,
-    /// The sum of `error_count`.
-    #[schema(value_type = i64)]
-    error_count: i128,
-    /// The sum of `cost_total`, in dollars with four decimals.
-    #[schema(example = "22.0500")]
-    cost_total: String,
-}
-
 impl JobView {
     /// Creates the view of a job at `now`; `address` returns the address of its file. `changes` is known for jobs with
     /// a file.
@@ -128,6 +120,7 @@ impl JobView {
             _ => None,
         };
         let output_uri = expires_at.is_some().then(|| address(&job));
+        let expires_at = expires_at.filter(|_| job.hold().is_none());
         let job = job.into_parts();
         let (completed_at, file, error) = match job.state {
             State::Pending { .. } | State::Running { .. } => (None, None, None),
@@ -147,6 +140,9 @@ impl JobView {
             granularity: job.request.granularity,
             time_range: job.request.range,
             models: job.request.models,
+            version: job.version,
+            note: job.note.map(String::from),
+            booked: None,
             created_at: job.created_at,
             completed_at,
             progress,
@@ -160,6 +156,7 @@ impl JobView {
             completeness: file.as_ref().and_then(|file| file.completeness.as_ref()).map(CompletenessView::from),
             changed_since_export: changes.known(),
             totals: file.map(|file| TotalsView::from(file.totals)),
+            hold: job.hold.map(HoldView::from),
             initiated_by: job.subject.id(),
             origin: JobOrigin::of(&job.subject),
             error,
@@ -168,20 +165,16 @@ impl JobView {
     }
 }
 
+impl JobView {
+    /// Adds the booking of the job's file.
+    pub(super) fn booked(self, booked: Option<BookedView>) -> Self {
+        Self { booked, ..self }
+    }
+}
+
 impl From<Progress> for ProgressView {
     #[expect(clippy::float_arithmetic, reason = "a part of a duration, not money")]
     fn from(Progress { rows, bytes, thousandths }: Progress) -> Self {
         Self { rows, bytes, fraction: f64::from(thousandths) / 1000.0 }
-    }
-}
-
-impl From<Totals> for TotalsView {
-    fn from(totals: Totals) -> Self {
-        Self {
-            request_count: totals.request_count,
-            tokens_total: totals.tokens_total,
-            error_count: totals.error_count,
-            cost_total: cost_text(totals.cost_total),
-        }
     }
 }

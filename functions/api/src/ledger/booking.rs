@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     body,
     context::Context,
-    exports::{find, recorded},
+    exports::{RestatementView, find, recorded},
     instant::whole_second,
     problem::{Kind, Problem, ProblemBody},
     scope::OrgScope,
@@ -48,6 +48,8 @@ pub(crate) struct PeriodBooking {
     period: Month,
     /// The present booking.
     current: BookingView,
+    /// Whether the figures of the month are still those of the booked file, as the nightly comparison found them.
+    restatement: RestatementView,
     /// The bookings before it, newest first; at most 99.
     history: Vec<BookingView>,
 }
@@ -117,9 +119,24 @@ pub(crate) async fn book(
 ) -> Result<Json<PeriodBooking>, Problem> {
     let org = scope.require(Permission::WriteLedger).await?;
     let month = scope.period()?;
-    let BookingRequest { job: id, reference } =
-        BookingRequest::from_json(&body::json(request).await?).map_err(Problem::invalid)?;
-    let job = find(&context, org, id).await?;
+    let booking = BookingRequest::from_json(&body::json(request).await?).map_err(Problem::invalid)?;
+    keep(&context, &scope, org, month, booking).await?;
+    present(&context, org, month).await
+}
+
+/// Books the file of a job for a month. The caller has the permission.
+///
+/// # Errors
+/// When there is no such job or file, it is not of the whole month and all models, the month has as many versions as it
+/// may, or the table does not answer.
+pub(crate) async fn keep(
+    context: &Context,
+    scope: &OrgScope,
+    org: OrgId,
+    month: Month,
+    BookingRequest { job: id, reference }: BookingRequest,
+) -> Result<(), Problem> {
+    let job = find(context, org, id).await?;
     let file = recorded(&job)?;
     check_is_of(job.request(), month)?;
     let record = scope.audit(Action::Book, Some(id));
@@ -134,7 +151,7 @@ pub(crate) async fn book(
         subject: scope.subject(),
     };
     context.jobs.book(org, month, booking, &record).await?;
-    present(&context, org, month).await
+    Ok(())
 }
 
 /// Returns the file that the organization booked for a month, with those that it booked before.
@@ -173,11 +190,15 @@ fn check_is_of(request: &ExportRequest, month: Month) -> Result<(), Problem> {
 }
 
 async fn present(context: &Context, org: OrgId, month: Month) -> Result<Json<PeriodBooking>, Problem> {
-    let mut versions = context.jobs.bookings(org, month).await?.into_iter().map(BookingView::from);
+    let mut versions = context.jobs.bookings(org, month).await?.into_iter();
     let Some(current) = versions.next() else {
         return Err(Problem::new(Kind::NoBooking, format!("Book a file of {month} with PUT, or check the month.")));
     };
-    Ok(Json(PeriodBooking { org_id: org, period: month, current, history: versions.collect() }))
+    let found = context.jobs.booked(org, month).await?;
+    // A booking that another request made in between is not compared yet.
+    let restatement = RestatementView::of(found.filter(|found| found.version == current.version).as_ref());
+    let history = versions.map(BookingView::from).collect();
+    Ok(Json(PeriodBooking { org_id: org, period: month, current: current.into(), restatement, history }))
 }
 
 impl From<Booking> for BookingView {

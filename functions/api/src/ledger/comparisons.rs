@@ -10,7 +10,7 @@ use axum::{
     http::StatusCode,
 };
 use domain::{
-    Action, Comparison, JobId, LedgerEntry,
+    Action, Comparison, JobId, LedgerEntry, OrgId,
     ledger::{Amount, CURRENCY, Reference},
     measures::{NAMES, cost_text},
     reconciliation::column_text,
@@ -28,6 +28,7 @@ use crate::{
     instant::whole_second,
     problem::{Problem, ProblemBody},
     scope::OrgScope,
+    settings,
 };
 
 /// An amount of the books that is to be compared with a file.
@@ -43,7 +44,8 @@ struct CompareBody {
     /// The entry in the books.
     #[schema(min_length = 1, max_length = 100, example = "JE-1017")]
     reference: String,
-    /// The largest accepted difference, in percent of the amount, with at most 6 decimals; 1 by default.
+    /// The largest accepted difference, in percent of the amount, with at most 6 decimals; that of the settings by
+    /// default, which is 1 unless it was set.
     #[schema(minimum = 0, maximum = 100)]
     tolerance_percent: Option<f64>,
 }
@@ -141,16 +143,31 @@ pub(crate) async fn compare(
 ) -> Result<(StatusCode, Json<ComparisonView>), Problem> {
     let org = scope.require(Permission::WriteLedger).await?;
     let id = scope.job()?;
-    let entry = LedgerEntry::from_json(&body::json(request).await?).map_err(Problem::invalid)?;
-    let job = find(&context, org, id).await?;
-    let cost_total = recorded(&job)?.totals.cost_total;
-    let record = scope.audit(Action::Compare, Some(id));
-    let comparison = Comparison { job: id, entry, cost_total, at: record.at, subject: scope.subject() };
-    let (status, comparison) = match context.jobs.compare(org, comparison, &record).await? {
+    let default = settings::tolerance(&context, org).await?;
+    let entry = LedgerEntry::from_json(&body::json(request).await?, default).map_err(Problem::invalid)?;
+    let (status, comparison) = match keep(&context, &scope, org, id, entry).await? {
         Compared::New(comparison) => (StatusCode::CREATED, comparison),
         Compared::Existing(comparison) => (StatusCode::OK, comparison),
     };
     Ok((status, Json(ComparisonView::new(comparison)?)))
+}
+
+/// Compares the file of a job with an entry of the books, and keeps the comparison. The caller has the permission.
+///
+/// # Errors
+/// When there is no such job or file, the job has as many comparisons as it may, or the table does not answer.
+pub(crate) async fn keep(
+    context: &Context,
+    scope: &OrgScope,
+    org: OrgId,
+    id: JobId,
+    entry: LedgerEntry,
+) -> Result<Compared, Problem> {
+    let job = find(context, org, id).await?;
+    let cost_total = recorded(&job)?.totals.cost_total;
+    let record = scope.audit(Action::Compare, Some(id));
+    let comparison = Comparison { job: id, entry, cost_total, at: record.at, subject: scope.subject() };
+    Ok(context.jobs.compare(org, comparison, &record).await?)
 }
 
 /// Lists the comparisons of a job with the organization's books, oldest first.

@@ -11,7 +11,7 @@ use utoipa::{
 };
 
 use super::DOCUMENT;
-use crate::{BASE, ci, exports, keys, ledger, openapi, status, troubles, usage};
+use crate::{BASE, chain, ci, deliveries, exports, keys, ledger, openapi, settings, status, troubles, usage};
 
 /// Problems that every route with a token has in common.
 const SHARED_PROBLEMS: [(&str, &str); 4] = [
@@ -33,6 +33,8 @@ const SHARED_PROBLEMS: [(&str, &str); 4] = [
     tags(
         (name = "exports", description = "Create exports, follow them and download their files."),
         (name = "ledger", description = "What the organization's books say of its files. Kept for ever, never changed."),
+        (name = "deliveries", description = "What was to reach an organization outside of this service, and whether it did."),
+        (name = "settings", description = "The organization's schedule, delivery, tolerance, days until final, and webhook."),
         (name = "usage", description = "The source of exports, for comparison."),
         (name = "ci", description = "CI telemetry: runs, trends, changes of durations, and evidence. Medians and \
                                      percentiles are by nearest rank, so each is the duration of one of the runs. \
@@ -51,16 +53,26 @@ struct Description;
     exports::list::list,
     exports::show::show,
     exports::download::download,
+    exports::changed::changes,
     exports::manifest::manifest,
     exports::manifest::signature,
     exports::pack::pack,
+    exports::hold::put,
+    exports::hold::delete,
+    exports::hold::show,
     exports::audit::audit,
     exports::audit::trail,
+    chain::chain,
+    chain::heads,
     exports::reconciliation::reconcile,
     ledger::comparisons::compare,
     ledger::comparisons::list,
     ledger::booking::book,
     ledger::booking::show,
+    deliveries::list,
+    settings::show,
+    settings::change,
+    settings::secret::rotate,
     usage::show,
     troubles::list,
     ci::runs::runs,

@@ -2,7 +2,10 @@
 
 use auth::{AuthError, Forbidden};
 use ci::reports::ReportError;
-use jobs::{BookError, CompareError, Counted, CreateError, JobsError, LimitError, MAX_BOOKINGS, MAX_COMPARISONS};
+use jobs::{
+    BookError, CompareError, Counted, CreateError, HoldError, JobsError, LimitError, MAX_BOOKINGS, MAX_COMPARISONS,
+    MAX_HOLD_CHANGES, MAX_SETTINGS_VERSIONS, SettingsError,
+};
 use platform::StoreError;
 use postgres::DatabaseError;
 use usage::UsageError;
@@ -79,6 +82,43 @@ impl From<BookError> for Problem {
                 ),
             ),
             BookError::Jobs(error) => error.into(),
+        }
+    }
+}
+
+impl From<HoldError> for Problem {
+    fn from(error: HoldError) -> Self {
+        match error {
+            HoldError::TooMany => Self::new(
+                Kind::LedgerFull,
+                format!(
+                    "The hold was changed {MAX_HOLD_CHANGES} times, which is the most that is kept. Contact platform \
+                     engineering."
+                ),
+            ),
+            HoldError::Raced => Self::unavailable(error),
+            HoldError::Jobs(error) => error.into(),
+        }
+    }
+}
+
+impl From<SettingsError> for Problem {
+    fn from(error: SettingsError) -> Self {
+        match error {
+            SettingsError::Changed(present) => Self::new(
+                Kind::SettingsChanged,
+                format!(
+                    "The settings have version {present} now. Read them, make the change again, and send it with their ETag."
+                ),
+            ),
+            SettingsError::TooMany => Self::new(
+                Kind::SettingsFull,
+                format!(
+                    "The settings were changed {MAX_SETTINGS_VERSIONS} times, which is the most that is kept. Contact \
+                     platform engineering."
+                ),
+            ),
+            SettingsError::Jobs(error) => error.into(),
         }
     }
 }

@@ -10,6 +10,10 @@ pub(crate) enum Kind {
     MissingToken,
     Forbidden,
     NoSuchRoute,
+    NoSuchPage,
+    SessionOver,
+    SignInFailed,
+    FormRefused,
     NoSuchJob,
     NoBooking,
     NoSuchKey,
@@ -25,6 +29,12 @@ pub(crate) enum Kind {
     DailyLimit,
     FileTooLarge,
     LedgerFull,
+    NoSuchVersion,
+    SettingsChanged,
+    SettingsFull,
+    IfMatchRequired,
+    NotComparable,
+    ChangesTooLarge,
     TookTooLong,
     Internal,
     Unavailable,
@@ -39,6 +49,10 @@ impl Kind {
             Self::MissingToken => ("missing-token", StatusCode::UNAUTHORIZED, "A token is needed"),
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "The token does not allow this"),
             Self::NoSuchRoute => ("no-such-route", StatusCode::NOT_FOUND, "There is no such route"),
+            Self::NoSuchPage => ("no-such-page", StatusCode::NOT_FOUND, "There is no such page"),
+            Self::SessionOver => ("session-over", StatusCode::FORBIDDEN, "You are not signed in"),
+            Self::SignInFailed => ("sign-in-failed", StatusCode::BAD_REQUEST, "You could not be signed in"),
+            Self::FormRefused => ("form-refused", StatusCode::FORBIDDEN, "The form was not accepted"),
             Self::NoSuchJob => ("no-such-job", StatusCode::NOT_FOUND, "There is no such export job"),
             Self::NoBooking => ("no-booking", StatusCode::NOT_FOUND, "Nothing was booked for this month"),
             Self::NoSuchKey => ("no-such-key", StatusCode::NOT_FOUND, "There is no such key"),
@@ -64,6 +78,18 @@ impl Kind {
             }
             Self::FileTooLarge => ("file-too-large", StatusCode::CONFLICT, "The file is too large to verify"),
             Self::LedgerFull => ("ledger-full", StatusCode::CONFLICT, "There is no room for another entry"),
+            Self::NoSuchVersion => ("no-such-version", StatusCode::NOT_FOUND, "There is no such version"),
+            Self::SettingsChanged => {
+                ("settings-changed", StatusCode::PRECONDITION_FAILED, "Others changed the settings meanwhile")
+            }
+            Self::SettingsFull => ("settings-full", StatusCode::CONFLICT, "There is no room for another version"),
+            Self::IfMatchRequired => {
+                ("if-match-required", StatusCode::PRECONDITION_REQUIRED, "The header If-Match is needed")
+            }
+            Self::NotComparable => ("not-comparable", StatusCode::CONFLICT, "The figures cannot be compared"),
+            Self::ChangesTooLarge => {
+                ("changes-too-large", StatusCode::CONFLICT, "The adjustment is too large for an answer")
+            }
             Self::TookTooLong => ("took-too-long", StatusCode::SERVICE_UNAVAILABLE, "The answer took too long"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side"),
             Self::Unavailable => {

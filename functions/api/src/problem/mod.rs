@@ -8,7 +8,10 @@ mod render;
 
 use std::{error::Error, sync::Arc};
 
-use axum::response::{IntoResponse, Response};
+use axum::{
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use domain::request::FieldError;
 
 pub(crate) use self::{
@@ -26,12 +29,14 @@ pub(crate) struct Problem {
     detail: String,
     errors: Vec<FieldError>,
     cause: Option<Box<dyn Error + Send + Sync>>,
+    /// On a page, the path by which the person signs in and comes back.
+    sign_in: Option<String>,
 }
 
 impl Problem {
     /// Creates a problem; `detail` tells the caller what to do.
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), errors: Vec::new(), cause: None }
+        Self { kind, detail: detail.into(), errors: Vec::new(), cause: None, sign_in: None }
     }
 
     /// Creates the problem of a request with these mistakes.
@@ -90,6 +95,26 @@ impl Problem {
     /// Adds the cause, which goes to the log.
     pub(crate) fn because(self, cause: impl Error + Send + Sync + 'static) -> Self {
         Self { cause: Some(Box::new(cause)), ..self }
+    }
+
+    /// Adds the path by which the person signs in.
+    pub(crate) fn sign_in_at(self, path: String) -> Self {
+        Self { sign_in: Some(path), ..self }
+    }
+
+    /// Reports whether the problem is of a kind.
+    pub(crate) fn is(&self, kind: Kind) -> bool {
+        self.kind == kind
+    }
+
+    /// Returns the instructions for the caller.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Returns the status of the answer.
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.kind.parts().1
     }
 
     /// Returns the places of the mistakes in the request.

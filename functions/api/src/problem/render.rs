@@ -14,6 +14,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Kind, Problem, RETRY_AFTER_SECONDS};
+use crate::console::{self, Notice};
 use crate::exports::JOB_RETRY_AFTER_SECONDS;
 
 /// The beginning of every problem's `type`.
@@ -79,6 +80,23 @@ pub(crate) fn render(response: &mut Response, call: &Call) -> Answered {
     let request_id = &call.origin.request_id;
     let Some(problem) = response.extensions_mut().remove::<Arc<Problem>>() else { return Answered::default() };
     let (slug, status, title) = problem.kind.parts();
+    let answered = Answered {
+        problem: Some(slug),
+        cause: problem.cause.as_ref().map(|cause| Causes(cause.as_ref()).to_string()),
+        denied: match problem.kind {
+            Kind::MissingToken | Kind::InvalidToken | Kind::Forbidden | Kind::FormRefused => true,
+            // With a cause, it is that of an organization of others.
+            Kind::NoSuchPage => problem.cause.is_some(),
+            _ => false,
+        },
+    };
+    set_headers(problem.kind, response.headers_mut());
+    if console::owns(&call.path) {
+        let sign_in = problem.sign_in.as_deref();
+        let notice = Notice { kind: problem.kind, title, detail: &problem.detail, request_id, sign_in };
+        console::show(&notice, response);
+        return answered;
+    }
     let body = ProblemBody {
         kind: format!("{TYPE_BASE}{slug}"),
         title,
@@ -92,12 +110,7 @@ pub(crate) fn render(response: &mut Response, call: &Call) -> Answered {
         Ok(body) => *response.body_mut() = Body::from(body),
         Err(error) => tracing::error!(request_id, error = %Causes(&error), "problem left without a body"),
     }
-    set_headers(problem.kind, response.headers_mut());
-    Answered {
-        problem: Some(slug),
-        cause: problem.cause.as_ref().map(|cause| Causes(cause.as_ref()).to_string()),
-        denied: matches!(problem.kind, Kind::MissingToken | Kind::InvalidToken | Kind::Forbidden),
-    }
+    answered
 }
 
 fn set_headers(kind: Kind, headers: &mut HeaderMap) {

@@ -41,8 +41,9 @@ impl Issuer {
         Self { url, key, key_set }
     }
 
-    /// Returns the settings of a second issuer with the same key, whose claims are elsewhere.
-    pub(crate) fn partner(&self) -> String {
+    /// Returns the settings of a second issuer with the same key, whose claims are elsewhere, and of one at which people sign
+    /// in.
+    pub(crate) fn further(&self) -> String {
         let x = BASE64_URL_SAFE_NO_PAD.encode(self.key.verifying_key().to_bytes());
         let entry = json!({
             "issuer": "https://partner.example",
@@ -55,7 +56,17 @@ impl Issuer {
             "permissionPrefix": "x/",
             "permissionsBy": {"cognito:groups": {"Auditors": "auditor"}},
         });
-        json!([entry]).to_string()
+        let of_people = json!({"issuer": self.origin(), "audience": AUDIENCE, "jwks": entry["jwks"]});
+        json!([entry, of_people]).to_string()
+    }
+
+    /// Returns the settings of the pages. Their provider is this server, which says nothing of where to sign in.
+    pub(crate) fn login(&self) -> String {
+        json!({"client": "pages", "issuer": self.origin(), "url": "https://costs.example.com"}).to_string()
+    }
+
+    fn origin(&self) -> &str {
+        self.url.trim_end_matches("/keys")
     }
 
     /// Replaces the key set.

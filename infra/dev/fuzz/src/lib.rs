@@ -30,7 +30,7 @@ mod world;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 16] = [
     ("api-event", api::event),
     ("api-request", api::request),
     ("api-cursor", api::cursor),
@@ -38,6 +38,8 @@ pub const TARGETS: [Target; 14] = [
     ("key-set", tokens::key_set),
     ("worker", queues::worker),
     ("telemetry", queues::telemetry),
+    ("notify", queues::notify),
+    ("deliver", queues::deliver),
     ("ci-document", ci::document),
     ("ci-object", ci::object),
     ("monthly", schedules::monthly),

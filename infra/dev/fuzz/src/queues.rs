@@ -1,4 +1,4 @@
-//! The functions that queues invoke: the worker, and the telemetry function.
+//! The functions that queues invoke: the worker, the telemetry function, the notify function and the deliver function.
 
 use serde_json::{Map, Value, json};
 
@@ -11,6 +11,16 @@ thread_local! {
     static WORKER: (World, worker::Context) = {
         let world = World::start();
         let context = world.make(worker::Context::from_env);
+        (world, context)
+    };
+    static DELIVER: (World, deliver::Context) = {
+        let world = World::start();
+        let context = world.make(deliver::Context::from_env);
+        (world, context)
+    };
+    static NOTIFY: (World, notify::Context) = {
+        let world = World::start();
+        let context = world.make(notify::Context::from_env);
         (world, context)
     };
     static TELEMETRY: (World, telemetry::Context) = {
@@ -39,6 +49,26 @@ pub(crate) fn telemetry(bytes: &[u8]) {
     TELEMETRY.with(|(world, context)| {
         if let Ok(event) = serde_json::from_slice::<telemetry::Event>(&event(input.head)) {
             let _ = world.run(input, telemetry::handle(event, context));
+        }
+    });
+}
+
+/// The head of the input is an event as Lambda sends it, or a message of which an event is made.
+pub(crate) fn notify(bytes: &[u8]) {
+    let input = Input::new(bytes);
+    NOTIFY.with(|(world, context)| {
+        if let Ok(event) = serde_json::from_slice(&event(input.head)) {
+            let _ = world.run(input, notify::handle(event, context));
+        }
+    });
+}
+
+/// The head of the input is an event as Lambda sends it, or a message of which an event is made.
+pub(crate) fn deliver(bytes: &[u8]) {
+    let input = Input::new(bytes);
+    DELIVER.with(|(world, context)| {
+        if let Ok(event) = serde_json::from_slice(&event(input.head)) {
+            let _ = world.run(input, deliver::handle(event, "request", deadline(), context));
         }
     });
 }

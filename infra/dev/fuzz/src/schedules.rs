@@ -28,8 +28,7 @@ pub(crate) fn monthly(bytes: &[u8]) {
         let now = i64::try_from(issuer::now()).ok().and_then(|now| Timestamp::from_second(now).ok());
         match monthly::read(&event, context.last_hour(), now.expect("a time of this century")) {
             Ok(order) => {
-                let run = world
-                    .run(input, monthly::run(order, "request", deadline(), context, &mut monthly::Counts::default()));
+                let run = world.run(input, monthly::handle(order, "request", deadline(), context));
                 if let Err(error) = run {
                     assert!(!error.to_string().is_empty());
                 }

@@ -29,10 +29,19 @@ use crate::{
 const CLOSED: &str = "127.0.0.1:1";
 
 /// The variables of all functions, but for the address of the issuer's keys.
-const ENVIRONMENT: [(&str, &str); 20] = [
+const ENVIRONMENT: [(&str, &str); 34] = [
     ("AUDIENCE", AUDIENCE),
+    ("AWS_ENDPOINT_URL_EVENTBRIDGE", "http://127.0.0.1:1"),
+    ("AWS_ENDPOINT_URL_SNS", "http://127.0.0.1:1"),
     ("DAILY_LIMITS", "1000,1000,1000"),
     ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing"),
+    ("DELIVERIES_QUEUE_URL", "http://127.0.0.1:1/deliveries"),
+    ("DELIVERY_BUCKETS", "arn:aws:s3:::acme-*"),
+    ("DELIVERY_MAX_RECEIVES", "3"),
+    ("DELIVERY_RETRY_SECONDS", "30"),
+    ("EVENTS_QUEUE_URL", "http://127.0.0.1:1/events"),
+    ("EVENT_BUS", "default"),
+    ("EVENT_MAX_RECEIVES", "3"),
     ("EXPORTS_ACCESS_KEY_ID", "key"),
     ("EXPORTS_BUCKET", "exports"),
     ("EXPORTS_DEAD_LETTER_QUEUE_URL", "http://127.0.0.1:1/dead-letters"),
@@ -43,13 +52,18 @@ const ENVIRONMENT: [(&str, &str); 20] = [
     ("ISSUER", ISSUER),
     ("JOBS_TABLE", "jobs"),
     ("LAST_HOUR", "8"),
+    ("MAIL_TOPIC", "arn:aws:sns:us-east-1:123456789012:mails"),
     ("MAX_RECEIVES", "3"),
     ("METRICS_BUCKET", "ai-aas-build-metrics"),
     ("OPEN_JOBS_CAP", "20"),
+    ("PUBLIC_URL", "https://analytics.example.com"),
     ("RESEND_AFTER_SECONDS", "600"),
     ("RETRY_DELAY_SECONDS", "10"),
     ("ROLLUPS_KEPT_MONTHS", "13"),
+    ("STACK_ID", "arn:aws:cloudformation:us-east-1:123456789012:stack/local/1"),
     ("SWEEP_MINUTES", "5"),
+    ("WEBHOOK_HOSTS", "hooks.example.com=127.0.0.1:1"),
+    ("WEBHOOK_RETRY_SECONDS", "30"),
 ];
 
 /// The time reserved at the end of an invocation.
@@ -94,10 +108,12 @@ impl World {
 
     /// Makes what a function makes from its environment.
     pub(crate) fn make<T>(&self, make: impl FnOnce(&SdkConfig) -> Result<T, ConfigError>) -> T {
-        let partner = self.issuer.partner();
+        let further = self.issuer.further();
+        let login = self.issuer.login();
         let own = [
             ("JWKS_URL", self.issuer.url.as_str()),
-            ("TOKEN_ISSUERS", partner.as_str()),
+            ("LOGIN", login.as_str()),
+            ("TOKEN_ISSUERS", further.as_str()),
             ("TOKEN_MAX_SECONDS", "604800"),
         ];
         let all = ENVIRONMENT.iter().copied().chain(own).map(|(name, value)| (name, Some(value)));

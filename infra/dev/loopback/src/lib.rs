@@ -7,6 +7,6 @@ mod request;
 mod runtime_api;
 
 pub use connection::Connection;
-pub use relay::{Arrival, answer, answer_json, forward, serve};
+pub use relay::{Arrival, answer, answer_json, answer_with, forward, serve};
 pub use request::Request;
 pub use runtime_api::{Call, Invocation, NextEvent, RuntimeApi};

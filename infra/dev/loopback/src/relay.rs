@@ -71,7 +71,8 @@ pub fn answer_json(body: &str) -> Vec<u8> {
     answer_with("200 OK", "content-type: application/json\r\n", body)
 }
 
-fn answer_with(status: &str, headers: &str, body: &str) -> Vec<u8> {
+/// Returns an answer of ours with these headers, each of which ends with `\r\n`. The connection ends after it.
+pub fn answer_with(status: &str, headers: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!("HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}").into_bytes()
 }

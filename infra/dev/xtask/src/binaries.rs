@@ -29,7 +29,8 @@ pub(crate) fn build(checkout: &Checkout) -> Result<Binaries> {
 
 /// Builds the functions and what measures them, as they are deployed: with the release profile.
 pub(crate) fn build_release(checkout: &Checkout) -> Result<Binaries> {
-    let others = ["analytics", "fuzz", "migrate", "reingest", "tests", "xtask"].map(|package| ["--exclude", package]);
+    let others = ["analytics", "ci-run", "erase", "fuzz", "migrate", "reingest", "tests", "xtask"]
+        .map(|package| ["--exclude", package]);
     cargo_build(checkout, &[&["--release", "--workspace", "--bins"], others.concat().as_slice()].concat())
 }
 

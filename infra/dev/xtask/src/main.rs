@@ -3,6 +3,7 @@
 //! `cargo xtask --help` lists the commands. Nothing here is needed to build or deploy the functions:
 //! cargo-lambda and the SAM CLI do both without it.
 
+mod api;
 mod bench;
 mod binaries;
 mod checkout;

@@ -93,6 +93,7 @@ fn describe(stack: &Stack, watch: bool) -> Result<()> {
     let watched = watch.then(|| ("functions", format!("cargo lambda watch; log in {}", log(stack, "watch"))));
     let rows = [
         ("API", format!("{}/analytics/v1", stack.api_url())),
+        ("pages", format!("{}, where any name signs in", stack.pages_url())),
         ("AWS", stack.aws().url()),
         ("database", stack.postgres().url()),
         ("issuer", stack.issuer().url().to_owned()),

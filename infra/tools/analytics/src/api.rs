@@ -29,8 +29,11 @@ pub(crate) struct Api {
 /// A request that may be sent again.
 enum Request<'a> {
     Get { url: String },
+    GetCsv { url: String },
     Post { url: String, body: &'a Value },
     Put { url: String, body: &'a Value },
+    Delete { url: String },
+    PutIfMatch { url: String, tag: &'a str, body: &'a Value },
     Create { url: String, key: &'a str, body: &'a Value },
 }
 
@@ -49,12 +52,21 @@ impl Api {
 
     /// Returns the JSON of a path below the organization.
     pub(crate) fn get(&self, path: &str, query: &[(&str, String)]) -> Result<String, RequestError> {
-        let mut url = format!("{}{path}", self.base);
-        if !query.is_empty() {
-            let encoded = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-            url = format!("{url}?{encoded}");
+        text(self.send(&Request::Get { url: self.url(path, query) }, &[StatusCode::OK])?.body)
+    }
+
+    /// Returns the CSV of a path below the organization.
+    pub(crate) fn get_csv(&self, path: &str, query: &[(&str, String)]) -> Result<String, RequestError> {
+        text(self.send(&Request::GetCsv { url: self.url(path, query) }, &[StatusCode::OK])?.body)
+    }
+
+    fn url(&self, path: &str, query: &[(&str, String)]) -> String {
+        let url = format!("{}{path}", self.base);
+        if query.is_empty() {
+            return url;
         }
-        text(self.send(&Request::Get { url }, &[StatusCode::OK])?.body)
+        let encoded = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+        format!("{url}?{encoded}")
     }
 
     /// Adds an entry of the ledger by a request that may be repeated, and returns its JSON.
@@ -66,6 +78,26 @@ impl Api {
     /// Sets what a path below the organization has, and returns its JSON.
     pub(crate) fn put(&self, path: &str, body: &Value) -> Result<String, RequestError> {
         let request = Request::Put { url: format!("{}{path}", self.base), body };
+        text(self.send(&request, &[StatusCode::OK])?.body)
+    }
+
+    /// Removes what a path below the organization has, and returns the JSON of the answer.
+    pub(crate) fn delete(&self, path: &str, query: &[(&str, String)]) -> Result<String, RequestError> {
+        let encoded = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+        let request = Request::Delete { url: format!("{}{path}?{encoded}", self.base) };
+        text(self.send(&request, &[StatusCode::OK])?.body)
+    }
+
+    /// Sets what a path below the organization has, if its entity tag is still this one, and returns its JSON.
+    pub(crate) fn put_if_match(&self, path: &str, body: &Value, tag: &str) -> Result<String, RequestError> {
+        let request = Request::PutIfMatch { url: format!("{}{path}", self.base), tag, body };
+        text(self.send(&request, &[StatusCode::OK])?.body)
+    }
+
+    /// Makes something at a path below the organization, and returns its JSON. Sent again after a failure, it makes
+    /// another.
+    pub(crate) fn post_once(&self, path: &str) -> Result<String, RequestError> {
+        let request = Request::Post { url: format!("{}{path}", self.base), body: &Value::Null };
         text(self.send(&request, &[StatusCode::OK])?.body)
     }
 
@@ -107,8 +139,15 @@ impl Api {
     fn call(&self, request: &Request<'_>, token: &Token) -> Result<Response<Body>, RequestError> {
         let answer = match request {
             Request::Get { url } => self.agent.get(url).header("Authorization", token.header()).call(),
+            Request::GetCsv { url } => {
+                self.agent.get(url).header("Authorization", token.header()).header("Accept", "text/csv").call()
+            }
+            Request::Delete { url } => self.agent.delete(url).header("Authorization", token.header()).call(),
             Request::Post { url, body } => self.agent.post(url).header("Authorization", token.header()).send_json(body),
             Request::Put { url, body } => self.agent.put(url).header("Authorization", token.header()).send_json(body),
+            Request::PutIfMatch { url, tag, body } => {
+                self.agent.put(url).header("Authorization", token.header()).header("If-Match", *tag).send_json(body)
+            }
             Request::Create { url, key, body } => self
                 .agent
                 .post(url)

@@ -2,15 +2,15 @@
 
 use std::{convert::Infallible, path::PathBuf, str::FromStr};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::{
-    Granularity, IdempotencyKey, JobId, JobOrigin, ModelId, Month, OrgId, Status, TimeRange, idempotency::InvalidKey,
-    instant, reconciliation::Tolerance,
+    Granularity, IdempotencyKey, JobId, JobOrigin, ModelId, Month, Note, OrgId, Status, TimeRange, id::InvalidId,
+    idempotency::InvalidKey, instant, reconciliation::Tolerance,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::{ledger::Ledger, outcome::Outcome};
+use crate::{hold::Hold, ledger::Ledger, outcome::Outcome, settings::Settings};
 
 /// Export an organization's usage as CSV, and check it
 ///
@@ -53,6 +53,24 @@ pub(crate) enum Command {
     /// Compare files with amounts of the books, and record which file was booked
     #[command(subcommand)]
     Ledger(Ledger),
+    /// Hold files, so that they do not expire, and release them
+    #[command(subcommand)]
+    Hold(Hold),
+    /// Save the organization's whole audit trail with its chain of hashes, or list the signed heads of the chain
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Show or change the organization's settings, and make secrets for its webhook
+    #[command(subcommand)]
+    Settings(Settings),
+    /// List what was to reach the organization's webhook, bucket and mail, newest first, and whether it did
+    Deliveries(Deliveries),
+    /// Show what changed between two files of a request, or between a file and the present figures
+    ///
+    /// With a job and --against, asks the service. With --csv prints an adjustment: a file of the same seven columns with
+    /// signed numbers, by which the old file becomes the new one.
+    ///
+    /// With --old and --new, compares two downloaded files of any size, and needs neither service nor token.
+    Changes(Changes),
     /// Show the present usage of a range: its totals and their completeness; with --json also the series
     Usage(UsageArguments),
     /// Verify a local file: by the job that made it, or offline by its signed manifest
@@ -65,6 +83,42 @@ pub(crate) enum Command {
     /// that is wrong. A value that was changed into another that is as good can be placed no closer than its column, or,
     /// of a model's id or a time, than the file.
     Verify(Verify),
+    /// Verify an audit trail that `audit export` saved: names the first record that was altered, left out, put in or moved
+    ///
+    /// Needs neither service nor token. The chain of hashes holds the records together; the signed heads in the file, and those
+    /// of --head, show that it is the chain of the day on which they were signed. Keep a head apart from the service: a chain
+    /// that was made anew from a record on differs from every head that covers that record.
+    VerifyAudit(VerifyAudit),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Save all audit records, their chain and its signed heads as JSON lines
+    Export(AuditExport),
+    /// List the signed heads of the chain, newest first
+    Heads,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditExport {
+    /// Path of the file; `-` is stdout
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Destination,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyAudit {
+    /// The file of `audit export`
+    pub(crate) path: PathBuf,
+    /// File with the public keys of the service in PEM, from /analytics/v1/keys/{keyId}; get it apart from the file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// File with a signed head that was kept apart; may be repeated
+    #[arg(long = "head", value_name = "FILE")]
+    pub(crate) heads: Vec<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -111,6 +165,9 @@ pub(crate) struct Create {
     /// Only this model; may be repeated
     #[arg(long = "model", value_name = "UUID")]
     pub(crate) models: Vec<ModelId>,
+    /// Why the export is made, at most 500 characters; the export, its manifest and its pack repeat it
+    #[arg(long)]
+    pub(crate) note: Option<Note>,
     /// Makes a repeat safe: for 24 hours the same key and request return the same job; a new key unless given
     #[arg(long, value_name = "KEY", value_parser = key)]
     pub(crate) idempotency_key: Option<String>,
@@ -143,6 +200,13 @@ pub(crate) struct List {
     #[arg(long)]
     pub(crate) origin: Option<JobOrigin>,
     /// Maximum number of exports; all unless given
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Deliveries {
+    /// Maximum number of deliveries; all of the last 90 days unless given
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: Option<u32>,
 }
@@ -193,6 +257,35 @@ pub(crate) struct UsageArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Changes {
+    /// The job's UUID, whose file is the old one
+    #[arg(required_unless_present = "old", requires = "against", conflicts_with_all = ["old", "new"])]
+    pub(crate) job: Option<JobId>,
+    /// The UUID of the job whose file is the new one, or `current` for the present figures
+    #[arg(long, value_name = "JOB|current", requires = "job", value_parser = against)]
+    pub(crate) against: Option<String>,
+    /// The old file, downloaded
+    #[arg(long, value_name = "FILE", requires = "new")]
+    pub(crate) old: Option<PathBuf>,
+    /// The new file, downloaded
+    #[arg(long, value_name = "FILE", requires = "old")]
+    pub(crate) new: Option<PathBuf>,
+    /// Compare rows, or days and models; rows unless given, or days when a file has expired
+    #[arg(long)]
+    pub(crate) level: Option<Level>,
+    /// Print the adjustment as CSV
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
+}
+
+/// What files are compared by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Level {
+    Row,
+    Day,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Verify {
     /// With --job the file, `-` for standard input; with --key a folder or a zip
     pub(crate) path: PathBuf,
@@ -209,6 +302,13 @@ pub(crate) struct Verify {
 pub(crate) enum Destination {
     Stdout,
     File(PathBuf),
+}
+
+impl Destination {
+    /// Reports whether the download goes to stdout.
+    pub(crate) fn is_stdout(&self) -> bool {
+        *self == Self::Stdout
+    }
 }
 
 /// A literal, so that both help texts contain it.
@@ -248,10 +348,15 @@ Examples:
   analytics export reconcile 018cc251-f400-7000-8000-000000000000 --tolerance 0 --verify-file
   analytics ledger compare 018cc251-f400-7000-8000-000000000000 --amount 523.37 --reference JE-1017
   analytics ledger book 018cc251-f400-7000-8000-000000000000 --month 2024-01 --reference JE-1017
+  analytics changes 018cc251-f400-7000-8000-000000000000 --against current
+  analytics changes 018cc251-f400-7000-8000-000000000000 --against current --csv > adjustment.csv
   analytics verify january.csv --job 018cc251-f400-7000-8000-000000000000
   analytics export pack 018cc251-f400-7000-8000-000000000000 --out january
   analytics verify january --key key.pem
+  analytics audit export --out trail.jsonl
+  analytics verify-audit trail.jsonl --key key.pem --head kept.jws
   analytics usage --month 2024-01
+  analytics settings set settings.json
 
 A request that fails for a moment is sent again, a few times. After an interruption, `export create` with the same
 --idempotency-key continues with the same job."
@@ -281,6 +386,11 @@ impl FromStr for Destination {
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(if text == "-" { Self::Stdout } else { Self::File(text.into()) })
     }
+}
+
+/// Checks what a file is compared with.
+fn against(text: &str) -> Result<String, InvalidId> {
+    if text == "current" { Ok(text.to_owned()) } else { text.parse::<JobId>().map(|job| job.to_string()) }
 }
 
 /// Checks a key as the service does.

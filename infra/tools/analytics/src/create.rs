@@ -60,13 +60,16 @@ fn request(range: TimeRange, arguments: &Create) -> Value {
     if !arguments.models.is_empty() {
         body["models"] = arguments.models.iter().map(ToString::to_string).collect();
     }
+    if let Some(note) = &arguments.note {
+        body["note"] = note.to_string().into();
+    }
     body
 }
 
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
-    use domain::ExportRequest;
+    use domain::CreateRequest;
 
     use super::*;
     use crate::cli::{Cli, Command, Export};
@@ -87,8 +90,10 @@ mod tests {
             "analytics export create --month 2024-01 --granularity hourly --model {a} --model {b}"
         ));
         assert_eq!(full, json!({"timeRange": range, "granularity": "hourly", "models": [a, b]}));
-        for body in [plain, full] {
-            assert!(ExportRequest::from_json(&body).is_ok(), "{body}");
+        let noted = request_of("analytics export create --month 2024-01 --note late");
+        assert_eq!(noted, json!({"timeRange": range, "granularity": "daily", "note": "late"}));
+        for body in [plain, full, noted] {
+            assert!(CreateRequest::from_json(&body).is_ok(), "{body}");
         }
     }
 }

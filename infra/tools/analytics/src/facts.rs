@@ -87,6 +87,7 @@ mod tests {
             totals: Totals::new([1, i128::from(u64::MAX) + 1, 3], "-4.5000".parse().unwrap()),
             rounding_difference: None,
             completeness: None,
+            days: None,
             tag: None,
         }
     }

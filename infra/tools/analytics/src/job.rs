@@ -28,9 +28,28 @@ pub(crate) struct Job {
     changed_since_export: Option<bool>,
     /// Absent from services of before.
     origin: Option<String>,
+    pub(crate) version: Option<u32>,
+    note: Option<String>,
+    booked: Option<Booked>,
     error: Option<String>,
     #[serde(default)]
     warnings: Vec<String>,
+}
+
+/// The month for which a file is booked.
+#[derive(Debug, Clone, Deserialize)]
+struct Booked {
+    period: String,
+    restatement: Restatement,
+}
+
+/// Whether the figures of a month are still those of the booked file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Restatement {
+    state: String,
+    restated_since: Option<String>,
+    compared_at: Option<String>,
 }
 
 /// The part of a file that is written.
@@ -138,6 +157,11 @@ impl Job {
             ("created", self.created_at.to_string()),
         ];
         rows.extend(self.origin.clone().map(|origin| ("origin", origin)));
+        rows.extend(self.version.map(|version| ("version", version.to_string())));
+        rows.extend(self.note.clone().map(|note| ("note", note)));
+        rows.extend(
+            self.booked.as_ref().map(|one| ("booked for", format!("{}, {}", one.period, one.restatement.text()))),
+        );
         rows.extend(self.expires_at.map(|at| ("expires", at.to_string())));
         rows.extend(self.progress.as_ref().map(|progress| ("progress", progress.text())));
         rows.extend(self.row_count.map(|count| ("rows", count.to_string())));
@@ -148,6 +172,18 @@ impl Job {
         rows.extend(self.checksum.clone().map(|checksum| ("checksum", checksum)));
         rows.extend(self.error.clone().map(|error| ("error", error)));
         pairs(&rows)
+    }
+}
+
+impl Restatement {
+    /// Returns the state in words.
+    pub(crate) fn text(&self) -> String {
+        match (self.state.as_str(), &self.restated_since, &self.compared_at) {
+            ("restated", Some(since), _) => format!("RESTATED since {since}"),
+            ("as-booked", _, Some(at)) => format!("as booked on {at}"),
+            ("not-compared", ..) => "not compared yet".to_owned(),
+            (state, ..) => state.to_owned(),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::{Number, json};
 
 use crate::{
     api::read,
+    job::Restatement,
     outcome::Outcome,
     session::Session,
     text::{Align, pairs, table},
@@ -91,6 +92,8 @@ struct Comparisons {
 #[derive(Debug, Deserialize)]
 struct PeriodBooking {
     current: Booking,
+    /// Absent from services of before.
+    restatement: Option<Restatement>,
     history: Vec<Booking>,
 }
 
@@ -156,6 +159,9 @@ fn booking(session: &Session, month: Month) -> Result<()> {
 fn show(session: &Session, body: &str) -> Result<()> {
     let found: PeriodBooking = read(body)?;
     session.answer(body, || found.text());
+    if let Some(restatement) = &found.restatement {
+        terminal::note(&format!("the figures are {}", restatement.text()));
+    }
     Ok(())
 }
 

@@ -16,17 +16,23 @@ use crate::{
 /// Maximum length of a page, by the API.
 const MAX_PAGE: usize = 100;
 
-/// A page of jobs. The jobs stay as they came, so that `--json` shows all of their fields.
+/// A page of a list. Its items stay as they came, so that `--json` shows all of their fields.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Page {
-    items: Vec<Box<RawValue>>,
+pub(crate) struct Page {
+    pub(crate) items: Vec<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 pub(crate) fn run(session: &Session, arguments: &List) -> Result<()> {
-    let all = pages(session, arguments)?;
+    let filter = [
+        ("status", arguments.status.map(|status| status.to_string())),
+        ("period", arguments.month.map(|month| month.to_string())),
+        ("initiatedBy", arguments.initiated_by.map(|id| id.to_string())),
+        ("origin", arguments.origin.map(|origin| origin.to_string())),
+    ];
+    let all = pages(session, "/exports", &filter, arguments.limit)?;
     let jobs = all.items.iter().map(|item| read(item.get())).collect::<Result<Vec<Job>, _>>()?;
     session.answer(&serde_json::to_string(&all)?, || as_table(&jobs));
     if all.next_cursor.is_some() {
@@ -35,22 +41,21 @@ pub(crate) fn run(session: &Session, arguments: &List) -> Result<()> {
     Ok(())
 }
 
-/// Reads pages up to the limit, and joins them to one.
-fn pages(session: &Session, arguments: &List) -> Result<Page, RequestError> {
-    let filter = [
-        ("status", arguments.status.map(|status| status.to_string())),
-        ("period", arguments.month.map(|month| month.to_string())),
-        ("initiatedBy", arguments.initiated_by.map(|id| id.to_string())),
-        ("origin", arguments.origin.map(|origin| origin.to_string())),
-    ];
-    let limit = arguments.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+/// Reads pages of the list at a path up to the limit, and joins them to one.
+pub(crate) fn pages(
+    session: &Session,
+    path: &str,
+    filter: &[(&'static str, Option<String>)],
+    limit: Option<u32>,
+) -> Result<Page, RequestError> {
+    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let mut all = Page::default();
     loop {
         let wanted = (limit - all.items.len()).min(MAX_PAGE);
         let mut query = vec![("limit", wanted.to_string())];
         query.extend(filter.iter().filter_map(|(name, value)| Some((*name, value.clone()?))));
         query.extend(all.next_cursor.take().map(|cursor| ("cursor", cursor)));
-        let page: Page = read(&session.api.get("/exports", &query)?)?;
+        let page: Page = read(&session.api.get(path, &query)?)?;
         all.items.extend(page.items);
         all.next_cursor = page.next_cursor;
         if all.next_cursor.is_none() || all.items.len() >= limit {
@@ -66,11 +71,12 @@ fn as_table(jobs: &[Job]) -> String {
         ("granularity", Align::Left),
         ("start", Align::Left),
         ("end", Align::Left),
+        ("version", Align::Right),
         ("rows", Align::Right),
         ("completeness", Align::Left),
         ("created", Align::Left),
     ];
-    let rows: Vec<[String; 8]> = jobs
+    let rows: Vec<[String; 9]> = jobs
         .iter()
         .map(|job| {
             [
@@ -79,6 +85,7 @@ fn as_table(jobs: &[Job]) -> String {
                 job.granularity.to_string(),
                 job.time_range.start().to_string(),
                 job.time_range.end().to_string(),
+                job.version.map_or_else(String::new, |version| version.to_string()),
                 job.row_count.map_or_else(String::new, |count| count.to_string()),
                 job.completeness.as_ref().map_or("", degree).to_owned(),
                 job.created_at.to_string(),

@@ -4,11 +4,15 @@
 //! to stderr.
 
 mod api;
+mod audit;
+mod changes;
 mod cli;
 mod create;
+mod deliveries;
 mod download;
 mod facts;
 mod file;
+mod hold;
 mod job;
 mod ledger;
 mod list;
@@ -19,6 +23,7 @@ mod problem;
 mod reconcile;
 mod retry;
 mod session;
+mod settings;
 mod text;
 mod token;
 mod transport;
@@ -32,6 +37,7 @@ use anyhow::Result;
 
 use crate::{
     cli::{Cli, Command, Export, Verify},
+    outcome::Outcome,
     session::Session,
 };
 
@@ -51,6 +57,18 @@ fn run(cli: Cli) -> Result<()> {
     if let Command::Verify(Verify { path, key: Some(key), .. }) = &cli.command {
         return offline::run(path, key, cli.connection.json);
     }
+    if let Command::VerifyAudit(arguments) = &cli.command {
+        return audit::verify(arguments, cli.connection.json);
+    }
+    if let Command::Changes(arguments) = &cli.command
+        && let (Some(old), Some(new)) = (&arguments.old, &arguments.new)
+    {
+        if cli.connection.json {
+            let error = "--json is not possible with files; --csv prints all changes".to_owned();
+            return Err(Outcome::WrongUsage(error).into());
+        }
+        return changes::run_local(old, new, arguments);
+    }
     let session = Session::new(cli.connection, |name| std::env::var(name).ok())?;
     match cli.command {
         Command::Export(Export::Create(arguments)) => create::run(&session, &arguments),
@@ -59,8 +77,14 @@ fn run(cli: Cli) -> Result<()> {
         Command::Export(Export::Download(arguments)) => download::run(&session, &arguments),
         Command::Export(Export::Pack(arguments)) => pack::run(&session, &arguments),
         Command::Export(Export::Reconcile(arguments)) => reconcile::run(&session, &arguments),
+        Command::Audit(command) => audit::run(&session, &command),
+        Command::Hold(command) => hold::run(&session, &command),
         Command::Ledger(command) => ledger::run(&session, &command),
+        Command::Settings(command) => settings::run(&session, &command),
+        Command::Deliveries(arguments) => deliveries::run(&session, &arguments),
+        Command::Changes(arguments) => changes::run(&session, &arguments),
         Command::Usage(arguments) => usage::run(&session, &arguments),
         Command::Verify(arguments) => verify::run(&session, &arguments),
+        Command::VerifyAudit(arguments) => audit::verify(&arguments, session.json),
     }
 }

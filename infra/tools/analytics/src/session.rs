@@ -15,6 +15,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) api: Api,
+    pub(crate) organization: OrgId,
     pub(crate) json: bool,
 }
 
@@ -44,7 +45,8 @@ impl Session {
         let source = source.ok_or_else(|| {
             missing("the token", "--token-file or --token-command", "ANALYTICS_TOKEN, _FILE or _COMMAND")
         })?;
-        Ok(Self { api: Api::new(transport, &url, organization, Tokens::new(source)), json: connection.json })
+        let api = Api::new(transport, &url, organization, Tokens::new(source));
+        Ok(Self { api, organization, json: connection.json })
     }
 
     /// Writes the answer: the service's JSON or, for people, text.

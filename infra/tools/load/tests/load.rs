@@ -220,20 +220,27 @@ async fn what_is_older_than_events_are_kept_is_counted() {
 
 #[tokio::test]
 async fn of_lines_with_one_id_the_first_is_kept_every_time() {
-    let events = events(200);
-    let changed: Vec<Event> = events.iter().map(|event| Event { cost: 4321, ..event.clone() }).collect();
-    let input = ndjson(&events[..150]) + &ndjson(&changed) + &ndjson(&events);
-    let mut first: Option<Value> = None;
-    for _ in 0..3 {
-        let database = UsageDatabase::create().await;
-        let folder = Folder::create();
-        let sums = sums(&folder.load(&database, &["-", "--format", "ndjson"], &input), 0);
-        assert_eq!((&sums["accepted"], &sums["duplicates"]), (&json!(200), &json!(350)));
-        assert_eq!(*first.get_or_insert_with(|| sums.clone()), sums);
-        let mut expected = [&events[..150], &changed[150..]].concat();
-        expected.sort_by_key(|event| event.event_id);
-        assert_kept(&database, &expected).await;
-        database.drop().await;
+    // With one organization ids decide who stores an event, and with many the organizations.
+    for organizations in [1, 20] {
+        let of = |event: Event| Event {
+            organization_id: Uuid::from_u128(1 + event.event_id.as_u128() % organizations),
+            ..event
+        };
+        let events: Vec<Event> = events(200).into_iter().map(of).collect();
+        let changed: Vec<Event> = events.iter().map(|event| Event { cost: 4321, ..event.clone() }).collect();
+        let input = ndjson(&events[..150]) + &ndjson(&changed) + &ndjson(&events);
+        let mut first: Option<Value> = None;
+        for _ in 0..3 {
+            let database = UsageDatabase::create().await;
+            let folder = Folder::create();
+            let sums = sums(&folder.load(&database, &["-", "--format", "ndjson"], &input), 0);
+            assert_eq!((&sums["accepted"], &sums["duplicates"]), (&json!(200), &json!(350)));
+            assert_eq!(*first.get_or_insert_with(|| sums.clone()), sums);
+            let mut expected = [&events[..150], &changed[150..]].concat();
+            expected.sort_by_key(|event| event.event_id);
+            assert_kept(&database, &expected).await;
+            database.drop().await;
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::{AUDITOR, ORG, READ, Signer, now, refused, rights, verifier, with};
 use crate::{
     Verifier,
     issuer::{Issuer, Rules},
+    key_source::SharedClient,
     keys::Keys,
 };
 
@@ -155,13 +156,20 @@ async fn an_issuer_by_its_name_and_audience_alone_is_as_ever() {
     let signer = Signer::new("key", Algorithm::EdDSA);
     let keys = Keys::Fixed(crate::key::usable(serde_json::from_value(signer.set()).unwrap()));
     let rules = Rules::simple("analytics");
-    let verifier = Verifier::new(vec![Issuer { name: ONE.to_owned(), keys, is_first: true, rules }], 86_400);
+    let verifier = Verifier::new(
+        vec![Issuer { name: ONE.to_owned(), keys, is_first: true, rules }],
+        86_400,
+        SharedClient::default(),
+    );
     let all = [
         "analytics:exports:create",
         READ,
         "analytics:exports:download",
+        "analytics:exports:hold",
         "analytics:audit:read",
         "analytics:ledger:write",
+        "analytics:settings:read",
+        "analytics:settings:write",
         "analytics:usage:read",
     ];
     let everything = [&all[..], &["analytics:ci:read", "analytics:ci:pii"]].concat();

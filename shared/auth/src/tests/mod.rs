@@ -1,6 +1,7 @@
 //! Tokens of several issuers, signed by real keys.
 
 mod attacks;
+mod login;
 mod mistakes;
 mod providers;
 mod publication;
@@ -26,7 +27,7 @@ const AUDITOR: &[&str] = &[READ, DOWNLOAD, AUDIT];
 fn verifier(entries: &[Value]) -> Verifier {
     let mut issuers = Vec::new();
     settings::add(&mut issuers, &json!(entries).to_string(), &SharedClient::default()).expect("the settings are good");
-    Verifier::new(issuers, 86_400)
+    Verifier::new(issuers, 86_400, SharedClient::default())
 }
 
 /// Returns the names of the caller's permissions in an organization. Those of the platform count only on the platform.

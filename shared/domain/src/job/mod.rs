@@ -23,7 +23,7 @@ pub use self::{
     new_job::{NewJob, Submission},
     transition::{Claim, ClaimRefused, ClaimedJob, SweepAction, Swept, Transition, Version},
 };
-use super::{ExportFile, ExportRequest, Failure, JobId, OrgId, Progress, Status, Subject};
+use super::{ExportFile, ExportRequest, Failure, Hold, JobId, Note, OrgId, Progress, Status, Subject};
 
 /// A request for one CSV, and its state. Comes from [`NewJob`], from a [`Transition`], or from a store by
 /// [`restore`](Self::restore). A job's state cannot be set:
@@ -47,6 +47,11 @@ pub struct JobParts {
     pub org: OrgId,
     /// The requested export.
     pub request: ExportRequest,
+    /// The number of the version, from 1 on, among the organization's exports of the same month and granularity and of all
+    /// models. `None` for other exports, and for jobs that were created before versions were counted.
+    pub version: Option<u32>,
+    /// Why the export was made.
+    pub note: Option<Note>,
     /// The initiator.
     pub subject: Subject,
     /// The time of acceptance, in whole seconds.
@@ -59,6 +64,8 @@ pub struct JobParts {
     pub fence: u64,
     /// The number of claims before the last redrive; 0 without one.
     pub claims_before_redrive: u64,
+    /// The legal hold on the file; `None` without one.
+    pub hold: Option<Hold>,
     /// The state.
     pub state: State,
 }
@@ -155,6 +162,16 @@ impl Job {
         self.0.created_at
     }
 
+    /// Returns the number of the version of its month.
+    pub const fn version_of_month(&self) -> Option<u32> {
+        self.0.version
+    }
+
+    /// Returns why the export was made.
+    pub const fn note(&self) -> Option<&Note> {
+        self.0.note.as_ref()
+    }
+
     /// Returns the warnings about the range.
     pub fn warnings(&self) -> &[String] {
         &self.0.warnings
@@ -168,6 +185,11 @@ impl Job {
     /// Returns the number of claims since the last redrive, or of all claims without one.
     pub const fn attempts(&self) -> u64 {
         self.0.fence.saturating_sub(self.0.claims_before_redrive)
+    }
+
+    /// Returns the legal hold on the file.
+    pub const fn hold(&self) -> Option<&Hold> {
+        self.0.hold.as_ref()
     }
 
     /// Returns the state.
@@ -189,10 +211,10 @@ impl Job {
     }
 
     /// Returns the status at `now`. A file past its expiry counts as expired, even if the sweep has not recorded it
-    /// yet.
+    /// yet, unless it is held.
     pub fn status(&self, now: Timestamp) -> Status {
         match self.state() {
-            State::Succeeded { expires_at, .. } if *expires_at <= now => Status::Expired,
+            State::Succeeded { expires_at, .. } if *expires_at <= now && self.0.hold.is_none() => Status::Expired,
             state => state.name(),
         }
     }
@@ -216,8 +238,8 @@ impl Job {
         match self.state() {
             State::Pending { resend_at, .. } => Some(*resend_at),
             State::Running { lease_until, .. } => Some(*lease_until),
-            State::Succeeded { expires_at, .. } => Some(*expires_at),
-            State::Failed { .. } | State::Expired { .. } => None,
+            State::Succeeded { expires_at, .. } if self.0.hold.is_none() => Some(*expires_at),
+            State::Succeeded { .. } | State::Failed { .. } | State::Expired { .. } => None,
         }
     }
 }
@@ -254,6 +276,7 @@ mod tests {
             id: nil.into(),
             org: nil.into(),
             request,
+            note: None,
             subject,
             at: created_at,
             request_id: "r".to_owned(),
@@ -274,6 +297,7 @@ mod tests {
             totals: Totals::default(),
             rounding_difference: None,
             completeness: None,
+            days: None,
             tag: None,
         }
     }
@@ -334,6 +358,35 @@ mod tests {
         let retention = Retention { files_days: 1, ..RETENTION };
         let done = claimed(&job(), claim(0, 60)).complete(file(), at(5), retention).into_next();
         assert_eq!((done.expires_at(), done.due_at()), (Some(at(5 + 86_400)), Some(at(5 + 86_400))));
+    }
+
+    #[test]
+    fn a_held_file_does_not_expire_until_it_is_released() {
+        let done = claimed(&job(), claim(0, 60)).complete(file(), at(5), RETENTION).into_next();
+        let expiry = 5 + 90 * 86_400;
+        let hold = Hold {
+            version: 1,
+            at: at(10),
+            reason: "a proceeding".parse().unwrap(),
+            subject: Subject::system("tests"),
+            protection: crate::hold::Protection::Copy,
+        };
+        let held = done.with_hold(hold.clone(), at(10)).unwrap().into_next();
+        assert_eq!((held.status(at(expiry)), held.due_at()), (Status::Succeeded, None));
+        assert_eq!(held.sweep(at(2 * expiry), 2, at(0)), None);
+        // A sweep that has read the job before changes nothing: the version is another.
+        let swept = done.sweep(at(expiry), 2, at(0)).unwrap();
+        assert!(!held.has(swept.transition.expected()));
+
+        let released = held.without_hold().unwrap().into_next();
+        assert_eq!(released.status(at(expiry)), Status::Expired);
+        let expired = released.sweep(at(expiry), 2, at(0)).unwrap();
+        assert_eq!(expired.action, SweepAction::Expire);
+        assert_eq!(released.without_hold(), None);
+        // What has expired, or has no file, cannot be held.
+        assert_eq!(done.with_hold(hold.clone(), at(expiry)), None);
+        assert_eq!(expired.transition.into_next().with_hold(hold.clone(), at(0)), None);
+        assert_eq!(job().with_hold(hold, at(10)), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Job, JobParts, State};
-use crate::{ExportRequest, JobId, OrgId, Retention, Subject, instant::whole_second};
+use crate::{ExportRequest, JobId, Note, OrgId, Retention, Subject, instant::whole_second};
 
 /// An accepted request for an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Submission {
     pub org: OrgId,
     /// The requested export.
     pub request: ExportRequest,
+    /// Why it is made.
+    pub note: Option<Note>,
     /// The initiator.
     pub subject: Subject,
     /// The time of acceptance.
@@ -38,21 +40,30 @@ impl NewJob {
     }
 
     fn pending(submission: Submission, state: State, retention: Retention) -> Self {
-        let Submission { id, org, request, subject, at, request_id } = submission;
+        let Submission { id, org, request, note, subject, at, request_id } = submission;
         let warnings = request.range.warnings(request.granularity, at, retention);
         let created_at = whole_second(at);
         Self(Job(JobParts {
             id,
             org,
             request,
+            version: None,
+            note,
             subject,
             created_at,
             request_id: Some(request_id),
             warnings,
             fence: 0,
             claims_before_redrive: 0,
+            hold: None,
             state,
         }))
+    }
+
+    /// Makes the job this version of its month. The jobs table counts them.
+    #[must_use]
+    pub fn numbered(self, version: u32) -> Self {
+        Self(Job(JobParts { version: Some(version), ..self.0.0 }))
     }
 
     /// Returns the job as it is to be stored.

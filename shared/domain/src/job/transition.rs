@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Job, JobParts, State};
-use crate::{ExportFile, Failure, Retention, Status, instant::days_after, instant::whole_second};
+use crate::{ExportFile, Failure, Hold, Retention, Status, instant::days_after, instant::whole_second};
 
 /// The condition of a transition on the stored job. Every transition makes it false.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,8 @@ impl Version {
 
 /// A change of one job's state, to be written if the stored job still has the expected version.
 ///
-/// Only this crate builds one, by the rules of [`Job::claim`], [`Job::mark_unsent`], [`Job::sweep`] and the methods of
+/// Only this crate builds one, by the rules of [`Job::claim`], [`Job::mark_unsent`], [`Job::sweep`], [`Job::with_hold`],
+/// [`Job::without_hold`] and the methods of
 /// [`ClaimedJob`]:
 ///
 /// ```compile_fail
@@ -241,6 +242,20 @@ impl Job {
             State::Failed { .. } | State::Expired { .. } => return None,
         };
         Some(Swept { action, transition: self.transition(state) })
+    }
+
+    /// Sets or replaces the hold on the job's file, so that it does not expire. Returns `None` for a job without a file, or
+    /// whose file has expired at `now`.
+    pub fn with_hold(&self, hold: Hold, now: Timestamp) -> Option<Transition> {
+        let is_there = matches!(self.state(), State::Succeeded { .. }) && self.status(now) == Status::Succeeded;
+        let next = || Self(JobParts { hold: Some(hold), ..self.0.clone() });
+        is_there.then(|| Transition { expected: self.version(), next: next() })
+    }
+
+    /// Releases the hold on the job's file, which then expires at its time. Returns `None` for a job without a hold.
+    pub fn without_hold(&self) -> Option<Transition> {
+        self.hold()?;
+        Some(Transition { expected: self.version(), next: Self(JobParts { hold: None, ..self.0.clone() }) })
     }
 
     fn transition(&self, state: State) -> Transition {

@@ -1,6 +1,9 @@
 //! What an organization's books say of a file: the amounts that were compared with it, and the months for which it was
 //! booked. Nothing here is ever changed or deleted.
 
+mod booked;
+pub mod typed;
+
 use std::{fmt, str::FromStr};
 
 use jiff::Timestamp;
@@ -9,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+pub use self::booked::{BookedMonth, Restated, Restatement};
 use super::{
     JobId, Subject,
     measures::COST_SCALE,
@@ -128,18 +132,18 @@ pub struct LedgerEntry {
 }
 
 impl LedgerEntry {
-    /// Reads an entry from a JSON body.
+    /// Reads an entry from a JSON body. An entry that names no tolerance has `default`.
     ///
     /// # Errors
     /// All mistakes at once.
-    pub fn from_json(body: &Value) -> Result<Self, Vec<FieldError>> {
+    pub fn from_json(body: &Value, default: Tolerance) -> Result<Self, Vec<FieldError>> {
         let mut errors = Errors::default();
         let known = ["amount", "currency", "reference", "tolerancePercent"];
         let Some(fields) = errors.object(body, "", &known) else { return Err(errors.0) };
         let amount = read_text(fields, "amount", "a string with the amount, such as \"523.37\"", &mut errors);
         read_currency(fields, &mut errors);
         let reference = read_reference(fields, &mut errors);
-        let tolerance = read_tolerance(fields, &mut errors);
+        let tolerance = read_tolerance(fields, &mut errors).unwrap_or(default);
         match (amount, reference) {
             (Some(amount), Some(reference)) if errors.0.is_empty() => Ok(Self { amount, reference, tolerance }),
             _ => Err(errors.0),
@@ -206,9 +210,10 @@ fn read_currency(fields: &Map<String, Value>, errors: &mut Errors) {
     };
 }
 
-fn read_tolerance(fields: &Map<String, Value>, errors: &mut Errors) -> Tolerance {
-    let tolerance = match fields.get("tolerancePercent") {
-        None => Some(Tolerance::default()),
+/// Reads the field `tolerancePercent`; `None` if it is absent or wrong.
+pub(super) fn read_tolerance(fields: &Map<String, Value>, errors: &mut Errors) -> Option<Tolerance> {
+    match fields.get("tolerancePercent") {
+        None => None,
         // The text of a number is the shortest that reads back as it, so 0.1 is 0.1 and no float is calculated with. It
         // may have an exponent.
         Some(Value::Number(percent)) => {
@@ -217,8 +222,7 @@ fn read_tolerance(fields: &Map<String, Value>, errors: &mut Errors) -> Tolerance
             plain.parse().map_or_else(|error| errors.add("/tolerancePercent", error), Some)
         }
         Some(_) => errors.add("/tolerancePercent", "must be a number of percent from 0 to 100, such as 0.5"),
-    };
-    tolerance.unwrap_or_default()
+    }
 }
 
 /// A comparison of a file's cost with an amount of the books.

@@ -81,10 +81,14 @@ fn an_amount_has_one_form() {
 #[test]
 fn an_entry_names_every_mistake() {
     let pointers = |body: Value| -> Vec<String> {
-        LedgerEntry::from_json(&body).unwrap_err().into_iter().map(|error| error.pointer).collect()
+        LedgerEntry::from_json(&body, Tolerance::default())
+            .unwrap_err()
+            .into_iter()
+            .map(|error| error.pointer)
+            .collect()
     };
     let good = json!({"amount": "523.37", "currency": "USD", "reference": "JE-1017", "tolerancePercent": 1});
-    let entry = LedgerEntry::from_json(&good).unwrap();
+    let entry = LedgerEntry::from_json(&good, Tolerance::default()).unwrap();
     assert_eq!(entry.tolerance, Tolerance::default());
     assert_eq!(pointers(json!({})), ["/amount", "/currency", "/reference"]);
     for (field, wrong) in [
@@ -110,7 +114,7 @@ fn an_entry_names_every_mistake() {
     {
         let mut body = good.clone();
         body["tolerancePercent"] = number;
-        assert_eq!(LedgerEntry::from_json(&body).unwrap().tolerance.to_string(), text);
+        assert_eq!(LedgerEntry::from_json(&body, Tolerance::default()).unwrap().tolerance.to_string(), text);
     }
 }
 
@@ -148,7 +152,7 @@ proptest! {
     #[test]
     fn no_body_makes_a_reader_panic(text in "[\\[\\]{}\":,a-zA-Z0-9 .+-]{0,80}", amount in "\\PC{0,20}|-?[0-9.]{0,24}") {
         if let Ok(body) = serde_json::from_str(&text) {
-            let _ = (LedgerEntry::from_json(&body), BookingRequest::from_json(&body));
+            let _ = (LedgerEntry::from_json(&body, Tolerance::default()), BookingRequest::from_json(&body));
         }
         if let Ok(read) = amount.parse::<Amount>() {
             prop_assert_eq!(read.to_string().parse(), Ok(read));

@@ -11,7 +11,14 @@
 //! database. The queue of queues is filled in the order of the slices, so the slice that the consumer waits for always
 //! has its place, and there is no deadlock.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
@@ -71,6 +78,8 @@ pub struct Lines {
     /// The end of the slices that were given out completely.
     reached: Timestamp,
     end: Timestamp,
+    /// `true` as long as chunks are to sum the models of their days.
+    wants_models: Arc<AtomicBool>,
     /// The task that reads over the database's kept connection, and gives it back when it ends.
     first: JoinSet<()>,
     /// The tasks that read over further connections.
@@ -97,6 +106,7 @@ struct SliceReader {
     start: Timestamp,
     pool: ChunkPool,
     queue: Mutex<SliceQueue>,
+    wants_models: Arc<AtomicBool>,
 }
 
 /// The slices that are left, and the queue that the consumer reads.
@@ -141,6 +151,11 @@ impl Snapshot {
         &self.connection
     }
 
+    /// Returns the organization of the request.
+    pub const fn org(&self) -> OrgId {
+        self.org
+    }
+
     /// Returns the range of the request.
     pub const fn range(&self) -> TimeRange {
         self.range
@@ -162,7 +177,10 @@ impl Lines {
         let (sender, receiver) = mpsc::channel(helper_count + 1);
         let queue = Mutex::new(SliceQueue { slices, sender });
         let pool = ChunkPool::default();
-        let reader = Arc::new(SliceReader { org, query, columns, start: range.start(), pool, queue });
+        let wants_models = Arc::new(AtomicBool::new(true));
+        let start = range.start();
+        let reader =
+            Arc::new(SliceReader { org, query, columns, start, pool, queue, wants_models: wants_models.clone() });
         let mut helpers = JoinSet::new();
         if is_cut {
             let snapshot = first_value(&connection, "select pg_export_snapshot()").await?;
@@ -174,7 +192,7 @@ impl Lines {
         }
         let mut first = JoinSet::new();
         first.spawn(read_all(reader, connection).in_current_span());
-        Ok(Self { slices: receiver, current: None, reached: range.start(), end: range.end(), first, helpers })
+        Ok(Self { slices: receiver, current: None, reached: start, end: range.end(), wants_models, first, helpers })
     }
 
     /// Returns the next lines; `None` at the end of the range.
@@ -200,6 +218,11 @@ impl Lines {
                 }
             }
         }
+    }
+
+    /// Sums no models of the days in further chunks.
+    pub(crate) fn skip_models(&self) {
+        self.wants_models.store(false, Ordering::Relaxed);
     }
 
     /// Waits until the kept connection is back with its database, for the next export. Further connections close on
@@ -275,6 +298,14 @@ impl SliceReader {
         Some((slice, sender))
     }
 
+    fn take_chunk(&self) -> PooledChunk {
+        let mut chunk = self.pool.take();
+        if !self.wants_models.load(Ordering::Relaxed) {
+            chunk.skip_models();
+        }
+        chunk
+    }
+
     /// Reads a slice and returns its number of rows; `None` if the consumer is gone.
     async fn read_slice(
         &self,
@@ -286,7 +317,7 @@ impl SliceReader {
         let mut stream = pin!(connection.copy_out_joined(&copy).await?);
         let mut decoder = Decoder::new(self.columns.counts);
         let mut writer = CsvWriter::new(self.org);
-        let mut chunk = self.pool.take();
+        let mut chunk = self.take_chunk();
         if slice.start == self.start {
             chunk.write_header();
         }
@@ -304,14 +335,16 @@ impl SliceReader {
             if chunk.is_full() {
                 rows += chunk.sums().rows;
                 after = chunk.last_bucket();
+                chunk.end().map_err(CsvError::from)?;
                 if chunks.send(Ok(Some(chunk))).await.is_err() {
                     return Ok(None);
                 }
-                chunk = self.pool.take();
+                chunk = self.take_chunk();
             }
         }
         decoder.finish().map_err(|error| failed(chunk.last_bucket().max(after), error.into()))?;
         rows += chunk.sums().rows;
+        chunk.end().map_err(CsvError::from)?;
         Ok(chunks.send(Ok(Some(chunk))).await.is_ok().then_some(rows))
     }
 }

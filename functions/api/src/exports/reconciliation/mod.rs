@@ -9,25 +9,27 @@ use std::{str::FromStr, sync::Arc};
 use auth::Permission;
 use axum::{Extension, Json, extract::State};
 use domain::{
-    Action, ExportFile, Job, Totals,
+    Action, ExportFile, Job, Settings, Totals,
     reconciliation::{Tolerance, column_text, columns},
 };
 use jiff::Timestamp;
 use jobs::Counted;
+use manifest::CompletenessView;
 use platform::Deadline;
 use usage::reconciliation::Present;
 use utoipa::ToSchema;
 
 use self::file::Found;
-use self::view::{Reconciliation, ReconciliationStatus, RoundingView, compare, number};
+pub(crate) use self::view::Reconciliation;
+use self::view::{ReconciliationStatus, RoundingView, compare, number};
 use super::{download::finished, find};
 use crate::{
-    completeness::CompletenessView,
     context::Context,
     instant::whole_second,
     problem::{Problem, ProblemBody},
     query::Query,
     scope::OrgScope,
+    settings,
 };
 
 /// The object of a verification.
@@ -45,7 +47,8 @@ enum Verify {
         ("jobId" = Uuid, Path, description = "The job"),
         (
             "tolerancePercent" = Option<f64>, Query, minimum = 0, maximum = 100, multiple_of = 0.000001,
-            description = "Maximum difference of a column, in percent, with at most 6 decimals; 1 by default",
+            description = "Maximum difference of a column, in percent, with at most 6 decimals; that of the \
+                           settings by default, which is 1 unless it was set",
         ),
         (
             "verify" = inline(Option<Verify>), Query,
@@ -78,10 +81,12 @@ pub(crate) async fn reconcile(
 ) -> Result<Json<Reconciliation>, Problem> {
     let org = scope.require(Permission::ReadExports).await?;
     let id = scope.job()?;
-    let (tolerance, verify) = read(query)?;
+    let (given, verify) = read(query)?;
     let job = find(&context, org, id).await?;
     let file = finished(&job)?;
     scope.count(Counted::Queries).await?;
+    let settings = settings::of(&context, org).await?;
+    let tolerance = given.unwrap_or(settings.tolerance);
     // Each step may take half of the time that is left, so that the later ones have some.
     let found = match verify {
         Some(Verify::File) => {
@@ -90,17 +95,33 @@ pub(crate) async fn reconcile(
         }
         None => None,
     };
-    Ok(Json(beside_present(&context, &job, file, found, tolerance, deadline).await?))
+    Ok(Json(beside_present(&context, &job, file, found, (tolerance, &settings), deadline).await?))
 }
 
-/// Compares a job's file with the present sums, by the default tolerance. The caller may see both.
+/// Compares a job's file with the present sums, by the organization's tolerance. The caller may see both.
 pub(super) async fn with_present(
     context: &Context,
     job: &Job,
     file: &ExportFile,
     deadline: Deadline,
 ) -> Result<Reconciliation, Problem> {
-    beside_present(context, job, file, None, Tolerance::default(), deadline).await
+    let settings = settings::of(context, job.org()).await?;
+    beside_present(context, job, file, None, (settings.tolerance, &settings), deadline).await
+}
+
+/// Compares a job's file with the present sums, as a call of its own, which counts.
+///
+/// # Errors
+/// When the day's readings are used up, or the database does not answer.
+pub(crate) async fn counted(
+    context: &Context,
+    scope: &OrgScope,
+    job: &Job,
+    file: &ExportFile,
+    deadline: Deadline,
+) -> Result<Reconciliation, Problem> {
+    scope.count(Counted::Queries).await?;
+    with_present(context, job, file, deadline).await
 }
 
 async fn beside_present(
@@ -108,7 +129,7 @@ async fn beside_present(
     job: &Job,
     file: &ExportFile,
     found: Option<Found>,
-    tolerance: Tolerance,
+    (tolerance, settings): (Tolerance, &Settings),
     deadline: Deadline,
 ) -> Result<Reconciliation, Problem> {
     let client = context.database.client().await?;
@@ -116,6 +137,7 @@ async fn beside_present(
     let request = job.request();
     let present = usage::reconciliation::present(&client, job.org(), request, file, now, deadline.left() / 3).await?;
     let Present { rollup, raw, completeness, .. } = &present;
+    let completeness = completeness.clone().awaiting_late_usage(settings.final_from(request.range.end()), now);
     let too_slow = present.is_raw_too_slow.then(|| RAW_TOO_SLOW.to_owned());
 
     let csv = found.as_ref().map_or(&file.totals, |found| found.totals(file));
@@ -130,7 +152,7 @@ async fn beside_present(
         tolerance_percent: number(&tolerance)?,
         checked_at: whole_second(now),
         changed_since_export: changed.is_some(),
-        completeness: CompletenessView::from(completeness),
+        completeness: CompletenessView::from(&completeness),
         notes: [changed, not_intact, too_slow].into_iter().flatten().chain(completeness.warnings()).collect(),
         columns,
         rounding_difference: RoundingView::new(file, rollup, raw.as_ref()),
@@ -145,8 +167,8 @@ const KEEP_FILE: &str = "Rollups of a part of the range have expired since: keep
 
 const RAW_TOO_SLOW: &str = "The raw events could not be summed in time and are left out.";
 
-fn read(mut query: Query) -> Result<(Tolerance, Option<Verify>), Problem> {
-    let tolerance = query.optional("tolerancePercent").unwrap_or_default();
+fn read(mut query: Query) -> Result<(Option<Tolerance>, Option<Verify>), Problem> {
+    let tolerance = query.optional("tolerancePercent");
     let verify = query.optional("verify");
     query.finish(Some((tolerance, verify)))
 }

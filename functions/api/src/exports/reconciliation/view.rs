@@ -7,12 +7,13 @@ use domain::{
     reconciliation::{Difference, Percent, Tolerance, column_text, columns},
 };
 use jiff::Timestamp;
+use manifest::CompletenessView;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use usage::Sums;
 use utoipa::ToSchema;
 
-use crate::{completeness::CompletenessView, problem::Problem};
+use crate::problem::Problem;
 
 /// The sums of a file beside the sums of its sources.
 #[derive(Debug, Serialize, ToSchema)]
@@ -46,26 +47,48 @@ pub(crate) struct Reconciliation {
     pub(super) notes: Vec<String>,
 }
 
+impl Reconciliation {
+    /// Reports whether all sums agree.
+    pub(crate) const fn agrees(&self) -> bool {
+        matches!(self.status, ReconciliationStatus::Reconciled)
+    }
+
+    /// Returns the time of the comparison.
+    pub(crate) const fn checked_at(&self) -> Timestamp {
+        self.checked_at
+    }
+
+    /// Returns the sums of the columns.
+    pub(crate) fn columns(&self) -> &[ColumnView] {
+        &self.columns
+    }
+
+    /// Returns differences and omissions, in words.
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}
+
 /// The sums of one column, as exact text in the format of the file.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ReconciledColumn)]
-pub(super) struct ColumnView {
+pub(crate) struct ColumnView {
     /// The column's name in the file.
-    column: &'static str,
+    pub(crate) column: &'static str,
     /// The sum of the file, as recorded when it was written or, where it was verified by reading, as read from it.
-    csv: String,
+    pub(crate) csv: String,
     /// The present sum of the rollups.
-    rollup: String,
+    pub(crate) rollup: String,
     /// The present sum of the raw events; absent unless they are kept for the whole range.
     #[serde(skip_serializing_if = "Option::is_none")]
-    raw: Option<String>,
+    pub(crate) raw: Option<String>,
     /// The file's excess over the rollups, in percent of the sum of the rollups. Absent if only that sum is 0.
     #[serde(skip_serializing_if = "Option::is_none")]
-    difference_percent: Option<f64>,
+    pub(crate) difference_percent: Option<f64>,
     /// The rollups' excess over the raw events, in percent of the sum of the raw events. Absent if only that sum is 0.
     #[serde(skip_serializing_if = "Option::is_none")]
-    raw_difference_percent: Option<f64>,
+    pub(crate) raw_difference_percent: Option<f64>,
     /// `true` if the differences are within the tolerance.
     pub(super) within_tolerance: bool,
 }

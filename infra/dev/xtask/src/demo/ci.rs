@@ -1,6 +1,10 @@
-//! The second half of `cargo xtask demo`: CI's documents go into the bucket, a regression comes out.
+//! The second half of `cargo xtask demo`: CI's documents go into the bucket, a regression comes out. Then `ci-run` records a
+//! command of this checkout, and the report shows it.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use terminal::step;
@@ -8,6 +12,8 @@ use ureq::Agent;
 
 use crate::{
     client::read_json,
+    command::{Output, Spec},
+    process::{pause, tail},
     stack::{Stack, issuer::Claims},
 };
 
@@ -18,14 +24,21 @@ const SCOPE: &str = "analytics:ci:read";
 const RANGE: &str = "from=2025-10-01&to=2025-11-30";
 const MONTH: &str = "2025-11";
 
-/// Plays it and returns the path of the report.
-pub(crate) fn play(stack: &Stack, agent: &Agent) -> Result<PathBuf> {
+/// The service under which this checkout's own runs are recorded, as `.ci/run` does.
+const OWN_SERVICE: &str = "analytics-exports";
+/// The time in which a document becomes a row.
+const STORE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Plays it and returns the paths of the reports.
+pub(crate) fn play(stack: &Stack, agent: &Agent) -> Result<[PathBuf; 2]> {
     terminal::heading("CI reports its runs");
     ci_documents::put(stack)?;
     let claims = Claims { issuer: stack.issuer().url(), subject: "engineer", organizations: Vec::new(), scope: SCOPE };
     let demo = Demo { stack, agent, bearer: format!("Bearer {}", stack.key().token(&claims)?) };
     demo.find()?;
-    demo.save()
+    let planted = demo.save("ci-report.html", &format!("report?{RANGE}&month={MONTH}"))?;
+    demo.record()?;
+    Ok([planted, demo.save("ci-report-own.html", &format!("report?service={OWN_SERVICE}"))?])
 }
 
 struct Demo<'a> {
@@ -68,17 +81,59 @@ impl Demo<'_> {
         })
     }
 
-    fn save(&self) -> Result<PathBuf> {
+    /// Records a command, uploads what is left of earlier runs of `.ci/run`, and waits until the service lists it.
+    fn record(&self) -> Result<()> {
+        let run_id = format!("demo-{}", uuid::Uuid::new_v4().simple());
+        step("Record a command with ci-run", |_| {
+            let analytics = self.stack.program("analytics")?.display().to_string();
+            let name = "analytics --help";
+            let options = ["--service", OWN_SERVICE, "--name", name, "--run-id", &run_id, "--require-upload"];
+            self.ci_run(&[&options[..], &["--", &analytics, "--help"]].concat())?;
+            self.ci_run(&["upload"])?;
+            Ok(((), format!("ci-run --service {OWN_SERVICE} -- {name}")))
+        })?;
+        step("Wait until it is stored", |_| {
+            let start = Instant::now();
+            loop {
+                let runs = read_json(self.get(&format!("runs?service={OWN_SERVICE}"))?, 200)?;
+                let items = runs["items"].as_array().context("an answer without items")?;
+                if let Some(run) = items.iter().find(|run| run["run_id"] == run_id.as_str()) {
+                    ensure!(run["status"] == "success", "it is recorded as {run}");
+                    return Ok((
+                        (),
+                        format!("{} runs of this checkout, this one of {} s", items.len(), run["duration_seconds"]),
+                    ));
+                }
+                ensure!(start.elapsed() < STORE_TIMEOUT, "it is not stored after {} s", STORE_TIMEOUT.as_secs());
+                pause(Duration::from_millis(200))?;
+            }
+        })
+    }
+
+    fn ci_run(&self, arguments: &[&str]) -> Result<()> {
+        let bucket = self.stack.variables().iter().find(|(name, _)| name == "METRICS_BUCKET");
+        let (_, bucket) = bucket.context("the stack has no metrics bucket")?;
+        let log = self.stack.run().log("ci-run");
+        let spec = Spec::new(self.stack.program("ci-run")?)
+            .args(arguments.iter().copied())
+            .folder(self.stack.checkout().root())
+            .envs(self.stack.variables().iter().cloned())
+            .env("CI_RUN_BUCKET", bucket)
+            .env("CI_RUN_PATH_STYLE", "true")
+            .env("CI_RUN_FOLDER", "target/ci-run");
+        spec.run(&Output::File(&log)).with_context(|| tail(&log, 10))
+    }
+
+    fn save(&self, name: &str, route: &str) -> Result<PathBuf> {
         step("Save the report", |_| {
-            let route = format!("report?{RANGE}&month={MONTH}");
-            let mut response = self.get(&route)?;
+            let mut response = self.get(route)?;
             ensure!(response.status() == 200, "the report answers {}", response.status());
             let page = response.body_mut().read_to_string()?;
             let folder = self.stack.checkout().local().join("demo");
             std::fs::create_dir_all(&folder)?;
-            let path = folder.join("ci-report.html");
+            let path = folder.join(name);
             std::fs::write(&path, page).with_context(|| format!("can't write {}", path.display()))?;
-            Ok((path, self.url(&route)))
+            Ok((path, self.url(route)))
         })
     }
 

@@ -4,7 +4,7 @@ mod ci;
 mod ci_documents;
 mod sums;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -14,7 +14,7 @@ use crate::{
     checkout::Checkout,
     client,
     command::{Output, Spec},
-    process::tail,
+    process::{pause, tail},
     stack::{Kind, Stack, issuer::Claims},
 };
 use sums::Sums;
@@ -32,9 +32,11 @@ pub(crate) fn run() -> Result<ExitCode> {
     let stack = Stack::start(Checkout::find()?, "demo", Kind::Plain)?;
     let played = Demo::new(&stack).and_then(|demo| Ok((demo.play()?, ci::play(&stack, &client::agent())?)));
     match played {
-        Ok((csv, report)) => {
+        Ok((csv, [report, own])) => {
             terminal::answer(&format!("\nThe CSV is {}", csv.display()));
             terminal::answer(&format!("The CI report, for any browser, is {}", report.display()));
+            terminal::answer(&format!("That of this checkout's own runs is {}", own.display()));
+            show_pages(&stack);
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
@@ -42,6 +44,22 @@ pub(crate) fn run() -> Result<ExitCode> {
             Err(error)
         }
     }
+}
+
+/// Tells where the same month is in the browser. In a terminal the stack stays until Ctrl-C, so that one can look.
+fn show_pages(stack: &Stack) {
+    let stays = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    terminal::answer(&format!(
+        "\nThe page of the month, for finance, is {}/{ORGANIZATION}/{MONTH}\n\
+         To sign in there, enter any name as the subject, {ORGANIZATION} as the organization, and the role controller.",
+        stack.pages_url()
+    ));
+    if !stays {
+        terminal::answer("It is there while the demo runs: in a terminal, that is until Ctrl-C; now it ends.");
+        return;
+    }
+    terminal::answer("Ctrl-C stops everything.");
+    while pause(Duration::from_millis(500)).is_ok() {}
 }
 
 struct Demo<'a> {

@@ -19,7 +19,8 @@ pub(super) fn healthy() -> Facts {
             "stack": {{"ok": {{"status": "UPDATE_COMPLETE", "created": 1700000000, "changed": 1790000000}}}},
             "due": {{"ok": {{"jobs": 0, "oldest_seconds": 0}}}},
             "queues": {{
-                "ExportsQueue": {empty}, "ExportsDeadLetterQueue": {empty}, "TelemetryQueue": {empty},
+                "ExportsQueue": {empty}, "ExportsDeadLetterQueue": {empty}, "EventsQueue": {empty},
+                "EventsDeadLetterQueue": {empty}, "TelemetryQueue": {empty},
                 "TelemetryDeadLetterQueue": {empty}, "SchedulesDeadLetterQueue": {empty}
             }},
             "database": {{"ok": {{"standby": false, "schema": 14, "hours": 0, "oldest_seconds": 0, "failed_hours": 0}}}},

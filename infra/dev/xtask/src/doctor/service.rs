@@ -87,6 +87,9 @@ fn troubles(row: Row, name: &str, last: &LastRun) -> Row {
         "sweep" if number("SweepErrors").is_some_and(|errors| errors > 0.0) => {
             row.needs("The last sweep could not act on some jobs.", "sweeperrorsalarm")
         }
+        "sweep" if number("OldestUnpublishedSeconds").is_some_and(|seconds| seconds > 1800.0) => {
+            row.needs("Events of exports have not been published for half an hour.", "eventsunpublishedalarm")
+        }
         "retention" if number("PartitionsAheadDays").is_some_and(|days| days < 4.0) => {
             row.needs("Partitions for new usage exist for less than four days.", "partitionsaheadalarm")
         }
@@ -201,6 +204,7 @@ mod tests {
     fn what_the_last_run_found_needs_a_person() {
         for (name, metric, value, anchor) in [
             ("sweep", "SweepErrors", 1.0, "sweeperrorsalarm"),
+            ("sweep", "OldestUnpublishedSeconds", 1801.0, "eventsunpublishedalarm"),
             ("retention", "PartitionsAheadDays", 3.0, "partitionsaheadalarm"),
             ("reconcile", "ReconciliationMismatches", 1.0, "reconciliationalarm"),
         ] {

@@ -18,9 +18,11 @@ const MONTH_LATE_SECONDS: i64 = 12 * 3600;
 type Letters = (&'static str, &'static str);
 
 /// The queues of the page: logical id, label, and the dead letters of those that have them.
-const QUEUES: [(&str, &str, Option<Letters>); 5] = [
+const QUEUES: [(&str, &str, Option<Letters>); 7] = [
     ("ExportsQueue", "queue", None),
     ("ExportsDeadLetterQueue", "dead letters", Some(("of exports", "deadlettersalarm"))),
+    ("EventsQueue", "events to tell", None),
+    ("EventsDeadLetterQueue", "events not told", Some(("of events", "eventsdeadlettersalarm"))),
     ("TelemetryQueue", "CI queue", None),
     ("TelemetryDeadLetterQueue", "CI dead letters", Some(("of CI's documents", "telemetrydeadlettersalarm"))),
     ("SchedulesDeadLetterQueue", "lost schedules", Some(("of schedules", "schedulesdeadlettersalarm"))),
@@ -190,6 +192,7 @@ mod tests {
     fn each_queue_of_dead_letters_has_its_section() {
         for (id, anchor) in [
             ("ExportsDeadLetterQueue", "deadlettersalarm"),
+            ("EventsDeadLetterQueue", "eventsdeadlettersalarm"),
             ("TelemetryDeadLetterQueue", "telemetrydeadlettersalarm"),
             ("SchedulesDeadLetterQueue", "schedulesdeadlettersalarm"),
         ] {

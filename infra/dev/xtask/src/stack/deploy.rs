@@ -13,7 +13,7 @@ use crate::{binaries::Binaries, checkout::Checkout, command::Spec, private_file,
 
 use super::{
     aws::Aws,
-    issuer::{AUDIENCE, Issuer},
+    issuer::{AUDIENCE, Client, Issuer},
     postgres::Postgres,
 };
 
@@ -119,6 +119,7 @@ impl Deployer<'_> {
     pub(crate) fn deploy(
         self,
         [issuer, partner]: [&Issuer; 2],
+        client: &Client,
         postgres: &Postgres,
         binaries: &Binaries,
         invoke: Option<&str>,
@@ -133,6 +134,8 @@ impl Deployer<'_> {
                 "Audience": AUDIENCE,
                 "JwksUrl": issuer.keys_url(),
                 "TokenIssuers": partner.partner_settings().to_string(),
+                "LoginClientId": client.id,
+                "LoginUrl": client.origin,
                 "ExportsBucketName": BUCKET,
                 "MetricsBucketName": METRICS_BUCKET,
                 "Architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" },
@@ -142,6 +145,7 @@ impl Deployer<'_> {
                 "RequireTls": "false",
                 "CreateDownloadKey": "false",
             },
+            "clientSecret": client.secret,
             "database": {"url": postgres.url(), "psql": postgres.client()},
             "binaries": binaries,
             "invoke": invoke,

@@ -16,8 +16,8 @@ const PARAMETERS: [(&str, &str); 4] =
     [("WorkerTimeout", "12"), ("RetryDelay", "1"), ("ResendAfter", "10"), ("Tracing", "Active")];
 
 /// The functions with the variables that hold the address of a service, each with the service's name. Of S3 only the
-/// worker's requests can be disturbed: the API's own name for it is in the links that it gives out.
-const WAYS: [(&str, &str, &str); 11] = [
+/// requests of the worker and of deliver can be disturbed: the API's own name for it is in the links that it gives out.
+const WAYS: [(&str, &str, &str); 15] = [
     ("api", "dynamodb", "AWS_ENDPOINT_URL_DYNAMODB"),
     ("api", "sqs", "AWS_ENDPOINT_URL_SQS"),
     ("api", "jwks", "JWKS_URL"),
@@ -26,7 +26,11 @@ const WAYS: [(&str, &str, &str); 11] = [
     ("worker", "s3", "AWS_ENDPOINT_URL_S3"),
     ("worker", "postgres", "DATABASE_URL"),
     ("sweep", "dynamodb", "AWS_ENDPOINT_URL_DYNAMODB"),
+    ("worker", "events", "AWS_ENDPOINT_URL_EVENTBRIDGE"),
     ("sweep", "sqs", "AWS_ENDPOINT_URL_SQS"),
+    ("sweep", "events", "AWS_ENDPOINT_URL_EVENTBRIDGE"),
+    ("deliver", "aws", "AWS_ENDPOINT_URL"),
+    ("reconcile", "dynamodb", "AWS_ENDPOINT_URL_DYNAMODB"),
     ("telemetry", "s3", "AWS_ENDPOINT_URL_S3"),
     ("telemetry", "postgres", "DATABASE_URL"),
 ];
@@ -66,7 +70,8 @@ pub(crate) fn settings(
     Ok((settings, vec![proxies, ("FAULT_DAEMON".to_owned(), daemon)]))
 }
 
-fn free_ports() -> Result<impl Iterator<Item = u16>> {
+/// Returns free ports below those that systems give to outgoing connections, from a place by chance on.
+pub(super) fn free_ports() -> Result<impl Iterator<Item = u16>> {
     let mut start = [0; 2];
     getrandom::fill(&mut start)?;
     let start = usize::from(u16::from_le_bytes(start)) % PORTS.len();

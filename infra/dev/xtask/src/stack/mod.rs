@@ -8,6 +8,7 @@ mod fault_proxies;
 pub(crate) mod issuer;
 mod local_stack;
 mod postgres;
+mod receiver;
 pub(crate) mod store;
 mod watch;
 
@@ -31,7 +32,7 @@ use crate::{
 use aws::Aws;
 use custom_domain::CustomDomain;
 use deploy::{Deployed, Deployer, Settings};
-use issuer::{Issuer, Key};
+use issuer::{Client, Issuer, Key};
 use postgres::Postgres;
 pub(crate) use postgres::psql;
 use store::{Product, Store};
@@ -104,6 +105,11 @@ impl Stack {
     /// The part of the API's address before `/analytics/v1`.
     pub(crate) fn api_url(&self) -> String {
         self.domain.url()
+    }
+
+    /// The address of the pages for people.
+    pub(crate) fn pages_url(&self) -> String {
+        format!("{}/finance", self.domain.url())
     }
 
     pub(crate) fn issuer(&self) -> &Issuer {
@@ -190,13 +196,14 @@ struct Parts {
 impl Parts {
     fn start(checkout: &Checkout, run: &RunFolder, kind: Kind, store: Option<&Store>) -> Result<Self> {
         let key = Key::of(checkout)?;
-        let issuer = Issuer::start(&key)?;
-        let partner = Issuer::start(&Key::of_partner(checkout)?)?;
+        let domain = CustomDomain::start()?;
+        let client = Client::of(&domain.url())?;
+        let issuer = Issuer::start(&key, Some(client.clone()))?;
+        let partner = Issuer::start(&Key::of_partner(checkout)?, None)?;
         // These two take a second to start: meanwhile Cargo looks whether there is anything to build.
         let is_local_stack = kind == Kind::LocalStack;
         let aws = Aws::start(checkout, run, is_local_stack)?;
         let setup = postgres::set_up(checkout, run, issuer::secret()?)?;
-        let domain = CustomDomain::start()?;
         let binaries = binaries::build(checkout)?;
         let postgres = terminal::step("Starting PostgreSQL", |_| {
             let postgres = setup.start()?;
@@ -219,10 +226,12 @@ impl Parts {
             }
         };
         settings.parameters.extend(store.into_iter().flat_map(Store::parameters));
+        let receiver = receiver::add(&mut settings, domain.url())?;
         let deployed = terminal::step("Deploying template.yaml", |_| {
             let deployer = Deployer { checkout, run, aws: &aws };
             let invoke = port.map(Watch::address);
-            let deployed = deployer.deploy([&issuer, &partner], &postgres, &binaries, invoke.as_deref(), &settings)?;
+            let deployed =
+                deployer.deploy([&issuer, &partner], &client, &postgres, &binaries, invoke.as_deref(), &settings)?;
             Ok((deployed, String::new()))
         })?;
         let mut watch = port.map(|port| Watch::start(checkout, run, &aws, &deployed, &postgres, port)).transpose()?;
@@ -243,6 +252,7 @@ impl Parts {
             variables.push(("FUNCTIONS_LOG".to_owned(), run.log("watch").display().to_string()));
         }
         variables.extend(of_suite);
+        variables.push(receiver);
         variables.extend(store.into_iter().flat_map(Store::variables));
         let mut parts = Self { watch, aws, postgres, issuer, key, domain, binaries, variables };
         // A disturbed stack answers once its user listens.
@@ -289,6 +299,11 @@ fn variables(
     let more = [
         ("API_URL", domain.url()),
         ("EXPORTS_DLQ_URL", deployed.output("ExportsDlqUrl")?),
+        ("EVENTS_QUEUE_URL", deployed.output("EventsQueueUrl")?),
+        ("DELIVERIES_QUEUE_URL", deployed.output("DeliveriesQueueUrl")?),
+        ("DELIVERIES_DLQ_URL", deployed.output("DeliveriesDlqUrl")?),
+        ("EVENTS_DLQ_URL", deployed.output("EventsDlqUrl")?),
+        ("MAIL_TOPIC", deployed.output("EventsTopic")?),
         ("TELEMETRY_QUEUE_URL", deployed.output("TelemetryQueueUrl")?),
         ("TELEMETRY_DLQ_URL", deployed.output("TelemetryDlqUrl")?),
         ("POSTGRES_DATA", postgres.data().display().to_string()),

@@ -3,6 +3,8 @@
 //! A new suite is a variant of [`Suite`], its arm in [`Suite::run`] and its module.
 
 mod advisories;
+mod api;
+mod console;
 mod contract;
 mod faults;
 mod fuzz;
@@ -47,12 +49,16 @@ enum Suite {
     Template,
     /// cargo deny: bans, licenses and sources of all dependencies; advisories where their database can be had
     Deny,
+    /// the OpenAPI document beside that of the last release: breaking changes, and the changelog of the API
+    Api,
     /// cargo test, unit and integration, on a running stack; with Chromium also the screenshots of the report
     Tests,
     /// the attacks among the tests: forged tokens, servers in the middle, other organizations; only when named
     Attacks,
     /// the commands of README.md, on a stack of their own
     Readme,
+    /// the pages for finance in Chromium: a whole close, each state, accessibility, on a stack of their own
+    Console,
     /// behaviour of the stack when its parts fail, on a stack of its own
     Faults,
     /// exports on other object stores, Ceph's gateway and LocalStack; only when named
@@ -93,9 +99,11 @@ impl Suite {
             Self::Doc => rust::doc(session),
             Self::Template => template::run(session),
             Self::Deny => rust::deny(session),
+            Self::Api => api::run(session),
             Self::Tests => tests::run(session),
             Self::Attacks => tests::attacks(session),
             Self::Readme => readme::run(session),
+            Self::Console => console::run(session),
             Self::Faults => faults::run(session),
             Self::Stores => stores::run(session),
             Self::LocalStack => localstack::run(session),

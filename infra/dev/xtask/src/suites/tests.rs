@@ -38,7 +38,7 @@ pub(super) fn attacks(session: &mut Session<'_>) -> Result<()> {
 }
 
 /// Chromium, or the browser it became, if there is one: `CHROMIUM` names it, or it is on the path.
-fn chromium() -> Option<PathBuf> {
+pub(super) fn chromium() -> Option<PathBuf> {
     let named = std::env::var_os("CHROMIUM").filter(|path| !path.is_empty()).map(PathBuf::from);
     named.or_else(|| {
         let path = std::env::var_os("PATH")?;

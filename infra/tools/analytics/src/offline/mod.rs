@@ -14,7 +14,8 @@ use domain::JobId;
 use engine::recount::Recount;
 use serde::Serialize;
 
-use self::{archive::Archive, finding::Finding, keys::Keys, manifest::Manifest, rows::Rows};
+pub(crate) use self::keys::Keys;
+use self::{archive::Archive, finding::Finding, manifest::Manifest, rows::Rows};
 use crate::{
     facts::{Facts, different},
     outcome::Outcome,

@@ -1,0 +1,221 @@
+//! The organizations whose pages the suite `console` looks at, one for each state. The suite runs this first; the file that
+//! `CONSOLE_SEEDS` names then has their ids.
+
+use domain::{
+    Action, AuditRecord, Booking, CreateRequest, ExportFile, ExportRequest, Failure, Granularity, Job, Month, NewJob,
+    Origin, Progress, Retention, Subject, Submission, Totals,
+};
+use jiff::{SignedDuration, Timestamp};
+use jobs::{Created, new_job_id};
+use serde_json::{Value, json};
+use tests::{
+    Organization, Rollup, Stack, Table, lambda,
+    organization::RETENTION,
+    poll::{WAIT_TIMEOUT, until},
+    stack::variable,
+};
+use uuid::Uuid;
+
+/// Text that tries to be markup, and to turn what follows around.
+const EVIL: &str = "\"><script>window.hit=1</script><img src=x onerror=window.hit=1>\u{202e}&amp;'";
+const MODELS: u32 = 660;
+
+/// Adds usage of three models and of none to each day of a month.
+async fn add_usage(org: &Organization<'_>, from: Timestamp, days: i64) {
+    let insert = format!(
+        "insert into usage_events
+             (event_id, organization_id, model_id, occurred_at, input_tokens, output_tokens, status, cost_usd)
+         select gen_random_uuid(), '{}', model, timestamptz '{from}' + interval '1 day' * day + interval '9 minutes' * n,
+                900 * number + 7 * day, 40 * n, case when (day + n) % 17 = 0 then 'error' else 'success' end,
+                0.03125 * number * n + 0.00007 * day
+         from generate_series(0, {days} - 1) day
+         cross join generate_series(1, 12) n
+         cross join (values (1, null::uuid), (5, '550e8400-e29b-41d4-a716-446655440000'),
+                            (3, '6ba7b810-9dad-41d1-80b4-00c04fd430c8'),
+                            (2, 'f47ac10b-58cc-4372-a567-0e02b2c3d479')) models (number, model)",
+        org.id
+    );
+    org.stack.database.client.batch_execute(&insert).await.unwrap();
+}
+
+async fn refresh() {
+    lambda::invoke(&variable("REFRESH_FUNCTION"), &json!({})).await.unwrap();
+}
+
+/// What differs between the prepared jobs.
+struct Wanted<'a> {
+    month: Month,
+    at: Timestamp,
+    subject: &'a str,
+    note: Option<&'a str>,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(month: Month) -> Self {
+        Self { month, at: Timestamp::now(), subject: "finance.user@example.com", note: None }
+    }
+}
+
+/// Adds a job that no worker gets a message of.
+async fn add(org: &Organization<'_>, Wanted { month, at, subject, note }: Wanted<'_>) -> Job {
+    let id = new_job_id();
+    let subject = Subject::new(&org.stack.issuer.name, subject);
+    let origin = Origin::of_service("tests");
+    let (action, org_id) = (Action::Create, org.id.into());
+    let record = AuditRecord { at, action, subject: subject.clone(), org: org_id, job: Some(id), origin };
+    let export = ExportRequest { range: month.range().unwrap(), granularity: Granularity::Daily, models: None };
+    let CreateRequest { export, note } = CreateRequest { export, note: note.map(|note| note.parse().unwrap()) };
+    let request_id = "tests".to_owned();
+    let submission = Submission { id, org: org_id, request: export, note, subject, at, request_id };
+    let new = NewJob::queued(submission, Timestamp::now() + SignedDuration::from_hours(24), RETENTION);
+    match org.stack.jobs.create(new, None, u32::MAX, &record).await.unwrap() {
+        Created::New(job) => *job,
+        Created::Existing(job) => panic!("{job:?} existed before"),
+    }
+}
+
+fn file() -> ExportFile {
+    ExportFile {
+        software: None,
+        checksum: format!("sha256:{:064x}", 7),
+        bytes: 9_876,
+        row_count: 124,
+        totals: Totals::new([30_000, 83_643_569, 885], "523.3729".parse().unwrap()),
+        rounding_difference: None,
+        completeness: None,
+        days: None,
+        tag: None,
+    }
+}
+
+async fn finish(org: &Organization<'_>, job: &Job, files_days: u32) -> Job {
+    let claimed = org.claim(job).await;
+    let retention = Retention { files_days, ..RETENTION };
+    org.stack.jobs.finish(claimed.complete(file(), Timestamp::now(), retention)).await.unwrap()
+}
+
+/// Adds a job of each state.
+async fn states(org: &Organization<'_>, month: Month) -> Value {
+    let jobs = &org.stack.jobs;
+    let now = Timestamp::now();
+    let pending = add(org, Wanted::of(month)).await;
+    let long = add(org, Wanted { at: now - SignedDuration::from_mins(20), ..Wanted::of(month) }).await;
+    let starting = add(org, Wanted::of(month)).await;
+    let _ = org.claim(&starting).await;
+    let running = add(org, Wanted::of(month)).await;
+    let claimed = org.claim(&running).await;
+    let progress = Progress { rows: 1_234_567, bytes: 89_123_456, thousandths: 420 };
+    jobs.renew(&claimed, now + SignedDuration::from_hours(1), progress).await.unwrap();
+    let succeeded = add(org, Wanted::of(month)).await;
+    finish(org, &succeeded, 90).await;
+    let failed = add(org, Wanted::of(month)).await;
+    let claimed = org.claim(&failed).await;
+    jobs.finish(claimed.fail(Failure::StorageUnavailable, false, now)).await.unwrap();
+    let expired = add(org, Wanted::of(month)).await;
+    finish(org, &expired, 0).await;
+    json!({
+        "pending": pending.id(), "long": long.id(), "starting": starting.id(), "running": running.id(),
+        "succeeded": succeeded.id(), "failed": failed.id(), "expired": expired.id(),
+    })
+}
+
+/// Adds a file whose every text from outside tries to be markup.
+async fn evil(org: &Organization<'_>, month: Month) -> Value {
+    let note = format!("{EVIL}{}", "x".repeat(300));
+    let job = add(org, Wanted { subject: EVIL, note: Some(&note), ..Wanted::of(month) }).await;
+    let job = finish(org, &job, 90).await;
+    let subject = Subject::new(&org.stack.issuer.name, EVIL);
+    let origin = Origin::of_service("tests");
+    let now = Timestamp::now();
+    let (action, id) = (Action::Book, Some(job.id()));
+    let record = AuditRecord { at: now, action, subject: subject.clone(), org: org.id.into(), job: id, origin };
+    let file = file();
+    let booking = Booking {
+        version: 0,
+        job: job.id(),
+        reference: EVIL.parse().unwrap(),
+        checksum: file.checksum,
+        cost_total: file.totals.cost_total,
+        at: now,
+        subject,
+    };
+    org.stack.jobs.book(org.id.into(), month, booking, &record).await.unwrap();
+    json!({"org": org.id, "job": job.id(), "note": note, "subject": EVIL})
+}
+
+/// Adds one line of the largest numbers that there are.
+async fn extreme(org: &Organization<'_>, month: Month) {
+    let start = month.start().to_string();
+    let largest = Rollup::new(&start, Some(Uuid::nil()), [i64::MAX, i64::MAX, 0], "9999999999.9999");
+    org.insert(Table::Daily, &[largest]).await;
+}
+
+/// Adds lines of hundreds of models to each day.
+async fn many(org: &Organization<'_>, month: Month) {
+    let insert = format!(
+        "insert into analytics_daily_rollups
+             (bucket_start, organization_id, model_id, request_count, tokens_total, error_count, cost_total)
+         select day, '{}', md5(n::text)::uuid, n, 10 * n, 0, 0.0001 * n
+         from generate_series(timestamptz '{}', timestamptz '{}' - interval '1 day', interval '1 day') day
+         cross join generate_series(1, {MODELS}) n",
+        org.id,
+        month.start(),
+        month.end()
+    );
+    org.stack.database.client.batch_execute(&insert).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "prepares the stack of the suite `console`"]
+async fn the_console_has_an_organization_of_each_state() {
+    let stack = Stack::from_env().await;
+    let now = Timestamp::now();
+    let month = Month::last_complete(now);
+    let length = (month.end().as_second() - month.start().as_second()) / 86_400;
+    let walks: Vec<Organization<'_>> = (0..5).map(|_| stack.organization()).collect();
+    let [waiting, present, extreme_org, many_org, states_org, nothing, evil_org, capped, due] =
+        std::array::from_fn(|_| stack.organization());
+    for org in walks.iter().chain([&waiting, &states_org]) {
+        add_usage(org, month.start(), length).await;
+    }
+    let today = Month::of(now).start();
+    add_usage(&present, today, (now.as_second() - today.as_second()) / 86_400).await;
+    // Of today, but not of the future.
+    let late = format!(
+        "insert into usage_events (event_id, organization_id, occurred_at, input_tokens, output_tokens, status, cost_usd)
+         values (gen_random_uuid(), '{}', greatest(date_trunc('day', now()), now() - interval '1 minute'), 5, 5,
+                 'success', 1.5)",
+        present.id
+    );
+    stack.database.client.batch_execute(&late).await.unwrap();
+    extreme(&extreme_org, month).await;
+    many(&many_org, month).await;
+    // Drops what is too old, and records up to when.
+    lambda::invoke(&variable("RETENTION_FUNCTION"), &json!({})).await.unwrap();
+    let body = json!({"period": month.to_string()});
+    let export = until("the figures are final", WAIT_TIMEOUT, async || {
+        refresh().await;
+        let export = walks[3].export(&body).await;
+        let is_final = export.job.completeness.as_ref().is_some_and(|known| known.status == "final");
+        if is_final { Ok(export) } else { Err(export.job) }
+    })
+    .await;
+    for _ in 0..20 {
+        add(&capped, Wanted::of(month)).await;
+    }
+    let due_job = add(&due, Wanted::of(month)).await;
+    let back = |months: usize| (0..months).fold(Month::of(now), |month, _| month.previous());
+    let seeds = json!({
+        "month": month.to_string(), "days": length,
+        "empty_month": month.previous().to_string(), "old_month": back(20).to_string(),
+        "next_month": Month::of(Month::of(now).end()).to_string(),
+        "walks": walks.iter().map(|org| org.id).collect::<Vec<_>>(),
+        "job": export.job.job_id,
+        "waiting": waiting.id, "present": present.id, "extreme": extreme_org.id, "nothing": nothing.id,
+        "many": many_org.id, "many_models": MODELS, "capped": capped.id,
+        "due": due.id, "due_job": due_job.id(),
+        "states": {"org": states_org.id, "jobs": states(&states_org, month).await},
+        "evil": evil(&evil_org, month).await,
+    });
+    std::fs::write(variable("CONSOLE_SEEDS"), serde_json::to_vec_pretty(&seeds).unwrap()).unwrap();
+}
