@@ -23,6 +23,11 @@ pub fn public_series() -> Vec<f64> {
     PUBLIC.lines().filter(|line| !line.starts_with('#')).map(|line| line.parse().unwrap()).collect()
 }
 
+/// Returns the cell of a detector: the others by their names, with the program.
+type Cells<'a> = dyn Fn(&str, Option<&Peers>) -> String + 'a;
+/// Prints a row.
+type Row<'a> = dyn Fn(&str, &Cells<'_>) + 'a;
+
 /// Prints the tables, with `count` series per cell; those of the others only if they can be asked.
 pub fn print(count: usize, python: Option<&Peers>) {
     let names = peers::ALL.iter().filter(|_| python.is_some()).map(|(_, name)| *name);
@@ -34,7 +39,7 @@ pub fn print(count: usize, python: Option<&Peers>) {
          Perfherder and Bencher are written anew from their descriptions.\n"
     );
     println!("| | {} |\n|---|{}", columns.join(" | "), "---:|".repeat(columns.len()));
-    let row = |name: &str, cells: &dyn Fn(&str, Option<&Peers>) -> String| {
+    let row = |name: &str, cells: &Cells<'_>| {
         let others = peers::ALL.iter().map(|(id, _)| python.map(|python| cells(id, Some(python))));
         let cells: Vec<String> = [Some(cells("", None))].into_iter().chain(others).flatten().collect();
         println!("| {name} | {} |", cells.join(" | "));
@@ -103,7 +108,7 @@ pub fn print(count: usize, python: Option<&Peers>) {
 }
 
 /// Prints what a reader is told while series grow.
-fn replays(row: &dyn Fn(&str, &dyn Fn(&str, Option<&Peers>) -> String)) {
+fn replays(row: &Row<'_>) {
     let settings = Settings::default();
     let first = 2 * settings.side;
     for (name, all) in [
@@ -136,7 +141,7 @@ fn replays(row: &dyn Fn(&str, &dyn Fn(&str, Option<&Peers>) -> String)) {
 }
 
 /// Prints the times, and their ratio to that of the fastest of the others that looks at the whole series.
-fn times(row: &dyn Fn(&str, &dyn Fn(&str, Option<&Peers>) -> String)) {
+fn times(row: &Row<'_>) {
     let all: Vec<Vec<f64>> = seeds(5).map(|seed| Noise::Usual.series(10_000, 5000, 0.2, seed)).collect();
     row("10,000 runs, +20 % in the middle: median milliseconds of 5", &|detector, python| {
         let mut seconds: Vec<f64> = match python {

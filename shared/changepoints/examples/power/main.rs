@@ -37,6 +37,7 @@ fn main() {
     if sections.is_empty() || sections.iter().any(|section| section == "compare") {
         let others = (python != "-").then(|| peers::Peers::start(python));
         compare::print(count.min(60), others.as_ref());
+        others.into_iter().for_each(peers::Peers::end);
     }
     tables::print(count, sections);
 }

@@ -4,7 +4,7 @@ use std::{
     cell::RefCell,
     fmt::Write as _,
     io::{BufRead as _, BufReader, Write as _},
-    process::{ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
 const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/study/peers.py");
@@ -28,19 +28,29 @@ pub struct Answer {
 
 /// The program, which runs as long as it is asked.
 #[derive(Debug)]
-pub struct Peers(RefCell<(ChildStdin, BufReader<ChildStdout>)>);
+pub struct Peers {
+    child: Child,
+    pipes: RefCell<(ChildStdin, BufReader<ChildStdout>)>,
+}
 
 impl Peers {
     /// Starts the program with a Python that has the packages.
     pub fn start(python: &str) -> Self {
         let mut child = Command::new(python).arg(PROGRAM).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        Self(RefCell::new((child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()))))
+        let pipes = RefCell::new((child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap())));
+        Self { child, pipes }
+    }
+
+    /// Ends the program.
+    pub fn end(mut self) {
+        drop(self.pipes);
+        assert!(self.child.wait().unwrap().success(), "the other detectors");
     }
 
     /// Asks a detector about series. For each, it sees the first `first` runs, then one more, up to all; only all if
     /// `None`.
     pub fn ask(&self, detector: &str, first: Option<usize>, all: &[Vec<f64>]) -> Vec<Vec<Answer>> {
-        let (input, output) = &mut *self.0.borrow_mut();
+        let (input, output) = &mut *self.pipes.borrow_mut();
         let mut answer = || {
             let mut line = String::new();
             output.read_line(&mut line).unwrap();
