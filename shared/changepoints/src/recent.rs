@@ -9,11 +9,14 @@ use crate::{
 
 /// The minimum number of values after a recent change.
 pub(crate) const LEAST: usize = 5;
-/// The maximum number of values before it that the test compares.
+/// The maximum number of values before it that the test compares. Five values beyond all of them have a probability of
+/// 1 in 75 million, so that more would add nothing but older levels.
 const MAX_COMPARED: usize = 95;
-/// The minimum change of the median, as a multiple of that of a confirmed change: a small one is waited for.
+/// The minimum change of the median, as a multiple of that of a confirmed change: a small one is waited for. The
+/// median of five runs with σ 0.10 is off by 5.6 %, and three times the usual 5 % are nearly three of these.
 const EFFECT: f64 = 3.0;
-/// The test is made after each run, so its threshold is lower than that of a confirmed change.
+/// The test is made after each run, so its threshold is lower than that of a confirmed change: at most one false alarm in
+/// 5,000 runs.
 const SIGNIFICANCE: f64 = 0.000_2;
 
 /// A change of the last few runs.

@@ -13,9 +13,9 @@ use crate::{
     stored::Reason,
 };
 
-/// The maximum p-value of the first pass.
+/// The maximum p-value of the first pass: the usual threshold, as the second pass is the strict one.
 const CANDIDATE_SIGNIFICANCE: f64 = 0.05;
-/// The number of permutations of the first pass.
+/// The number of permutations of the first pass: enough for a threshold of ten orders.
 const CANDIDATE_PERMUTATIONS: u32 = 199;
 /// The maximum number of values on either side of a boundary that its test compares. More would take time, and say more
 /// of what was long before the change than of the change.

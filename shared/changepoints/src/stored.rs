@@ -5,10 +5,10 @@
 //!
 //! ```text
 //! (nothing) → provisional    a large change of the last 5 to 11 runs
-//! (nothing) → confirmed      12 runs or more on either side, p ≤ 0.001
+//! (nothing) → confirmed      12 runs or more on either side, p ≤ 0.001; 24 after it where the noise is correlated
 //! provisional → confirmed    12 runs later, if p ≤ 0.001
-//! provisional, confirmed → withdrawn    p > 0.05, or less than half of the effect is left
-//! withdrawn → confirmed      found again at about the same place
+//! provisional, confirmed → withdrawn    p > 0.05, or less than half of the effect is left, and it is not found anew
+//! withdrawn → confirmed      found again at about the same place, in the same direction
 //! ```
 
 use std::collections::HashMap;
@@ -19,6 +19,10 @@ use crate::{
     recent,
     segments::{Boundaries, Boundary, KEPT_EFFECT, KEPT_SIGNIFICANCE},
 };
+
+/// A change in correlated noise is told when it has lasted this many sides: most waves are over then, which halves the
+/// number of those that are withdrawn later.
+const WAIT: usize = 2;
 
 /// A run of the present series.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -116,6 +120,7 @@ impl StoredChange {
             });
             match known {
                 Some(at) => next[at].see(&change, points[index].id, settings),
+                None if change.correlated && values.len() < index + WAIT * side => {}
                 None => next.push(Self::new(&change, points[index].id)),
             }
         }

@@ -74,6 +74,17 @@ fn a_change_that_would_be_told_anew_is_kept_though_it_looked_larger() {
 }
 
 #[test]
+fn a_change_in_noise_that_wanders_is_told_when_it_has_lasted_two_sides() {
+    let mut values = Noise::Quiet.series(240, 200, 0.4, 9);
+    // A cache that is warm for ten runs and cold for ten.
+    (0..240).filter(|index| index / 10 % 2 == 0).for_each(|index| values[index] *= 0.9);
+    let states = grow(&values, 0, 200, Vec::new());
+    let near = |told: &[StoredChange]| told.iter().any(|change| change.begins.parse::<usize>().unwrap() > 190);
+    assert!(states[..24].iter().all(|told| !near(told)), "{states:?}");
+    assert!(near(&states[24]) && states[24].iter().all(|change| change.correlated), "{:?}", states[24]);
+}
+
+#[test]
 fn a_few_slow_runs_are_withdrawn_with_the_reason() {
     let mut values = Noise::Quiet.series(140, 140, 0.0, 2);
     values[100..106].iter_mut().for_each(|duration| *duration *= 1.5);

@@ -48,8 +48,8 @@ fn percent(part: usize, count: usize) -> String {
 fn introduction(count: usize) {
     let Settings { side, relative, absolute, significance } = Settings::default();
     println!(
-        "Measured by `cargo run -p changepoints --example power` on simulated series with known changes: {count} \
-         series per cell, a median of 120 s before the change, at least {side} runs on each side, a change of at \
+        "## Power\n\nMeasured by `cargo run -p changepoints --example power` on simulated series with known \
+         changes: {count} series per cell, a median of 120 s before the change, at least {side} runs on each side, a change of at \
          least {:.0} % and {absolute} s, p ≤ {significance}. The first number is the share of series with a reported \
          change within {MAX_ERROR} runs of the true place and in its direction; the second, the share with reported \
          changes only elsewhere.\n",
@@ -103,7 +103,10 @@ fn correlated_noise(count: usize) {
         });
         println!("| {name} | {} |", cells.join(" | "));
     }
-    println!("\nTrue changes of 200 runs, 100 of them after it, that are marked although the noise is independent:\n");
+    println!(
+        "\nTrue changes of 200 runs, 100 of them after it, that are marked although the noise is independent ({count} \
+         series):\n"
+    );
     println!("| noise | +20 % | +50 % |\n|---|---:|---:|");
     for (noise, name) in &Noise::ALL[..5] {
         let marked = [0.2, 0.5].map(|step| percent(study(*noise, 200, 100, step, count).marked, count));
