@@ -13,7 +13,9 @@ use crate::{
 pub(crate) const CASES: &[Case] = &[
     case!(
         sign_in_refused,
-        "DynamoDB answers 500 to an attempt to sign in, then to the session, until the SDK gives up"
+        "DynamoDB answers 500 to an attempt to sign in, then to the session, until the SDK gives up",
+        // Nothing tells one person's attempt from another's.
+        alone = true
     ),
     case!(sign_in_answer_lost, "a session is kept, and the answer lost"),
     case!(session_not_read, "DynamoDB answers 500 to the reading of a session, until the SDK gives up"),

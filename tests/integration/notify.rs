@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
-use domain::{Event, JobId, OrgId, Totals};
+use domain::{Event, JobId, OrgId, Totals, ledger::Restated};
 use jiff::Timestamp;
 use reqwest::Method;
 use rust_decimal::Decimal;
@@ -152,15 +152,15 @@ async fn a_restatement_is_told_by_the_sweep_once() {
     let shown = export(&org).await;
     let listener = Listener::start(&stack, org.id).await;
     let job = stack.jobs.get(OrgId::from(org.id), JobId::from(shown.job_id)).await.unwrap().unwrap();
+    let since = Timestamp::from_second(1_800_000_000).unwrap();
     let totals = Totals::new([8, 1000, 1], Decimal::new(3001, 4));
-    let event = |second| {
-        let found = Timestamp::from_second(second).unwrap();
-        Event::restated(&job, "2024-01".parse().unwrap(), totals, found)
-    };
-    // Found on two days, it is one event.
-    stack.jobs.add_events(&[event(1_800_000_000)]).await.unwrap();
-    stack.jobs.add_events(&[event(1_800_086_400)]).await.unwrap();
-    unpublish(&stack, event(0).id).await;
+    let restated = Restated { since, checksum: "sha256:00".to_owned(), row_count: 2, totals };
+    let event = Event::restated(&job, "2024-01".parse().unwrap(), &restated, since);
+    // Written twice, it is one event.
+    for _ in 0..2 {
+        stack.jobs.add_events(std::slice::from_ref(&event)).await.unwrap();
+    }
+    unpublish(&stack, event.id).await;
     sweep().await;
     let [told] = &listener.events(1, WAIT_TIMEOUT).await[..] else { panic!("one event") };
     assert_eq!((&told["detail-type"], &told["detail"]["state"]), (&json!("PeriodRestated"), &json!("restated")));

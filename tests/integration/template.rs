@@ -117,7 +117,7 @@ fn what_writes_jobs_may_not_change_audit_records() {
         policies.contains("dynamodb:PutItem") || policies.contains("dynamodb:UpdateItem")
     };
     let writers: BTreeSet<&str> = template.resources("AWS::IAM::Role").into_iter().filter(writes).collect();
-    assert_eq!(writers.len(), 6, "{writers:?}");
+    assert_eq!(writers.len(), 7, "{writers:?}");
     let roles = template.value("Resources/KeepAudit/Properties/Roles").as_array().unwrap();
     assert_eq!(roles.iter().filter_map(|role| role["Ref"].as_str()).collect::<BTreeSet<_>>(), writers);
     let actions = ["BatchWriteItem", "DeleteItem", "PartiQLDelete", "PartiQLUpdate", "UpdateItem"];
@@ -128,13 +128,32 @@ fn what_writes_jobs_may_not_change_audit_records() {
         "Resource": {"Fn::GetAtt": "JobsTable.Arn"},
         "Condition": {
             "ForAllValues:StringLike": {
-                "dynamodb:LeadingKeys": ["AUDIT#*", "BOOKINGS#*", "CHAIN#*", "COMPARISONS#*", "HEADS#*"],
+                "dynamodb:LeadingKeys":
+                    ["AUDIT#*", "BOOKINGS#*", "CHAIN#*", "COMPARISONS#*", "HEADS#*", "SETTINGS#*"],
             },
             "Null": {"dynamodb:LeadingKeys": "false"},
         },
     });
     let statements = template.value("Resources/KeepAudit/Properties/PolicyDocument/Statement");
     assert_eq!(*statements, json!([denied]));
+}
+
+#[test]
+fn who_may_put_audit_records_alone_may_put_their_receipts() {
+    let template = Template::read();
+    let mut found = 0;
+    for role in template.resources("AWS::IAM::Role") {
+        let policies = template.value(&format!("Resources/{role}/Properties/Policies"));
+        for statement in policies[0]["PolicyDocument"]["Statement"].as_array().into_iter().flatten() {
+            let keys = statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"].to_string();
+            if statement["Action"].to_string().contains("dynamodb:PutItem") && keys.contains("\"AUDIT#*\"") {
+                // The record's transaction has both, and would be refused as a whole.
+                assert!(keys.contains("\"RECEIPT#*\""), "{role}: {keys}");
+                found += 1;
+            }
+        }
+    }
+    assert!(found >= 2, "{found}");
 }
 
 #[test]

@@ -98,7 +98,8 @@ pub(crate) async fn copy(
     bucket: &Bucket,
     store: &ExportStore,
 ) -> Result<(), CopyError> {
-    let object = ExportObject::of(job);
+    // A delivery is made within days, while the file is still where the worker stored it.
+    let object = ExportObject::of_original(job);
     let folder = folder(destination, job, detail);
     let key = format!("{folder}{}", object.name(job.request()));
     let mut source = store.read(&object).await?.ok_or(CopyError::NotIntact)?;

@@ -134,8 +134,9 @@ async fn compare(
     let record = change.map(|change| record(change, &after, now, request_id));
     // Also when it was restated before, and the figures are others again.
     let told = before.restated.as_ref().map(|restated| &restated.checksum);
-    let is_new = after.restated.as_ref().is_some_and(|restated| told != Some(&restated.checksum));
-    let event = is_new.then(|| Event::restated(&job, month, present.totals, now));
+    let new = after.restated.as_ref().filter(|restated| told != Some(&restated.checksum));
+    // The sweep publishes it.
+    let event = new.map(|restated| Event::restated(&job, month, restated, now));
     if !context.jobs.keep_comparison(&before, &after, record.as_ref(), event.as_ref()).await? {
         return Ok(Compared::Passed);
     }

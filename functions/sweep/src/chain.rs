@@ -1,5 +1,7 @@
 //! The chains of audit records: links those that wait, and signs each head that grew once a day.
 
+use std::time::Duration;
+
 use domain::{
     OrgId,
     chain::{Head, HeadStatement},
@@ -16,6 +18,11 @@ use crate::context::Context;
 
 /// Maximum number of organizations whose chains are worked on at the same time.
 const MAX_CONCURRENT: usize = 8;
+
+/// The time for the chains in a run. The least of it is of what the run keeps in reserve, so that jobs that take all of its
+/// time, such as files that expire by the thousand, cannot keep records waiting for ever.
+const MIN_TIME: Duration = Duration::from_secs(10);
+const MAX_TIME: Duration = Duration::from_secs(30);
 
 /// What was done about the chains.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
@@ -51,6 +58,7 @@ enum ChainError {
 /// Links the records that wait, then signs the heads that are due. What fails for one organization leaves the others alone.
 pub(crate) async fn chain(deadline: Deadline, context: &Context) -> Chained {
     let mut done = Chained::default();
+    let deadline = Deadline::after(deadline.left().clamp(MIN_TIME, MAX_TIME), Duration::ZERO);
     if let Err(error) = link(deadline, context, &mut done).await {
         error!(error = %Causes(&error), "audit records not found that wait to be linked");
         done.errors += 1;
@@ -65,7 +73,6 @@ pub(crate) async fn chain(deadline: Deadline, context: &Context) -> Chained {
 async fn link(deadline: Deadline, context: &Context, done: &mut Chained) -> Result<(), JobsError> {
     let now = Timestamp::now();
     let mut next = None;
-    // At least one page, so that files that expire by the thousand cannot keep records waiting for ever.
     loop {
         let waiting = context.jobs.unlinked(now, next).await?;
         if let Some(oldest) = waiting.oldest {

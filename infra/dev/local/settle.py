@@ -131,11 +131,13 @@ def settle_bucket(name, properties):
 
 def lifecycle_rule(rule):
     """Returns a rule of the template in the form of the S3 API."""
-    known = {"Id", "Status", "Prefix", "ExpirationInDays", "ExpiredObjectDeleteMarker", "NoncurrentVersionExpiration",
-             "AbortIncompleteMultipartUpload"}
+    known = {"Id", "Status", "Prefix", "TagFilters", "ExpirationInDays", "ExpiredObjectDeleteMarker",
+             "NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload"}
     if set(rule) - known:
         sys.exit(f"lifecycle rule {rule['Id']}: settle.py does not support {sorted(set(rule) - known)}")
-    answer = {"ID": rule["Id"], "Status": rule["Status"], "Filter": {"Prefix": rule.get("Prefix", "")}}
+    prefix = {"Prefix": rule.get("Prefix", "")}
+    tags = {"Tags": rule["TagFilters"]} if "TagFilters" in rule else None
+    answer = {"ID": rule["Id"], "Status": rule["Status"], "Filter": {"And": prefix | tags} if tags else prefix}
     if "ExpirationInDays" in rule:
         answer["Expiration"] = {"Days": int(rule["ExpirationInDays"])}
     if "ExpiredObjectDeleteMarker" in rule:

@@ -16,9 +16,9 @@ class Values:
         self._conditions = template.get("Conditions", {})
 
     def of(self, value):
-        """Replaces what refers to parameters by its value. Other intrinsic functions are kept."""
+        """Replaces what refers to parameters by its value, and leaves out what has none. Other intrinsic functions are kept."""
         if isinstance(value, list):
-            return [self.of(inner) for inner in value]
+            return [inner for inner in map(self.of, value) if inner != NO_VALUE]
         if not isinstance(value, dict):
             return value
         if len(value) == 1:
@@ -34,7 +34,8 @@ class Values:
                 return self._mappings[mapping][str(first)][second]
             if name == "Fn::If" and inner[0] in self._conditions:
                 return self.of(inner[1] if self._holds(self._conditions[inner[0]]) else inner[2])
-        return {key: self.of(inner) for key, inner in value.items()}
+        found = {key: self.of(inner) for key, inner in value.items()}
+        return {key: inner for key, inner in found.items() if inner != NO_VALUE}
 
     def _holds(self, condition):
         name, inner = next(iter(condition.items()))

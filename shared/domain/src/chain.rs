@@ -26,11 +26,11 @@ pub struct Link {
     pub key: String,
     /// The time at which the record was linked, RFC 3339. Text, so that a damaged one is hashed as it is.
     pub linked_at: String,
-    /// The hash of the record; see [`record_hash`].
+    /// The hash of the record: of canonical JSON with the members `key`, and `record` as the table has it.
     pub record_hash: String,
-    /// The hash of the link before; [`GENESIS`] of the first.
+    /// The hash of the link before; 64 zeros of the first.
     pub previous_hash: String,
-    /// The hash of this link; see [`Link::expected_hash`].
+    /// The hash of this link: of canonical JSON with its other members, and `orgId`.
     pub hash: String,
 }
 

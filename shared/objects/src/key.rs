@@ -38,6 +38,11 @@ impl ExportObject {
         Self { org: job.org(), job: job.id(), attempt, is_held: job.hold().is_some() }
     }
 
+    /// Returns the object of a job's file as the worker stored it, also while a copy of it is held.
+    pub const fn of_original(job: &Job) -> Self {
+        Self::of(job).original()
+    }
+
     /// Returns the object that the attempt which holds the claim stores.
     pub const fn of_attempt(claimed: &ClaimedJob) -> Self {
         let job = claimed.job();

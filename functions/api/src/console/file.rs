@@ -24,7 +24,7 @@ use super::{
     number,
     page::{Page, Sent},
     shell::{Place, Shell},
-    states,
+    states::{self, Degree},
     texts::say,
     time,
 };
@@ -200,7 +200,8 @@ impl FilePage {
                 section {
                     h2 { (texts.file) }
                     (self.facts(shell))
-                    @for warning in job.warnings().iter().chain(&self.file_warnings()) { p.note lang="en" { (warning) } }
+                    @for warning in job.warnings() { p.note lang="en" { (warning) } }
+                    (self.cautions(shell))
                 }
                 @if let Ok(file) = recorded(job) { (self.evidence(shell, file)) }
             }
@@ -237,12 +238,21 @@ impl FilePage {
         ended && self.rights.creates && self.is_kept != Some(false)
     }
 
-    /// Returns what its completeness and later changes say of the file.
-    fn file_warnings(&self) -> Vec<String> {
+    /// Says what may be missing in the file, and whether the figures changed since.
+    fn cautions(&self, shell: &Shell) -> Markup {
+        let texts = shell.texts();
         let completeness = recorded(&self.job).ok().and_then(|file| file.completeness.as_ref());
-        let mut warnings = completeness.map(domain::Completeness::warnings).unwrap_or_default();
-        warnings.extend(self.changes.warning());
-        warnings
+        html! {
+            @if let Some(completeness) = completeness {
+                @if Degree::of(completeness) != Degree::Final { p.note { (states::about(shell, completeness)) } }
+                (states::banners(shell, completeness, None))
+            }
+            @match self.changes {
+                Changes::Some => p.note { (texts.file_outdated) },
+                Changes::Unknown => p.note { (texts.file_unchecked) },
+                Changes::None | Changes::NotApplicable => {}
+            }
+        }
     }
 
     fn facts(&self, shell: &Shell) -> Markup {

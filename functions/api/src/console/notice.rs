@@ -56,7 +56,6 @@ impl Notice<'_> {
             Kind::TookTooLong => (texts.error_slow, false),
             Kind::Internal => (texts.error_internal, true),
             Kind::Forbidden => (texts.error_forbidden, true),
-            Kind::SessionOver => (texts.error_session, true),
             Kind::NoSuchPage | Kind::NoSuchRoute | Kind::NoSuchJob => (texts.error_not_found, false),
             Kind::DailyLimit => (texts.error_limit, false),
             Kind::InvalidRequest => (texts.error_invalid, true),
@@ -72,7 +71,13 @@ impl Notice<'_> {
             h1 { (self.title(texts)) }
             div role="alert" {
                 @if !sentence.is_empty() { p { (sentence) } }
-                @if has_detail { p lang="en" { strong { (self.title) "." } " " (self.detail) } }
+                @if has_detail {
+                    p lang="en" {
+                        // The heading may say the same.
+                        @if self.title != self.title(texts) { strong { (self.title) "." } " " }
+                        (self.detail)
+                    }
+                }
                 @if is_ours { p { (texts.no_figures) } }
             }
             div.actions {

@@ -15,7 +15,7 @@ use crate::folder::Folder;
 #[command(version, after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    record: Option<Record>,
+    record: Record,
     #[command(subcommand)]
     sub: Option<Sub>,
 }
@@ -37,8 +37,9 @@ enum Sub {
 #[derive(Debug, Args)]
 pub(crate) struct Record {
     /// The service that the command belongs to; one series of times for each service, command and environment
-    #[arg(long, env = "CI_RUN_SERVICE", value_name = "NAME")]
-    pub(crate) service: String,
+    // An option for clap's sake: a subcommand needs none.
+    #[arg(long, env = "CI_RUN_SERVICE", value_name = "NAME", required = true)]
+    service: Option<String>,
     /// The name of the command in reports; by default the command line itself
     #[arg(long, env = "CI_RUN_COMMAND", value_name = "NAME")]
     pub(crate) name: Option<String>,
@@ -98,12 +99,16 @@ pub(crate) enum Layout {
 
 impl Arguments {
     pub(crate) fn task(self) -> Task {
-        match (self.sub, self.record) {
-            (Some(Sub::Upload(destination)), _) => Task::Upload(destination),
-            (None, Some(record)) => Task::Record(record),
-            // Clap requires a command where there is no subcommand.
-            (None, None) => clap::Error::new(clap::error::ErrorKind::MissingRequiredArgument).exit(),
+        match self.sub {
+            Some(Sub::Upload(destination)) => Task::Upload(destination),
+            None => Task::Record(self.record),
         }
+    }
+}
+
+impl Record {
+    pub(crate) fn service(&self) -> &str {
+        self.service.as_deref().unwrap_or_default()
     }
 }
 

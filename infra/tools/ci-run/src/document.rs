@@ -62,7 +62,7 @@ impl Document {
         };
         let json = serde_json::to_string(&Fields {
             run_id: &run_id,
-            service: &record.service,
+            service: record.service(),
             command: &command,
             status: ran.outcome.status(),
             started_at: format!("{:.3}", ran.started_at),
@@ -79,7 +79,7 @@ impl Document {
         // By the service's own reader, while the build still sees what is wrong.
         CiRun::from_document(json.as_bytes(), finished_at)
             .map_err(|error| anyhow!("the run is not recorded: {error}"))?;
-        Ok(Self { service: record.service.clone(), run_id, started_at: ran.started_at, json })
+        Ok(Self { service: record.service().to_owned(), run_id, started_at: ran.started_at, json })
     }
 }
 

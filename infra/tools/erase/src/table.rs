@@ -112,8 +112,17 @@ impl Table {
                 all.entry(what).or_default().extend(self.items(&format!("{partition}#{org}#{job}")).await?);
             }
         }
-        let versions = self.items(&format!("VERSIONS#{org}")).await?;
-        all.insert("2 numbers of versions", versions);
+        // First of all, so that no further export is made.
+        let schedule = self.item("SCHEDULES", &format!("ORG#{org}")).await?;
+        all.insert("0 schedules", schedule.into_iter().collect());
+        for (what, partition) in [
+            ("2 numbers of versions", "VERSIONS"),
+            ("2 settings", "SETTINGS"),
+            ("2 secrets of webhooks", "WEBHOOK"),
+            ("2 states of deliveries", "DELIVERIES"),
+        ] {
+            all.insert(what, self.items(&format!("{partition}#{org}")).await?);
+        }
         let mut months = Vec::new();
         for booking in self.items(&format!("BOOKINGS#{org}")).await? {
             let month = text(&booking, "sk").and_then(|key| key.split('#').next()).unwrap_or_default();

@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use self::detail::{Detail, TotalsDetail, VERSION};
-use super::{Completeness, Granularity, Job, JobId, Month, OrgId, State, TimeRange, Totals, completeness::ReasonCode};
+use super::{
+    Completeness, Granularity, Job, JobId, Month, OrgId, State, TimeRange, Totals, completeness::ReasonCode,
+    ledger::Restated,
+};
 
 /// The namespace of the ids of events.
 const NAMESPACE: Uuid = Uuid::from_u128(0x7d1c_59f2_0f0e_4a52_9a3e_5b0c_6a9d_41e8);
@@ -180,15 +183,15 @@ impl Event {
         }
     }
 
-    /// Returns the event of a booked month whose figures have changed: `job` is that of the booked file, and `totals` are
-    /// the present sums. The same change always gives the same event, whenever it is found; its time is `found_at` then.
-    pub fn restated(job: &Job, month: Month, totals: Totals, found_at: Timestamp) -> Self {
-        let ([requests, tokens, errors], cost) = totals.into_parts();
-        let sums = format!("{requests} {tokens} {errors} {}", cost.normalize());
+    /// Returns the event of a booked month whose figures are no longer those of the file that `job` made, and were others than
+    /// the present ones until `found_at`. It has the present ones.
+    pub fn restated(job: &Job, month: Month, restated: &Restated, found_at: Timestamp) -> Self {
+        let Restated { since, checksum, row_count, totals } = restated;
         Self {
-            id: id(EventKind::PeriodRestated, job.id(), &format!("{month} {sums}")),
+            id: id(EventKind::PeriodRestated, job.id(), &format!("{month} {since} {checksum}")),
             period: Some(month),
-            totals: Some(totals),
+            totals: Some(*totals),
+            row_count: Some(*row_count),
             state: FigureState::Restated,
             ..Self::new(job, EventKind::PeriodRestated, found_at)
         }

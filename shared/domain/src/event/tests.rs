@@ -51,6 +51,7 @@ fn completed(job: &Job, reasons: Option<Vec<ReasonCode>>) -> Job {
         totals,
         rounding_difference: None,
         completeness,
+        days: None,
         tag: None,
         days: None,
     };
@@ -115,19 +116,23 @@ fn only_the_end_of_a_job_is_an_event_and_each_end_has_an_id_of_its_own() {
 }
 
 #[test]
-fn a_restatement_is_one_event_however_often_it_is_found() {
+fn each_restatement_is_an_event_with_the_present_figures() {
     let booked = completed(&job(ada(), JANUARY, None), Some(vec![]));
     let month = "2024-01".parse().unwrap();
-    let event = |cost: &str, found: i64| {
-        Event::restated(&booked, month, Totals::new([3, 30, 1], cost.parse().unwrap()), at(found))
+    let event = |since: i64, checksum: &str| {
+        let totals = Totals::new([3, 30, 1], Decimal::new(25, 1));
+        let restated = Restated { since: at(since), checksum: checksum.to_owned(), row_count: 5, totals };
+        Event::restated(&booked, month, &restated, at(since + 7))
     };
-    let first = event("2.5", 100);
+    let first = event(100, "sha256:a");
     assert_eq!(
         (first.kind, first.state, first.period),
         (EventKind::PeriodRestated, FigureState::Restated, Some(month))
     );
-    assert_eq!(first.id, event("2.5000", 86_500).id);
-    assert_ne!(first.id, event("2.6", 100).id);
+    assert_eq!((first.occurred_at, first.row_count), (at(107), Some(5)));
+    assert_eq!(first, event(100, "sha256:a"), "the same each time");
+    // Other rows of the same sums, and the same figures after they had been as booked again.
+    assert!(first.id != event(100, "sha256:b").id && first.id != event(200, "sha256:a").id);
 }
 
 #[test]

@@ -144,7 +144,7 @@ texts! {
     period, show, range, filtered_models, one_of_rows,
     pending, running, succeeded, failed, expired,
     about_pending, about_pending_long, about_running, about_running_start, about_succeeded, about_failed,
-    about_failed_id, about_expired, about_expired_kept, about_expired_lost, look_again, progress, live_done,
+    about_failed_id, about_expired, about_expired_kept, about_expired_lost, file_outdated, file_unchecked, look_again, progress, live_done,
     live_failed, live_running, cap_title, cap, cap_jobs,
     failure_usage_unavailable, failure_usage_unreadable, failure_usage_invalid, failure_storage_unavailable,
     failure_storage_refused, failure_took_too_long, failure_worker_lost,
@@ -169,7 +169,7 @@ texts! {
     // The platform.
     platform_about, due_jobs, no_due_jobs, more_due, ci_report,
     // Errors.
-    error, reload, request_id, error_unavailable, error_slow, error_internal, error_forbidden, error_session,
+    error, reload, request_id, error_unavailable, error_slow, error_internal, error_forbidden,
     error_not_found, error_limit, error_invalid, error_other, error_no_page,
     not_signed_in, no_figures, to_start, signed_out, signed_out_about,
 }
