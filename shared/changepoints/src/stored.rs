@@ -20,8 +20,8 @@ use crate::{
     segments::{Boundaries, Boundary, KEPT_EFFECT, KEPT_SIGNIFICANCE},
 };
 
-/// A change in correlated noise is told when it has lasted this many sides: most waves are over then, which halves the
-/// number of those that are withdrawn later.
+/// A change in correlated noise is told when it has lasted this many sides: many waves are over then, which saves a
+/// third to a half of the withdrawals.
 const WAIT: usize = 2;
 
 /// A run of the present series.

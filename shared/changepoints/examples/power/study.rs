@@ -55,7 +55,8 @@ impl Noise {
         (Self::Drift, "σ 0.10, drift of 4 %"),
         (Self::Correlated, "σ 0.10, correlated 0.5"),
     ];
-    /// The kinds of noise that look like changes. The last ones were not looked at when the constants were chosen.
+    /// The kinds of noise that look like changes. The constants were chosen with all of
+    /// them in view, on other seeds.
     pub const WANDERING: [(Self, &'static str); 12] = [
         (Self::Persistent(0.6), "AR(1) 0.6"),
         (Self::Bursts { runs: 12.0, saved: 0.3 }, "cache warm for 12 runs, -30 %"),
