@@ -51,7 +51,6 @@ fn completed(job: &Job, reasons: Option<Vec<ReasonCode>>) -> Job {
         totals,
         rounding_difference: None,
         completeness,
-        days: None,
         tag: None,
         days: None,
     };

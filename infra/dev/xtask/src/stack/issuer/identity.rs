@@ -11,7 +11,8 @@ const ROLES: [(&str, &str); 5] = [
     (
         "controller",
         "analytics:exports:create analytics:exports:read analytics:exports:download analytics:audit:read \
-         analytics:ledger:write analytics:usage:read",
+         analytics:exports:hold analytics:ledger:write analytics:settings:read analytics:settings:write \
+         analytics:usage:read",
     ),
     ("auditor", "analytics:exports:read analytics:exports:download analytics:audit:read"),
     ("admin", "admin"),
