@@ -2,8 +2,12 @@
 //!
 //! The method is E-divisive (Matteson and James, 2014) over ranks, in two passes, as Hunter and Apache Otava adapted it
 //! to performance data. The first pass splits the series as long as a permutation test with a lenient threshold finds a
-//! change. The second pass removes the changes that are too small or not significant, the smallest first. A strict
-//! threshold in the first pass would miss a short bump, since neither of its ends is significant in the whole series.
+//! change, or an interval of it has a split that stands out. The second pass removes the changes that are too small or
+//! not significant, the smallest first. A strict threshold in the first pass would miss a short bump, since neither of
+//! its ends is significant in the whole series; the intervals find it in a long one.
+//!
+//! [`changes`] searches a series anew, and [`mark_days`] tells which of its changes may be differences of days. [`StoredChange::update`] keeps what was told before, so that a change has the same
+//! name as the series grows, and tells a large change after five runs as provisional.
 //!
 //! Values are replaced by their ranks. One build that hung for an hour then weighs no more than the slowest of the
 //! usual ones, and the unit and the scale of the values do not matter. The size of a change is stated by medians, for
@@ -18,10 +22,18 @@
 #![doc = include_str!("../POWER.md")]
 #![allow(clippy::float_arithmetic, reason = "durations and probabilities, no money")]
 
+mod correlation;
+mod days;
 mod energy;
+mod place;
+mod recent;
+mod seeded;
 mod segments;
+mod stored;
 
+pub use days::mark_days;
 pub use segments::changes;
+pub use stored::{Point, Reason, State, StoredChange};
 
 /// The thresholds of a change.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,6 +70,9 @@ pub struct Change {
     pub after: f64,
     /// The probability of a change at least this clear anywhere in these values if nothing changed.
     pub p_value: f64,
+    /// Whether the noise elsewhere in the series is correlated, so that waves of it look like changes: low confidence,
+    /// and the p-value is too small.
+    pub correlated: bool,
 }
 
 /// Returns the median by nearest rank: the smallest value that at least half of the values do not exceed, so always one

@@ -13,7 +13,7 @@
 mod study;
 
 use changepoints::{Settings, changes, median};
-use study::{Noise, study};
+use study::{Noise, Outcome, bumps, study};
 
 #[test]
 fn a_large_step_is_found_at_its_place() {
@@ -31,7 +31,9 @@ fn a_large_step_is_found_at_its_place() {
 fn noise_alone_is_no_change() {
     for noise in [Noise::Quiet, Noise::Usual, Noise::Loud, Noise::HeavyTailed, Noise::Outliers, Noise::Drift] {
         let alarms = study(noise, 200, 100, 0.0, 150).elsewhere;
-        assert!(alarms <= 3, "{noise:?}: {alarms} false alarms in 150 series");
+        // A drift of 4 % is nearly a change of 5 %.
+        let most = if noise == Noise::Drift { 5 } else { 3 };
+        assert!(alarms <= most, "{noise:?}: {alarms} false alarms in 150 series");
     }
 }
 
@@ -49,6 +51,41 @@ fn the_ends_of_a_short_bump_are_both_found() {
         }
     }
     assert!(found >= 19, "{found} of 20");
+}
+
+/// The largest of the usual values comes last before the change.
+#[test]
+fn the_first_run_of_a_certain_change_is_named() {
+    let value = |index: usize| 100.0 + (index % 5) as f64;
+    for at in [15, 19, 20, 29, 35, 40, 44, 45] {
+        for factor in [1.3, 0.7] {
+            let series: Vec<f64> = (0..60).map(|index| value(index) * if index < at { 1.0 } else { factor }).collect();
+            let found = changes(&series, &Settings::default());
+            assert_eq!(found.iter().map(|change| change.index).collect::<Vec<_>>(), [at], "{factor}");
+        }
+    }
+}
+
+#[test]
+fn a_short_bump_is_found_in_a_history_of_any_length() {
+    for length in [120, 400, 1000, 3000] {
+        let found = bumps(Noise::Quiet, length, 20, |series| changes(series, &Settings::default()));
+        assert!(found >= 19, "{length}: {found} of 20");
+    }
+}
+
+#[test]
+fn an_alarm_from_correlated_noise_is_marked_and_a_change_in_other_noise_is_not() {
+    for (noise, name) in &Noise::WANDERING[..6] {
+        for length in [200, 500] {
+            let Outcome { elsewhere, marked, .. } = study(*noise, length, length, 0.0, 60);
+            assert!(elsewhere - marked <= 5, "{name}, {length} runs: {marked} of {elsewhere} marked");
+        }
+    }
+    for noise in [Noise::Quiet, Noise::Usual, Noise::HeavyTailed, Noise::Outliers] {
+        let Outcome { found, marked, .. } = study(noise, 200, 100, 0.3, 60);
+        assert!(found >= 55 && marked <= 4, "{noise:?}: {found} found, {marked} marked");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use changepoints::{Change, Settings};
+use changepoints::{Change, Settings, mark_days};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +56,7 @@ pub struct Regression {
     pub change_percent: f64,
     /// The probability of a change at least this clear if nothing changed.
     pub p_value: f64,
-    /// Other things than the code that changed at the same point.
+    /// Other things than the code that may explain it: what changed at the same point, and correlated noise.
     pub possible_causes: Vec<String>,
 }
 
@@ -70,6 +70,10 @@ pub struct TooFewRuns {
 
 /// Other changes within this many runs are reported as possible causes.
 const MAX_DISTANCE: usize = 3;
+/// The possible cause of a change in a series whose noise is correlated.
+const CORRELATED: &str = "noise is correlated: low confidence";
+/// Machines that are busy on some days are so by UTC days as well as by any other.
+const SECONDS_PER_DAY: i64 = 86_400;
 /// The minimum duration that a change is a percentage of, in seconds: it keeps the percentage finite.
 const MIN_BASE: f64 = 0.001;
 
@@ -90,7 +94,10 @@ impl Regression {
             return Err(TooFewRuns { runs: runs.len() });
         }
         let durations: Vec<f64> = runs.iter().map(|run| run.duration_seconds).collect();
-        let found = changes(&durations).into_iter().map(|change| {
+        let days: Vec<i64> = runs.iter().map(|run| run.started_at.as_second().div_euclid(SECONDS_PER_DAY)).collect();
+        let mut found = changes(&durations);
+        mark_days(&mut found, &durations, &days);
+        let found = found.into_iter().map(|change| {
             let first = &runs[change.index];
             Self {
                 changed_at: first.started_at,
@@ -103,6 +110,7 @@ impl Regression {
                 possible_causes: new_collector(runs, change.index)
                     .into_iter()
                     .chain(neighbours.iter().filter_map(|neighbour| moved(runs, change.index, neighbour)))
+                    .chain(change.correlated.then(|| CORRELATED.to_owned()))
                     .collect(),
             }
         });
@@ -215,6 +223,28 @@ mod tests {
         assert_eq!(cause(38, 59), ["environment jenkins had its first run at 2025-11-02T14:00:00Z"]);
         assert_eq!(cause(0, 59), Vec::<String>::new());
         assert_eq!(cause(0, 20), Vec::<String>::new());
+    }
+
+    #[test]
+    fn correlated_noise_is_a_possible_cause() {
+        let mut runs = runs(300, 200);
+        let causes = find(&runs, &[])[0].possible_causes.clone();
+        assert_eq!(causes, Vec::<String>::new());
+        // A cache that is warm for ten runs and cold for ten.
+        (0..300).filter(|index| index / 10 % 2 == 0).for_each(|index| runs[index].duration_seconds *= 0.9);
+        let found = find(&runs, &[]);
+        assert!(!found.is_empty() && found.iter().all(|change| change.possible_causes == [CORRELATED]), "{found:?}");
+    }
+
+    #[test]
+    fn days_that_differ_are_a_possible_cause() {
+        // Hourly: a day is 24 runs.
+        let mut runs = runs(240, 120);
+        assert_eq!(find(&runs, &[])[0].possible_causes, Vec::<String>::new());
+        let factors = [1.0, 1.07, 0.95, 1.03, 0.92, 1.05, 0.97, 1.01, 0.94, 1.06];
+        runs.iter_mut().enumerate().for_each(|(index, run)| run.duration_seconds *= factors[index / 24]);
+        let first_day = find(&runs[..144], &[]);
+        assert!(first_day.iter().all(|change| change.possible_causes == [CORRELATED]), "{first_day:?}");
     }
 
     #[test]

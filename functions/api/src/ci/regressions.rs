@@ -56,7 +56,9 @@ struct RegressionView {
     change_percent: f64,
     /// The probability of a change as clear as this one by chance, by a permutation test; at least 0.001.
     p_value: f64,
-    /// Other changes at the same point: the collector's version, or the start or end of runs in another environment.
+    /// Other explanations: another version of the collector, or the start or end of runs in another environment, at the
+    /// same point; or `noise is correlated: low confidence`, where neighbouring runs are alike all over the series, so
+    /// that waves of it look like changes.
     possible_causes: Vec<String>,
 }
 
