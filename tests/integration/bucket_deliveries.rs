@@ -57,7 +57,7 @@ async fn a_scheduled_file_reaches_its_bucket_with_its_manifest_last() {
     assert_eq!(delivered["lastError"], Value::Null);
     let folder = keys(&org, "2015-01", &job);
     let found = bucket.keys(&folder).await;
-    let [csv, manifest] = &found[..] else { panic!("{found:?}") };
+    let [manifest, csv] = &found[..] else { panic!("{found:?}") };
     assert!(csv.ends_with(".csv") && *manifest == format!("{folder}manifest.json"), "{found:?}");
     let State::Succeeded { file, .. } = job.state() else { panic!("{job:?}") };
     assert_eq!(checksum(&bytes(&bucket, csv).await), file.checksum);

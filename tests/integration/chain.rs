@@ -185,15 +185,18 @@ async fn a_head_is_signed_once_a_day_and_proves_what_was_before_it() {
     org.record(2).await;
     assert_eq!(org.linked().await, 6);
     let heads = org.audit("/heads").await;
-    let [head] = heads["items"].as_array().unwrap().as_slice() else { panic!("{heads}") };
+    // Newest first. A sweep whose signature another one's links outran signs once more.
+    let items = heads["items"].as_array().unwrap();
+    assert!((1..=2).contains(&items.len()), "{heads}");
+    let head = &items[0];
     assert_eq!((&heads["isSigned"], &heads["seq"]), (&json!(true), &json!(6)));
     let covered = head["seq"].as_u64().unwrap();
     assert!(covered == 4 || covered == 6, "{heads}");
 
     let objects = &stack.objects;
     let keys = objects.keys(&format!("analytics/audit-heads/{}/", org.id)).await;
-    assert_eq!(json!(keys), json!([head["object"]]));
-    let object = objects.client.get_object().bucket(&objects.bucket).key(&keys[0]).send().await.unwrap();
+    assert_eq!((keys.len(), json!(keys.last())), (items.len(), head["object"].clone()));
+    let object = objects.client.get_object().bucket(&objects.bucket).key(keys.last().unwrap()).send().await.unwrap();
     let jws = object.body.collect().await.unwrap().into_bytes();
     assert_eq!(head["jws"], std::str::from_utf8(&jws).unwrap());
     let folder = Folder::new(&stack).await;
@@ -204,7 +207,7 @@ async fn a_head_is_signed_once_a_day_and_proves_what_was_before_it() {
 
     // The chain does not grow: no other head is signed.
     lambda::insist(&variable("SWEEP_FUNCTION"), &json!({})).await;
-    assert_eq!(org.audit("/heads").await["items"].as_array().unwrap().len(), 1);
+    assert_eq!(org.audit("/heads").await["items"].as_array().unwrap().len(), items.len());
 
     // Whoever may write everything else makes the chain anew, without its last four records.
     let links = org.items("CHAIN").await;

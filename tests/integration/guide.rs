@@ -63,10 +63,22 @@ async fn the_session_of_the_guide_gives_the_answers_it_shows() {
     let created = post(&org, CREATE).await.expect(202);
     assert_eq!(created.header("content-type"), Some("application/json"));
     let job: Value = created.json();
-    // The guide's six fields and, by the specification of a job, who asked, in which way, and that the range is old.
+    // The guide's six fields and, by the specification of a job, who asked, in which way, which version of
+    // the month it is, and that the range is old.
     assert_eq!(
         fields(&job),
-        ["createdAt", "granularity", "initiatedBy", "jobId", "orgId", "origin", "status", "timeRange", "warnings"]
+        [
+            "createdAt",
+            "granularity",
+            "initiatedBy",
+            "jobId",
+            "orgId",
+            "origin",
+            "status",
+            "timeRange",
+            "version",
+            "warnings"
+        ]
     );
     let range = json!({"start": "2024-01-01T00:00:00Z", "end": "2024-01-31T23:59:59Z"});
     assert_eq!(job["orgId"], json!(org.id));

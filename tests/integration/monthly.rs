@@ -251,11 +251,20 @@ async fn the_sweep_sends_what_was_left_for_later() {
 async fn a_run_does_not_fill_the_queue() {
     let stack = Stack::from_env().await;
     let orgs = organizations(&stack, "2021-10", 200).await;
-    run(json!({"month": "2021-10"})).await.unwrap();
     let by_hand = stack.organization();
-    let ended = by_hand.export(&export_of("2021-10-01T00:00:00Z", "2021-11-01T00:00:00Z", "daily")).await;
+    let request = export_of("2021-10-01T00:00:00Z", "2021-11-01T00:00:00Z", "daily");
+    let someone = async {
+        until("the run has begun", WAIT_TIMEOUT, async || {
+            let made = join_all(orgs.iter().map(jobs)).await;
+            if made.iter().all(Vec::is_empty) { Err("no job of the run") } else { Ok(()) }
+        })
+        .await;
+        by_hand.export(&request).await
+    };
+    let (ran, ended) = tokio::join!(run(json!({"month": "2021-10"})), someone);
+    ran.unwrap();
     let ended = ended.job.completed_at.unwrap();
-    // Those of the run were created before it, and are not all done before it.
+    // It does not wait until all of the run are done.
     let last = until("the run's jobs end", WAIT_TIMEOUT, async || {
         let found: Vec<Job> = join_all(orgs.iter().map(jobs)).await.into_iter().flatten().collect();
         let all: Option<Vec<Timestamp>> = found

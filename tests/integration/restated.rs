@@ -156,7 +156,7 @@ async fn a_restatement_ends_when_the_figures_return() {
     // The same totals, of other models.
     let shift = async |by: i64| {
         let change = "update analytics_daily_rollups
-                      set request_count = request_count + case model_id when $2 then $3 else -$3 end
+                      set request_count = request_count + case model_id when $2 then $3::bigint else -($3::bigint) end
                       where organization_id = $1";
         assert_eq!(stack.database.client.execute(change, &[&org.id, &models[0], &by]).await.unwrap(), 2);
     };

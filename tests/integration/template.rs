@@ -309,5 +309,5 @@ fn endpoints_are_for_what_the_functions_call() {
         .map(|name| template.value(&format!("Resources/{name}/Properties/ServiceName/Fn::Sub")).as_str().unwrap())
         .filter_map(|name| name.rsplit('.').next())
         .collect();
-    assert_eq!(services, BTreeSet::from(["dynamodb", "kms", "s3", "secretsmanager", "sqs"]));
+    assert_eq!(services, BTreeSet::from(["dynamodb", "events", "kms", "s3", "secretsmanager", "sns", "sqs"]));
 }

@@ -59,7 +59,10 @@ fn the_bucket_lets_one_distribution_read_files() {
         "Effect": "Allow",
         "Principal": {"Service": "cloudfront.amazonaws.com"},
         "Action": "s3:GetObject",
-        "Resource": {"Fn::Sub": "${ExportsBucket.Arn}/analytics/exports/*"},
+        "Resource": [
+            {"Fn::Sub": "${ExportsBucket.Arn}/analytics/exports/*"},
+            {"Fn::Sub": "${ExportsBucket.Arn}/analytics/held/*"},
+        ],
         "Condition": null,
     });
     assert_eq!(statement, others);

@@ -10,7 +10,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::{
     assets,
-    session::FORM_TOKEN,
+    session::{CALLBACK, FORM_TOKEN},
     texts::{Language, Texts, say},
     time,
 };
@@ -224,8 +224,12 @@ fn with_language(address: &str, language: Language) -> String {
     format!("{address}{mark}lang={}{fragment}", language.code())
 }
 
-/// Returns a path and a query without the language.
+/// Returns a path and a query without the language. An answer of the provider is not repeated: it can be taken once, and
+/// anybody can write words into it.
 pub(super) fn without_language(path: &str, query: &str) -> String {
+    if path == CALLBACK {
+        return "/finance".to_owned();
+    }
     let kept = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "lang");
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish();
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
@@ -241,6 +245,7 @@ mod tests {
         assert_eq!(german("/finance"), "/finance?lang=de");
         assert_eq!(german("/finance?a=b#c"), "/finance?a=b&lang=de#c");
         assert_eq!(without_language("/finance", "lang=de"), "/finance");
+        assert_eq!(without_language("/finance/callback", "code=a&error_description=b"), "/finance");
         assert_eq!(without_language("/finance", "a=b&lang=de&c=%22"), "/finance?a=b&c=%22");
     }
 }

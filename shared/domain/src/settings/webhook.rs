@@ -19,8 +19,8 @@ pub struct WebhookUrl(String);
 /// Text that is not such an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "must be an address such as https://finance.example.com/hooks, of at most {MAX_URL_BYTES} characters: https, the \
-     public name of a host and no IP address, no port but 443, no user and no fragment"
+    "must be an https address of at most {MAX_URL_BYTES} characters, with the public name of a host and no IP address, no \
+     port but 443, no user and no fragment"
 )]
 pub struct InvalidUrl;
 

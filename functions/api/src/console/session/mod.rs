@@ -34,7 +34,7 @@ use crate::context::Context;
 
 /// The paths of the sign-in.
 const LOGIN: &str = "/finance/login";
-const CALLBACK: &str = "/finance/callback";
+pub(super) const CALLBACK: &str = "/finance/callback";
 const LOGOUT: &str = "/finance/logout";
 
 /// Returns the routes of the sign-in.
