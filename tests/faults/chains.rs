@@ -50,7 +50,11 @@ async fn assert_one_chain(org: &Organization<'_>, count: u64) {
 
 /// Runs a sweep beside the test.
 fn sweep() -> tokio::task::JoinHandle<Result<Value, String>> {
-    tokio::spawn(async { tests::lambda::invoke(&variable("SWEEP_FUNCTION"), &json!({})).await })
+    let runtime = tokio::runtime::Handle::current();
+    // On a thread of its own, since the call is a future that stays on its thread.
+    tokio::task::spawn_blocking(move || {
+        runtime.block_on(tests::lambda::invoke(&variable("SWEEP_FUNCTION"), &json!({})))
+    })
 }
 
 async fn chain_sweep_killed(scene: &Scene) -> Found {

@@ -110,6 +110,7 @@ async fn the_session_of_the_guide_gives_the_answers_it_shows() {
             "status",
             "timeRange",
             "totals",
+            "version",
             "warnings"
         ]
     );

@@ -172,8 +172,7 @@ fn check_admitted(delivery: &Destination, buckets: &BucketPatterns) -> Result<()
                       of the platform to admit the bucket";
         Err(mistake("/delivery", detail))
     } else if !buckets.admit(&delivery.bucket) {
-        let detail =
-            "is not a bucket that this deployment delivers to. Ask an administrator of the platform to admit it";
+        let detail = "is not one that this deployment delivers to. Ask an administrator of the platform to admit it";
         Err(mistake("/delivery/bucket", detail))
     } else {
         Ok(())

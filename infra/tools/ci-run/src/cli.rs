@@ -91,9 +91,9 @@ pub(crate) struct Destination {
 /// The form of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Layout {
-    /// metrics/YYYY/MM/DD/<service>/<run_id>.json: rights to write can be given for a service
+    /// `metrics/YYYY/MM/DD/<service>/<run_id>.json`: rights to write can be given for a service
     Service,
-    /// metrics/YYYY/MM/DD/<run_id>.json
+    /// `metrics/YYYY/MM/DD/<run_id>.json`
     Flat,
 }
 

@@ -105,14 +105,16 @@ mod tests {
 
     use super::*;
 
-    fn origin(variables: &[(&str, &str)]) -> Origin {
+    type Variables = [(&'static str, &'static str)];
+
+    fn origin(variables: &Variables) -> Origin {
         let variables: HashMap<&str, &str> = variables.iter().copied().collect();
         Origin::of(&|name| variables.get(name).map(|value| (*value).to_owned()), || Some("c0ffee".to_owned()))
     }
 
     #[test]
     fn each_system_names_the_run_the_commit_and_the_actor() {
-        let cases: [(&[(&str, &str)], &str, &str); 4] = [
+        let cases: [(&Variables, &str, &str); 4] = [
             (
                 &[
                     ("GITHUB_ACTIONS", "true"),

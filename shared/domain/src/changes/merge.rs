@@ -72,6 +72,7 @@ pub struct Counts {
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and a box for each change would cost more")]
 pub enum Step {
     /// Take the next change, in the order of the files.
     Change(Change),

@@ -233,9 +233,12 @@ mod tests {
         assert_eq!(verify(&[], &[], &[]), Vec::<String>::new());
     }
 
+    /// What is done to a chain, how, and the finding.
+    type Case = (&'static str, fn(&mut Vec<Linked>), &'static str);
+
     #[test]
     fn the_first_record_that_is_wrong_is_named() {
-        let changes: [(&str, fn(&mut Vec<Linked>), &str); 8] = [
+        let changes: [Case; 8] = [
             ("altered", |links| links[3].record = Some(record(99)), "record 4 (ORG#4): altered"),
             ("gone", |links| links[3].record = None, "record 4 (ORG#4): left out"),
             ("gone with its link", |links| drop(links.remove(3)), "record 4: left out"),
