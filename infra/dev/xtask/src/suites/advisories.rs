@@ -10,6 +10,9 @@ use crate::{checkout::Checkout, command::Spec, venv};
 /// The manifests of the workspaces.
 const MANIFESTS: [&str; 2] = ["Cargo.toml", "infra/dev/fuzz/program/Cargo.toml"];
 
+/// The folder of the study of the detector, whose lock is not below `infra/dev`.
+const STUDY: &str = "shared/changepoints/study";
+
 /// Checks all locks. It needs the network and fails without, since it runs only when it is named.
 pub(super) fn run(session: &mut Session<'_>) -> Result<()> {
     let checkout = session.checkout().clone();
@@ -34,14 +37,17 @@ pub(super) fn run(session: &mut Session<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The locks of these names in the folders of `infra/dev`, relative to the checkout.
+/// The locks of these names in the folders of `infra/dev` and in [`STUDY`], relative to the checkout.
 fn locks(checkout: &Checkout, names: &[&str]) -> Result<Vec<PathBuf>> {
     let folder = Path::new("infra/dev");
     let entries = std::fs::read_dir(checkout.root().join(folder)).context("can't read infra/dev")?;
     let mut locks = Vec::new();
+    let mut folders = vec![PathBuf::from(STUDY)];
     for entry in entries {
-        let entry = entry.context("can't read infra/dev")?;
-        let found = names.iter().map(|name| folder.join(entry.file_name()).join(name));
+        folders.push(folder.join(entry.context("can't read infra/dev")?.file_name()));
+    }
+    for folder in folders {
+        let found = names.iter().map(|name| folder.join(name));
         locks.extend(found.filter(|path| checkout.root().join(path).exists()));
     }
     locks.sort();
