@@ -110,11 +110,11 @@ async fn killed_after_the_restatement(scene: &Scene) -> Found {
     booked(&org).await;
     let id = org.id.to_string();
     let words = ["BOOKED#", id.as_str(), "TransactWriteItems"];
-    let mut answers = scene.proxies.add("reconcile.dynamodb", &words, 1, Action::Stall(0));
+    let mut writes = scene.proxies.add("reconcile.dynamodb", &words, 1, Action::Hold);
     let (report, ()) = tokio::join!(compare(&org), async {
-        let answer = answers.held().await;
-        kill(answer.process());
-        answer.lose();
+        let write = writes.held().await;
+        kill(write.process());
+        assert_eq!(write.release().await, 200);
     });
     assert!(report.is_err(), "{report:?}");
     assert_eq!(state(&org).await, of("restated", 1));

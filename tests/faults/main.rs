@@ -68,6 +68,7 @@ fn main() -> ExitCode {
         schema::CASES,
         traces::CASES,
         sessions::CASES,
+        sweeps::LAST,
     ]
     .concat();
     case::run(&arguments, cases)

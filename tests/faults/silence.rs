@@ -116,7 +116,12 @@ async fn silence_of_monthly_exports(scene: &Scene) -> Found {
     lambda::sweep().await;
     let late = sweep_line(since).await;
     rename("tokens", "tokens_total").await;
-    assert_eq!((&run["created"], &run["failed"]), (&json!(1), &json!(0)), "the run itself is well: {run}");
+    // Other cases may have usage of the month, too.
+    assert_eq!(
+        (run["created"].as_u64() >= Some(1), &run["failed"]),
+        (true, &json!(0)),
+        "the run itself is well: {run}"
+    );
     assert_eq!((failed.succeeded, failed.failed), (0, 1));
     // No dead letter and no error of Lambda tells of it.
     let attempts = logs::metrics("worker", "JobsFailed", worker).await;
@@ -124,19 +129,22 @@ async fn silence_of_monthly_exports(scene: &Scene) -> Found {
     assert_eq!((&attempt["JobsFailed"], &attempt["Code"]), (&json!(1), &json!("usage_unreadable")), "{attempt}");
     assert_eq!((&attempt["level"], &attempt["AttemptsFailed"]), (&json!("ERROR"), &json!(1)), "{attempt}");
     assert!(attempt["error"].as_str().is_some_and(|error| error.contains("tokens_total")), "the cause: {attempt}");
-    assert_eq!((&late["MonthlyUnsucceeded"], &late["level"]), (&json!(1), &json!("WARN")), "{late}");
+    assert_eq!((late["MonthlyUnsucceeded"].as_u64() >= Some(1), &late["level"]), (true, &json!("WARN")), "{late}");
     let days = now.duration_since(month.end()).as_hours() / 24;
     assert_eq!(late["MonthlyRunAgeDays"], json!(days), "{late}");
 
     // The next run replaces it.
     let again = monthly().await;
-    assert_eq!(again["created"], 1, "{again}");
+    assert_eq!(again["created"], run["created"], "{again}");
     let found = scene.end(&org).await;
     assert_eq!((found.succeeded, found.failed), (1, 1));
-    let since = Timestamp::now();
-    lambda::sweep().await;
-    let line = sweep_line(since).await;
-    assert_eq!(line["MonthlyUnsucceeded"], 0, "{line}");
+    until("all exports of the month have succeeded", lambda::TURN, async || {
+        let since = Timestamp::now();
+        lambda::sweep().await;
+        let line = sweep_line(since).await;
+        if line["MonthlyUnsucceeded"] == 0 { Ok(()) } else { Err(line) }
+    })
+    .await;
     found.note("the sweep told of it until the next run had replaced it")
 }
 

@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use aws_sdk_sqs::types::QueueAttributeName;
 use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
+use jobs::DueKind;
 use tests::{Organization, poll::until, stack::variable};
 use uuid::Uuid;
 
@@ -22,8 +23,11 @@ pub(crate) const CASES: &[Case] = &[
     case!(unreadable_message, "a message that is none of ours", alone = true),
     case!(worker_lost_in_every_attempt, "the lease of the fifth attempt runs out; then the dead letter is redriven"),
     case!(two_sweeps_at_once, "the queue is purged, and two sweeps run at once", alone = true),
-    case!(mass_expiry, "10,000 files expire at once, and a worker and its message are lost meanwhile", alone = true),
 ];
+
+/// After all others: the audit records of so many expiries take the next sweeps some minutes to link.
+pub(crate) const LAST: &[Case] =
+    &[case!(mass_expiry, "10,000 files expire at once, and a worker and its message are lost meanwhile", alone = true)];
 
 /// The files that expire at once in [`mass_expiry`].
 const EXPIRIES: u32 = 10_000;
@@ -119,7 +123,12 @@ async fn mass_expiry(scene: &Scene) -> Found {
     let ((reports, swept_for), lost_for) = tokio::join!(sweeps, lost);
     let (own, emulator) = cpu_seconds("sweep");
     let sum = |count: fn(&lambda::Report) -> u32| reports.iter().map(count).sum::<u32>();
-    assert_eq!((sum(|one| one.expired), sum(|one| one.errors)), (EXPIRIES, 0), "{reports:?}");
+    assert_eq!(sum(|one| one.errors), 0, "{reports:?}");
+    // A sweep of the schedule may have done some of it.
+    assert!((EXPIRIES / 2..=EXPIRIES).contains(&sum(|one| one.expired)), "{reports:?}");
+    let until_now = Timestamp::UNIX_EPOCH..=Timestamp::now();
+    let left = scene.stack.jobs.due(DueKind::Expiry, &until_now, None).await.unwrap();
+    assert!(left.jobs.iter().all(|(of, _)| of.uuid() != crowd.id), "a file of the crowd is left: {left:?}");
     assert_eq!(reports[0].released, 1, "the sweep that expires files sees the lost job: {reports:?}");
     assert!(lost_for <= LOST_FOR_AT_MOST, "lost for {lost_for:#}");
     let found = scene.end(&org).await.expect(1, 2..=2);

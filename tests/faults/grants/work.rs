@@ -264,7 +264,10 @@ impl<'a> Work<'a> {
             return Err("the webhook got no request".to_owned());
         }
         let answer = self.scene.stack.api.get(&format!("/orgs/{}/deliveries", org.id), &org.token).await;
-        let listed: Value = answer.expect(200).json();
+        if answer.status != 200 {
+            return Err(answer.text());
+        }
+        let listed: Value = answer.json();
         let of_event = |kind: &str, state: &str| {
             let mut items = listed["items"].as_array().into_iter().flatten();
             items

@@ -16,8 +16,8 @@ const PARAMETERS: [(&str, &str); 4] =
     [("WorkerTimeout", "12"), ("RetryDelay", "1"), ("ResendAfter", "10"), ("Tracing", "Active")];
 
 /// The functions with the variables that hold the address of a service, each with the service's name. Of S3 only the
-/// requests of the worker and of deliver can be disturbed: the API's own name for it is in the links that it gives out.
-const WAYS: [(&str, &str, &str); 15] = [
+/// requests of the worker can be disturbed: the API's own name for it is in the links that it gives out.
+const WAYS: [(&str, &str, &str); 14] = [
     ("api", "dynamodb", "AWS_ENDPOINT_URL_DYNAMODB"),
     ("api", "sqs", "AWS_ENDPOINT_URL_SQS"),
     ("api", "jwks", "JWKS_URL"),
@@ -29,7 +29,6 @@ const WAYS: [(&str, &str, &str); 15] = [
     ("worker", "events", "AWS_ENDPOINT_URL_EVENTBRIDGE"),
     ("sweep", "sqs", "AWS_ENDPOINT_URL_SQS"),
     ("sweep", "events", "AWS_ENDPOINT_URL_EVENTBRIDGE"),
-    ("deliver", "aws", "AWS_ENDPOINT_URL"),
     ("reconcile", "dynamodb", "AWS_ENDPOINT_URL_DYNAMODB"),
     ("telemetry", "s3", "AWS_ENDPOINT_URL_S3"),
     ("telemetry", "postgres", "DATABASE_URL"),
