@@ -22,7 +22,7 @@ use crate::{
     lambda,
     scene::{Found, Scene},
 };
-use unseen::unseen;
+use unseen::{is_not_refused, unseen};
 use work::Work;
 
 pub(crate) const CASES: &[Case] =
@@ -88,7 +88,9 @@ async fn try_each(holder: &Holder, work: &Work<'_>) -> Vec<(String, Option<Notic
     let function = function(holder);
     works(holder, &function, work).await;
     let mut tried = Vec::new();
-    for grant in holder.grants().into_iter().filter(|grant| unseen(holder, grant).is_none()) {
+    for grant in
+        holder.grants().into_iter().filter(|grant| unseen(holder, grant).is_none() && !is_not_refused(holder, grant))
+    {
         holder.take_away(&grant).await;
         let since = Timestamp::now();
         let answer = work.try_out(&function).await;

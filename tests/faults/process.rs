@@ -52,8 +52,14 @@ pub(crate) fn cpu_seconds(function: &str) -> (u64, u64) {
 pub(crate) async fn end_all(function: &str) {
     let name = variable(&format!("{}_FUNCTION", function.to_uppercase()));
     let all = || of_function(&name, &variable("AWS_ENDPOINT_URL"));
-    all().into_iter().for_each(kill);
-    until("they are gone", Duration::from_secs(5), async || if all().is_empty() { Ok(()) } else { Err(all()) }).await;
+    let killed = all();
+    killed.iter().copied().for_each(kill);
+    // A queue or a schedule may have started another one already.
+    until("they are gone", Duration::from_secs(5), async || {
+        let left: Vec<u32> = all().into_iter().filter(|process| killed.contains(process)).collect();
+        if left.is_empty() { Ok(()) } else { Err(left) }
+    })
+    .await;
 }
 
 /// Kills a process without a chance to clean up, as the kernel does when memory is short.

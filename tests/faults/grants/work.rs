@@ -217,11 +217,14 @@ impl<'a> Work<'a> {
     async fn take_dead_letter(&self, job: Uuid) -> bool {
         let body = message(self.swept.id, job);
         for _ in 0..3 {
-            if self.scene.stack.queue.take_dead_letter(&body).await.is_some() {
-                self.lost.borrow_mut().retain(|lost| *lost != job);
-                return true;
+            // Ten at a time, past those that work which failed has left.
+            for _ in 0..8 {
+                if self.scene.stack.queue.take_dead_letter(&body).await.is_some() {
+                    self.lost.borrow_mut().retain(|lost| *lost != job);
+                    return true;
+                }
             }
-            // Those that it saw meanwhile are hidden for a second.
+            // Those that it saw are hidden for a second.
             tokio::time::sleep(Duration::from_millis(1100)).await;
         }
         false
