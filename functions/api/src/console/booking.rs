@@ -14,7 +14,7 @@ use maud::{Markup, html};
 use platform::Deadline;
 
 use super::{
-    changes::{minus, signed},
+    changes::signed,
     ledger::{self, Mistake, Typing},
     month::{self, Booked, MonthPage},
     number,
@@ -94,9 +94,11 @@ fn since(shell: &Shell, page: &MonthPage, booked: &Booked) -> Markup {
     if now == file.totals {
         return html! { p { span.good { "✓ " } (texts.not_changed) } };
     }
-    let change = now.cost_total.checked_sub(file.totals.cost_total).unwrap_or_default();
+    let change = now.minus(file.totals).ok();
     html! {
-        p.note { (say(texts.changed_by, &[("difference", &number::difference(change))])) }
+        @if let Some(change) = change {
+            p.note { (say(texts.changed_by, &[("difference", &number::difference(change.cost_total))])) }
+        }
         div.scroll role="region" tabindex="0" aria-label=(texts.difference) {
             table {
                 caption { (texts.difference) ", " (time::month(texts, page.month)) }
@@ -105,7 +107,7 @@ fn since(shell: &Shell, page: &MonthPage, booked: &Booked) -> Markup {
                     tr { th scope="row" { (texts.now) } (cells(&now)) }
                     tr { th scope="row" { (texts.booked_file) } (cells(&file.totals)) }
                 }
-                tfoot { tr { th scope="row" { (texts.difference) } (signed(&minus(&now, &file.totals))) } }
+                tfoot { tr { th scope="row" { (texts.difference) } (signed(change)) } }
             }
         }
     }

@@ -6,7 +6,7 @@ use auth::Permission;
 use axum::{Extension, extract::State, response::Response};
 use domain::{
     Job, Totals,
-    changes::{Change, Level},
+    changes::{Change, Figures, Level},
     instant::day_of,
 };
 use maud::{Markup, html};
@@ -93,8 +93,8 @@ pub(super) fn section(shell: &Shell, job: &Job, changed: &Changed) -> Markup {
 
 fn table(shell: &Shell, found: &ToPresent) -> Markup {
     let texts = shell.texts();
-    let listed = found.items.iter().filter_map(|change| change.difference.totals().ok());
-    let sum = listed.fold(Totals::default(), |sum, more| sum.try_add(more).unwrap_or(sum));
+    let listed = found.items.iter().try_fold(Figures::default(), |sum, change| sum.plus(change.difference));
+    let unlisted = listed.and_then(Figures::totals).and_then(|listed| found.difference.minus(listed)).ok();
     let rest = found.count.saturating_sub(found.items.len() as u64);
     html! {
         div.scroll role="region" tabindex="0" aria-label=(texts.changes) {
@@ -113,7 +113,7 @@ fn table(shell: &Shell, found: &ToPresent) -> Markup {
                         tr {
                             th scope="row" { (say(texts.more_models, &[("count", &rest)])) }
                             @if found.level != Level::Day { td {} }
-                            (signed(&minus(&found.difference, &sum)))
+                            (signed(unlisted))
                         }
                     }
                 }
@@ -121,7 +121,7 @@ fn table(shell: &Shell, found: &ToPresent) -> Markup {
                     tr {
                         th scope="row" { (texts.total) }
                         @if found.level != Level::Day { td {} }
-                        (signed(&found.difference))
+                        (signed(Some(found.difference)))
                     }
                 }
             }
@@ -141,30 +141,30 @@ fn row(shell: &Shell, level: Level, change: &Change) -> Markup {
             @if level != Level::Day {
                 td { @match change.key.model { Some(model) => code { (model) }, None => (texts.no_model) } }
             }
-            @match change.difference.totals() {
-                Ok(difference) => (signed(&difference)),
-                // A cost beyond the digits that a decimal keeps.
-                Err(_) => @for _ in 0..4 { td.n { "–" } },
-            }
+            (signed(change.difference.totals().ok()))
         }
     }
 }
 
-/// The cells of differences.
-pub(super) fn signed(of: &Totals) -> Markup {
+/// Shows the cells of differences. One beyond the digits that are kept is none, and no zero.
+pub(super) fn signed(differences: Option<Totals>) -> Markup {
     html! {
-        @for count in [of.request_count, of.tokens_total, of.error_count] { td.n { (number::count_difference(count)) } }
-        td.n { (number::difference(of.cost_total)) }
+        @if let Some(of) = differences {
+            @for count in [of.request_count, of.tokens_total, of.error_count] { td.n { (number::count_difference(count)) } }
+            td.n { (number::difference(of.cost_total)) }
+        } @else {
+            @for _ in 0..4 { td.n { "–" } }
+        }
     }
 }
 
-/// Subtracts sums, as far as they can be kept.
-pub(super) fn minus(one: &Totals, other: &Totals) -> Totals {
-    let subtract = |one: i128, other: i128| one.saturating_sub(other);
-    Totals {
-        request_count: subtract(one.request_count, other.request_count),
-        tokens_total: subtract(one.tokens_total, other.tokens_total),
-        error_count: subtract(one.error_count, other.error_count),
-        cost_total: one.cost_total.checked_sub(other.cost_total).unwrap_or_default(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_that_cannot_be_kept_are_no_zeros() {
+        assert_eq!(signed(None).into_string().matches("–").count(), 4);
+        assert!(signed(Some(Totals::default())).into_string().contains("0.0000"));
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 /// The number of a job's records that are looked at.
 const MAX_RECORDS: usize = 1_000;
 
-/// How often a file was taken.
+/// The number of downloads of a file, and the last of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trail {
     downloads: usize,

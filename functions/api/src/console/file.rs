@@ -42,7 +42,7 @@ use crate::{
 /// The number of unfinished files that are named when there are too many.
 const MAX_UNFINISHED: usize = 20;
 
-/// What the page shows.
+/// The contents of the page.
 #[derive(Debug)]
 pub(super) struct FilePage {
     pub(super) job: Job,

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{context::Context, exports::recorded, ledger::comparisons, problem::Problem};
 
-/// What a person typed, and its mistakes.
+/// The text that a person typed, and its mistakes.
 #[derive(Debug, Default)]
 pub(super) struct Typing {
     pub(super) job: String,
@@ -201,7 +201,7 @@ pub(super) fn section(shell: &Shell, page: &MonthPage) -> Markup {
 fn form(shell: &Shell, page: &MonthPage) -> Markup {
     let texts = shell.texts();
     let typing = &page.typing;
-    // What was typed into the other form is not of this one.
+    // The other form has what was typed into it.
     let shown = |text: &str| if typing.is_booking { String::new() } else { text.to_owned() };
     let is_amount = |mistake: &Mistake| matches!(mistake, Mistake::Amount(_) | Mistake::Either(..));
     let is_wrong = |wrong: bool| (wrong && !typing.is_booking).then_some("true");

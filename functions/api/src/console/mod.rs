@@ -45,7 +45,7 @@ pub(crate) use notice::{Notice, show};
 /// The path of the pages.
 pub(crate) const BASE: &str = "/finance";
 
-/// What a page may do: use its own style, script, images and addresses, and nothing else.
+/// The policy of a page: it uses its own style, script, images and addresses, and nothing else.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 

@@ -37,7 +37,7 @@ const MAX_FILES: usize = 20;
 /// The number of the newest files whose comparisons are shown.
 pub(super) const MAX_COMPARED: usize = 5;
 
-/// What the page shows.
+/// The contents of the page.
 #[derive(Debug)]
 pub(super) struct MonthPage {
     pub(super) month: Month,
@@ -49,7 +49,7 @@ pub(super) struct MonthPage {
     pub(super) files: Vec<Job>,
     pub(super) has_more_files: bool,
     pub(super) booked: Option<Booked>,
-    /// What changed since the booked file, if anything did.
+    /// The changes since the booked file, if there are any.
     pub(super) changed: Option<Changed>,
     /// The bookings before, newest first.
     pub(super) history: Vec<Booking>,
@@ -68,7 +68,7 @@ pub(super) struct Booked {
     pub(super) job: Option<Job>,
 }
 
-/// What the visitor may do, so that the page offers nothing else.
+/// The rights of the visitor, so that the page offers nothing else.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rights {
     pub(super) creates: bool,

@@ -25,7 +25,7 @@ const MONTHS: u32 = 12;
 /// The number of the newest jobs among which a month's file is looked for. The page of the month looks at all.
 const RECENT_JOBS: usize = 100;
 
-/// What the page shows.
+/// The contents of the page.
 #[derive(Debug)]
 pub(super) struct Overview {
     pub(super) present: Month,

@@ -60,5 +60,18 @@ impl Figures {
     }
 }
 
+impl Totals {
+    /// Subtracts others.
+    ///
+    /// # Errors
+    /// When a difference cannot be kept exactly.
+    pub fn minus(self, other: Self) -> Result<Self, TotalOverflow> {
+        self.zip(other).zip(NAMES).try_map(
+            |((one, other), column)| one.checked_sub(other).ok_or(TotalOverflow { column }),
+            |((one, other), column)| one.checked_sub(other).ok_or(TotalOverflow { column }),
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -207,3 +207,12 @@ fn a_difference_that_cannot_be_exact_is_an_error() {
     let error = compare(&of(i128::MIN), &of(1), Level::Row, 1000).unwrap_err();
     assert_eq!(error, ChangeError::Overflow(TotalOverflow { column: "request_count" }));
 }
+
+#[test]
+fn a_difference_of_sums_that_cannot_be_kept_is_an_error_and_no_zero() {
+    let totals = |count, cost| Totals::new([count, 0, 0], cost);
+    let one = totals(7, Decimal::new(5_389_327, 4)).minus(totals(2, Decimal::new(5_233_729, 4)));
+    assert_eq!(one, Ok(totals(5, Decimal::new(155_598, 4))));
+    assert!(totals(0, Decimal::MAX).minus(totals(0, Decimal::MIN)).is_err());
+    assert!(totals(i128::MIN, Decimal::ZERO).minus(totals(1, Decimal::ZERO)).is_err());
+}
