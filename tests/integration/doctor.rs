@@ -114,6 +114,8 @@ fn template(name: &str) -> Value {
             "ExportsDeadLetterQueue": queue("exports-dead"),
             "EventsQueue": queue("events"),
             "EventsDeadLetterQueue": queue("events-dead"),
+            "DeliveriesQueue": queue("deliveries"),
+            "DeliveriesDeadLetterQueue": queue("deliveries-dead"),
             "TelemetryQueue": queue("telemetry"),
             "TelemetryDeadLetterQueue": queue("telemetry-dead"),
             "SchedulesDeadLetterQueue": queue("schedules-dead"),

@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{Failure, Progress};
 use jiff::{SignedDuration, Timestamp};
-use jobs::FinishError;
+use jobs::{DueKind, FinishError};
 use tests::{ExportJob, Organization, Stack, organization::export_of, stack::variable};
 use uuid::Uuid;
 
@@ -64,6 +64,25 @@ async fn a_running_job_shows_its_progress_and_no_other_does() {
     assert!(matches!(late, Err(FinishError::LostClaim)), "{late:?}");
     let ended = org.show(job.id().uuid()).await;
     assert_eq!((ended.status.as_str(), ended.progress), ("failed", None));
+}
+
+#[tokio::test]
+async fn the_jobs_that_failed_are_found_by_their_time_and_no_sweep_looks_at_them() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let job = org.add_unqueued().await;
+    let at = Timestamp::now();
+    stack.jobs.finish(org.claim(&job).await.fail(Failure::TookTooLong, false, at)).await.unwrap();
+    let named = (job.org(), job.id());
+    // Others fail jobs meanwhile; to the millisecond they are few.
+    let failed = stack.jobs.failed(&(at..=at)).await.unwrap();
+    assert!(failed.jobs.contains(&named), "{failed:?}");
+    let later = at + SignedDuration::from_secs(1);
+    assert!(!stack.jobs.failed(&(later..=later)).await.unwrap().jobs.contains(&named));
+    for kind in [DueKind::Work, DueKind::Expiry] {
+        let due = stack.jobs.due(kind, &(at..=at), None).await.unwrap();
+        assert!(!due.jobs.contains(&named), "{kind:?}");
+    }
 }
 
 #[tokio::test]

@@ -127,13 +127,15 @@ class States(BrowserTest):
         page = self.look(SEEDS["nothing"], role="nobody")
         self.assertEqual(page.goto(address(SEEDS["nothing"])).status, 403)
 
-    def test_the_platform_sees_what_is_due(self):
+    def test_the_platform_sees_what_is_due_and_what_failed(self):
         page = self.visitor(SEEDS["nothing"], role="platform-admin", subject="platform.engineer@example.com")
         self.open(page, f"{world.URL}/finance/platform")
         world.make_due(SEEDS["due"], SEEDS["due_job"])
         page.reload()
         expect(page.get_by_role("heading", level=1)).to_have_text("Platform")
-        expect(page.locator("tbody")).to_contain_text(SEEDS["due"])
+        expect(page.get_by_role("region", name="Due files")).to_contain_text(SEEDS["due"])
+        failed = page.get_by_role("region", name="Failed files")
+        expect(failed.get_by_role("link", name=SEEDS["states"]["jobs"]["failed"])).to_be_visible()
         self.shot(page, "platform")
         page.get_by_role("link", name="CI report").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("CI report")

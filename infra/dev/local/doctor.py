@@ -36,19 +36,21 @@ VARIABLES = {
     "ExportsDeadLetterQueue": "EXPORTS_DLQ_URL",
     "EventsQueue": "EVENTS_QUEUE_URL",
     "EventsDeadLetterQueue": "EVENTS_DLQ_URL",
+    "DeliveriesQueue": "DELIVERIES_QUEUE_URL",
+    "DeliveriesDeadLetterQueue": "DELIVERIES_DLQ_URL",
     "TelemetryQueue": "TELEMETRY_QUEUE_URL",
     "TelemetryDeadLetterQueue": "TELEMETRY_DLQ_URL",
 }
-QUEUES = ("ExportsQueue", "ExportsDeadLetterQueue", "EventsQueue", "EventsDeadLetterQueue", "TelemetryQueue",
-          "TelemetryDeadLetterQueue", "SchedulesDeadLetterQueue")
-FUNCTIONS = ("api", "worker", "monthly", "sweep", "refresh", "retention", "reconcile", "telemetry", "notify")
-# The line that ends a run of a scheduled function, and the hours in which it is looked for.
+QUEUES = ("ExportsQueue", "ExportsDeadLetterQueue", "EventsQueue", "EventsDeadLetterQueue", "DeliveriesQueue",
+          "DeliveriesDeadLetterQueue", "TelemetryQueue", "TelemetryDeadLetterQueue", "SchedulesDeadLetterQueue")
+FUNCTIONS = ("api", "worker", "monthly", "sweep", "refresh", "retention", "reconcile", "telemetry", "notify", "deliver")
+# How the line begins that ends a run of a scheduled function, and the hours in which it is looked for.
 RUNS = {
     "sweep": ("sweep finished", 3),
     "refresh": ("refresh finished", 3),
     "retention": ("retention finished", 50),
     "reconcile": ("exports reconciled", 50),
-    "monthly": ("monthly exports processed", 35 * 24),
+    "monthly": ("monthly run finished", 35 * 24),
 }
 # The alias that everything invokes.
 ALIAS = "live"
@@ -281,7 +283,7 @@ def run(logs, stack, name, now):
                 line = json.loads(event["message"])
             except ValueError:
                 continue
-            if isinstance(line, dict) and line.get("message") == message and event["timestamp"] > (newest or (0,))[0]:
+            if isinstance(line, dict) and line.get("message", "").startswith(message) and event["timestamp"] > (newest or (0,))[0]:
                 newest = event["timestamp"], line
         if time.time() > now + SEARCH_TIMEOUT:
             raise TimeoutError(f"its log was searched for {SEARCH_TIMEOUT} s")

@@ -22,14 +22,10 @@ pub enum DueKind {
     Expiry,
 }
 
-impl DueKind {
-    const fn of(job: &Job) -> Self {
-        match job.state() {
-            State::Succeeded { .. } => Self::Expiry,
-            State::Pending { .. } | State::Running { .. } | State::Failed { .. } | State::Expired { .. } => Self::Work,
-        }
-    }
+/// The partition of failed jobs, by the times at which they failed. Nothing is due there: platform engineers read it.
+const FAILED: &str = "failed";
 
+impl DueKind {
     const fn partition(self) -> &'static str {
         match self {
             Self::Work => "due",
@@ -43,18 +39,27 @@ pub(super) fn millisecond(due_at: Timestamp) -> AttributeValue {
     AttributeValue::N(due_at.as_millisecond().to_string())
 }
 
-/// Adds the attributes of the index to a job's item if the job is due at some time.
+/// Adds the attributes of the index to a job's item if the job is due at some time, or failed.
 pub(super) fn index(item: &mut Item, job: &Job) {
-    if let Some(due_at) = job.due_at() {
-        item.insert("due".to_owned(), AttributeValue::S(DueKind::of(job).partition().to_owned()));
-        item.insert("due_at".to_owned(), millisecond(due_at));
+    let partition = match job.state() {
+        State::Failed { .. } => FAILED,
+        State::Succeeded { .. } => DueKind::Expiry.partition(),
+        State::Pending { .. } | State::Running { .. } | State::Expired { .. } => DueKind::Work.partition(),
+    };
+    let at = match job.state() {
+        State::Failed { completed_at, .. } => Some(*completed_at),
+        _ => job.due_at(),
+    };
+    if let Some(at) = at {
+        item.insert("due".to_owned(), AttributeValue::S(partition.to_owned()));
+        item.insert("due_at".to_owned(), millisecond(at));
     }
 }
 
 /// A page of due jobs.
 #[derive(Debug)]
 pub struct DuePage {
-    /// The jobs, the longest due first.
+    /// The jobs, in the order that was asked for.
     pub jobs: Vec<(OrgId, JobId)>,
     /// The cursor of the next page, if there is one.
     pub next: Option<DueCursor>,
@@ -63,6 +68,13 @@ pub struct DuePage {
 /// A place in the index.
 #[derive(Debug, Clone)]
 pub struct DueCursor(pub(super) Item);
+
+/// The order of a page.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Order {
+    OldestFirst,
+    NewestFirst,
+}
 
 /// A page of one partition of the index.
 pub(super) struct Due {
@@ -76,9 +88,19 @@ struct DueItem {
     job_id: JobId,
 }
 
+impl DuePage {
+    fn read(due: Due) -> Result<Self, JobsError> {
+        let jobs = due.items.into_iter().map(|attributes| {
+            let DueItem { org_id, job_id } = item::read(attributes)?;
+            Ok((org_id, job_id))
+        });
+        Ok(Self { jobs: jobs.collect::<Result<_, JobsError>>()?, next: due.next })
+    }
+}
+
 impl JobsTable {
     /// Returns jobs of a kind that are due at a time within `times`, to the millisecond. The index lags behind the table,
-    /// so read the job itself before changing it.
+    /// so read the job itself before changing it. The longest due come first.
     ///
     /// # Errors
     /// When `times` is empty, DynamoDB does not answer, or an item is not a job.
@@ -88,12 +110,18 @@ impl JobsTable {
         times: &RangeInclusive<Timestamp>,
         after: Option<DueCursor>,
     ) -> Result<DuePage, JobsError> {
-        let due = self.due_items(kind.partition(), times, after.map(|DueCursor(key)| key)).await?;
-        let jobs = due.items.into_iter().map(|attributes| {
-            let DueItem { org_id, job_id } = item::read(attributes)?;
-            Ok((org_id, job_id))
-        });
-        Ok(DuePage { jobs: jobs.collect::<Result<_, JobsError>>()?, next: due.next })
+        let after = after.map(|DueCursor(key)| key);
+        DuePage::read(self.due_items(kind.partition(), times, Order::OldestFirst, after).await?)
+    }
+
+    /// Returns the jobs of all organizations that failed within `times`, the latest first: at most 100. The index lags behind
+    /// the table, so read the job itself: it may have been asked for again. Those that failed before version 0.2 are not
+    /// there.
+    ///
+    /// # Errors
+    /// When `times` is empty, DynamoDB does not answer, or an item is not a job.
+    pub async fn failed(&self, times: &RangeInclusive<Timestamp>) -> Result<DuePage, JobsError> {
+        DuePage::read(self.due_items(FAILED, times, Order::NewestFirst, None).await?)
     }
 
     /// Returns a page of a partition of the index.
@@ -101,6 +129,7 @@ impl JobsTable {
         &self,
         partition: &str,
         times: &RangeInclusive<Timestamp>,
+        order: Order,
         after: Option<Item>,
     ) -> Result<Due, JobsError> {
         let request = self
@@ -112,6 +141,7 @@ impl JobsTable {
             .expression_attribute_values(":due", AttributeValue::S(partition.to_owned()))
             .expression_attribute_values(":from", millisecond(*times.start()))
             .expression_attribute_values(":to", millisecond(*times.end()))
+            .scan_index_forward(matches!(order, Order::OldestFirst))
             .set_exclusive_start_key(after)
             .limit(100);
         let answer = request.send().await.map_err(|error| JobsError::table("find what is due", error))?;

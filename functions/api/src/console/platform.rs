@@ -1,15 +1,17 @@
-//! `/finance/platform`: for platform engineers, the files of all organizations that wait too long, and the report of CI.
+//! `/finance/platform`: for platform engineers, the files of all organizations that wait too long or failed, and
+//! the report of CI.
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use auth::Caller;
 use axum::{
     Extension,
     extract::State,
     response::{Html, IntoResponse as _, Response},
 };
-use domain::{Action, AuditRecord, Job};
-use jiff::Timestamp;
-use jobs::DueKind;
+use domain::{Action, AuditRecord, Job, OrgId, Origin, Status};
+use jiff::{SignedDuration, Timestamp};
+use jobs::{DueKind, DuePage};
 use maud::{Markup, html};
 use platform::Deadline;
 
@@ -21,30 +23,59 @@ use super::{
 };
 use crate::{ci::report, context::Context, problem::Problem, scope::CiReader};
 
-/// The number of due files that are listed. Each is of an organization whose trail says that somebody looked.
-const MAX_DUE: usize = 20;
+/// The number of files of each list. Each is of an organization whose trail says that somebody looked.
+const MAX_FILES: usize = 20;
+/// The time for which a failed file is listed.
+const FAILED_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// Shows the due files.
+/// Shows the due files, and those that failed.
 pub(super) async fn show(State(context): State<Arc<Context>>, lobby: Lobby) -> Result<Html<String>, Problem> {
     let Lobby { shell, caller, origin, .. } = lobby;
     if !caller.administers_platform() {
         return Err(no_such_page());
     }
-    let page = context.jobs.due(DueKind::Work, &(Timestamp::UNIX_EPOCH..=shell.now), None).await?;
-    let is_cut = page.next.is_some() || page.jobs.len() > MAX_DUE;
-    let mut seen = BTreeSet::new();
-    let mut due = Vec::new();
-    for (org, job) in page.jobs.into_iter().take(MAX_DUE) {
-        if !caller.organizations().contains(&org) && seen.insert(org) {
-            let subject = caller.subject().clone();
-            let action = Action::CrossOrganizationAccess;
-            let record = AuditRecord { at: shell.now, action, subject, org, job: None, origin: origin.clone() };
-            context.jobs.record(&record).await?;
-        }
-        due.extend(context.jobs.get(org, job).await?);
-    }
+    let now = shell.now;
+    let due = context.jobs.due(DueKind::Work, &(Timestamp::UNIX_EPOCH..=now), None).await?;
+    let failed = context.jobs.failed(&(now.saturating_sub(FAILED_FOR).unwrap_or(Timestamp::UNIX_EPOCH)..=now)).await?;
+    let mut visit = Visit { context: &context, caller: &caller, origin: &origin, now, seen: BTreeSet::new() };
+    let due = visit.read(due).await?;
+    let mut failed = visit.read(failed).await?;
+    failed.jobs.retain(|job| job.state().name() == Status::Failed);
     let texts = shell.texts();
-    Ok(shell.answer(texts.platform, Place::Platform, &view(&shell, &due, is_cut)))
+    Ok(shell.answer(texts.platform, Place::Platform, &view(&shell, &due, &failed)))
+}
+
+/// The reading of files of other organizations.
+struct Visit<'a> {
+    context: &'a Context,
+    caller: &'a Caller,
+    origin: &'a Origin,
+    now: Timestamp,
+    seen: BTreeSet<OrgId>,
+}
+
+/// The files of a list.
+struct Files {
+    jobs: Vec<Job>,
+    is_cut: bool,
+}
+
+impl Visit<'_> {
+    /// Reads the jobs of a page of the index, after the trail of each organization says so.
+    async fn read(&mut self, page: DuePage) -> Result<Files, Problem> {
+        let is_cut = page.next.is_some() || page.jobs.len() > MAX_FILES;
+        let mut jobs = Vec::new();
+        for (org, job) in page.jobs.into_iter().take(MAX_FILES) {
+            if !self.caller.organizations().contains(&org) && self.seen.insert(org) {
+                let (subject, origin) = (self.caller.subject().clone(), self.origin.clone());
+                let action = Action::CrossOrganizationAccess;
+                let record = AuditRecord { at: self.now, action, subject, org, job: None, origin };
+                self.context.jobs.record(&record).await?;
+            }
+            jobs.extend(self.context.jobs.get(org, job).await?);
+        }
+        Ok(Files { jobs, is_cut })
+    }
 }
 
 /// Shows the report of CI, as the route of the API does.
@@ -58,26 +89,36 @@ pub(super) async fn ci(
     Ok(report::report(State(context), reader, Extension(deadline), query).await?.into_response())
 }
 
-fn view(shell: &Shell, due: &[Job], is_cut: bool) -> Markup {
+fn view(shell: &Shell, due: &Files, failed: &Files) -> Markup {
     let texts = shell.texts();
     html! {
         h1 { (texts.platform) }
         section {
             h2 { (texts.due_jobs) }
             p.soft { (texts.platform_about) }
-            @if due.is_empty() { p { (texts.no_due_jobs) } } @else { (table(shell, due)) }
-            @if is_cut { p { (texts.more_due) } }
+            @if due.jobs.is_empty() { p { (texts.no_due_jobs) } } @else { (table(shell, texts.due_jobs, &due.jobs)) }
+            @if due.is_cut { p { (texts.more_due) } }
+        }
+        section {
+            h2 { (texts.failed_jobs) }
+            p.soft { (texts.failed_about) }
+            @if failed.jobs.is_empty() {
+                p { (texts.no_failed_jobs) }
+            } @else {
+                (table(shell, texts.failed_jobs, &failed.jobs))
+            }
+            @if failed.is_cut { p { (texts.more_failed) } }
         }
         p { a href="/finance/platform/ci" { (texts.ci_report) } }
     }
 }
 
-fn table(shell: &Shell, due: &[Job]) -> Markup {
+fn table(shell: &Shell, name: &str, jobs: &[Job]) -> Markup {
     let texts = shell.texts();
     html! {
-        div.scroll role="region" tabindex="0" aria-label=(texts.due_jobs) {
+        div.scroll role="region" tabindex="0" aria-label=(name) {
             table {
-                caption.same { (texts.due_jobs) }
+                caption.same { (name) }
                 thead {
                     tr {
                         @for name in [texts.created, texts.organization, texts.state, texts.job] {
@@ -86,7 +127,7 @@ fn table(shell: &Shell, due: &[Job]) -> Markup {
                     }
                 }
                 tbody {
-                    @for job in due {
+                    @for job in jobs {
                         @let page = format!("/finance/{}/exports/{}", job.org(), job.id());
                         tr {
                             th scope="row" { (time::at(texts, job.created_at())) }

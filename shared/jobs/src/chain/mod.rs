@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CorruptItem, Item, JobsError, JobsTable, audit,
-    due::Due,
+    due::{Due, Order},
     item::{self, primary_key},
     transaction,
 };
@@ -236,7 +236,7 @@ impl JobsTable {
 
     /// Returns the entries of a partition of the index that are due, the longest due first.
     async fn due_of(&self, partition: &str, until: Timestamp, after: Option<Item>) -> Result<Due, JobsError> {
-        self.due_items(partition, &(Timestamp::UNIX_EPOCH..=until), after).await
+        self.due_items(partition, &(Timestamp::UNIX_EPOCH..=until), Order::OldestFirst, after).await
     }
 }
 

@@ -167,7 +167,7 @@ texts! {
     action_restate, action_restore, action_hold, action_release_hold, action_deliver, action_change_settings,
     action_rotate_secret, action_erase, held, action_cross, job,
     // The platform.
-    platform_about, due_jobs, no_due_jobs, more_due, ci_report,
+    platform_about, due_jobs, no_due_jobs, more_due, failed_jobs, failed_about, no_failed_jobs, more_failed, ci_report,
     // Errors.
     error, reload, request_id, error_unavailable, error_slow, error_internal, error_forbidden,
     error_not_found, error_limit, error_invalid, error_other, error_no_page,

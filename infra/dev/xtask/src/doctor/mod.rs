@@ -26,11 +26,15 @@ use crate::{
 use facts::Facts;
 
 /// The variables that name resources of the local stack.
-const OF_THE_STACK: [&str; 7] = [
+const OF_THE_STACK: [&str; 11] = [
     "JOBS_TABLE",
     "API_URL",
     "EXPORTS_QUEUE_URL",
     "EXPORTS_DLQ_URL",
+    "EVENTS_QUEUE_URL",
+    "EVENTS_DLQ_URL",
+    "DELIVERIES_QUEUE_URL",
+    "DELIVERIES_DLQ_URL",
     "TELEMETRY_QUEUE_URL",
     "TELEMETRY_DLQ_URL",
     "FUNCTIONS_LOG",
@@ -97,4 +101,41 @@ fn on_aws(program: PathBuf, doctor: &Doctor) -> Spec {
     // Keys in the environment would precede the profile's.
     let keys = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
     if doctor.profile.is_some() { keys.into_iter().fold(spec, Spec::env_remove) } else { spec }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROGRAM: &str = include_str!("../../../local/doctor.py");
+
+    /// Returns the quoted names and texts of a dictionary of the program, each entry by the texts in its line.
+    fn entries(dictionary: &str) -> Vec<Vec<&'static str>> {
+        let (_, rest) = PROGRAM.split_once(&format!("\n{dictionary} = {{\n")).expect(dictionary);
+        let (body, _) = rest.split_once("\n}").expect("its end");
+        body.lines().map(|line| line.split('"').skip(1).step_by(2).collect()).collect()
+    }
+
+    #[test]
+    fn no_variable_of_the_local_stack_names_a_part_of_another_stack() {
+        for entry in entries("VARIABLES") {
+            assert!(OF_THE_STACK.contains(&entry[1]), "{entry:?}");
+        }
+    }
+
+    #[test]
+    fn the_lines_that_are_looked_for_are_those_that_the_functions_write() {
+        let runs = entries("RUNS");
+        assert_eq!(runs.len(), 5);
+        for run in runs {
+            let folder = format!("{}/../../../functions/{}/src", env!("CARGO_MANIFEST_DIR"), run[0]);
+            let files = sources(&folder);
+            assert!(files.iter().any(|text| text.contains(&format!("\"{}", run[1]))), "{run:?}");
+        }
+    }
+
+    fn sources(folder: &str) -> Vec<String> {
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        files.filter(|path| path.is_file()).map(|path| std::fs::read_to_string(path).unwrap()).collect()
+    }
 }

@@ -20,7 +20,8 @@ pub(super) fn healthy() -> Facts {
             "due": {{"ok": {{"jobs": 0, "oldest_seconds": 0}}}},
             "queues": {{
                 "ExportsQueue": {empty}, "ExportsDeadLetterQueue": {empty}, "EventsQueue": {empty},
-                "EventsDeadLetterQueue": {empty}, "TelemetryQueue": {empty},
+                "EventsDeadLetterQueue": {empty}, "DeliveriesQueue": {empty},
+                "DeliveriesDeadLetterQueue": {empty}, "TelemetryQueue": {empty},
                 "TelemetryDeadLetterQueue": {empty}, "SchedulesDeadLetterQueue": {empty}
             }},
             "database": {{"ok": {{"standby": false, "schema": 14, "hours": 0, "oldest_seconds": 0, "failed_hours": 0}}}},

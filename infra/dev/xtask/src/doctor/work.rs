@@ -18,11 +18,13 @@ const MONTH_LATE_SECONDS: i64 = 12 * 3600;
 type Letters = (&'static str, &'static str);
 
 /// The queues of the page: logical id, label, and the dead letters of those that have them.
-const QUEUES: [(&str, &str, Option<Letters>); 7] = [
+const QUEUES: [(&str, &str, Option<Letters>); 9] = [
     ("ExportsQueue", "queue", None),
     ("ExportsDeadLetterQueue", "dead letters", Some(("of exports", "deadlettersalarm"))),
     ("EventsQueue", "events to tell", None),
     ("EventsDeadLetterQueue", "events not told", Some(("of events", "eventsdeadlettersalarm"))),
+    ("DeliveriesQueue", "copies to make", None),
+    ("DeliveriesDeadLetterQueue", "copies not made", Some(("of deliveries", "deliveriesdeadlettersalarm"))),
     ("TelemetryQueue", "CI queue", None),
     ("TelemetryDeadLetterQueue", "CI dead letters", Some(("of CI's documents", "telemetrydeadlettersalarm"))),
     ("SchedulesDeadLetterQueue", "lost schedules", Some(("of schedules", "schedulesdeadlettersalarm"))),
@@ -193,6 +195,7 @@ mod tests {
         for (id, anchor) in [
             ("ExportsDeadLetterQueue", "deadlettersalarm"),
             ("EventsDeadLetterQueue", "eventsdeadlettersalarm"),
+            ("DeliveriesDeadLetterQueue", "deliveriesdeadlettersalarm"),
             ("TelemetryDeadLetterQueue", "telemetrydeadlettersalarm"),
             ("SchedulesDeadLetterQueue", "schedulesdeadlettersalarm"),
         ] {
