@@ -1,12 +1,16 @@
 //! Passes of the refresh while events keep coming, as the table of raw events grows.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use jiff::{Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
+use postgres::Database;
 use serde_json::Value;
 use terminal::Progress;
-use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::{
@@ -71,12 +75,29 @@ fn grow(stack: &Stack, events: u64) -> Result<()> {
     })
 }
 
-/// Runs a pass in each interval while writers go on, for organizations that have no events yet.
+/// Runs a pass in each interval while a writer goes on, for organizations that have no events yet.
 fn passes(stack: &Stack, refresh: &mut Function, events: u64, plan: &Plan) -> Result<Passes> {
-    let writer = write_steadily(stack)?;
+    let (ended, database) = (AtomicBool::new(false), &stack.database);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| write_until(&ended, database));
+        let passes = run(stack, refresh, events, plan, || writer.is_finished());
+        ended.store(true, Ordering::Relaxed);
+        writer.join().map_err(|_| anyhow!("the writer panicked"))?.context("the writer failed")?;
+        passes
+    })
+}
+
+fn run(
+    stack: &Stack,
+    refresh: &mut Function,
+    events: u64,
+    plan: &Plan,
+    has_stopped: impl Fn() -> bool,
+) -> Result<Passes> {
     let (mut took, mut cpu) = (Sample::default(), Sample::default());
     for pass in 0..=plan.refresh_passes() {
-        std::thread::sleep(plan.refresh_interval());
+        thread::sleep(plan.refresh_interval());
+        ensure!(!has_stopped(), "the writer stopped");
         let before = stack.postgres_cpu()?;
         let start = Instant::now();
         let answer = refresh.invoke(TICK)?;
@@ -92,16 +113,17 @@ fn passes(stack: &Stack, refresh: &mut Function, events: u64, plan: &Plan) -> Re
             cpu.add(stack.postgres_cpu()?.saturating_sub(before));
         }
     }
-    ensure!(!writer.is_finished(), "the writer stopped: {:?}", stack.runtime.block_on(writer));
-    writer.abort();
     Ok(Passes { events, took, cpu })
 }
 
-/// Inserts events of now as any writer does, until it is aborted.
-fn write_steadily(stack: &Stack) -> Result<JoinHandle<Result<()>>> {
+/// Inserts events of now as any writer does, once a second. It has a runtime of its own: that of the stack stands still while
+/// the bench waits for a function.
+fn write_until(ended: &AtomicBool, database: &Database) -> Result<()> {
     let organizations: Vec<Uuid> = (0..ORGANIZATIONS).map(|_| Uuid::new_v4()).collect();
-    let client = stack.runtime.block_on(stack.database.connect())?;
-    Ok(stack.runtime.spawn(async move {
+    let rate = i64::try_from(RATE)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let client = database.connect().await?;
         let insert = client
             .prepare(
                 "insert into usage_events (event_id, organization_id, model_id, occurred_at, input_tokens,
@@ -112,13 +134,13 @@ fn write_steadily(stack: &Stack) -> Result<JoinHandle<Result<()>>> {
                  on conflict do nothing",
             )
             .await?;
-        let rate = i64::try_from(RATE)?;
         let mut seconds = tokio::time::interval(Duration::from_secs(1));
-        loop {
+        while !ended.load(Ordering::Relaxed) {
             seconds.tick().await;
             client.execute(&insert, &[&organizations, &rate]).await?;
         }
-    }))
+        Ok(())
+    })
 }
 
 fn section(sizes: &[Passes], plan: &Plan) -> Section {
