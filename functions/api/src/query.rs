@@ -30,6 +30,11 @@ impl Query {
         self
     }
 
+    /// Returns the value of a parameter that was not read yet, the first one if there are several.
+    pub(crate) fn given(&self, name: &str) -> Option<&str> {
+        self.unread.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
     /// Reads an optional parameter; `None` if it is absent or wrong.
     pub(crate) fn optional<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
         self.optional_with(name, str::parse)

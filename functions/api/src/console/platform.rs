@@ -1,25 +1,21 @@
-//! `/finance/platform`: for platform engineers, the files of all organizations that wait too long, and the report of CI.
+//! `/finance/platform`: for platform engineers, the files of all organizations that wait too long, and the way to the report of CI.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use axum::{
-    Extension,
-    extract::State,
-    response::{Html, IntoResponse as _, Response},
-};
+use axum::{extract::State, response::Html};
 use domain::{Action, AuditRecord, Job};
 use jiff::Timestamp;
 use jobs::DueKind;
 use maud::{Markup, html};
-use platform::Deadline;
 
 use super::{
+    ci,
     page::Lobby,
     session::no_such_page,
     shell::{Place, Shell},
     states, time,
 };
-use crate::{ci::report, context::Context, problem::Problem, scope::CiReader};
+use crate::{context::Context, problem::Problem};
 
 /// The number of due files that are listed. Each is of an organization whose trail says that somebody looked.
 const MAX_DUE: usize = 20;
@@ -47,17 +43,6 @@ pub(super) async fn show(State(context): State<Arc<Context>>, lobby: Lobby) -> R
     Ok(shell.answer(texts.platform, Place::Platform, &view(&shell, &due, is_cut)))
 }
 
-/// Shows the report of CI, as the route of the API does.
-pub(super) async fn ci(
-    State(context): State<Arc<Context>>,
-    Extension(deadline): Extension<Deadline>,
-    lobby: Lobby,
-) -> Result<Response, Problem> {
-    let reader = CiReader::of(lobby.caller)?;
-    let query = lobby.query;
-    Ok(report::report(State(context), reader, Extension(deadline), query).await?.into_response())
-}
-
 fn view(shell: &Shell, due: &[Job], is_cut: bool) -> Markup {
     let texts = shell.texts();
     html! {
@@ -68,7 +53,7 @@ fn view(shell: &Shell, due: &[Job], is_cut: bool) -> Markup {
             @if due.is_empty() { p { (texts.no_due_jobs) } } @else { (table(shell, due)) }
             @if is_cut { p { (texts.more_due) } }
         }
-        p { a href="/finance/platform/ci" { (texts.ci_report) } }
+        p { a href=(shell.href(ci::PATH)) { (texts.ci_report) } }
     }
 }
 

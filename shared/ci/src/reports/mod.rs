@@ -7,6 +7,8 @@
 
 mod evidence;
 mod filter;
+mod moments;
+mod names;
 mod rejections;
 mod runs;
 mod series;
@@ -20,6 +22,8 @@ use tokio_postgres::Row;
 
 pub use evidence::{Evidence, EvidenceObject, MAX_OBJECTS, evidence};
 pub use filter::Filter;
+pub use moments::{Moment, moments};
+pub use names::{Choices, Names, choices};
 pub use rejections::{Rejection, RejectionCursor, RejectionPage, rejection_cursor, rejections};
 pub use runs::{RunCursor, RunPage, StoredRun, pseudonyms, run_cursor, runs};
 pub use series::{MAX_RUNS, SeriesCursor, SeriesPage, SeriesRuns, busiest, series, series_cursor};
