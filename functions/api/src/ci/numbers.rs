@@ -121,7 +121,7 @@ mod tests {
         let density = Density::of(&runs[..297], 0.0, 100.0 * 86_400.0);
         let table = of_chart(&density, "a").into_string();
         // Two days with three runs each.
-        for part in ["0.0 s", "1.0 s", "201.0 s", "each: 98.0 s, 198.0 s, 99.0 s, 199.0 s"] {
+        for part in ["0.0 s", "1.0 s", "201.0 s", "each: 98.0 s, 99.0 s, 198.0 s, 199.0 s"] {
             assert!(table.contains(part), "{part}: {table}");
         }
     }
