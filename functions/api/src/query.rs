@@ -30,6 +30,11 @@ impl Query {
         self
     }
 
+    /// Reports whether one of these parameters is given. It does not read them.
+    pub(crate) fn has_any(&self, names: &[&str]) -> bool {
+        self.unread.iter().any(|(given, _)| names.contains(&given.as_str()))
+    }
+
     /// Reads an optional parameter; `None` if it is absent or wrong.
     pub(crate) fn optional<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
         self.optional_with(name, str::parse)
