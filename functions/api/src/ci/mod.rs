@@ -1,10 +1,14 @@
 //! The routes of CI telemetry: a file per route, and the HTML report.
 
+pub(crate) mod acknowledgement;
 mod axis;
+pub(crate) mod badge;
+pub(crate) mod changes;
 mod chart;
 mod density;
 pub(crate) mod evidence;
 mod filter;
+mod markdown;
 mod matching;
 mod numbers;
 pub(crate) mod page;
@@ -14,6 +18,6 @@ pub(crate) mod report;
 pub(crate) mod runs;
 mod searching;
 mod tables;
-mod told;
+pub(crate) mod told;
 pub(crate) mod trends;
 mod verdict;

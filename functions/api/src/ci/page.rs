@@ -334,7 +334,7 @@ mod tests {
         assert!(perhaps.contains("△ Perhaps slower, provisional: s · c · e"), "{perhaps}");
         assert!(perhaps.contains("since 2025-11-08. Acknowledged slowdowns: 1."), "{perhaps}");
         let none = verdict(vec![known]);
-        assert!(none.contains("✓ Nothing else became slower.</span> Acknowledged slowdowns: 1."), "{none}");
+        assert!(none.contains("✓ No slowdown needs attention.</span> Acknowledged slowdowns: 1."), "{none}");
     }
 
     /// Builds a year of the maximum number of charts, each with failures on every day and the maximum number of runs.

@@ -10,7 +10,7 @@ use axum::{
 };
 use changepoints::Settings;
 use ci::{
-    Regression,
+    Regression, Series,
     reports::{self, Filter, MAX_DAYS, MAX_RUNS, Moment, SeriesRuns},
     search::Search,
 };
@@ -122,6 +122,8 @@ pub(crate) async fn make(
     let found = find(busiest, &settings, &mut search, end_of_search(deadline));
     log(&search);
     let looked_at = found.len();
+    let names: Vec<Series> = found.iter().map(|found| found.series.series.clone()).collect();
+    let mut told = reports::changes_of(&client, &names, deadline.left()).await?;
     let mut changes = Vec::new();
     let mut withdrawn = Vec::new();
     let mut short = Vec::new();
@@ -130,7 +132,8 @@ pub(crate) async fn make(
         if let Err(runs) = verdict {
             short.push((series.series.clone(), runs));
         }
-        let all = matched(&series, verdict.unwrap_or_default(), Vec::new(), &filter, &settings);
+        let told = told.remove(&series.series).unwrap_or_default().into_iter().map(Told::from).collect();
+        let all = matched(&series, verdict.unwrap_or_default(), told, &filter, &settings);
         let (found, taken_back): (Vec<Told>, Vec<Told>) = all.into_iter().partition(Told::holds);
         changes.extend(found.iter().map(|told| (series.series.clone(), told.clone())));
         withdrawn.extend(taken_back.into_iter().map(|told| (series.series.clone(), told)));

@@ -1,7 +1,10 @@
 //! A change as the page tells it. Its state has a word and a shape, so that nobody needs a colour to tell states apart.
 
-use changepoints::{Reason, State};
-use ci::Regression;
+use changepoints::State;
+use ci::{
+    Regression,
+    change::{Acknowledgement, ToldChange, reason_text},
+};
 use jiff::Timestamp;
 use maud::{Markup, html};
 use uuid::Uuid;
@@ -15,16 +18,9 @@ pub(crate) struct Told {
     pub(super) state: State,
     /// Its public id; `None` if the search of this request found it and nobody was told yet.
     pub(crate) id: Option<Uuid>,
-    pub(crate) acknowledged: Option<Acknowledged>,
-}
-
-/// The note of a person who expected a change or knows its cause.
-#[derive(Debug, Clone)]
-pub(crate) struct Acknowledged {
-    pub(crate) note: String,
-    pub(super) at: Timestamp,
-    /// The pseudonym of the person.
-    pub(super) by: Uuid,
+    pub(crate) acknowledged: Option<Acknowledgement>,
+    /// `true` if a later change took back at least half of it.
+    pub(super) is_over: bool,
 }
 
 /// The shape of a change in a chart.
@@ -39,7 +35,14 @@ pub(super) enum Shape {
 impl From<Regression> for Told {
     /// Takes a change that the search found, which has enough runs on either side.
     fn from(change: Regression) -> Self {
-        Self { change, state: State::Confirmed, id: None, acknowledged: None }
+        Self { change, state: State::Confirmed, id: None, acknowledged: None, is_over: false }
+    }
+}
+
+impl From<ToldChange> for Told {
+    fn from(told: ToldChange) -> Self {
+        let ToldChange { id, change, state, is_over, acknowledgement, .. } = told;
+        Self { change, state, id: Some(id), acknowledged: acknowledgement, is_over }
     }
 }
 
@@ -53,9 +56,9 @@ impl Told {
         !matches!(self.state, State::Withdrawn(_))
     }
 
-    /// Reports whether it is a slowdown that nobody has acknowledged.
+    /// Reports whether it is a slowdown that lasts and that nobody has acknowledged.
     pub(super) fn is_open(&self) -> bool {
-        self.is_slower() && self.holds() && self.acknowledged.is_none()
+        self.is_slower() && self.holds() && !self.is_over && self.acknowledged.is_none()
     }
 
     /// Returns the shape in the chart: a check mark for what was acknowledged and holds, else that of the state.
@@ -81,11 +84,7 @@ impl Told {
 
     /// Says why a change was withdrawn.
     pub(super) const fn reason(&self) -> Option<&'static str> {
-        match self.state {
-            State::Withdrawn(Reason::Chance) => Some("with the runs since then it may be chance"),
-            State::Withdrawn(Reason::Smaller) => Some("less than half of it is left"),
-            _ => None,
-        }
+        reason_text(self.state)
     }
 
     /// Renders the state: the shape, the word, and why.
@@ -93,8 +92,9 @@ impl Told {
         html! {
             span.state { span aria-hidden="true" { (self.shape().character()) } " " (self.word()) }
             @if let Some(reason) = self.reason() { ": " (reason) }
-            @if let Some(Acknowledged { note, at, by }) = &self.acknowledged {
-                " " q { (note) } " " span.soft { (person(*by)) ", " (day_of(*at)) }
+            @if self.is_over { ", and taken back by a later change" }
+            @if let Some(Acknowledgement { note, at, by, .. }) = &self.acknowledged {
+                ": " q { (note) } " " span.soft { (person(*by)) ", " (day_of(*at)) }
             }
         }
     }
@@ -160,6 +160,8 @@ impl Shape {
 pub(super) mod tests {
     use std::collections::BTreeSet;
 
+    use changepoints::Reason;
+
     use super::*;
 
     /// A change of a state, slower by 30 %.
@@ -175,8 +177,9 @@ pub(super) mod tests {
             p_value: 0.001,
             possible_causes: Vec::new(),
         };
-        let acknowledged = note.map(|note| Acknowledged { note: note.to_owned(), at, by: Uuid::nil() });
-        Told { change, state, id: None, acknowledged }
+        let by = Uuid::nil();
+        let acknowledged = note.map(|note| Acknowledgement { version: 1, note: note.to_owned(), at, by });
+        Told { change, state, id: None, acknowledged, is_over: false }
     }
 
     #[test]
@@ -199,7 +202,8 @@ pub(super) mod tests {
     fn a_note_is_text() {
         let badge = told(State::Provisional, Some("<b>expected</b>")).badge().into_string();
         assert!(
-            badge.contains("provisional, acknowledged") && badge.contains("<q>&lt;b&gt;expected&lt;/b&gt;</q>"),
+            badge.contains("provisional, acknowledged</span>: ")
+                && badge.contains("<q>&lt;b&gt;expected&lt;/b&gt;</q>"),
             "{badge}"
         );
         let withdrawn = told(State::Withdrawn(Reason::Smaller), Some("expected")).badge().into_string();

@@ -30,7 +30,7 @@ impl Report {
                         }
                         _ => {
                             span.pass {
-                                @if acknowledged == 0 { "✓ Nothing became slower." } @else { "✓ Nothing else became slower." }
+                                @if slower == 0 { "✓ Nothing became slower." } @else { "✓ No slowdown needs attention." }
                             }
                             @if !self.short.is_empty() { " Series with too few runs to tell: " (self.short.len()) "." }
                         }

@@ -23,13 +23,13 @@ const FIELDS: [&str; 8] = ["service", "command", "environment", "from", "to", "m
 
 /// What the address says, with its mistakes.
 #[derive(Debug, Default)]
-pub(super) struct Form {
+pub(super) struct Choice {
     /// The fields that are not empty, in the order of the form.
     values: Vec<(&'static str, String)>,
     pub(super) mistakes: Vec<FieldError>,
 }
 
-impl Form {
+impl Choice {
     pub(super) fn of(query: &Query) -> Self {
         let given = |name| query.given(name).map(|value| (name, value.to_owned()));
         Self { values: FIELDS.into_iter().filter_map(given).collect(), mistakes: Vec::new() }
@@ -37,6 +37,11 @@ impl Form {
 
     fn value(&self, name: &str) -> Option<&str> {
         self.values.iter().find(|(given, _)| *given == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Returns the query of this choice.
+    pub(super) fn query(&self) -> String {
+        self.address("").trim_start_matches('?').to_owned()
     }
 
     /// Returns a path with this choice.
@@ -201,18 +206,18 @@ fn address<'a>(path: &str, values: impl Iterator<Item = (&'a str, &'a str)>) -> 
 mod tests {
     use super::{super::sample, *};
 
-    fn form(values: &[(&'static str, &str)], mistakes: &[(&str, &str)]) -> Form {
+    fn form(values: &[(&'static str, &str)], mistakes: &[(&str, &str)]) -> Choice {
         let mistake = |(name, detail): &(&str, &str)| FieldError {
             pointer: format!("/query/{name}"),
             detail: (*detail).to_owned(),
         };
-        Form {
+        Choice {
             values: values.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
             mistakes: mistakes.iter().map(mistake).collect(),
         }
     }
 
-    fn shown(form: &Form, names: &[&str], more: bool) -> String {
+    fn shown(form: &Choice, names: &[&str], more: bool) -> String {
         let names = Names { names: names.iter().map(|name| (*name).to_owned()).collect(), more };
         let choices = Choices { services: names, ..Choices::default() };
         html! { (form.mistakes(&sample::shell())) (form.fields(&sample::shell(), &choices)) }.into_string()

@@ -9,6 +9,7 @@ mod booking;
 mod changes;
 mod chart;
 mod ci;
+mod ci_answer;
 mod ci_form;
 mod evidence;
 mod figures;
@@ -59,6 +60,7 @@ pub(crate) fn routes() -> Router<Arc<Context>> {
         .route("/finance/platform", get(platform::show))
         .route(ci::PATH, get(ci::show))
         .route("/finance/platform/ci/file", get(ci::file))
+        .route("/finance/platform/ci/changes/{changeId}/acknowledgement", post(ci::acknowledge))
         .route("/finance/assets/{name}", get(assets::serve))
         .route("/finance/{orgId}", get(overview::show))
         .route("/finance/{orgId}/exports", get(files::show))
