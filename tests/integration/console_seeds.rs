@@ -200,9 +200,33 @@ async fn ci_runs(stack: &Stack) -> Value {
                      as seconds, 'macos' as environment
           from generate_series(1, 150) n) runs"
     );
-    for runs in [few, many, changed] {
-        stack.database.client.batch_execute(&format!("{run} {runs}")).await.unwrap();
+    let told = format!(
+        "(select '{service}-told-' || n as run_id, '{service}' as service, 'make told' as command, 'success' as status,
+                 date_trunc('day', now()) - interval '12 hours' * (100 - n) as start,
+                 round((case when n < 20 then 100 when n < 45 then 130 when n < 94 then 110 else 150 end
+                        + 2 * sin(1.7 * n * n))::numeric, 3) as seconds, 'linux' as environment
+          from generate_series(1, 100) n) runs"
+    );
+    let client = &stack.database.client;
+    for runs in [few, many, changed, told] {
+        client.batch_execute(&format!("{run} {runs}")).await.unwrap();
     }
+    // A change of each state, as the schedule would have told them, which must not look at these runs once more.
+    let changes = format!(
+        "delete from ci_unseen where service = '{service}';
+         insert into ci_changes (id, service, command, environment, number, told_run_id, run_id, commit_sha, changed_at, state,
+                                 reason, before_seconds, after_seconds, told, p_value, correlated, low_confidence,
+                                 possible_causes, is_history, told_at, confirmed_at, withdrawn_at)
+         select gen_random_uuid(), '{service}', 'make told', 'linux', number, run_id, run_id, commit_sha, started_at, state,
+                reason, before, after, after / before - 1, 0.001, false, false, '{{}}', false, now(),
+                case when state = 'provisional' then null else now() end,
+                case when state = 'withdrawn' then now() end
+         from (values (0, 20, 'confirmed', null, 100.0, 130.0), (1, 45, 'confirmed', null, 130.0, 110.0),
+                      (2, 70, 'withdrawn', 'chance', 110.0, 120.0), (3, 94, 'provisional', null, 110.0, 150.0))
+                  changes (number, n, state, reason, before, after)
+              join ci_runs on run_id = '{service}-told-' || n"
+    );
+    client.batch_execute(&changes).await.unwrap();
     json!({"service": service})
 }
 

@@ -26,7 +26,8 @@ FEW = {"service": SERVICE, "command": "make few"}
 MANY = {"service": SERVICE, "command": "make many"}
 CHANGED = {"service": SERVICE, "command": "make changed"}
 MISTAKES = {"from": "2025-13-01", "minPercent": "lots", "month": "soon", "service": SERVICE}
-STATES = {"all": {}, "few": FEW, "many": MANY, "changed": CHANGED, "nothing": {"service": "no such service"},
+TOLD = {"service": SERVICE, "command": "make told"}
+STATES = {"told": TOLD, "all": {}, "few": FEW, "many": MANY, "changed": CHANGED, "nothing": {"service": "no such service"},
           "mistakes": MISTAKES}
 
 
@@ -60,7 +61,7 @@ class Report(BrowserTest):
                 expect(page.get_by_label("Service")).to_have_value(SERVICE)
                 # The other fields offer what goes with it.
                 commands = page.get_by_label("Command").locator("option").all_inner_texts()
-                self.assertEqual(commands, ["any", "make changed", "make few", "make many"])
+                self.assertEqual(commands, ["any", "make changed", "make few", "make many", "make told"])
                 command = page.get_by_label("Command")
                 hands.reach(command)
                 page.keyboard.type("make few")
@@ -100,7 +101,7 @@ class Report(BrowserTest):
         page.get_by_label("Month of the evidence").fill("")
         page.get_by_label("Smallest change, percent").fill("10")
         page.get_by_role("button", name="Show").click()
-        expect(page.locator("article")).to_have_count(3)
+        expect(page.locator("article")).to_have_count(4)
         expect(page.locator(".report")).to_contain_text("by at least 10 % and 2 s")
 
     def test_twenty_runs_are_dots_and_two_thousand_are_steps(self):
@@ -135,6 +136,62 @@ class Report(BrowserTest):
         expect(chart.locator("ol li").first).to_contain_text(re.compile(r"confirmed: .*\+.* % slower since"))
         self.assertEqual(shapes.locator("text").all_inner_texts(), ["1", "2"])
         self.shot(page, "ci-changed")
+        self.look(page, TOLD)
+        chart = self.chart(page, "make told")
+        # Lines and shapes differ, and each state is a word beside its number.
+        dashes = {name: chart.locator(f"g.{name} line.change").first.evaluate("it => getComputedStyle(it).strokeDasharray")
+                  for name in ["confirmed", "provisional"]}
+        self.assertNotEqual(dashes["confirmed"], dashes["provisional"])
+        fills = {name: chart.locator(f"g.{name} .shape").first.evaluate("it => getComputedStyle(it).fill")
+                 for name in ["confirmed", "provisional"]}
+        self.assertNotEqual(fills["confirmed"], fills["provisional"])
+        words = [item.locator(".state").inner_text() for item in chart.locator("ol li").all()]
+        self.assertEqual(words, ["◆ confirmed", "◆ confirmed", "◇ provisional"])
+        withdrawn = page.get_by_role("region", name="Withdrawn changes")
+        expect(withdrawn).to_contain_text("✕ withdrawn: with the runs since then it may be chance")
+        self.shot(page, "ci-told")
+
+    def test_a_change_is_acknowledged_by_keyboard_and_taken_back(self):
+        for scripts in [False, True]:
+            with self.subTest(scripts=scripts):
+                page = self.engineer(java_script_enabled=scripts)
+                hands = Keyboard()
+                page.goto(address(**TOLD))
+                expect(page.locator(".verdict")).to_contain_text("△ Perhaps slower, provisional:")
+                row = page.locator("tr[id^=change-]").filter(has_text="provisional")
+                hands.press(row.get_by_text("Acknowledge").first)
+                hands.press(row.get_by_role("button", name="Acknowledge"))
+                # A mistake is at its field, and the rest of the address stays.
+                alert = page.get_by_role("alert")
+                expect(alert).to_contain_text("Enter what explains the change")
+                row = page.locator("tr[id^=change-]").filter(has_text="provisional")
+                note = row.get_by_label("What explains it")
+                expect(note).to_have_attribute("aria-invalid", "true")
+                expect(page.get_by_label("Command")).to_have_value("make told")
+                self.shot(page, "ci-note-mistake")
+                page.goto(address(**TOLD))
+                row = page.locator("tr[id^=change-]").filter(has_text="provisional")
+                hands.press(row.get_by_text("Acknowledge").first)
+                hands.write(row.get_by_label("What explains it"), "expected: <b>new test suite")
+                hands.press(row.get_by_role("button", name="Acknowledge"))
+                page.wait_for_url(re.compile(r"command=make\+told.*#change-"))
+                row = page.locator("tr[id^=change-]").filter(has_text="provisional")
+                expect(row).to_contain_text("✓ provisional, acknowledged: expected: <b>new test suite user ")
+                expect(page.locator(".verdict")).to_contain_text("✓ No slowdown needs attention. Acknowledged slowdowns: 1.")
+                expect(self.chart(page, "make told").locator("g.acknowledged")).to_have_count(1)
+                self.shot(page, "ci-acknowledged")
+                hands.press(row.get_by_text("Change the answer"))
+                hands.press(row.get_by_role("button", name="Take the answer back"))
+                expect(page.locator(".verdict")).to_contain_text("△ Perhaps slower, provisional:")
+
+    def test_a_form_of_elsewhere_answers_nothing(self):
+        page = self.engineer()
+        page.goto(address(**TOLD))
+        action = page.locator("details.answer form").first.get_attribute("action")
+        answer = page.request.post(world.URL + action, form={"note": "forged"}, headers={"Origin": world.URL})
+        self.assertEqual(answer.status, 403)
+        page.reload()
+        self.assertNotIn("forged", page.content())
 
     def test_no_state_violates_a_rule_of_accessibility(self):
         for scheme in ["light", "dark"]:
