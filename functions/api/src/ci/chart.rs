@@ -19,7 +19,7 @@ use super::{
 const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 214.0;
 /// The area of the durations.
-const LEFT: f64 = 62.0;
+const LEFT: f64 = 70.0;
 const RIGHT: f64 = WIDTH - 10.0;
 const TOP: f64 = 40.0;
 const BOTTOM: f64 = 152.0;
