@@ -1,9 +1,14 @@
 //! The database's roles of the functions that read it: with any one of its rights taken away, a function says that
 //! something failed. So none has more rights than it needs, and none fails in silence.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tests::{
-    Organization, Rollup, Service, Stack, Table, lambda::invoke, organization::export_of, rights::rights,
+    Answer, CiRun, Organization, Rollup, Service, Stack, Table,
+    ci_runs::{around, lately, unique},
+    lambda::invoke,
+    organization::export_of,
+    rights::rights,
     stack::variable,
 };
 use uuid::Uuid;
@@ -26,6 +31,8 @@ struct World<'a> {
     service: Service<'a>,
     /// Two documents, of which the second cannot be read.
     documents: [(String, String); 2],
+    /// A change of durations that was told.
+    change: String,
     /// The first months of no other test.
     months: std::cell::Cell<i32>,
 }
@@ -78,7 +85,11 @@ impl<'a> World<'a> {
         service.wait("the run is stored", |runs| runs.len() == 1).await;
         service.rejection(&documents[1].0).await;
         let documents = documents.try_into().expect("two documents");
-        Self { stack, org, job, hourly, service, documents, months: std::cell::Cell::default() }
+        let slowed = unique("slowed");
+        stack.database.insert_runs(&slowdown(&slowed)).await;
+        stack.look(&slowed).await;
+        let change = stack.told(&slowed).await[0]["id"].as_str().expect("an id").to_owned();
+        Self { stack, org, job, hourly, service, documents, change, months: std::cell::Cell::default() }
     }
 
     /// Does everything for which a function reads or writes the database, and returns what failed.
@@ -88,7 +99,10 @@ impl<'a> World<'a> {
             "worker" => self.export().await,
             "monthly" => self.month().await,
             "reconcile" => self.reconcile().await,
-            _ => self.ingest().await,
+            _ => {
+                self.ingest().await?;
+                self.look().await
+            }
         }
     }
 
@@ -111,6 +125,12 @@ impl<'a> World<'a> {
                 succeeded(&path, &self.stack.api.get(&path, &token).await)?;
             }
         }
+        let path = format!("/ci/changes/{}", self.change);
+        succeeded(&path, &self.stack.api.get(&path, &self.stack.ci_token()).await)?;
+        let answer = self.stack.api.request(Method::PUT, &format!("{path}/acknowledgement"));
+        let note = json!({"note": unique("note")});
+        let answer = answer.bearer_auth(self.stack.ci_writer_token()).json(&note);
+        succeeded("acknowledgement", &Answer::to(answer).await)?;
         // An answer of before is good for five seconds.
         tokio::time::sleep(std::time::Duration::from_secs(6)).await;
         succeeded("readyz", &self.stack.api.get("/status/readyz", "").await)
@@ -161,6 +181,21 @@ impl<'a> World<'a> {
         let answer = invoke(&variable("TELEMETRY_FUNCTION"), &json!({"Records": records})).await?;
         if answer == json!({"batchItemFailures": []}) { Ok(()) } else { Err(answer.to_string()) }
     }
+
+    /// Looks at a series that became slower, and again when it has more runs.
+    async fn look(&self) -> Result<(), String> {
+        let runs = slowdown(&unique("slowed"));
+        for part in [&runs[..60], &runs[60..]] {
+            self.stack.database.insert_runs(part).await;
+            let event = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
+            invoke(&variable("TELEMETRY_FUNCTION"), &event).await?;
+        }
+        Ok(())
+    }
+}
+
+fn slowdown(service: &str) -> Vec<CiRun> {
+    CiRun::series(service, lately(70), &[around(100.0, 40), around(150.0, 30)].concat())
 }
 
 fn january(granularity: &str) -> Value {

@@ -4,10 +4,18 @@ use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_sqs::types::{Message, QueueAttributeName};
 use serde_json::{Value, json};
-use tests::{Service, Stack, poll::until};
+use tests::{
+    CiRun, Service, Stack,
+    bus::Listener,
+    ci_runs::{around, lately, unique},
+    lambda::invoke,
+    poll::until,
+    stack::variable,
+};
 
 use crate::{
     case::{Case, case},
+    process::kill,
     rule::Action,
     scene::{Found, Scene},
 };
@@ -19,6 +27,11 @@ pub(crate) const CASES: &[Case] = &[
     ),
     case!(telemetry_answer_lost, "the connection is cut after runs were stored, before the function hears of it"),
     case!(telemetry_is_refused_for_a_while, "the bucket refuses a document for two attempts"),
+    case!(
+        slowdown_kept_and_killed,
+        "telemetry killed after it kept a confirmed slowdown, before the bus took its event",
+        alone = true
+    ),
 ];
 
 /// Sets a visibility timeout of a second and this number of receives on the queue of notifications, since the
@@ -110,4 +123,40 @@ async fn telemetry_is_refused_for_a_while(scene: &Scene) -> Found {
     service.put(&service.key("run"), service.document("run").to_string()).await;
     service.wait("it is stored", |runs| runs.len() == 1).await;
     Found { succeeded: 1, note: "stored in the third attempt".to_owned(), ..Found::default() }
+}
+
+async fn slowdown_kept_and_killed(scene: &Scene) -> Found {
+    let stack = &scene.stack;
+    let service = unique("killed");
+    let pattern = json!({"source": ["ai-aas.ci"], "detail": {"service": [service]}});
+    let listener = Listener::of(stack, &pattern).await;
+    let mut puts = scene.proxies.add("telemetry.events", &[&service, "AWSEvents.PutEvents"], 1, Action::Hold);
+    let runs = CiRun::series(&service, lately(70), &[around(100.0, 40), around(150.0, 30)].concat());
+    stack.database.insert_runs(&runs).await;
+    let event = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
+    let pass = async { invoke(&variable("TELEMETRY_FUNCTION"), &event).await };
+    let kill_it = async {
+        let put = puts.held().await;
+        let told = stack.told(&service).await;
+        assert_eq!((told.len(), &told[0]["state"]), (1, &json!("confirmed")), "kept before it was told: {told:#?}");
+        kill(put.process());
+        put.lose();
+        told[0].clone()
+    };
+    let (pass, kept) = tokio::join!(pass, kill_it);
+    assert!(pass.is_err(), "the pass was killed: {pass:?}");
+    assert_eq!(listener.arrived().await.len(), 0, "nobody heard of it");
+    stack.look(&service).await;
+    let events = until("the next pass tells", Duration::from_secs(60), async || {
+        invoke(&variable("TELEMETRY_FUNCTION"), &event).await.map_err(Value::String)?;
+        let events = listener.arrived().await;
+        if events.is_empty() { Err(Value::Null) } else { Ok(events) }
+    })
+    .await;
+    assert_eq!(events.len(), 1, "{events:#?}");
+    assert_eq!(events[0]["detail"]["changeId"], kept["id"]);
+    invoke(&variable("TELEMETRY_FUNCTION"), &event).await.unwrap();
+    assert_eq!(listener.arrived().await.len(), 0, "told once");
+    listener.end().await;
+    Found { succeeded: 1, note: "the next pass told it, once".to_owned(), ..Found::default() }
 }

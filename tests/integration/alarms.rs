@@ -34,7 +34,13 @@ const WRITTEN: [(&str, &str, &[&str]); 11] = [
          BookingsRestated BookingsDiffering BookingsNotCompared",
         &[],
     ),
-    ("functions/telemetry", "DocumentsStored DocumentsUnchanged RejectedDocuments DocumentErrors Gone", &[]),
+    (
+        "functions/telemetry",
+        "DocumentsStored DocumentsUnchanged RejectedDocuments DocumentErrors Gone SeriesLookedAt SeriesFailed ChangesTold \
+         ChangesConfirmed ChangesWithdrawn ChangeEventsTold ChangeEventsFailed UnseenSeries OldestUnseenSeconds \
+         OldestUntoldSeconds UnacknowledgedSlowdowns",
+        &[],
+    ),
     ("functions/deliver", "BucketsDelivered BucketsRetried BucketsFailed", &[]),
     ("functions/notify", "Deliveries DeliveriesRetried DeliveriesFailed DeliveriesRefused", &[]),
     ("functions/api", "RequestMs ServerErrors ClientErrors LinksSigned SignIns SignInsFailed SignOuts", &["Route"]),

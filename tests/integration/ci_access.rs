@@ -6,8 +6,16 @@ use serde_json::{Value, json};
 use tests::{Answer, CiRun, Stack, ci_runs::unique};
 use uuid::Uuid;
 
-const ROUTES: [&str; 6] =
-    ["/ci/runs", "/ci/rejections", "/ci/trends", "/ci/regressions", "/ci/evidence?month=2025-11", "/ci/report"];
+const ROUTES: [&str; 8] = [
+    "/ci/runs",
+    "/ci/rejections",
+    "/ci/trends",
+    "/ci/regressions",
+    "/ci/regressions?minPercent=5",
+    "/ci/badge.svg?service=none&command=none",
+    "/ci/evidence?month=2025-11",
+    "/ci/report",
+];
 
 #[tokio::test]
 async fn only_a_token_with_the_permission_reads_ci_telemetry() {

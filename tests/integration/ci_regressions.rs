@@ -28,7 +28,7 @@ async fn a_planted_change_is_found_at_its_first_run() {
     faster.iter_mut().for_each(|run| run.environment = "laptop".to_owned());
     stack.database.insert_runs(&[runs.clone(), failed, faster.clone()].concat()).await;
 
-    let answer: Value = stack.ci(&format!("regressions?service={service}")).await.expect(200).json();
+    let answer: Value = stack.ci(&format!("regressions?service={service}&minPercent=5")).await.expect(200).json();
     let [slower, faster_found] = answer["items"].as_array().unwrap().as_slice() else { panic!("{answer:#}") };
     let expected = |environment: &str, first: &CiRun, before: f64, after: f64, percent: f64| {
         json!({
@@ -45,7 +45,7 @@ async fn a_planted_change_is_found_at_its_first_run() {
     assert_eq!(answer["insufficient"], json!([]));
     assert_eq!(answer.get("nextCursor"), None);
 
-    let again: Value = stack.ci(&format!("regressions?service={service}")).await.expect(200).json();
+    let again: Value = stack.ci(&format!("regressions?service={service}&minPercent=5")).await.expect(200).json();
     assert_eq!(again, answer, "the same runs, the same answer");
     for (query, found) in [
         ("minPercent=30.1", vec!["laptop"]),
@@ -74,14 +74,17 @@ async fn a_series_that_is_too_short_is_named_instead_of_looking_healthy() {
     });
     runs.extend(failing);
     stack.database.insert_runs(&runs).await;
-    let answer: Value = stack.ci(&format!("regressions?service={service}")).await.expect(200).json();
+    let answer: Value = stack.ci(&format!("regressions?service={service}&minPercent=5")).await.expect(200).json();
     let short = |environment: &str, runs: u32| json!({"service": service, "command": "make check", "environment": environment, "runs": runs});
-    assert_eq!(answer, json!({"items": [], "insufficient": [short("github-actions", 23), short("jenkins", 0)]}));
+    assert_eq!(answer["insufficient"], json!([short("github-actions", 23), short("jenkins", 0)]));
+    assert_eq!((&answer["items"], &answer["searched"], &answer["series"]), (&json!([]), &json!(true), &json!(2)));
+    let told: Value = stack.ci(&format!("regressions?service={service}")).await.expect(200).json();
+    assert_eq!((&told["insufficient"], &told["searched"]), (&answer["insufficient"], &json!(false)));
     let one_more = CiRun::new(&service, start() + SignedDuration::from_hours(30), 100.into());
     stack.database.insert_runs(&[one_more]).await;
     let answer: Value =
-        stack.ci(&format!("regressions?service={service}&environment=github-actions")).await.expect(200).json();
-    assert_eq!(answer, json!({"items": [], "insufficient": []}), "24 are enough, and nothing changed");
+        stack.ci(&format!("regressions?service={service}&minPercent=5&environment=github-actions")).await.expect(200).json();
+    assert_eq!((&answer["items"], &answer["insufficient"]), (&json!([]), &json!([])), "24 are enough, and nothing changed");
 }
 
 #[tokio::test]
@@ -96,7 +99,7 @@ async fn other_changes_at_the_same_point_are_possible_causes() {
     let last = moved[40].started_at;
     stack.database.insert_runs(&[runs, moved].concat()).await;
     let answer: Value =
-        stack.ci(&format!("regressions?service={service}&environment=github-actions")).await.expect(200).json();
+        stack.ci(&format!("regressions?service={service}&minPercent=5&environment=github-actions")).await.expect(200).json();
     assert_eq!(
         answer["items"][0]["possibleCauses"],
         json!([
@@ -118,7 +121,7 @@ async fn many_series_come_in_pages() {
         runs.extend(series);
     }
     stack.database.insert_runs(&runs).await;
-    let pages = stack.ci_pages(&format!("regressions?service={service}&limit=3")).await;
+    let pages = stack.ci_pages(&format!("regressions?service={service}&minPercent=5&limit=3")).await;
     let environments = |list: &str| -> Vec<String> {
         let items = pages.iter().flat_map(|page| page[list].as_array().unwrap());
         items.map(|item| item["environment"].as_str().unwrap().replace("environment-", "")).collect()

@@ -161,3 +161,32 @@ async fn hundreds_of_series_make_a_page_of_the_worst() {
     let first = between(&page, "<h3>", "</h3>");
     assert!(first.ends_with("environment-77"), "{first}");
 }
+
+#[tokio::test]
+async fn a_busy_series_is_drawn_in_steps_and_says_what_is_left_out() {
+    let stack = Stack::from_env().await;
+    let service = unique("busy");
+    let insert = format!(
+        "insert into ci_runs (run_id, service, command, status, started_at, finished_at, duration_seconds, commit_sha, actor,
+                              environment, collector_version, extra, object_key, object_version, object_etag, object_time)
+         select '{service}-' || n, '{service}', case when n % 5 = 0 then 'make check' else 'make all' end, 'success',
+                start, start, case n when 5000 then 9999 else 100 + n % 7 end, 'sha', 'dev@example.com', 'linux', '1.0.0',
+                '{{}}', '{service}/' || n, '1', 'etag', start
+         from (select n, timestamptz '2025-09-01' + interval '6 minutes' * n as start from generate_series(1, 13000) n) runs"
+    );
+    stack.database.client.batch_execute(&insert).await.unwrap();
+    let all = report(&stack, &service, "&command=make%20all").await.text();
+    assert!(all.contains("10000 successful runs in steps of 1 day"), "{all}");
+    assert!(all.contains("The range has more: these are the latest."), "{all}");
+    assert!(all.contains("Changes are looked for among the latest 1000."), "{all}");
+    let some = report(&stack, &service, "&command=make%20check").await.text();
+    assert!(some.contains("2600 successful runs in steps of 1 day"), "{some}");
+    assert!(!some.contains("The range has more"), "{some}");
+    assert!(some.contains("<td>9999.0 s</td>"), "the longest run is in the table: {some}");
+    let counted: u32 = between(&some, "Numbers of the chart", "</details>")
+        .split("<tr><th scope=\"row\">")
+        .skip(1)
+        .map(|row| between(row, "<td>", "</td>").parse::<u32>().unwrap())
+        .sum();
+    assert_eq!(counted, 2600, "every run is in one step");
+}

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use aws_lambda_events::{apigw::ApiGatewayV2httpRequest, sqs::SqsEvent};
+use ci::change::{ChangeDetail, EVENT_SOURCE, EventKind as ChangeEvent};
 use domain::{EventKind, ExportRequest, event::Detail};
 use jobs::queue::Message;
 use serde::de::DeserializeOwned;
@@ -78,6 +79,7 @@ fn a_schedules_event_names_its_rule() {
         ("refresh-schedule", "RefreshFunctionEvery5Minutes"),
         ("retention-schedule", "RetentionFunctionNightly"),
         ("reconcile-schedule", "ReconcileFunctionNightly"),
+        ("telemetry-schedule", "TelemetryFunctionEvery5Minutes"),
     ] {
         let event: serde_json::Value = event(name);
         assert_eq!(
@@ -110,21 +112,36 @@ fn the_events_of_the_bus_are_as_the_code_writes_them() {
     }
 }
 
+#[test]
+fn the_events_of_ci_are_as_the_code_writes_them() {
+    for (name, kind) in
+        [("bus-ci-change-confirmed", ChangeEvent::Confirmed), ("bus-ci-change-withdrawn", ChangeEvent::Withdrawn)]
+    {
+        let event: serde_json::Value = event(name);
+        assert_eq!((&event["source"], &event["detail-type"]), (&EVENT_SOURCE.into(), &kind.detail_type().into()));
+        let detail: ChangeDetail =
+            serde_json::from_value(event["detail"].clone()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(serde_json::to_value(detail).unwrap(), event["detail"], "{name}");
+    }
+}
+
 /// By another implementation: that of Python.
 #[test]
 fn the_events_of_the_bus_are_as_their_schema_says() {
     const PROGRAM: &str = r#"
 import glob, json, jsonschema
-schema = jsonschema.Draft202012Validator(json.load(open("events/detail.schema.json")))
-details = [json.load(open(name))["detail"] for name in sorted(glob.glob("events/bus-*.json"))]
-assert len(details) == 4, details
-for detail in details:
-    schema.validate(detail)
-    for name in detail:
-        assert name in schema.schema["properties"], name
-        assert not schema.is_valid({**detail, name: []}), name
-for name in schema.schema["required"]:
-    assert not schema.is_valid({key: value for key, value in details[0].items() if key != name}), name
+for file, samples, count in [("detail", "bus-[!c]*", 4), ("ci-change", "bus-ci-*", 2)]:
+    schema = jsonschema.Draft202012Validator(json.load(open(f"events/{file}.schema.json")))
+    details = [json.load(open(name))["detail"] for name in sorted(glob.glob(f"events/{samples}.json"))]
+    assert len(details) == count, details
+    for detail in details:
+        schema.validate(detail)
+        for name in detail:
+            assert name in schema.schema["properties"], name
+            wrong = {} if name == "possibleCauses" else []
+            assert not schema.is_valid({**detail, name: wrong}), name
+    for name in schema.schema["required"]:
+        assert not schema.is_valid({key: value for key, value in details[0].items() if key != name}), name
 "#;
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let python =

@@ -18,6 +18,8 @@ mod bucket_deliveries;
 mod chain;
 mod changes;
 mod ci_access;
+mod ci_changes;
+mod ci_changes_read;
 mod ci_evidence;
 mod ci_queries;
 mod ci_regressions;

@@ -10,9 +10,9 @@ use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use tests::{
     Answer, ExportJob, Organization, Rollup, Stack, Table,
-    aws::{encoded, query},
     bus::{Listener, unpublish},
     lambda,
+    mailbox::Mailbox,
     organization::export_of,
     poll::{WAIT_TIMEOUT, until},
     receiver::{is_signed, redirect, requests, status, will_answer},
@@ -311,36 +311,12 @@ async fn deliveries_are_listed_by_pages_newest_first() {
 async fn a_mail_names_the_page_and_no_link_and_reaches_who_asked_for_the_organization() {
     let stack = Stack::from_env().await;
     let (org, other) = (stack.organization(), stack.organization());
-    let topic = variable("MAIL_TOPIC");
-    let sqs = &stack.queue.client;
-    let name = format!("test-{}", Uuid::new_v4());
-    let subscriber = sqs.create_queue().queue_name(name).send().await.unwrap().queue_url.unwrap();
-    let arn = stack.queue.attributes(&subscriber).await[&QueueAttributeName::QueueArn].clone();
-    let policy = json!({"Version": "2012-10-17", "Statement": [{
-        "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage",
-        "Resource": arn, "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
-    }]});
-    let allow = sqs.set_queue_attributes().queue_url(&subscriber);
-    allow.attributes(QueueAttributeName::Policy, policy.to_string()).send().await.unwrap();
-    let filter = encoded(&json!({"orgId": [org.id]}).to_string());
-    let subscribe = [
-        ("TopicArn", topic.as_str()),
-        ("Protocol", "sqs"),
-        ("Endpoint", arn.as_str()),
-        ("Attributes.entry.1.key", "FilterPolicy"),
-        ("Attributes.entry.1.value", filter.as_str()),
-    ];
-    query("sns", "2010-03-31", "Subscribe", &subscribe).await;
+    let mailbox = Mailbox::subscribe(&stack, &json!({"orgId": [org.id]})).await;
 
     export(&other).await;
     usage(&org).await;
     let job = export(&org).await;
-    let mail = until("the mail arrives", WAIT_TIMEOUT, async || {
-        let answer = sqs.receive_message().queue_url(&subscriber).wait_time_seconds(1).send().await.unwrap();
-        let message = answer.messages().first().and_then(|message| message.body()).ok_or("no message")?;
-        serde_json::from_str::<Value>(message).map_err(|_| "no JSON")
-    })
-    .await;
+    let mail = mailbox.next().await;
     assert_eq!(mail["Subject"], "Usage January 2024 is ready: USD 0.2501", "{mail}");
     let text = mail["Message"].as_str().unwrap();
     let page = format!("{}/analytics/v1/orgs/{}/exports/{}", variable("API_URL"), org.id, job.job_id);
@@ -352,7 +328,7 @@ async fn a_mail_names_the_page_and_no_link_and_reaches_who_asked_for_the_organiz
     assert!(!text.contains(&other.id.to_string()), "{text}");
     // The address asks for a login.
     assert_eq!(reqwest::get(&page).await.unwrap().status(), 401);
-    sqs.delete_queue().queue_url(&subscriber).send().await.unwrap();
+    mailbox.end().await;
 }
 
 /// The emulator delivers at once; this is what the sweep would do with what is left.

@@ -63,6 +63,10 @@ async fn the_document_names_every_route_and_no_other() {
     assert_eq!(
         named,
         [
+            "GET /analytics/v1/ci/badge.svg",
+            "GET /analytics/v1/ci/changes/{changeId}",
+            "DELETE /analytics/v1/ci/changes/{changeId}/acknowledgement",
+            "PUT /analytics/v1/ci/changes/{changeId}/acknowledgement",
             "GET /analytics/v1/ci/evidence",
             "GET /analytics/v1/ci/regressions",
             "GET /analytics/v1/ci/rejections",

@@ -74,7 +74,7 @@ fn a_parameter_is_obeyed_everywhere() {
         ("MaxReceives", "MAX_RECEIVES", &["Worker", "Sweep"]),
         ("RollupsKeptMonths", "ROLLUPS_KEPT_MONTHS", &["Api", "Worker", "Monthly", "Sweep", "Retention"]),
         ("ExportsKeptDays", "FILES_KEPT_DAYS", &["Api", "Worker", "Monthly", "Sweep"]),
-        ("EventBus", "EVENT_BUS", &["Worker", "Sweep"]),
+        ("EventBus", "EVENT_BUS", &["Worker", "Sweep", "Telemetry"]),
         ("WebhookRetryDelay", "WEBHOOK_RETRY_SECONDS", &["Notify"]),
         ("WebhookRetryDelay", "DELIVERY_RETRY_SECONDS", &["Deliver"]),
         ("SweepMinutes", "SWEEP_MINUTES", &["Monthly"]),

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{Stack, aws::events, poll::until, stack::variable};
 
-/// A queue that gets the events of one organization.
+/// A queue that gets some events.
 #[derive(Debug)]
 pub struct Listener {
     client: Client,
@@ -19,12 +19,16 @@ pub struct Listener {
 impl Listener {
     /// Makes the queue and the rule.
     pub async fn start(stack: &Stack, org: Uuid) -> Self {
+        Self::of(stack, &json!({"source": ["ai-aas.exports"], "detail": {"orgId": [org]}})).await
+    }
+
+    /// Makes a queue that gets the events of a pattern, and the rule.
+    pub async fn of(stack: &Stack, pattern: &Value) -> Self {
         let client = stack.queue.client.clone();
         let name = format!("test-{}", Uuid::new_v4());
         let url = client.create_queue().queue_name(&name).send().await.unwrap().queue_url.unwrap();
         let attributes = stack.queue.attributes(&url).await;
         let arn = &attributes[&QueueAttributeName::QueueArn];
-        let pattern = json!({"source": ["ai-aas.exports"], "detail": {"orgId": [org]}});
         let rule = events("PutRule", &json!({"Name": name, "EventPattern": pattern.to_string()})).await;
         let policy = json!({"Version": "2012-10-17", "Statement": [{
             "Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage",

@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::{Answer, Stack, database::Database};
+use crate::{Answer, Stack, database::Database, lambda, poll::until, stack::variable};
+
+/// The time in which a pass has come to the series of a test, after those of the others.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A run, with the names of its document.
 #[derive(Debug, Clone)]
@@ -72,6 +75,13 @@ impl CiRun {
     }
 }
 
+/// Returns the start of the first of so many hourly runs, of which the last one began within the last hours.
+pub fn lately(runs: usize) -> Timestamp {
+    let hours = i64::try_from(runs).expect("few runs") + 1;
+    let now = Timestamp::from_second(Timestamp::now().as_second()).expect("a time");
+    now - SignedDuration::from_hours(hours)
+}
+
 /// Returns durations that vary by up to 2 % around `base`, the same at every call.
 #[allow(clippy::float_arithmetic, reason = "durations, no money")]
 pub fn around(base: f64, count: usize) -> Vec<f64> {
@@ -118,6 +128,12 @@ impl Database {
         }
     }
 
+    /// Returns the number of a service's runs that were not looked at.
+    pub async fn unseen(&self, service: &str) -> i64 {
+        let query = "select count(*) from ci_unseen where service = $1";
+        self.client.query_one(query, &[&service]).await.expect("the table is there").get(0)
+    }
+
     /// Inserts a rejection.
     pub async fn insert_rejection(&self, key: &str, version: Option<&str>, reason: &str, at: Timestamp) {
         let statement = "insert into ci_rejections (object_key, object_version, object_etag, reason, rejected_at)
@@ -128,6 +144,30 @@ impl Database {
 }
 
 impl Stack {
+    /// Lets the schedule's pass look at series until none of a service has runs that were not looked at.
+    pub async fn look(&self, service: &str) {
+        let event = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
+        until("the series are looked at", LOOK_TIMEOUT, async || {
+            lambda::invoke(&variable("TELEMETRY_FUNCTION"), &event).await?;
+            match self.database.unseen(service).await {
+                0 => Ok(()),
+                left => Err(format!("{left} marks")),
+            }
+        })
+        .await;
+    }
+
+    /// Returns the changes of a service that were told, in any state.
+    pub async fn told(&self, service: &str) -> Vec<Value> {
+        let answer: Value = self.ci(&format!("regressions?service={service}&state=all")).await.expect(200).json();
+        answer["items"].as_array().expect("a list").clone()
+    }
+
+    /// Returns a token with the rights to read CI telemetry and to answer changes.
+    pub fn ci_writer_token(&self) -> String {
+        self.issuer.token("ci-writer", &[], "analytics:ci:read analytics:ci:write")
+    }
+
     /// Returns a token with the right to read CI telemetry and no other.
     pub fn ci_token(&self) -> String {
         self.issuer.token("ci-reader", &[], "analytics:ci:read")

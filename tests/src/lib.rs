@@ -27,6 +27,7 @@ pub mod grants;
 pub mod job;
 pub mod lambda;
 pub mod logs;
+pub mod mailbox;
 pub mod objects;
 pub mod organization;
 pub mod poll;

@@ -1,5 +1,6 @@
 //! The HTTP function: checks requests for exports, queues them, and reports on jobs, usage and CI.
 
+mod accept;
 mod body;
 mod chain;
 mod ci;

@@ -19,7 +19,7 @@ pub(crate) struct Query {
 }
 
 impl Query {
-    fn parse(query: &str) -> Self {
+    pub(crate) fn parse(query: &str) -> Self {
         let unread = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         Self { unread, known: Vec::new(), errors: Vec::new() }
     }
@@ -28,6 +28,16 @@ impl Query {
     pub(crate) fn without_empty(mut self) -> Self {
         self.unread.retain(|(_, value)| !value.is_empty());
         self
+    }
+
+    /// Returns the value of a parameter that was not read yet, the first one if there are several.
+    pub(crate) fn given(&self, name: &str) -> Option<&str> {
+        self.unread.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Reports whether one of these parameters is given. It does not read them.
+    pub(crate) fn has_any(&self, names: &[&str]) -> bool {
+        self.unread.iter().any(|(given, _)| names.contains(&given.as_str()))
     }
 
     /// Reads an optional parameter; `None` if it is absent or wrong.

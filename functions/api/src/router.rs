@@ -6,7 +6,7 @@ use axum::{
     Router,
     http::Method,
     middleware::{from_fn, map_request},
-    routing::{get, post},
+    routing::{get, post, put},
 };
 
 use crate::{
@@ -66,6 +66,12 @@ fn routes() -> Router<Arc<Context>> {
         .route("/ci/rejections", get(ci::rejections::rejections))
         .route("/ci/trends", get(ci::trends::trends))
         .route("/ci/regressions", get(ci::regressions::regressions))
+        .route("/ci/changes/{changeId}", get(ci::changes::show))
+        .route(
+            "/ci/changes/{changeId}/acknowledgement",
+            put(ci::acknowledgement::put).delete(ci::acknowledgement::delete),
+        )
+        .route("/ci/badge.svg", get(ci::badge::badge))
         .route("/ci/evidence", get(ci::evidence::evidence))
         .route("/ci/report", get(ci::report::report))
         .route("/keys", get(keys::list))

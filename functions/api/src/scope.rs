@@ -164,6 +164,38 @@ impl FromRequestParts<Arc<Context>> for CiReader {
     }
 }
 
+/// A verified caller who may answer changes in CI telemetry. Extracting it checks the permission.
+#[derive(Debug)]
+pub(crate) struct CiWriter(Caller);
+
+impl CiWriter {
+    /// Checks the permission of a verified caller.
+    pub(crate) fn of(caller: Caller) -> Result<Self, Problem> {
+        caller.authorize_on_platform(Permission::WriteCi).map_err(|error| denied(error, &caller))?;
+        Ok(Self(caller))
+    }
+
+    /// Returns the caller as records name them.
+    pub(crate) const fn subject(&self) -> &Subject {
+        self.0.subject()
+    }
+
+    /// Returns a name of the caller that is always the same and names no person, for the log.
+    pub(crate) fn pseudonym(&self) -> String {
+        pseudonym(&self.0)
+    }
+}
+
+impl FromRequestParts<Arc<Context>> for CiWriter {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Problem> {
+        let caller = context.verifier.verify(bearer_token(parts)?).await?;
+        seen(parts, &caller, None);
+        Self::of(caller)
+    }
+}
+
 /// The cause of a denied call, for the log.
 #[derive(Debug, thiserror::Error)]
 #[error("the token of {pseudonym} does not grant {permission}")]

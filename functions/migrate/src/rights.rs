@@ -62,7 +62,14 @@ const WRITE: &[Right] = &[
     right("execute", &["usage_load(uuid[], uuid[], uuid[], timestamptz[], bigint[], bigint[], text[], numeric[])"]),
 ];
 
-const RUNS: &[Right] = &[right("select", &["ci_pseudonym_key", "ci_rejections", "ci_replacements", "ci_runs"])];
+const RUNS: &[Right] = &[
+    right(
+        "select",
+        &["ci_changes_now", "ci_pseudonym_key", "ci_rejections", "ci_replacements", "ci_runs", "ci_unseen"],
+    ),
+    // Answers to changes are never changed.
+    right("select, insert", &["ci_acknowledgements"]),
+];
 
 /// The reading of the schema's version, to say when it is not this one's.
 const VERSION: &[Right] = &[right("select", &["refinery_schema_history"])];
@@ -71,6 +78,10 @@ const INGEST: &[Right] = &[
     right("select, insert, update, delete", &["ci_rejections", "ci_runs"]),
     // Records of replacements are never changed.
     right("select, insert", &["ci_replacements"]),
+    // Changes of durations, as they are told.
+    right("select", &["ci_changes_now"]),
+    right("select, delete", &["ci_unseen"]),
+    right("select, insert, update", &["ci_change_events", "ci_changes", "ci_looks"]),
 ];
 
 /// The rights of the refresh, which the retention runs as well.

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use ci::change::ChangeDetail;
 use domain::{Delivery, DeliveryKind, DeliveryState};
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
@@ -16,7 +17,7 @@ use tracing::{Instrument as _, error, info_span, warn};
 
 use crate::{
     context::Context,
-    event::Told,
+    event::{Event, Told},
     metrics::{self, Counts},
     webhook::{self, SendError, Webhook},
 };
@@ -96,8 +97,11 @@ enum TellError {
 }
 
 async fn tell(message: &lambda::Delivery, context: &Context) -> Result<Vec<Outcome>, TellError> {
-    let told = Told::read(&message.body)?;
     let is_last = message.receives >= context.max_receives;
+    let told = match Event::read(&message.body)? {
+        Event::Export(told) => told,
+        Event::Slowdown(slowdown) => return Ok(vec![of_slowdown(&slowdown, context).await]),
+    };
     let (mail, webhook) = tokio::join!(by_mail(&told, is_last, context), to_webhook(&told, is_last, context));
     Ok(vec![mail?, webhook?])
 }
@@ -118,6 +122,19 @@ async fn by_mail(told: &Told, is_last: bool, context: &Context) -> Result<Outcom
             let why = "the topic of mails did not take the message";
             context.jobs.put_delivery(&delivery.failed(why, is_last, Timestamp::now())).await?;
             Ok(Outcome::Again)
+        }
+    }
+}
+
+/// Mails a slowdown. It belongs to no organization, so that no delivery is stored: a message that comes twice is mailed
+/// twice, with the event's id.
+async fn of_slowdown(slowdown: &ChangeDetail, context: &Context) -> Outcome {
+    let Some(mail) = &context.mail else { return Outcome::Nothing };
+    match mail.send_slowdown(slowdown).await {
+        Ok(()) => Outcome::Delivered,
+        Err(error) => {
+            warn!(error = %Causes(&error), event_id = %slowdown.event_id, "mail not sent");
+            Outcome::Again
         }
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! A text has the address of the job in this service, which asks for a login, and no link to a file.
 
+mod slowdown;
+
 use bytes::Bytes;
+use ci::change::ChangeDetail;
 use domain::{EventKind, event::Detail};
 use form_urlencoded::Serializer;
 use platform::{
@@ -40,18 +43,32 @@ impl Mail {
     /// # Errors
     /// When SNS did not take it.
     pub(crate) async fn send(&self, told: &Told) -> Result<(), CallError> {
+        let attributes = [("orgId", told.detail.org_id.to_string()), ("event", told.kind.name().to_owned())];
+        self.publish(&subject(told), &text(told, &self.base), &attributes).await
+    }
+
+    /// Sends the text of a slowdown of CI to the topic. It has the service as an attribute, and no organization:
+    /// subscriptions for an organization do not get it.
+    ///
+    /// # Errors
+    /// When SNS did not take it.
+    pub(crate) async fn send_slowdown(&self, detail: &ChangeDetail) -> Result<(), CallError> {
+        let attributes = [("service", detail.service.clone()), ("event", slowdown::EVENT.to_owned())];
+        self.publish(&slowdown::subject(detail), &slowdown::text(detail, &self.base), &attributes).await
+    }
+
+    async fn publish(&self, subject: &str, text: &str, attributes: &[(&str, String)]) -> Result<(), CallError> {
         let mut form = Serializer::new(String::new());
         form.append_pair("Action", "Publish")
             .append_pair("Version", "2010-03-31")
             .append_pair("TopicArn", &self.topic)
-            .append_pair("Subject", &subject(told))
-            .append_pair("Message", &text(told, &self.base));
-        let attributes = [("orgId", told.detail.org_id.to_string()), ("event", told.kind.name().to_owned())];
+            .append_pair("Subject", subject)
+            .append_pair("Message", text);
         for (number, (name, value)) in (1..).zip(attributes) {
             let entry = format!("MessageAttributes.entry.{number}");
             form.append_pair(&format!("{entry}.Name"), name)
                 .append_pair(&format!("{entry}.Value.DataType"), "String")
-                .append_pair(&format!("{entry}.Value.StringValue"), &value);
+                .append_pair(&format!("{entry}.Value.StringValue"), value);
         }
         let headers = [("content-type", "application/x-www-form-urlencoded")];
         self.service.post(&headers, Bytes::from(form.finish())).await.map(drop)

@@ -1,9 +1,10 @@
 //! The sweep's environment.
 
-use jobs::{EventBus, JobsTable, ResendPolicy, queue::ExportQueue};
+use jobs::{JobsTable, ResendPolicy, queue::ExportQueue};
 use objects::ExportStore;
 use platform::{
     aws::SdkConfig,
+    bus::EventBus,
     config::{self, ConfigError},
 };
 use signatures::Signer;

@@ -1,4 +1,5 @@
-//! The handler: decodes each record of a batch of notifications, then reads, checks and stores its document.
+//! The handler: decodes each record of a batch of notifications, then reads, checks and stores its document; or, by the
+//! schedule, looks at series with new runs.
 //!
 //! A record fails when the bucket or the database does. Its notification is then delivered again with all its records;
 //! storing a record twice changes nothing.
@@ -10,11 +11,12 @@ use ci::telemetry::{IngestError, Outcome, Stored, ingest};
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use lambda::Code;
-use platform::log::Causes;
-use serde::Deserialize;
+use platform::{Deadline, log::Causes};
+use serde::{Deserialize, Serialize};
 use tracing::{error, info};
 
 use crate::{
+    changes::{self, Pass, PassError},
     context::Context,
     metrics,
     notification::{Notification, Record},
@@ -31,32 +33,71 @@ pub enum Event {
     Bucket(Notification),
     /// A batch of notifications from the bucket's queue.
     Queue(SqsEvent),
+    /// The time to look at series with new runs.
+    Schedule {
+        /// What sent it.
+        source: Scheduler,
+    },
 }
 
-/// A notification has documents that could not be stored. The log has the errors.
-#[derive(Debug, thiserror::Error)]
-#[error("not every document could be stored; send the notification again")]
-pub struct Unfinished;
+/// The sender of a schedule's event, also when a person sends one by hand.
+#[derive(Debug, Deserialize)]
+pub enum Scheduler {
+    /// A rule of Amazon EventBridge.
+    #[serde(rename = "aws.events")]
+    EventBridge,
+}
 
-impl Code for Unfinished {
+/// The answer to an invocation.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Reply {
+    /// The messages to deliver again.
+    Batch(SqsBatchResponse),
+    /// What the schedule's pass did.
+    Pass(Pass),
+}
+
+/// The reason why an event was not handled.
+#[derive(Debug, thiserror::Error)]
+pub enum HandlerError {
+    /// A notification has documents that could not be stored. The log has the errors.
+    #[error("not every document could be stored; send the notification again")]
+    Unfinished,
+    /// The pass over series with new runs failed.
+    #[error(transparent)]
+    Pass(#[from] PassError),
+}
+
+impl Code for HandlerError {
     fn code(&self) -> &'static str {
-        "documents_not_stored"
+        match self {
+            Self::Unfinished => "documents_not_stored",
+            Self::Pass(error) => error.code(),
+        }
     }
 }
 
-/// Handles every record of an event. For a queue's batch, the response names the messages to deliver again.
+/// Handles every record of an event. For a queue's batch, the response names the messages to deliver again. A schedule's
+/// event begins a pass over series with new runs, which ends with the deadline.
 ///
 /// # Errors
-/// When a document of a notification without a queue could not be stored.
-pub async fn handle(event: Event, context: &Context) -> Result<SqsBatchResponse, Unfinished> {
-    match event {
+/// When a document of a notification without a queue could not be stored, or the pass failed.
+pub async fn handle(event: Event, deadline: Deadline, context: &Context) -> Result<Reply, HandlerError> {
+    Ok(Reply::Batch(match event {
         Event::Bucket(notification) => {
             let records = notification.into_records().map(|record| (0, record)).collect();
             let failed = ingest_records(records, context).await;
-            if failed.is_empty() { Ok(SqsBatchResponse::default()) } else { Err(Unfinished) }
+            if !failed.is_empty() {
+                return Err(HandlerError::Unfinished);
+            }
+            SqsBatchResponse::default()
         }
-        Event::Queue(batch) => Ok(ingest_batch(batch, context).await),
-    }
+        Event::Queue(batch) => ingest_batch(batch, context).await,
+        Event::Schedule { source: Scheduler::EventBridge } => {
+            return Ok(Reply::Pass(changes::pass(deadline, context).await?));
+        }
+    }))
 }
 
 async fn ingest_batch(batch: SqsEvent, context: &Context) -> SqsBatchResponse {

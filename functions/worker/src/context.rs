@@ -3,10 +3,11 @@
 use std::{num::NonZero, time::Duration};
 
 use domain::Retention;
-use jobs::{EventBus, JobsTable, ResendPolicy, queue::ExportQueue, retention_from_env};
+use jobs::{JobsTable, ResendPolicy, queue::ExportQueue, retention_from_env};
 use objects::ExportStore;
 use platform::{
     aws::SdkConfig,
+    bus::EventBus,
     config::{self, ConfigError},
 };
 use postgres::Database;

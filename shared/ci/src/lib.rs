@@ -2,9 +2,10 @@
 //!
 //! | part | modules | feature |
 //! |---|---|---|
-//! | documents, versions, targets, changes | [`run`], [`version`], [`target`], [`regression`], [`pseudonym`] | none |
+//! | documents, versions, targets, changes | [`run`], [`version`], [`target`], [`regression`], [`change`], [`pseudonym`] | none |
 //! | from the bucket to the tables | [`telemetry`] | `telemetry` |
 //! | from the tables to reports | [`reports`] | `reports` |
+//! | changes that are told and kept, and answers to them | [`watch`], [`acknowledge`] | `reports` |
 //!
 //! Without features the crate depends on neither AWS nor a database. No part reads a clock or creates a random id: both
 //! are arguments.
@@ -26,6 +27,9 @@
 //!
 //! No placeholder is numbered and no column is read by its position, so nothing else moves.
 
+#[cfg(feature = "reports")]
+pub mod acknowledge;
+pub mod change;
 mod document;
 mod numbers;
 pub mod pseudonym;
@@ -41,6 +45,8 @@ pub mod target;
 #[cfg(feature = "telemetry")]
 pub mod telemetry;
 pub mod version;
+#[cfg(feature = "reports")]
+pub mod watch;
 
 pub use document::InvalidDocument;
 pub use pseudonym::Pseudonyms;

@@ -94,9 +94,8 @@ impl Regression {
             return Err(TooFewRuns { runs: runs.len() });
         }
         let durations: Vec<f64> = runs.iter().map(|run| run.duration_seconds).collect();
-        let days: Vec<i64> = runs.iter().map(|run| run.started_at.as_second().div_euclid(SECONDS_PER_DAY)).collect();
         let mut found = changes(&durations);
-        mark_days(&mut found, &durations, &days);
+        mark_days(&mut found, &durations, &days(runs));
         let found = found.into_iter().map(|change| {
             let first = &runs[change.index];
             Self {
@@ -105,17 +104,37 @@ impl Regression {
                 first_commit_sha: first.commit_sha.clone(),
                 before_median_seconds: change.before,
                 after_median_seconds: change.after,
-                change_percent: 100.0 * (change.after - change.before) / change.before.max(MIN_BASE),
+                change_percent: percent(change.before, change.after),
                 p_value: change.p_value,
-                possible_causes: new_collector(runs, change.index)
-                    .into_iter()
-                    .chain(neighbours.iter().filter_map(|neighbour| moved(runs, change.index, neighbour)))
-                    .chain(change.correlated.then(|| CORRELATED.to_owned()))
-                    .collect(),
+                possible_causes: possible_causes(runs, change.index, neighbours, change.correlated),
             }
         });
         Ok(found.collect())
     }
+}
+
+/// Returns the change of a median in percent; positive is slower.
+pub(crate) fn percent(before: f64, after: f64) -> f64 {
+    100.0 * (after - before) / before.max(MIN_BASE)
+}
+
+/// Returns the UTC days of runs, counted from 1970.
+pub(crate) fn days(runs: &[SeriesRun]) -> Vec<i64> {
+    runs.iter().map(|run| run.started_at.as_second().div_euclid(SECONDS_PER_DAY)).collect()
+}
+
+/// Returns what else may explain a change at a run: what changed at the same point, and noise that looks like changes.
+pub(crate) fn possible_causes(
+    runs: &[SeriesRun],
+    index: usize,
+    neighbours: &[Neighbour],
+    low_confidence: bool,
+) -> Vec<String> {
+    new_collector(runs, index)
+        .into_iter()
+        .chain(neighbours.iter().filter_map(|neighbour| moved(runs, index, neighbour)))
+        .chain(low_confidence.then(|| CORRELATED.to_owned()))
+        .collect()
 }
 
 /// Returns a sentence if the usual collector version just after a change differs from that just before it.

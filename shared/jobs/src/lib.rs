@@ -37,7 +37,6 @@
 mod audit;
 mod booked;
 mod bookings;
-mod bus;
 mod chain;
 mod collection;
 mod comparisons;
@@ -75,7 +74,6 @@ use jiff::Timestamp;
 
 pub use self::{
     bookings::{BookError, Booked, MAX_BOOKINGS},
-    bus::{BusError, EventBus, PublishError, SOURCE as EVENT_SOURCE},
     chain::{ChainCursor, ChainEntry, ChainPage, HeadWork, Linked, Receipt, SignedHead, Waiting},
     comparisons::{CompareError, Compared, MAX_COMPARISONS},
     create::{CreateError, Created, Key},
@@ -87,7 +85,7 @@ pub use self::{
     limits::{Counted, DailyLimits, InvalidLimits, LimitError},
     list::{AuditCursor, AuditPage, Cursor, DeliveryCursor, DeliveryPage, JobPage, List},
     organization_settings::{MAX_SETTINGS_VERSIONS, SettingsError},
-    outbox::{Published, Unpublished},
+    outbox::{EVENT_SOURCE, PublishError, Published, Unpublished},
     resend::ResendPolicy,
     sessions::Place,
     settings::{delivery_buckets_from_env, retention_from_env},

@@ -11,13 +11,18 @@ use uuid::Uuid;
 
 use super::{
     Item, JobsError, JobsTable,
-    bus::{EventBus, MAX_ENTRIES, PublishError},
     due::{DueCursor, INDEX, millisecond},
     item::{self, primary_key},
     transaction::{self, Refused},
 };
 use domain::{Event, EventKind, JobId, OrgId, event::Detail};
-use platform::log::Causes;
+use platform::{
+    bus::{BusError, BusEvent, EventBus, MAX_ENTRIES},
+    log::Causes,
+};
+
+/// The source of the events of jobs and months.
+pub const EVENT_SOURCE: &str = "ai-aas.exports";
 
 /// The partition of the index.
 const PARTITION: &str = "outbox";
@@ -40,6 +45,17 @@ struct EventItem {
     detail: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     published_at: Option<Timestamp>,
+}
+
+/// The reason why events were not published, or not marked as published. They stay in the outbox.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The bus.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// The table.
+    #[error(transparent)]
+    Jobs(#[from] JobsError),
 }
 
 /// An event that is to be published.
@@ -70,6 +86,15 @@ impl Unpublished {
     fn of(event: &Event) -> Result<Self, JobsError> {
         let detail = serde_json::to_string(&Detail::from(event)).map_err(JobsError::Detail)?;
         Ok(Self { id: event.id, kind: event.kind, occurred_at: event.occurred_at, detail })
+    }
+
+    fn on_bus(&self) -> BusEvent<'_> {
+        BusEvent {
+            source: EVENT_SOURCE,
+            detail_type: self.kind.detail_type(),
+            detail: &self.detail,
+            occurred_at: self.occurred_at,
+        }
     }
 }
 
@@ -170,7 +195,8 @@ impl JobsTable {
     async fn publish_some(&self, events: Vec<Unpublished>, bus: &EventBus) -> Result<u32, PublishError> {
         let mut confirmed = 0;
         for entries in events.chunks(MAX_ENTRIES) {
-            let answer = bus.put(entries).await?;
+            let on_bus: Vec<BusEvent<'_>> = entries.iter().map(Unpublished::on_bus).collect();
+            let answer = bus.put(&on_bus).await?;
             for (event, result) in entries.iter().zip(answer) {
                 match result {
                     Ok(()) => {

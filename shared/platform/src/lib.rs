@@ -2,10 +2,12 @@
 //! pagination cursors, and the error of an object store.
 //!
 //! Feature `aws` adds module `aws`, `http` adds `http`, `kms` adds `kms`, `secrets` adds `secret`, `signed`
-//! adds `signed`, and `tls` adds `tls`.
+//! adds `signed` and `bus`, and `tls` adds `tls`.
 
 #[cfg(feature = "aws")]
 pub mod aws;
+#[cfg(feature = "signed")]
+pub mod bus;
 pub mod config;
 pub mod cursor;
 pub mod deadline;

@@ -16,5 +16,5 @@ pub use address::Address;
 pub use connection::{Connection, Connector};
 pub use database::{Database, Lease};
 pub use error::{DatabaseError, ServerError};
-pub use limit::{LimitedReads, milliseconds, set_statement_timeout};
+pub use limit::{LimitedReads, LimitedWrites, milliseconds, set_statement_timeout};
 pub use time::to_system_time;

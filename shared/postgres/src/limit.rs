@@ -1,4 +1,4 @@
-//! Statement timeouts that end with their request.
+//! Transactions on a shared connection, with statement timeouts that end with them.
 
 use std::{
     ops::Deref,
@@ -50,10 +50,65 @@ impl Deref for LimitedReads<'_> {
 
 impl Drop for LimitedReads<'_> {
     fn drop(&mut self) {
-        // The first poll sends the statement; nothing waits for its answer. Later statements of the connection follow
-        // it.
-        let _ = pin!(self.client.batch_execute("rollback")).poll(&mut Context::from_waker(Waker::noop()));
+        roll_back(self.client);
     }
+}
+
+/// A transaction on a shared connection, in which the server ends each statement after a limit. Dropping it without a
+/// commit undoes it.
+#[derive(Debug)]
+pub struct LimitedWrites<'a> {
+    client: &'a Client,
+    is_open: bool,
+    /// The span of the transaction, which closes with it.
+    _span: Span,
+}
+
+impl<'a> LimitedWrites<'a> {
+    /// Begins the transaction, in which each statement sees what was committed before it. The client must be outside of
+    /// any.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn begin(client: &'a Client, limit: Duration) -> Result<Self, DatabaseError> {
+        let span = info_span!("write", otel.kind = "client", db.system.name = "postgresql");
+        // Made first, as for reads.
+        let limited = Self { client, is_open: true, _span: span };
+        client.batch_execute(&format!("begin; {}", set_statement_timeout(limit))).await?;
+        Ok(limited)
+    }
+
+    /// Commits the transaction.
+    ///
+    /// # Errors
+    /// When the database did not confirm it: then nobody knows whether it was committed.
+    pub async fn commit(mut self) -> Result<(), DatabaseError> {
+        self.client.batch_execute("commit").await?;
+        self.is_open = false;
+        Ok(())
+    }
+}
+
+impl Deref for LimitedWrites<'_> {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        self.client
+    }
+}
+
+impl Drop for LimitedWrites<'_> {
+    fn drop(&mut self) {
+        if self.is_open {
+            roll_back(self.client);
+        }
+    }
+}
+
+/// Sends the end of a transaction. The first poll sends the statement; nothing waits for its answer. Later statements of
+/// the connection follow it.
+fn roll_back(client: &Client) {
+    let _ = pin!(client.batch_execute("rollback")).poll(&mut Context::from_waker(Waker::noop()));
 }
 
 /// Returns the statement that limits the statements of the current transaction.

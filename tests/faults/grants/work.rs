@@ -11,8 +11,14 @@ use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::{
-    Answer, Browser, Organization, Person, Rollup, Service, Table, bus::unpublish, deliveries, lambda::invoke,
-    poll::until, receiver, stack::variable,
+    Answer, Browser, CiRun, Organization, Person, Rollup, Service, Table,
+    bus::unpublish,
+    ci_runs::{around, lately, unique},
+    deliveries,
+    lambda::invoke,
+    poll::until,
+    receiver,
+    stack::variable,
 };
 use uuid::Uuid;
 
@@ -245,7 +251,14 @@ impl<'a> Work<'a> {
         let record = |(key, version): &(String, Option<String>)| self.service.record(key, version.as_deref(), "FF");
         let records: Vec<Value> = self.documents.iter().map(record).collect();
         let answer = call("telemetry", &json!({"Records": records})).await?;
-        if answer == json!({"batchItemFailures": []}) { Ok(()) } else { Err(answer.to_string()) }
+        if answer != json!({"batchItemFailures": []}) {
+            return Err(answer.to_string());
+        }
+        let durations = [around(100.0, 40), around(150.0, 30)].concat();
+        let runs = CiRun::series(&unique("slowed"), lately(70), &durations);
+        self.scene.stack.database.insert_runs(&runs).await;
+        let schedule = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}});
+        call("telemetry", &schedule).await.map(drop)
     }
 
     /// Tells of a new event by mail and to a webhook that does not take it.

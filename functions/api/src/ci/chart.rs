@@ -1,28 +1,35 @@
-//! The chart of a series: every run, the medians, the changes, and the success rate of each day.
+//! The chart of a series: its runs, their medians, the changes, and the success rate of each day.
 //!
-//! Own code: an SVG of five kinds of elements is shorter than the use of a plotting crate, and far smaller in the
+//! Own code: an SVG of a few kinds of elements is shorter than the use of a plotting crate, and far smaller in the
 //! binary.
 
 #![allow(clippy::float_arithmetic, reason = "durations and places in a picture, no money")]
 
 use changepoints::median;
-use ci::{Regression, SeriesRun, reports::Trend};
-use domain::instant::start_of_day;
-use jiff::{Timestamp, civil};
+use ci::{SeriesRun, reports::Trend};
 use maud::{Markup, html};
 
-/// The size of the chart, in pixels at full width. It is narrow, so that its text is readable on a phone.
-const WIDTH: f64 = 480.0;
-const HEIGHT: f64 = 222.0;
+use super::{
+    axis::{date, day_start, exact, percent, round_up, seconds, short},
+    density::{Content, Density, Dot, Spread},
+    told::Told,
+};
+
+/// The size of the chart in units. It is narrow, so that its text is readable on a phone, where the style enlarges it.
+const WIDTH: f64 = 360.0;
+const HEIGHT: f64 = 214.0;
 /// The area of the durations.
-const LEFT: f64 = 56.0;
+const LEFT: f64 = 70.0;
 const RIGHT: f64 = WIDTH - 10.0;
-const TOP: f64 = 22.0;
-const BOTTOM: f64 = 150.0;
+const TOP: f64 = 40.0;
+const BOTTOM: f64 = 152.0;
+/// The middle of the shapes of the changes.
+const SHAPES: f64 = 28.0;
 /// The area of the success rates.
 const DAYS_TOP: f64 = 166.0;
-const DAYS_BOTTOM: f64 = 192.0;
+const DAYS_BOTTOM: f64 = 188.0;
 const SECONDS_PER_DAY: f64 = 86_400.0;
+const SECONDS_PER_HOUR: f64 = 3600.0;
 
 /// The chart of a series.
 #[derive(Debug)]
@@ -31,9 +38,12 @@ pub(super) struct Chart<'a> {
     pub(super) id: String,
     /// The name of the series.
     pub(super) name: String,
-    /// The successful runs, oldest first.
+    /// The successful runs among which changes were looked for, oldest first.
     pub(super) runs: &'a [SeriesRun],
-    pub(super) changes: &'a [Regression],
+    /// The number of all successful runs that are drawn.
+    pub(super) count: usize,
+    pub(super) density: &'a Density,
+    pub(super) changes: &'a [Told],
     pub(super) days: &'a [Trend],
     pub(super) frame: Frame,
 }
@@ -41,8 +51,9 @@ pub(super) struct Chart<'a> {
 /// The time range of all charts of a page.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Frame {
-    start: f64,
-    end: f64,
+    /// The bounds, in seconds since 1970.
+    pub(super) start: f64,
+    pub(super) end: f64,
 }
 
 impl Frame {
@@ -69,56 +80,102 @@ impl Chart<'_> {
             svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-labelledby={ (title) " " (about) } {
                 title id=(title) { "Durations of " (self.name) }
                 desc id=(about) { (self.in_words()) }
-                text.label x=(px(LEFT - 6.0)) y=(px(TOP - 12.0)) text-anchor="end" { "duration" }
+                text.label x="0" y="13" { "duration" }
                 @for share in [0.0, 0.5, 1.0] {
                     @let y = px(BOTTOM - share * (BOTTOM - TOP));
                     line.grid x1=(px(LEFT)) x2=(px(RIGHT)) y1=(y) y2=(y) {}
                     text.label x=(px(LEFT - 6.0)) y=(y) dy="4" text-anchor="end" { (short(share * scale, scale)) }
                 }
-                path.run d=(self.dots(scale, |duration| duration <= scale)) {}
-                path.beyond d=(self.dots(scale, |duration| duration > scale)) {}
+                (self.spreads(scale))
+                (self.dots(scale))
                 @for (from, to, median) in self.medians() {
                     line.median x1=(px(from)) x2=(px(to)) y1=(px(y(median, scale))) y2=(px(y(median, scale))) {}
                 }
-                @for change in self.changes {
-                    @let x = self.frame.x(seconds(change.changed_at));
-                    @let is_slower = change.change_percent > 0.0;
-                    @let label_x = px(x.clamp(LEFT + 20.0, RIGHT - 20.0));
-                    line.change.slower[is_slower] x1=(px(x)) x2=(px(x)) y1=(px(TOP - 4.0)) y2=(px(BOTTOM)) {}
-                    text.change.slower[is_slower] x=(label_x) y=(px(TOP - 8.0)) text-anchor="middle" {
-                        (percent(change.change_percent))
-                    }
-                }
+                @for (number, told) in (1..).zip(self.changes) { (self.change(number, told)) }
                 @let days_y = px(f64::midpoint(DAYS_TOP, DAYS_BOTTOM));
                 text.label x=(px(LEFT - 6.0)) y=(days_y) dy="4" text-anchor="end" { "success" }
-                @for day in self.days {
-                    (self.day(day))
-                }
-                @let axis_y = px(HEIGHT - 10.0);
-                @let middle = px(f64::midpoint(LEFT, RIGHT));
+                @for day in self.days { (self.day(day)) }
+                @let axis_y = px(HEIGHT - 6.0);
+                @let last = self.frame.end - SECONDS_PER_DAY;
+                text.label x=(px(LEFT - 6.0)) y=(axis_y) text-anchor="end" { "day" }
                 text.label x=(px(LEFT)) y=(axis_y) { (date(self.frame.start)) }
-                text.label x=(middle) y=(axis_y) text-anchor="middle" { "day of the run’s start" }
-                text.label x=(px(RIGHT)) y=(axis_y) text-anchor="end" { (date(self.frame.end - SECONDS_PER_DAY)) }
+                @if last > self.frame.start {
+                    text.label x=(px(RIGHT)) y=(axis_y) text-anchor="end" { (date(last)) }
+                }
             }
         }
     }
 
     /// Returns the maximum of the duration axis. A run that hung must not flatten all others: it is drawn at the top.
     fn scale(&self) -> f64 {
-        let mut sorted: Vec<f64> = self.runs.iter().map(|run| run.duration_seconds).collect();
+        let mut sorted: Vec<f64> = match self.density {
+            Density::Dots(dots) => dots.iter().map(|dot| dot.seconds).collect(),
+            Density::Steps { steps, .. } => steps
+                .iter()
+                .flat_map(|step| match &step.content {
+                    Content::Few(dots) => dots.iter().map(|dot| dot.seconds).collect(),
+                    Content::Many(spread) => vec![spread.p90],
+                })
+                .collect(),
+        };
         sorted.sort_unstable_by(f64::total_cmp);
         let usual = sorted.get(sorted.len() * 95 / 100).copied().unwrap_or_default();
-        let highest = self.changes.iter().map(|change| change.before_median_seconds.max(change.after_median_seconds));
+        let medians = self.changes.iter().map(|told| &told.change);
+        let highest = medians.map(|change| change.before_median_seconds.max(change.after_median_seconds));
         round_up(1.25 * highest.fold(usual, f64::max))
     }
 
-    /// Draws some of the runs, each as a dot: a line of length zero with a round end.
-    fn dots(&self, scale: f64, wanted: impl Fn(f64) -> bool) -> String {
-        let runs = self.runs.iter().filter(|run| wanted(run.duration_seconds));
-        let dot = |run: &SeriesRun| {
-            format!("M{} {}h0", px(self.frame.x(seconds(run.started_at))), px(y(run.duration_seconds, scale)))
+    /// Draws the spread of each step from the 10th to the 90th percentile, and its median.
+    fn spreads(&self, scale: f64) -> Markup {
+        let Density::Steps { hours, steps } = self.density else { return html! {} };
+        let (mut band, mut middle) = (String::new(), String::new());
+        for step in steps {
+            let Content::Many(Spread { p10, median, p90, .. }) = &step.content else { continue };
+            let (from, to) = (self.frame.x(step.start), self.frame.x(step.start + hours * SECONDS_PER_HOUR));
+            // A spread of nothing is seen, too.
+            let (top, bottom) = (y(*p90, scale), (y(*p10, scale)).max(y(*p90, scale) + 1.0));
+            band.push_str(&format!("M{} {}H{}V{}H{}z", px(from), px(top), px(to), px(bottom), px(from)));
+            middle.push_str(&format!("M{} {}H{}", px(from), px(y(*median, scale)), px(to)));
+        }
+        html! { path.band d=(band) {} path.middle d=(middle) {} }
+    }
+
+    /// Draws runs, each as a dot: a line of length zero with a round end; a square one at the top if it is beyond the
+    /// scale.
+    fn dots(&self, scale: f64) -> Markup {
+        let dots: Vec<Dot> = match self.density {
+            Density::Dots(dots) => dots.clone(),
+            Density::Steps { steps, .. } => steps
+                .iter()
+                .flat_map(|step| match &step.content {
+                    Content::Few(dots) => dots.clone(),
+                    Content::Many(Spread { shortest, longest, .. }) => vec![*shortest, *longest],
+                })
+                .collect(),
         };
-        runs.map(dot).collect()
+        let path = |wanted: &dyn Fn(f64) -> bool| -> String {
+            let dot = |dot: &Dot| format!("M{} {}h0", px(self.frame.x(dot.at)), px(y(dot.seconds, scale)));
+            dots.iter().filter(|dot| wanted(dot.seconds)).map(dot).collect()
+        };
+        html! {
+            path.run d=(path(&|duration| duration <= scale)) {}
+            path.beyond d=(path(&|duration| duration > scale)) {}
+        }
+    }
+
+    /// Draws a change: its line, its shape and its number.
+    fn change(&self, number: usize, told: &Told) -> Markup {
+        let x = self.frame.x(seconds(told.change.changed_at));
+        let shape = told.shape();
+        // The number is beside the shape, on the side that has room.
+        let (label_x, anchor) = if x > RIGHT - 24.0 { (x - 9.0, "end") } else { (x + 9.0, "start") };
+        html! {
+            g class=(shape.class()) {
+                line.change.slower[told.is_slower()] x1=(px(x)) x2=(px(x)) y1=(px(SHAPES + 6.0)) y2=(px(BOTTOM)) {}
+                path.shape.slower[told.is_slower()] d=(shape.path(&px(x), &px(SHAPES))) {}
+                text.change x=(px(label_x)) y=(px(SHAPES)) dy="4" text-anchor=(anchor) { (number) }
+            }
+        }
     }
 
     /// Returns the start, the end and the height of the line of each median.
@@ -126,15 +183,16 @@ impl Chart<'_> {
         let x = |run: Option<&SeriesRun>| run.map_or(LEFT, |run| self.frame.x(seconds(run.started_at)));
         let first = x(self.runs.first());
         let last = x(self.runs.last());
-        let Some(change) = self.changes.first() else {
+        let changes: Vec<&Told> = self.changes.iter().filter(|told| told.holds()).collect();
+        let Some(Told { change, .. }) = changes.first() else {
             let durations: Vec<f64> = self.runs.iter().map(|run| run.duration_seconds).collect();
             return if durations.is_empty() { Vec::new() } else { vec![(first, last, median(&durations))] };
         };
-        let bounds: Vec<f64> = self.changes.iter().map(|change| self.frame.x(seconds(change.changed_at))).collect();
+        let bounds: Vec<f64> = changes.iter().map(|told| self.frame.x(seconds(told.change.changed_at))).collect();
         let ends = bounds.iter().skip(1).copied().chain([last]);
-        let after = self.changes.iter().zip(&bounds).zip(ends);
-        let after = after.map(|((change, from), to)| (*from, to, change.after_median_seconds));
-        std::iter::once((first, bounds[0], change.before_median_seconds)).chain(after).collect()
+        let after = changes.iter().zip(&bounds).zip(ends);
+        let after = after.map(|((told, from), to)| (*from, to, told.change.after_median_seconds));
+        std::iter::once((first.min(bounds[0]), bounds[0], change.before_median_seconds)).chain(after).collect()
     }
 
     /// Draws the share of a day's failed runs above that of its successful ones.
@@ -152,20 +210,47 @@ impl Chart<'_> {
         }
     }
 
+    /// Says how the runs are drawn.
+    pub(super) fn caption(&self) -> String {
+        match self.density {
+            Density::Dots(_) => format!("{} successful runs, one dot each.", self.count),
+            Density::Steps { hours, .. } => format!(
+                "{} successful runs in steps of {}: the band has the middle 80 %, its line is their median, dots are the \
+                 shortest and the longest run.",
+                self.count,
+                length(*hours)
+            ),
+        }
+    }
+
     fn in_words(&self) -> String {
-        let runs = format!("{} successful runs, one dot each.", self.runs.len());
-        let change = |change: &Regression| {
+        let change = |told: &Told| {
+            let change = &told.change;
             format!(
-                " On {} the median went from {} to {}, {}.",
+                " On {} the median went from {} to {}, {}, {}.",
                 date(seconds(change.changed_at)),
                 exact(change.before_median_seconds),
                 exact(change.after_median_seconds),
-                percent(change.change_percent)
+                percent(change.change_percent),
+                told.word()
             )
         };
         let changes: String = self.changes.iter().map(change).collect();
-        format!("{runs}{changes} Below, the share of each day's runs that succeeded. The table has the numbers by day.")
+        format!(
+            "{}{changes} Below, the share of each day's runs that succeeded. The tables have the numbers.",
+            self.caption()
+        )
     }
+}
+
+/// Names the length of a step: `3 hours`, `1 day`, `2 weeks`.
+pub(super) fn length(hours: f64) -> String {
+    let (count, unit) = match hours {
+        hours if hours % 168.0 == 0.0 => (hours / 168.0, "week"),
+        hours if hours % 24.0 == 0.0 => (hours / 24.0, "day"),
+        _ => (hours, "hour"),
+    };
+    format!("{count} {unit}{}", if count > 1.0 { "s" } else { "" })
 }
 
 fn y(duration: f64, scale: f64) -> f64 {
@@ -174,86 +259,4 @@ fn y(duration: f64, scale: f64) -> f64 {
 
 fn px(place: f64) -> String {
     format!("{place:.1}")
-}
-
-#[allow(clippy::cast_precision_loss, reason = "seconds of our era are far below 2^53")]
-fn seconds(at: Timestamp) -> f64 {
-    at.as_second() as f64
-}
-
-fn day_start(day: &str) -> Option<f64> {
-    day.parse::<civil::Date>().ok().map(|day| seconds(start_of_day(day)))
-}
-
-#[allow(clippy::cast_possible_truncation, reason = "the time of a run")]
-fn date(at: f64) -> String {
-    Timestamp::from_second(at as i64).map_or_else(|_| String::new(), day_of)
-}
-
-/// Formats the UTC day of an instant.
-pub(super) fn day_of(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d").to_string()
-}
-
-/// Formats a duration with a tenth of a second: `122.3 s`.
-pub(super) fn exact(seconds: f64) -> String {
-    format!("{seconds:.1} s")
-}
-
-/// Returns the unit of a duration: its length in seconds, and its name.
-fn unit(seconds: f64) -> (f64, &'static str) {
-    match seconds {
-        seconds if seconds < 120.0 => (1.0, "s"),
-        seconds if seconds < 7200.0 => (60.0, "min"),
-        _ => (3600.0, "h"),
-    }
-}
-
-/// Rounds a duration up to a round number of its unit.
-fn round_up(seconds: f64) -> f64 {
-    let (unit, _) = unit(seconds);
-    let value = (seconds / unit).max(0.01);
-    let power = 10_f64.powf(value.log10().floor());
-    let steps = [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0];
-    let step = steps.into_iter().find(|step| step * power >= value).unwrap_or(10.0);
-    step * power * unit
-}
-
-/// Formats a duration briefly, in the unit of `scale`: `90 s`, `12 min`, `1.5 h`.
-fn short(seconds: f64, scale: f64) -> String {
-    let (unit, name) = unit(scale);
-    format!("{} {name}", (100.0 * seconds / unit).round() / 100.0)
-}
-
-/// Formats a change with its sign: `+30.1 %`, `−12.0 %`.
-pub(super) fn percent(change: f64) -> String {
-    let sign = if change < 0.0 { '−' } else { '+' };
-    format!("{sign}{:.1} %", change.abs())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_scale_ends_at_a_round_number_of_its_unit() {
-        for (seconds, end, half) in [
-            (9.1, "10 s", "5 s"),
-            (61.0, "80 s", "40 s"),
-            (121.0, "3 min", "1.5 min"),
-            (850.0, "15 min", "7.5 min"),
-            (7300.0, "3 h", "1.5 h"),
-        ] {
-            let scale = round_up(seconds);
-            assert!(scale >= seconds);
-            assert_eq!((short(scale, scale).as_str(), short(scale / 2.0, scale).as_str()), (end, half));
-        }
-        assert!(round_up(0.0) > 0.0, "a scale of zero would be a division by zero");
-    }
-
-    #[test]
-    fn a_change_has_its_sign() {
-        assert_eq!(percent(30.04), "+30.0 %");
-        assert_eq!(percent(-12.0), "−12.0 %");
-    }
 }

@@ -42,7 +42,7 @@ impl Query {
     }
 }
 
-fn name(text: &str) -> Result<String, String> {
+pub(super) fn name(text: &str) -> Result<String, String> {
     match text.len() {
         1..=MAX_NAME_BYTES if !text.contains('\0') => Ok(text.to_owned()),
         _ => Err(format!("must be a name of 1 to {MAX_NAME_BYTES} bytes")),

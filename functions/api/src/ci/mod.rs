@@ -1,14 +1,23 @@
 //! The routes of CI telemetry: a file per route, and the HTML report.
 
+pub(crate) mod acknowledgement;
+mod axis;
+pub(crate) mod badge;
+pub(crate) mod changes;
 mod chart;
+mod density;
 pub(crate) mod evidence;
 mod filter;
-mod page;
+mod markdown;
+mod matching;
+mod numbers;
+pub(crate) mod page;
 pub(crate) mod regressions;
 pub(crate) mod rejections;
 pub(crate) mod report;
 pub(crate) mod runs;
 mod searching;
 mod tables;
+pub(crate) mod told;
 pub(crate) mod trends;
 mod verdict;

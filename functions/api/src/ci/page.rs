@@ -1,11 +1,12 @@
-//! The report as a page: one file without scripts, which can be saved, mailed and printed.
+//! The report as a page: one file without scripts, which can be saved, mailed and printed; or the content of a page of the
+//! console.
 //!
 //! The verdict comes first. Every value goes through `html!`, which escapes it, so that no document can add markup.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use changepoints::Settings;
 use ci::{
-    Regression, Series,
+    Series,
     reports::{Evidence, Filter, SeriesRuns, Trend},
 };
 use domain::Month;
@@ -14,19 +15,22 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    chart::{Chart, Frame, day_of},
-    tables,
+    axis::{day_of, exact, minute_of},
+    chart::{Chart, Frame},
+    density::{Density, Dot},
+    numbers,
+    told::{Shape, Told},
 };
 use crate::visible::visible;
 
-const STYLE: &str = include_str!("report.css");
+const STYLE: &str = concat!(include_str!("file.css"), include_str!("report.css"));
 
 /// Maximum number of series in the list of those with too few runs.
 const MAX_SHORT: usize = 100;
 
 /// The content of the page.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(crate) struct Report {
     pub(super) made_at: Timestamp,
     pub(super) filter: Filter,
     pub(super) settings: Settings,
@@ -36,20 +40,30 @@ pub(super) struct Report {
     pub(super) looked_at: usize,
     /// The worst of the considered series, with the data of their charts.
     pub(super) shown: Vec<Shown>,
-    /// All changes, worst first.
-    pub(super) changes: Vec<(Series, Regression)>,
+    /// All changes that hold, worst first.
+    pub(super) changes: Vec<(Series, Told)>,
+    /// The changes that were withdrawn.
+    pub(super) withdrawn: Vec<(Series, Told)>,
     /// The series with too few successful runs, and the number of those.
     pub(super) short: Vec<(Series, usize)>,
     pub(super) month: Month,
     pub(super) evidence: Vec<Evidence>,
 }
 
+/// Renders what can be done with a change.
+pub(crate) type Actions<'a> = dyn Fn(&Told) -> Markup + 'a;
+
 /// A series with a chart.
 #[derive(Debug)]
 pub(super) struct Shown {
     pub(super) series: SeriesRuns,
-    pub(super) changes: Vec<Regression>,
+    /// The changes that hold, oldest first.
+    pub(super) changes: Vec<Told>,
     pub(super) days: Vec<Trend>,
+    /// The successful runs of the range, oldest first.
+    pub(super) dots: Vec<Dot>,
+    /// `true` if the range has more runs than are drawn.
+    pub(super) is_cut: bool,
 }
 
 /// Returns the content security policy of the answer: the page may use its own style, nothing else, and not be framed.
@@ -64,12 +78,12 @@ fn policy_of_file() -> String {
 }
 
 impl Report {
-    /// Renders the page.
+    /// Renders the report as one file.
     pub(super) fn page(&self) -> String {
-        visible(&self.markup().into_string())
+        visible(&self.file().into_string())
     }
 
-    fn markup(&self) -> Markup {
+    fn file(&self) -> Markup {
         html! {
             (DOCTYPE)
             html lang="en" {
@@ -83,15 +97,31 @@ impl Report {
                     style { (PreEscaped(STYLE)) }
                 }
                 body {
-                    header { (self.head()) (self.verdict()) }
-                    main {
-                        section { h2 { "Changes" } (self.changes()) }
-                        section { h2 { "Evidence for " (self.month) } (self.evidence()) }
-                        section { h2 { "Series" } (self.charts()) }
-                        @if !self.short.is_empty() {
-                            section { h2 { "Too few runs for a verdict" } (self.short()) }
+                    a.skip href="#main" { "Skip to content" }
+                    header { h1 { "CI report" } }
+                    main #main tabindex="-1" {
+                        (self.content(&|_| html! {}))
+                        p.soft {
+                            "This file is as it was made. For another choice, ask again with other query parameters: service, \
+                             command, environment, from, to, month, minPercent and minSeconds."
                         }
                     }
+                }
+            }
+        }
+    }
+
+    /// Renders the report without the frame of a page. `actions` renders what can be done with a change.
+    pub(crate) fn content(&self, actions: &Actions<'_>) -> Markup {
+        html! {
+            div.report {
+                (self.head())
+                (self.verdict())
+                section { h2 { "Changes" } (self.changes(actions)) }
+                section { h2 { "Evidence for " (self.month) } (self.evidence()) }
+                section { h2 { "Series" } (self.charts()) }
+                @if !self.short.is_empty() {
+                    section { h2 { "Too few runs for a verdict" } (self.short()) }
                 }
             }
         }
@@ -100,7 +130,6 @@ impl Report {
     fn head(&self) -> Markup {
         let Filter { service, command, environment, from, to } = &self.filter;
         html! {
-            h1 { "CI report" }
             p.soft {
                 "Runs"
                 @if let Some(from) = from { " from " (day_of(*from)) }
@@ -108,35 +137,31 @@ impl Report {
                 @for (name, value) in [("service", service), ("command", command), ("environment", environment)] {
                     @if let Some(value) = value { ", " (name) " " (value) }
                 }
-                ". Made " (self.made_at.strftime("%Y-%m-%d %H:%M")) ". All times are UTC."
+                ". Made " (minute_of(self.made_at)) ". All times are UTC."
             }
         }
     }
 
     fn charts(&self) -> Markup {
         let frame = Frame::around(self.shown.iter().flat_map(|shown| &shown.days));
+        let shapes: Vec<Shape> = self.shown.iter().flat_map(|shown| &shown.changes).map(Told::shape).collect();
         html! {
             p.soft {
-                "The worst first. Dots are successful runs, the line is their median, dashed lines are changes; \
-                 below, the share of each day's runs that succeeded, without cancelled ones. Squares at the top are \
-                 runs beyond the scale."
+                "The worst first. The thick line is the median before and after each change. The axis of durations is linear \
+                 and begins at zero, so that twice the height is twice the time; squares at the top are runs beyond it. \
+                 Below, the share of each day's runs that succeeded, without cancelled ones."
+            }
+            @if !shapes.is_empty() {
+                p.soft {
+                    "Changes have a line and a number:"
+                    @for (shape, name) in Shape::ALL.into_iter().filter(|(shape, _)| shapes.contains(shape)) {
+                        " " span.state { (shape.character()) " " (name) }
+                    }
+                    "."
+                }
             }
             div.charts {
-                @for (index, Shown { series, changes, days }) in self.shown.iter().enumerate() {
-                    article {
-                        h3 { (name(&series.series)) }
-                        @let chart = Chart {
-                            id: format!("series-{index}"),
-                            name: name(&series.series),
-                            runs: &series.runs,
-                            changes,
-                            days,
-                            frame,
-                        };
-                        (chart.draw())
-                        details { summary { "Numbers by day" } (tables::days(days)) }
-                    }
-                }
+                @for (index, shown) in self.shown.iter().enumerate() { (shown.article(index, frame)) }
             }
             @let left_out = self.looked_at - self.shown.len();
             @if left_out > 0 {
@@ -165,12 +190,54 @@ impl Report {
     }
 }
 
+impl Shown {
+    fn article(&self, index: usize, frame: Frame) -> Markup {
+        let density = Density::of(&self.dots, frame.start, frame.end);
+        let name = name(&self.series.series);
+        let chart = Chart {
+            id: format!("series-{index}"),
+            name: name.clone(),
+            runs: &self.series.runs,
+            count: self.dots.len(),
+            density: &density,
+            changes: &self.changes,
+            days: &self.days,
+            frame,
+        };
+        html! {
+            article {
+                h3 { (name) }
+                (chart.draw())
+                p.soft {
+                    (chart.caption())
+                    @if self.is_cut { " The range has more: these are the latest." }
+                    @if self.dots.len() > self.series.runs.len() {
+                        " Changes are looked for among the latest " (self.series.runs.len()) "."
+                    }
+                }
+                @if !self.changes.is_empty() {
+                    ol {
+                        @for told in &self.changes {
+                            li {
+                                (told.badge()) ": " (told.effect()) " since " (day_of(told.change.changed_at)) ", "
+                                (exact(told.change.before_median_seconds)) " → " (exact(told.change.after_median_seconds))
+                            }
+                        }
+                    }
+                }
+                details { summary { "Numbers of the chart" } (numbers::of_chart(&density, &name)) }
+                details { summary { "Numbers by day" } (numbers::by_day(&self.days, &name)) }
+            }
+        }
+    }
+}
+
 /// Formats the end of a range: the last day before it, or the instant itself if it is not at midnight.
 fn last_of(end: Timestamp) -> String {
     let midnight = end.strftime("%H:%M:%S").to_string() == "00:00:00";
     match end.checked_sub(1.nanosecond()) {
         Ok(last) if midnight => day_of(last),
-        _ => end.strftime("%Y-%m-%d %H:%M").to_string(),
+        _ => minute_of(end),
     }
 }
 
@@ -180,13 +247,17 @@ pub(super) fn name(series: &Series) -> String {
 
 #[cfg(test)]
 mod tests {
+    use changepoints::State;
     use ci::{
         SeriesRun, Target, Verdict,
         reports::{Durations, MAX_RUNS},
         target::Measured,
     };
 
-    use super::{super::report::MAX_CHARTS, *};
+    use super::{
+        super::{density::MAX_DOTS, report::MAX_CHARTS, told::tests::told},
+        *,
+    };
 
     fn empty() -> Report {
         Report {
@@ -197,6 +268,7 @@ mod tests {
             looked_at: 0,
             shown: Vec::new(),
             changes: Vec::new(),
+            withdrawn: Vec::new(),
             short: Vec::new(),
             month: "2025-11".parse().unwrap(),
             evidence: Vec::new(),
@@ -247,6 +319,24 @@ mod tests {
         assert!(failed.contains("✗ Targets of 2025-11: 1 missed.</span> Kept: 1, not enough runs: 1."), "{failed}");
     }
 
+    #[test]
+    fn the_verdict_is_of_what_nobody_has_acknowledged() {
+        let series = Series { service: "s".to_owned(), command: "c".to_owned(), environment: "e".to_owned() };
+        let verdict = |all: Vec<Told>| {
+            let changes = all.into_iter().map(|told| (series.clone(), told)).collect();
+            Report { series: 1, looked_at: 1, changes, ..empty() }.verdict().into_string()
+        };
+        let (provisional, confirmed) = (told(State::Provisional, None), told(State::Confirmed, None));
+        let known = told(State::Confirmed, Some("expected"));
+        let both = verdict(vec![provisional.clone(), confirmed]);
+        assert!(both.contains("▲ Slower: s · c · e, +30.0 %</span> since 2025-11-08, and another slowdown."), "{both}");
+        let perhaps = verdict(vec![known.clone(), provisional]);
+        assert!(perhaps.contains("△ Perhaps slower, provisional: s · c · e"), "{perhaps}");
+        assert!(perhaps.contains("since 2025-11-08. Acknowledged slowdowns: 1."), "{perhaps}");
+        let none = verdict(vec![known]);
+        assert!(none.contains("✓ No slowdown needs attention.</span> Acknowledged slowdowns: 1."), "{none}");
+    }
+
     /// Builds a year of the maximum number of charts, each with failures on every day and the maximum number of runs.
     #[test]
     fn the_largest_page_leaves_a_function() {
@@ -273,7 +363,16 @@ mod tests {
             };
             let runs = (0..MAX_RUNS).map(run).collect();
             let series = SeriesRuns { series: series(n), count: 366_000, runs, neighbours: Vec::new() };
-            Shown { series, changes: Vec::new(), days: (0..366).map(day).collect() }
+            // The most rows of a table, and runs that all differ.
+            let dots =
+                (0..10_000_u16).map(|n| Dot { at: f64::from(n) * 3162.0 + 1_704_067_200.0, seconds: f64::from(n) });
+            Shown {
+                series,
+                changes: Vec::new(),
+                days: (0..366).map(day).collect(),
+                dots: dots.take(if n % 2 == 0 { MAX_DOTS } else { 10_000 }).collect(),
+                is_cut: true,
+            }
         };
         let report = Report {
             series: 100,

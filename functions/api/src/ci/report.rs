@@ -10,8 +10,8 @@ use axum::{
 };
 use changepoints::Settings;
 use ci::{
-    Regression,
-    reports::{self, Filter, MAX_DAYS, SeriesRuns},
+    Regression, Series,
+    reports::{self, Filter, MAX_DAYS, MAX_RUNS, Moment, SeriesRuns},
     search::Search,
 };
 use domain::Month;
@@ -20,9 +20,13 @@ use platform::Deadline;
 use tokio::time::Instant;
 
 use super::{
+    axis::seconds,
+    density::Dot,
     evidence,
+    matching::matched,
     page::{self, Report, Shown},
     searching::{end_of_search, log},
+    told::Told,
 };
 use crate::{context::Context, problem::Problem, query::Query, scope::CiReader};
 
@@ -34,6 +38,8 @@ const MAX_RANGE: SignedDuration = SignedDuration::from_hours(366 * 24);
 pub(super) const MAX_SERIES: usize = 100;
 /// Maximum number of charts: those of the worst series.
 pub(super) const MAX_CHARTS: usize = 24;
+/// Maximum number of runs in a chart: the latest ones.
+const MAX_DRAWN: usize = 10_000;
 
 /// Returns trends, changes of durations and evidence as one HTML page without scripts and without names of persons. At
 /// most 24 series have a chart, the worst ones. The range begins 90 days before `to` by default, and at most 366; `to`
@@ -75,13 +81,19 @@ pub(crate) async fn report(
     Ok((headers, report.page()))
 }
 
-struct Question {
-    filter: Filter,
+/// What a report is asked for.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) filter: Filter,
     settings: Settings,
     month: Month,
 }
 
-fn read(mut query: Query, now: Timestamp) -> Result<Question, Problem> {
+/// Reads what a report is asked for.
+///
+/// # Errors
+/// All mistakes in the parameters.
+pub(crate) fn read(mut query: Query, now: Timestamp) -> Result<Question, Problem> {
     let filter = query.filter();
     let settings = query.settings();
     let month = query.optional("month");
@@ -96,7 +108,13 @@ fn read(mut query: Query, now: Timestamp) -> Result<Question, Problem> {
     Ok(Question { filter, settings, month: month.unwrap_or_else(|| Month::last_complete(now)) })
 }
 
-async fn make(context: &Context, question: Question, now: Timestamp, deadline: Deadline) -> Result<Report, Problem> {
+/// Makes a report.
+pub(crate) async fn make(
+    context: &Context,
+    question: Question,
+    now: Timestamp,
+    deadline: Deadline,
+) -> Result<Report, Problem> {
     let Question { filter, settings, month } = question;
     let client = context.database.client().await?;
     let (busiest, series) = reports::busiest(&client, &filter, MAX_SERIES, deadline.left()).await?;
@@ -104,15 +122,21 @@ async fn make(context: &Context, question: Question, now: Timestamp, deadline: D
     let found = find(busiest, &settings, &mut search, end_of_search(deadline));
     log(&search);
     let looked_at = found.len();
+    let names: Vec<Series> = found.iter().map(|found| found.series.series.clone()).collect();
+    let mut told = reports::changes_of(&client, &names, deadline.left()).await?;
     let mut changes = Vec::new();
+    let mut withdrawn = Vec::new();
     let mut short = Vec::new();
     let mut shown = Vec::new();
     for Found { series, verdict } in found {
         if let Err(runs) = verdict {
             short.push((series.series.clone(), runs));
         }
-        let found = verdict.unwrap_or_default();
-        changes.extend(found.iter().map(|change| (series.series.clone(), change.clone())));
+        let told = told.remove(&series.series).unwrap_or_default().into_iter().map(Told::from).collect();
+        let all = matched(&series, verdict.unwrap_or_default(), told, &filter, &settings);
+        let (found, taken_back): (Vec<Told>, Vec<Told>) = all.into_iter().partition(Told::holds);
+        changes.extend(found.iter().map(|told| (series.series.clone(), told.clone())));
+        withdrawn.extend(taken_back.into_iter().map(|told| (series.series.clone(), told)));
         if shown.len() < MAX_CHARTS {
             let only = Filter {
                 service: Some(series.series.service.clone()),
@@ -121,12 +145,25 @@ async fn make(context: &Context, question: Question, now: Timestamp, deadline: D
                 ..filter.clone()
             };
             let days = reports::trends(&client, &only, MAX_DAYS, None, deadline.left()).await?.trends;
-            shown.push(Shown { series, changes: found, days });
+            let mut moments = moments(&series);
+            if series.runs.len() >= usize::try_from(MAX_RUNS).unwrap_or(usize::MAX) {
+                moments = reports::moments(&client, &only, MAX_DRAWN + 1, deadline.left()).await?;
+            }
+            let is_cut = moments.len() > MAX_DRAWN;
+            let drawn = moments.into_iter().skip(usize::from(is_cut));
+            let dots = drawn.map(|Moment { at, duration_seconds }| Dot { at: seconds(at), seconds: duration_seconds });
+            shown.push(Shown { series, changes: found, days, dots: dots.collect(), is_cut });
         }
     }
-    changes.sort_by(|(_, a), (_, b)| b.change_percent.total_cmp(&a.change_percent));
+    let worst = |told: &Told| told.change.change_percent;
+    changes.sort_by(|(_, a), (_, b)| worst(b).total_cmp(&worst(a)));
     let evidence = evidence::of_month(context, month, 0, deadline).await?;
-    Ok(Report { made_at: now, filter, settings, series, looked_at, shown, changes, short, month, evidence })
+    Ok(Report { made_at: now, filter, settings, series, looked_at, shown, changes, withdrawn, short, month, evidence })
+}
+
+/// Returns the successful runs of a series as a chart needs them.
+fn moments(series: &SeriesRuns) -> Vec<Moment> {
+    series.runs.iter().map(|run| Moment { at: run.started_at, duration_seconds: run.duration_seconds }).collect()
 }
 
 struct Found {

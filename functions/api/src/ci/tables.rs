@@ -1,28 +1,26 @@
 //! The tables of the report.
 
 use changepoints::{PERMUTATIONS, Settings};
-use ci::{
-    Measure, Verdict,
-    reports::{Evidence, Trend},
-};
+use ci::{Measure, Series, Verdict, reports::Evidence};
 use maud::{Markup, html};
 use rust_decimal::{Decimal, RoundingStrategy};
 
 use super::{
-    chart::{exact, percent},
-    page::{Report, name},
+    axis::{exact, minute_of},
+    page::{Actions, Report, name},
+    told::Told,
 };
 
 /// Maximum number of changes in the table.
 const MAX_CHANGES: usize = 100;
 
-const CHANGE_COLUMNS: [&str; 9] =
-    ["Series", "Since", "Change", "Median before", "Median after", "p", "First run", "Commit", "Possible causes"];
+const CHANGE_COLUMNS: [&str; 8] =
+    ["Series", "State", "Since, UTC", "Change", "Median", "p", "First run", "Possible causes"];
 
 impl Report {
     /// Renders the changes, worst first.
     #[allow(clippy::float_arithmetic, reason = "a share of a duration, no money")]
-    pub(super) fn changes(&self) -> Markup {
+    pub(super) fn changes(&self, actions: &Actions<'_>) -> Markup {
         let Settings { side, relative, absolute, significance } = self.settings;
         let rule = html! {
             p.soft {
@@ -32,48 +30,21 @@ impl Report {
                 (significance) "."
             }
         };
-        if self.changes.is_empty() {
-            return html! {
-                p { "No change of a duration was found in the " (self.enough()) " series with enough runs." }
-                (rule)
-            };
-        }
+        let withdrawn = self.withdrawn.len();
         html! {
-            table.cards {
-                thead {
-                    tr {
-                        @for name in CHANGE_COLUMNS {
-                            th scope="col" { (name) }
-                        }
-                    }
-                }
-                tbody {
-                    @for (series, change) in self.changes.iter().take(MAX_CHANGES) {
-                        tr {
-                            td data-label="Series" { span { (name(series)) } }
-                            td.whole data-label="Since" { (change.changed_at.strftime("%Y-%m-%d %H:%M")) }
-                            td.whole data-label="Change" {
-                                @if change.change_percent > 0.0 {
-                                    span.slower { "▲ " (percent(change.change_percent)) " slower" }
-                                } @else {
-                                    span.faster { "▼ " (percent(change.change_percent)) " faster" }
-                                }
-                            }
-                            td.whole data-label="Median before" { (exact(change.before_median_seconds)) }
-                            td.whole data-label="Median after" { (exact(change.after_median_seconds)) }
-                            td.whole data-label="p" { (probability(change.p_value)) }
-                            td data-label="First run" { span { (change.first_run_id) } }
-                            td data-label="Commit" { span { (change.first_commit_sha) } }
-                            td data-label="Possible causes" {
-                                @let causes = change.possible_causes.join("; ");
-                                span { @if causes.is_empty() { "–" } @else { (causes) } }
-                            }
-                        }
-                    }
+            @if self.changes.is_empty() {
+                p { "No change of a duration was found in the " (self.enough()) " series with enough runs." }
+            } @else {
+                (scroll("Changes, worst first", &table(&self.changes, actions)))
+                @if self.changes.len() > MAX_CHANGES {
+                    p.soft { (self.changes.len() - MAX_CHANGES) " more are not listed; ask for a service to see them." }
                 }
             }
-            @if self.changes.len() > MAX_CHANGES {
-                p.soft { (self.changes.len() - MAX_CHANGES) " more are not listed; ask for a service to see them." }
+            @if withdrawn > 0 {
+                details {
+                    summary { "Withdrawn since they were told: " (withdrawn) }
+                    (scroll("Withdrawn changes", &table(&self.withdrawn, actions)))
+                }
             }
             (rule)
         }
@@ -81,7 +52,7 @@ impl Report {
 
     /// Renders the targets with their verdicts.
     pub(super) fn evidence(&self) -> Markup {
-        html! {
+        let table = html! {
             table.cards {
                 thead {
                     tr {
@@ -94,7 +65,7 @@ impl Report {
                     @for Evidence { target, measured, verdict, replaced_runs, .. } in &self.evidence {
                         @let duration = target.measure == Measure::P95DurationSeconds;
                         tr {
-                            td data-label="Target" { span { (target.id) } }
+                            th scope="row" data-label="Target" { span { (target.id) } }
                             td.whole data-label="Verdict" {
                                 @match verdict {
                                     Verdict::Pass => { span.pass { "✓ pass" } }
@@ -132,38 +103,46 @@ impl Report {
                     }
                 }
             }
+        };
+        html! {
+            (scroll(&format!("Evidence for {}", self.month), &table))
             @if self.month.end() > self.made_at { p { "The month is not over: these are the runs so far." } }
             p.soft { "The objects that this rests on, with their versions: GET …/ci/evidence?month=" (self.month) }
         }
     }
 }
 
-/// Renders the days of a series.
-pub(super) fn days(days: &[Trend]) -> Markup {
+/// Renders a table that scrolls sideways where it is too wide. The keyboard reaches it, and its name says what it is.
+pub(super) fn scroll(name: &str, table: &Markup) -> Markup {
+    html! { div.scroll role="region" tabindex="0" aria-label=(name) { (table) } }
+}
+
+fn table(changes: &[(Series, Told)], actions: &Actions<'_>) -> Markup {
     html! {
-        table.days {
-            thead {
-                tr {
-                    @for name in ["Day", "Runs", "Success", "p50", "p95", "Max"] {
-                        th scope="col" { (name) }
-                    }
-                }
+        table.cards {
+            thead { tr { @for name in CHANGE_COLUMNS { th scope="col" { (name) } } } }
+            tbody { @for (series, told) in changes.iter().take(MAX_CHANGES) { (row(series, told, actions)) } }
+        }
+    }
+}
+
+fn row(series: &Series, told: &Told, actions: &Actions<'_>) -> Markup {
+    let change = &told.change;
+    let causes = change.possible_causes.join("; ");
+    html! {
+        tr id=[told.id.as_ref().map(|id| format!("change-{id}"))] {
+            th scope="row" data-label="Series" { span { (name(series)) } }
+            td data-label="State" { div { (told.badge()) (actions(told)) } }
+            td.whole data-label="Since, UTC" { (minute_of(change.changed_at)) }
+            td.whole data-label="Change" { (told.effect()) }
+            td.whole data-label="Median" {
+                span { (exact(change.before_median_seconds)) " → " (exact(change.after_median_seconds)) }
             }
-            tbody {
-                @for day in days {
-                    tr {
-                        td { (day.day) }
-                        td { (day.runs) }
-                        td { @if let Some(rate) = day.success_rate { (format!("{:.0} %", whole(rate))) } @else { "–" } }
-                        @match day.durations {
-                            Some(durations) => {
-                                @for value in [durations.p50, durations.p95, durations.max] { td { (exact(value)) } }
-                            }
-                            None => { @for _ in 0..3 { td { "–" } } }
-                        }
-                    }
-                }
+            td.whole data-label="p" { (probability(change.p_value)) }
+            td data-label="First run" {
+                span { (change.first_run_id) br; span.soft { "commit " } (change.first_commit_sha) }
             }
+            td data-label="Possible causes" { span { @if causes.is_empty() { "–" } @else { (causes) } } }
         }
     }
 }
@@ -181,12 +160,6 @@ fn share(share: Decimal) -> String {
     format!("{} %", percent.round_dp_with_strategy(2, RoundingStrategy::ToZero).normalize())
 }
 
-/// Returns a share in percent, rounded down, so that it is 100 only if all runs succeeded.
-#[allow(clippy::float_arithmetic, reason = "a share of runs, no money")]
-fn whole(share: f64) -> f64 {
-    (100.0 * share).floor()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,6 +175,5 @@ mod tests {
         assert_eq!(share("0.9".parse().unwrap()), "90 %");
         assert_eq!(share("0.8999999".parse().unwrap()), "89.99 %");
         assert_eq!(share(Decimal::ONE), "100 %");
-        assert!(whole(0.9999) < 100.0);
     }
 }

@@ -1,43 +1,41 @@
 //! The verdict at the beginning of the report.
 
-use ci::Verdict;
+use changepoints::State;
+use ci::{Series, Verdict};
 use maud::{Markup, html};
 
 use super::{
-    chart::{day_of, percent},
+    axis::{day_of, percent},
     page::{Report, name},
     report::MAX_SERIES,
+    told::Told,
 };
 
 impl Report {
     /// Summarizes the report in a few sentences.
     pub(super) fn verdict(&self) -> Markup {
-        let slower = self.changes.iter().filter(|(_, change)| change.change_percent > 0.0).count();
+        let count = |is_wanted: &dyn Fn(&Told) -> bool| self.changes.iter().filter(|(_, told)| is_wanted(told)).count();
+        let slower = count(&Told::is_slower);
+        let acknowledged = count(&|told| told.is_slower() && told.acknowledged.is_some());
         let verdicts = |wanted| self.evidence.iter().filter(|evidence| evidence.verdict == wanted).count();
         html! {
             div.verdict {
                 p {
-                    // The worst is the first.
-                    @match self.changes.first() {
+                    @match self.worst() {
                         _ if self.series == 0 => { span.soft { "– No runs" } " are known of this time." }
-                        Some((series, worst)) if slower > 0 => {
-                            span.slower { "▲ Slower: " (name(series)) ", " (percent(worst.change_percent)) }
-                            " since " (day_of(worst.changed_at))
-                            @match slower - 1 {
-                                0 => { "." }
-                                1 => { ", and another slowdown." }
-                                others => { ", and " (others) " other slowdowns." }
-                            }
-                        }
+                        Some((series, told)) => { (self.slower(series, told)) }
                         _ if self.enough() == 0 => {
                             span.soft { "– Durations: no verdict." }
                             " No series has enough runs."
                         }
                         _ => {
-                            span.pass { "✓ Nothing became slower." }
+                            span.pass {
+                                @if slower == 0 { "✓ Nothing became slower." } @else { "✓ No slowdown needs attention." }
+                            }
                             @if !self.short.is_empty() { " Series with too few runs to tell: " (self.short.len()) "." }
                         }
                     }
+                    @if acknowledged > 0 { " Acknowledged slowdowns: " (acknowledged) "." }
                 }
                 p {
                     @match (verdicts(Verdict::Fail), verdicts(Verdict::Pass), verdicts(Verdict::Insufficient)) {
@@ -70,6 +68,27 @@ impl Report {
                         }
                     }
                 }
+            }
+        }
+    }
+
+    /// Returns the slowdown that matters most: one that nobody acknowledged, a confirmed one first, then the worst.
+    fn worst(&self) -> Option<&(Series, Told)> {
+        let mut open = self.changes.iter().filter(|(_, told)| told.is_open());
+        let provisional = open.clone().next();
+        open.find(|(_, told)| told.state == State::Confirmed).or(provisional)
+    }
+
+    fn slower(&self, series: &Series, told: &Told) -> Markup {
+        let others = self.changes.iter().filter(|(_, told)| told.is_open()).count() - 1;
+        html! {
+            @let words = if told.state == State::Confirmed { "▲ Slower: " } else { "△ Perhaps slower, provisional: " };
+            span.slower { (words) (name(series)) ", " (percent(told.change.change_percent)) }
+            " since " (day_of(told.change.changed_at))
+            @match others {
+                0 => { "." }
+                1 => { ", and another slowdown." }
+                others => { ", and " (others) " other slowdowns." }
             }
         }
     }

@@ -24,9 +24,11 @@ pub(super) struct Asset {
     pub(super) path: String,
 }
 
+/// The pages' own style, and that of the report of CI, which its file has, too.
+const STYLES: &str = concat!(include_str!("assets/console.css"), include_str!("../ci/report.css"));
+
 /// The style of all pages.
-pub(super) static STYLE: LazyLock<Asset> =
-    LazyLock::new(|| Asset::new(include_str!("assets/console.css"), "css", "text/css; charset=utf-8"));
+pub(super) static STYLE: LazyLock<Asset> = LazyLock::new(|| Asset::new(STYLES, "css", "text/css; charset=utf-8"));
 
 /// The script of all pages: what it adds is also there without it.
 pub(super) static SCRIPT: LazyLock<Asset> =

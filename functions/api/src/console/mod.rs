@@ -8,6 +8,9 @@ mod assets;
 mod booking;
 mod changes;
 mod chart;
+mod ci;
+mod ci_answer;
+mod ci_form;
 mod evidence;
 mod figures;
 mod file;
@@ -55,7 +58,9 @@ pub(crate) fn routes() -> Router<Arc<Context>> {
         .merge(session::routes())
         .route(BASE, get(organizations::show))
         .route("/finance/platform", get(platform::show))
-        .route("/finance/platform/ci", get(platform::ci))
+        .route(ci::PATH, get(ci::show))
+        .route("/finance/platform/ci/file", get(ci::file))
+        .route("/finance/platform/ci/changes/{changeId}/acknowledgement", post(ci::acknowledge))
         .route("/finance/assets/{name}", get(assets::serve))
         .route("/finance/{orgId}", get(overview::show))
         .route("/finance/{orgId}/exports", get(files::show))
@@ -80,7 +85,7 @@ pub(crate) fn owns(path: &str) -> bool {
 
 /// Sets the headers of security that each answer at a page's path has, also those that refuse.
 pub(crate) fn protect(headers: &mut HeaderMap) {
-    // The report of CI has a policy of its own, which allows nothing but its own style.
+    // The file of the report of CI has a policy of its own, which allows nothing but its own style.
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(POLICY));
     // With `no-referrer`, browsers would send no origin with forms.
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));

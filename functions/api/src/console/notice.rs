@@ -44,7 +44,7 @@ impl Notice<'_> {
         match self.kind {
             Kind::SessionOver | Kind::SignInFailed => texts.not_signed_in,
             Kind::Unavailable | Kind::TookTooLong | Kind::Internal => texts.error,
-            Kind::NoSuchPage | Kind::NoSuchRoute | Kind::NoSuchJob => texts.error_no_page,
+            Kind::NoSuchPage | Kind::NoSuchRoute | Kind::NoSuchJob | Kind::NoSuchChange => texts.error_no_page,
             _ => texts.error_other,
         }
     }
@@ -56,7 +56,9 @@ impl Notice<'_> {
             Kind::TookTooLong => (texts.error_slow, false),
             Kind::Internal => (texts.error_internal, true),
             Kind::Forbidden => (texts.error_forbidden, true),
-            Kind::NoSuchPage | Kind::NoSuchRoute | Kind::NoSuchJob => (texts.error_not_found, false),
+            Kind::NoSuchPage | Kind::NoSuchRoute | Kind::NoSuchJob | Kind::NoSuchChange => {
+                (texts.error_not_found, false)
+            }
             Kind::DailyLimit => (texts.error_limit, false),
             Kind::InvalidRequest => (texts.error_invalid, true),
             _ => ("", true),

@@ -48,6 +48,13 @@ pub(crate) struct Sent {
     pub(super) form: Form,
 }
 
+/// A form that was sent from a page of no organization.
+#[derive(Debug)]
+pub(crate) struct SentFromLobby {
+    pub(super) lobby: Lobby,
+    pub(super) form: Form,
+}
+
 /// The fields of a form.
 #[derive(Debug)]
 pub(super) struct Form(Vec<(String, String)>);
@@ -107,13 +114,28 @@ impl FromRequest<Arc<Context>> for Sent {
     type Rejection = Response;
 
     async fn from_request(request: Request, context: &Arc<Context>) -> Result<Self, Response> {
-        let (mut parts, body) = request.into_parts();
-        let request = Request::from_parts(parts.clone(), body);
-        let Posted { visitor, fields } =
-            Posted::from_request(request, context).await.map_err(|nobody| nobody.into_response())?;
+        let (mut parts, visitor, form) = posted(request, context).await?;
         let page = Page::of(&visitor, &mut parts, context).await.map_err(Problem::into_response)?;
-        Ok(Self { page, form: Form(fields) })
+        Ok(Self { page, form })
     }
+}
+
+impl FromRequest<Arc<Context>> for SentFromLobby {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, context: &Arc<Context>) -> Result<Self, Response> {
+        let (mut parts, visitor, form) = posted(request, context).await?;
+        let lobby = Lobby::of(&visitor, &mut parts).await.map_err(Problem::into_response)?;
+        Ok(Self { lobby, form })
+    }
+}
+
+/// Reads a form of the visitor's own session.
+async fn posted(request: Request, context: &Arc<Context>) -> Result<(Parts, Visitor, Form), Response> {
+    let (parts, body) = request.into_parts();
+    let request = Request::from_parts(parts.clone(), body);
+    let posted = Posted::from_request(request, context).await.map_err(|nobody| nobody.into_response())?;
+    Ok((parts, posted.visitor, Form(posted.fields)))
 }
 
 impl Shell {

@@ -1,27 +1,23 @@
 //! `/finance/platform`: for platform engineers, the files of all organizations that wait too long or failed, and
-//! the report of CI.
+//! the way to the report of CI.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use auth::Caller;
-use axum::{
-    Extension,
-    extract::State,
-    response::{Html, IntoResponse as _, Response},
-};
+use axum::{extract::State, response::Html};
 use domain::{Action, AuditRecord, Job, OrgId, Origin, Status};
 use jiff::{SignedDuration, Timestamp};
 use jobs::{DueKind, DuePage};
 use maud::{Markup, html};
-use platform::Deadline;
 
 use super::{
+    ci,
     page::Lobby,
     session::no_such_page,
     shell::{Place, Shell},
     states, time,
 };
-use crate::{ci::report, context::Context, problem::Problem, scope::CiReader};
+use crate::{context::Context, problem::Problem};
 
 /// The number of files of each list. Each is of an organization whose trail says that somebody looked.
 const MAX_FILES: usize = 20;
@@ -78,17 +74,6 @@ impl Visit<'_> {
     }
 }
 
-/// Shows the report of CI, as the route of the API does.
-pub(super) async fn ci(
-    State(context): State<Arc<Context>>,
-    Extension(deadline): Extension<Deadline>,
-    lobby: Lobby,
-) -> Result<Response, Problem> {
-    let reader = CiReader::of(lobby.caller)?;
-    let query = lobby.query;
-    Ok(report::report(State(context), reader, Extension(deadline), query).await?.into_response())
-}
-
 fn view(shell: &Shell, due: &Files, failed: &Files) -> Markup {
     let texts = shell.texts();
     html! {
@@ -109,7 +94,7 @@ fn view(shell: &Shell, due: &Files, failed: &Files) -> Markup {
             }
             @if failed.is_cut { p { (texts.more_failed) } }
         }
-        p { a href="/finance/platform/ci" { (texts.ci_report) } }
+        p { a href=(shell.href(ci::PATH)) { (texts.ci_report) } }
     }
 }
 

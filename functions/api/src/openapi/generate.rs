@@ -38,7 +38,8 @@ const SHARED_PROBLEMS: [(&str, &str); 4] = [
         (name = "usage", description = "The source of exports, for comparison."),
         (name = "ci", description = "CI telemetry: runs, trends, changes of durations, and evidence. Medians and \
                                      percentiles are by nearest rank, so each is the duration of one of the runs. \
-                                     Requires `analytics:ci:read` or `platform-admin`."),
+                                     Requires `analytics:ci:read` or `platform-admin`; to acknowledge a change, \
+                                     `analytics:ci:write`."),
         (name = "status", description = "The health of the service."),
     ),
     servers((url = "/", description = "The host that serves this document")),
@@ -79,6 +80,10 @@ struct Description;
     ci::rejections::rejections,
     ci::trends::trends,
     ci::regressions::regressions,
+    ci::changes::show,
+    ci::acknowledgement::put,
+    ci::acknowledgement::delete,
+    ci::badge::badge,
     ci::evidence::evidence,
     ci::report::report,
     keys::list,

@@ -1,7 +1,10 @@
 //! Converts errors of other crates into problems.
 
 use auth::{AuthError, Forbidden};
-use ci::reports::ReportError;
+use ci::{
+    acknowledge::{AcknowledgeError, MAX_ANSWERS},
+    reports::ReportError,
+};
 use jobs::{
     BookError, CompareError, Counted, CreateError, HoldError, JobsError, LimitError, MAX_BOOKINGS, MAX_COMPARISONS,
     MAX_HOLD_CHANGES, MAX_SETTINGS_VERSIONS, SettingsError,
@@ -187,6 +190,24 @@ impl From<ReportError> for Problem {
         match error {
             ReportError::Database(error) => error.into(),
             ReportError::Row(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<AcknowledgeError> for Problem {
+    fn from(error: AcknowledgeError) -> Self {
+        match error {
+            AcknowledgeError::NoChange(_) => {
+                Self::new(Kind::NoSuchChange, "Check the id; the list of changes has the ids of all that were told.")
+            }
+            AcknowledgeError::TooMany => Self::new(
+                Kind::LedgerFull,
+                format!(
+                    "The change was answered {MAX_ANSWERS} times, which is the most that is kept. Contact platform \
+                     engineering."
+                ),
+            ),
+            AcknowledgeError::Report(error) => error.into(),
         }
     }
 }

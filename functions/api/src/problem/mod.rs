@@ -112,6 +112,11 @@ impl Problem {
         &self.detail
     }
 
+    /// Returns the mistakes in the request.
+    pub(crate) fn mistakes(&self) -> &[FieldError] {
+        &self.errors
+    }
+
     /// Returns the status of the answer.
     pub(crate) const fn status(&self) -> StatusCode {
         self.kind.parts().1

@@ -48,7 +48,7 @@ pub(crate) fn telemetry(bytes: &[u8]) {
     let input = Input::new(bytes);
     TELEMETRY.with(|(world, context)| {
         if let Ok(event) = serde_json::from_slice::<telemetry::Event>(&event(input.head)) {
-            let _ = world.run(input, telemetry::handle(event, context));
+            let _ = world.run(input, telemetry::handle(event, deadline(), context));
         }
     });
 }

@@ -5,8 +5,11 @@
 //!
 //! The caller states how long a statement may take, since only the caller knows its deadline.
 
+mod changes;
 mod evidence;
 mod filter;
+mod moments;
+mod names;
 mod rejections;
 mod runs;
 mod series;
@@ -18,10 +21,15 @@ use jiff::Timestamp;
 use postgres::DatabaseError;
 use tokio_postgres::Row;
 
+pub use changes::{SeriesChanges, SeriesChangesPage, change, changes_of, series_changes};
+pub(crate) use changes::{read_answer, read_one};
 pub use evidence::{Evidence, EvidenceObject, MAX_OBJECTS, evidence};
 pub use filter::Filter;
+pub use moments::{Moment, moments};
+pub use names::{Choices, Names, choices};
 pub use rejections::{Rejection, RejectionCursor, RejectionPage, rejection_cursor, rejections};
 pub use runs::{RunCursor, RunPage, StoredRun, pseudonyms, run_cursor, runs};
+pub(crate) use series::with_runs;
 pub use series::{MAX_RUNS, SeriesCursor, SeriesPage, SeriesRuns, busiest, series, series_cursor};
 pub use trends::{Durations, MAX_DAYS, Trend, TrendCursor, TrendPage, trend_cursor, trends};
 
@@ -59,7 +67,7 @@ fn is_storable(series: &Series) -> bool {
 }
 
 /// Reads the columns `service`, `command` and `environment`.
-fn read_series(row: &Row) -> Result<Series, ReportError> {
+pub(crate) fn read_series(row: &Row) -> Result<Series, ReportError> {
     Ok(Series {
         service: row.try_get("service")?,
         command: row.try_get("command")?,
@@ -67,11 +75,16 @@ fn read_series(row: &Row) -> Result<Series, ReportError> {
     })
 }
 
-fn read_time(row: &Row, column: &str) -> Result<Timestamp, ReportError> {
+pub(crate) fn read_time(row: &Row, column: &str) -> Result<Timestamp, ReportError> {
     Timestamp::try_from(row.try_get::<_, SystemTime>(column)?).map_err(|_| ReportError::Row("ci_runs"))
 }
 
-fn read_count(row: &Row, column: &str) -> Result<u64, ReportError> {
+pub(crate) fn read_optional_time(row: &Row, column: &str) -> Result<Option<Timestamp>, ReportError> {
+    let time: Option<SystemTime> = row.try_get(column)?;
+    time.map(Timestamp::try_from).transpose().map_err(|_| ReportError::Row("ci_changes"))
+}
+
+pub(crate) fn read_count(row: &Row, column: &str) -> Result<u64, ReportError> {
     u64::try_from(row.try_get::<_, i64>(column)?).map_err(|_| ReportError::Row("ci_runs"))
 }
 

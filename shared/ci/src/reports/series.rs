@@ -59,7 +59,7 @@ pub fn series_cursor(text: &str, filter: &Filter) -> Result<SeriesCursor, Invali
 }
 
 /// The list's name in its cursors.
-fn list(filter: &Filter) -> String {
+pub(super) fn list(filter: &Filter) -> String {
     format!("series {filter:?}")
 }
 
@@ -76,6 +76,20 @@ pub async fn series(
     after: Option<SeriesCursor>,
     timeout: Duration,
 ) -> Result<SeriesPage, ReportError> {
+    let snapshot = LimitedReads::begin(client, timeout).await?;
+    let (found, more) = page(&snapshot, filter, limit, after, "count(*)").await?;
+    let series = with_runs(&snapshot, filter, found).await?;
+    Ok(SeriesPage { series, more, list: list(filter) })
+}
+
+/// Reads the names of at most `limit` series, each with a count of its runs, and whether there are more.
+pub(super) async fn page(
+    client: &Client,
+    filter: &Filter,
+    limit: usize,
+    after: Option<SeriesCursor>,
+    counted: &str,
+) -> Result<(Vec<(Series, u64)>, bool), ReportError> {
     let mut parameters = Parameters::default();
     let mut conditions = filter.conditions(&mut parameters);
     if let Some(After(Series { service, command, environment })) = after {
@@ -87,21 +101,19 @@ pub async fn series(
     let condition = conditions.all();
     let rows = parameters.push(Type::INT8, one_more_than(limit));
     let query = format!(
-        "select service, command, environment, count(*) as runs
+        "select service, command, environment, {counted} as runs
          from ci_runs
          where {condition}
          group by service, command, environment
          order by service, command, environment
          limit {rows}"
     );
-    let snapshot = LimitedReads::begin(client, timeout).await?;
-    let rows = snapshot.query_typed(&query, &parameters.typed()).await?;
+    let rows = client.query_typed(&query, &parameters.typed()).await?;
     let mut found = Vec::new();
     for row in rows.iter().take(limit) {
         found.push((read_series(row)?, read_count(row, "runs")?));
     }
-    let series = with_runs(&snapshot, filter, found).await?;
-    Ok(SeriesPage { series, more: rows.len() > limit, list: list(filter) })
+    Ok((found, rows.len() > limit))
 }
 
 /// Reads the `limit` series with the most runs, and the number of all series.
@@ -137,8 +149,9 @@ pub async fn busiest(
     Ok((with_runs(&snapshot, filter, found).await?, all))
 }
 
-async fn with_runs(
-    snapshot: &LimitedReads<'_>,
+/// Adds their runs and neighbours to series.
+pub(crate) async fn with_runs(
+    snapshot: &Client,
     filter: &Filter,
     found: Vec<(Series, u64)>,
 ) -> Result<Vec<SeriesRuns>, ReportError> {
@@ -154,7 +167,7 @@ async fn with_runs(
 
 /// Reads the latest successful runs of series, oldest first, by the series' places in the list, from 1.
 async fn successful_runs(
-    snapshot: &LimitedReads<'_>,
+    snapshot: &Client,
     filter: &Filter,
     found: &[(Series, u64)],
 ) -> Result<BTreeMap<i64, Vec<SeriesRun>>, ReportError> {
@@ -189,7 +202,7 @@ async fn successful_runs(
 
 /// Reads every environment of the services and commands, with its first and last run.
 async fn neighbours(
-    snapshot: &LimitedReads<'_>,
+    snapshot: &Client,
     found: &[(Series, u64)],
 ) -> Result<BTreeMap<(String, String), Vec<Neighbour>>, ReportError> {
     let mut parameters = Parameters::default();

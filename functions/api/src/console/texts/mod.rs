@@ -168,6 +168,10 @@ texts! {
     action_rotate_secret, action_erase, held, action_cross, job,
     // The platform.
     platform_about, due_jobs, no_due_jobs, more_due, failed_jobs, failed_about, no_failed_jobs, more_failed, ci_report,
+    // The report of CI.
+    ci_choose, ci_service, ci_command, ci_environment, ci_month, ci_min_percent, ci_min_seconds, ci_from_hint, ci_to_hint,
+    ci_month_hint, ci_min_percent_hint, ci_min_seconds_hint, ci_clear, ci_last_days, ci_more_names, ci_no_runs, ci_save,
+    ci_acknowledge, ci_answer_again, ci_note, ci_note_hint, ci_note_wrong, ci_take_back,
     // Errors.
     error, reload, request_id, error_unavailable, error_slow, error_internal, error_forbidden,
     error_not_found, error_limit, error_invalid, error_other, error_no_page,

@@ -1,7 +1,7 @@
 //! The changes as CSV.
 
 use axum::{
-    http::{HeaderMap, header},
+    http::header,
     response::{IntoResponse as _, Response},
 };
 use domain::{
@@ -18,15 +18,6 @@ const MAX_BYTES: usize = 5 << 20;
 
 /// The lines of an adjustment.
 pub(super) struct Csv(Adjustment);
-
-/// Reports whether the first of the accepted types that this route has is CSV. JSON is the default.
-pub(super) fn wants_csv(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut types = accepted
-        .flat_map(|value| value.split(','))
-        .map(|range| range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
-    types.find(|name| ["text/csv", "application/json", "*/*"].contains(&name.as_str())).as_deref() == Some("text/csv")
-}
 
 impl Csv {
     pub(super) fn new(org: OrgId) -> Self {
@@ -55,28 +46,5 @@ impl Csv {
             (header::VARY, "Accept".to_owned()),
         ];
         (headers, self.0.take()).into_response()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::http::HeaderValue;
-
-    use super::*;
-
-    #[test]
-    fn the_first_type_that_is_known_counts() {
-        let wants = |accept: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-            wants_csv(&headers)
-        };
-        for csv in ["text/csv", "TEXT/CSV; charset=utf-8", "text/html, text/csv;q=0.9, */*"] {
-            assert!(wants(csv), "{csv}");
-        }
-        for json in ["", "*/*", "application/json", "application/json, text/csv", "*/*, text/csv", "text/plain"] {
-            assert!(!wants(json), "{json}");
-        }
-        assert!(!wants_csv(&HeaderMap::new()));
     }
 }

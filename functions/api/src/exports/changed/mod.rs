@@ -32,13 +32,14 @@ use platform::{
 use tokio::time::timeout;
 
 use self::{
-    adjustment::{Csv, wants_csv},
+    adjustment::Csv,
     plan::{AskedLevel, Plan, Stored},
     source::Source,
     view::{ChangesView, Page},
 };
 use super::find;
 use crate::{
+    accept,
     context::Context,
     problem::{Kind, Problem, ProblemBody},
     query::Query,
@@ -147,7 +148,7 @@ pub(crate) async fn changes(
 ) -> Result<Response, Problem> {
     let org = scope.require(Permission::ReadExports).await?;
     let id = scope.job()?;
-    let is_csv = wants_csv(&headers);
+    let is_csv = accept::prefers(&headers, "text/csv");
     let asked = read(query, is_csv)?;
     let now = Timestamp::now();
     let old = Stored::of(find(&context, org, id).await?, now)?;

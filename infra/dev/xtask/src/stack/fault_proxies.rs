@@ -17,7 +17,7 @@ const PARAMETERS: [(&str, &str); 4] =
 
 /// The functions with the variables that hold the address of a service, each with the service's name. Of S3 only the
 /// requests of the worker can be disturbed: the API's own name for it is in the links that it gives out.
-const WAYS: [(&str, &str, &str); 14] = [
+const WAYS: [(&str, &str, &str); 15] = [
     ("api", "dynamodb", "AWS_ENDPOINT_URL_DYNAMODB"),
     ("api", "sqs", "AWS_ENDPOINT_URL_SQS"),
     ("api", "jwks", "JWKS_URL"),
@@ -32,6 +32,7 @@ const WAYS: [(&str, &str, &str); 14] = [
     ("reconcile", "dynamodb", "AWS_ENDPOINT_URL_DYNAMODB"),
     ("telemetry", "s3", "AWS_ENDPOINT_URL_S3"),
     ("telemetry", "postgres", "DATABASE_URL"),
+    ("telemetry", "events", "AWS_ENDPOINT_URL_EVENTBRIDGE"),
 ];
 
 /// The ports below those that systems give to outgoing connections: nobody takes one by chance before the suite does.

@@ -1,20 +1,30 @@
 //! The event bus: Amazon EventBridge.
 
-use aws_config::SdkConfig;
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{JobsError, outbox::Unpublished};
-use platform::{
+use crate::{
+    aws::SdkConfig,
     config::{self, ConfigError},
     signed::{CallError, Service},
 };
 
-/// The source of all events.
-pub const SOURCE: &str = "ai-aas.exports";
-
 /// Maximum number of events of one request.
-pub(super) const MAX_ENTRIES: usize = 10;
+pub const MAX_ENTRIES: usize = 10;
+
+/// An event as the bus takes it.
+#[derive(Debug, Clone, Copy)]
+pub struct BusEvent<'a> {
+    /// The source, by which rules tell the events of programs apart.
+    pub source: &'static str,
+    /// The kind.
+    pub detail_type: &'static str,
+    /// The detail, JSON.
+    pub detail: &'a str,
+    /// The time at which it happened.
+    pub occurred_at: Timestamp,
+}
 
 /// The bus to which events are published.
 #[derive(Debug)]
@@ -36,17 +46,6 @@ pub enum BusError {
     /// An answer that does not tell of each event.
     #[error("the answer of the event bus is not as expected")]
     Malformed,
-}
-
-/// The reason why events were not published, or not marked as published. They stay in the outbox.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// The bus.
-    #[error(transparent)]
-    Bus(#[from] BusError),
-    /// The table.
-    #[error(transparent)]
-    Jobs(#[from] JobsError),
 }
 
 #[derive(Serialize)]
@@ -96,11 +95,14 @@ impl EventBus {
     }
 
     /// Publishes at most [`MAX_ENTRIES`] events. Returns for each whether the bus took it, or the name of the error.
-    pub(super) async fn put(&self, events: &[Unpublished]) -> Result<Vec<Result<(), String>>, BusError> {
+    ///
+    /// # Errors
+    /// When the bus did not answer, or not about each event. Then none is confirmed.
+    pub async fn put(&self, events: &[BusEvent<'_>]) -> Result<Vec<Result<(), String>>, BusError> {
         let entries = events.iter().map(|event| Entry {
-            source: SOURCE,
-            detail_type: event.kind.detail_type(),
-            detail: &event.detail,
+            source: event.source,
+            detail_type: event.detail_type,
+            detail: event.detail,
             event_bus_name: &self.name,
             time: event.occurred_at.as_second(),
             resources: [&self.resource],
