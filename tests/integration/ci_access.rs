@@ -6,8 +6,17 @@ use serde_json::{Value, json};
 use tests::{Answer, CiRun, Stack, ci_runs::unique};
 use uuid::Uuid;
 
-const ROUTES: [&str; 6] =
-    ["/ci/runs", "/ci/rejections", "/ci/trends", "/ci/regressions", "/ci/evidence?month=2025-11", "/ci/report"];
+const ROUTES: [&str; 9] = [
+    "/ci/runs",
+    "/ci/rejections",
+    "/ci/trends",
+    "/ci/regressions",
+    "/ci/evidence?month=2025-11",
+    "/ci/evidence/pack?month=2025-11",
+    "/ci/targets",
+    "/ci/targets/versions",
+    "/ci/report",
+];
 
 #[tokio::test]
 async fn only_a_token_with_the_permission_reads_ci_telemetry() {

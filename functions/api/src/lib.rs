@@ -1,5 +1,6 @@
 //! The HTTP function: checks requests for exports, queues them, and reports on jobs, usage and CI.
 
+mod archive;
 mod body;
 mod chain;
 mod ci;
@@ -15,6 +16,7 @@ mod keys;
 mod ledger;
 mod metrics;
 mod openapi;
+mod precondition;
 mod problem;
 mod query;
 mod request_span;

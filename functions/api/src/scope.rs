@@ -164,6 +164,32 @@ impl FromRequestParts<Arc<Context>> for CiReader {
     }
 }
 
+/// A verified caller who may change what CI telemetry is judged by. Extracting it checks the permission.
+#[derive(Debug)]
+pub(crate) struct CiWriter {
+    caller: Caller,
+    origin: Origin,
+}
+
+impl CiWriter {
+    /// Creates the audit record of an action of the caller, now. It is in the trail of the platform.
+    pub(crate) fn audit(&self, action: Action) -> AuditRecord {
+        let (subject, origin) = (self.caller.subject().clone(), self.origin.clone());
+        AuditRecord { at: Timestamp::now(), action, subject, org: OrgId::PLATFORM, job: None, origin }
+    }
+}
+
+impl FromRequestParts<Arc<Context>> for CiWriter {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Problem> {
+        let caller = context.verifier.verify(bearer_token(parts)?).await?;
+        seen(parts, &caller, None);
+        caller.authorize_on_platform(Permission::WriteCi).map_err(|error| denied(error, &caller))?;
+        Ok(Self { origin: origin(parts)?, caller })
+    }
+}
+
 /// The cause of a denied call, for the log.
 #[derive(Debug, thiserror::Error)]
 #[error("the token of {pseudonym} does not grant {permission}")]

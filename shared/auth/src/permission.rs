@@ -27,10 +27,12 @@ pub enum Permission {
     ReadCi,
     /// See the persons in CI telemetry. Belongs to the platform as well.
     ReadCiPersons,
+    /// Change what CI telemetry is judged by. Belongs to the platform as well.
+    WriteCi,
 }
 
 impl Permission {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::CreateExports,
         Self::ReadExports,
         Self::DownloadExports,
@@ -42,6 +44,7 @@ impl Permission {
         Self::ReadUsage,
         Self::ReadCi,
         Self::ReadCiPersons,
+        Self::WriteCi,
     ];
 
     /// What an auditor needs: to see exports and their reconciliations, to download files, to read the audit trail.
@@ -61,6 +64,7 @@ impl Permission {
             Self::ReadUsage => "analytics:usage:read",
             Self::ReadCi => "analytics:ci:read",
             Self::ReadCiPersons => "analytics:ci:pii",
+            Self::WriteCi => "analytics:ci:write",
         }
     }
 
@@ -71,7 +75,7 @@ impl Permission {
 
     /// Reports whether the permission belongs to the platform and not to an organization.
     pub const fn is_of_platform(self) -> bool {
-        matches!(self, Self::ReadCi | Self::ReadCiPersons)
+        matches!(self, Self::ReadCi | Self::ReadCiPersons | Self::WriteCi)
     }
 }
 

@@ -3,6 +3,7 @@
 mod chart;
 pub(crate) mod evidence;
 mod filter;
+pub(crate) mod pack;
 mod page;
 pub(crate) mod regressions;
 pub(crate) mod rejections;
@@ -10,5 +11,6 @@ pub(crate) mod report;
 pub(crate) mod runs;
 mod searching;
 mod tables;
+pub(crate) mod targets;
 pub(crate) mod trends;
 mod verdict;

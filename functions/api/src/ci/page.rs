@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     chart::{Chart, Frame, day_of},
     tables,
+    targets::{Judge, Unusable},
 };
 use crate::visible::visible;
 
@@ -41,6 +42,8 @@ pub(super) struct Report {
     /// The series with too few successful runs, and the number of those.
     pub(super) short: Vec<(Series, usize)>,
     pub(super) month: Month,
+    /// Which targets the evidence is judged by, or why there is none.
+    pub(super) judge: Result<Judge, Unusable>,
     pub(super) evidence: Vec<Evidence>,
 }
 
@@ -86,7 +89,7 @@ impl Report {
                     header { (self.head()) (self.verdict()) }
                     main {
                         section { h2 { "Changes" } (self.changes()) }
-                        section { h2 { "Evidence for " (self.month) } (self.evidence()) }
+                        section { h2 { "Evidence for " (self.month) } (self.judgement()) }
                         section { h2 { "Series" } (self.charts()) }
                         @if !self.short.is_empty() {
                             section { h2 { "Too few runs for a verdict" } (self.short()) }
@@ -181,31 +184,35 @@ pub(super) fn name(series: &Series) -> String {
 #[cfg(test)]
 mod tests {
     use ci::{
-        SeriesRun, Target, Verdict,
+        SeriesRun, Targets, Verdict,
         reports::{Durations, MAX_RUNS},
         target::Measured,
     };
 
     use super::{super::report::MAX_CHARTS, *};
 
-    fn empty() -> Report {
-        Report {
-            made_at: "2025-12-01T00:00:00Z".parse().unwrap(),
-            filter: Filter::default(),
-            settings: Settings::default(),
-            series: 0,
-            looked_at: 0,
-            shown: Vec::new(),
-            changes: Vec::new(),
-            short: Vec::new(),
-            month: "2025-11".parse().unwrap(),
-            evidence: Vec::new(),
+    impl Report {
+        /// Creates a page of nothing.
+        pub(in crate::ci) fn empty() -> Self {
+            Self {
+                made_at: "2025-12-01T00:00:00Z".parse().unwrap(),
+                filter: Filter::default(),
+                settings: Settings::default(),
+                series: 0,
+                looked_at: 0,
+                shown: Vec::new(),
+                changes: Vec::new(),
+                short: Vec::new(),
+                month: "2025-11".parse().unwrap(),
+                judge: Ok(Judge::BuiltIn),
+                evidence: Vec::new(),
+            }
         }
     }
 
     #[test]
     fn no_name_turns_text_around() {
-        let mut report = empty();
+        let mut report = Report::empty();
         report.filter.service = Some("a\u{202e}nimda\u{2069}".to_owned());
         let page = report.page();
         assert!(page.contains("a⟨U+202E⟩nimda⟨U+2069⟩"), "{page}");
@@ -216,7 +223,7 @@ mod tests {
     fn what_nobody_knows_does_not_look_healthy() {
         let verdict = |verdicts: &[Verdict], short: usize| {
             let evidence = |verdict: &Verdict| Evidence {
-                target: Target::checked_in().unwrap().remove(0),
+                target: Targets::built_in().unwrap().list()[0].clone(),
                 measured: Measured { value: None, runs: 0 },
                 verdict: *verdict,
                 replaced_runs: 0,
@@ -224,7 +231,7 @@ mod tests {
             };
             let name = Series { service: "s".to_owned(), command: "c".to_owned(), environment: "e".to_owned() };
             let evidence = verdicts.iter().map(evidence).collect();
-            let report = Report { series: 2, looked_at: 2, short: vec![(name, 1); short], evidence, ..empty() };
+            let report = Report { series: 2, looked_at: 2, short: vec![(name, 1); short], evidence, ..Report::empty() };
             report.verdict().into_string()
         };
         let all = verdict(&[Verdict::Pass, Verdict::Pass], 0);
@@ -280,7 +287,7 @@ mod tests {
             looked_at: 100,
             shown: (0..MAX_CHARTS).map(shown).collect(),
             short: (0..50).map(|n| (series(n), 1)).collect(),
-            ..empty()
+            ..Report::empty()
         };
         // The function sends it as a JSON string.
         let sent = serde_json::Value::from(report.page()).to_string();

@@ -23,6 +23,7 @@ use super::{
     evidence,
     page::{self, Report, Shown},
     searching::{end_of_search, log},
+    targets::{InForce, in_force},
 };
 use crate::{context::Context, problem::Problem, query::Query, scope::CiReader};
 
@@ -125,8 +126,14 @@ async fn make(context: &Context, question: Question, now: Timestamp, deadline: D
         }
     }
     changes.sort_by(|(_, a), (_, b)| b.change_percent.total_cmp(&a.change_percent));
-    let evidence = evidence::of_month(context, month, 0, deadline).await?;
-    Ok(Report { made_at: now, filter, settings, series, looked_at, shown, changes, short, month, evidence })
+    // What is found about durations does not depend on the targets.
+    let (judge, evidence) = match in_force(context, month, None).await? {
+        Ok(InForce { targets, judge }) => {
+            (Ok(judge), evidence::of_month(context, &targets, month, 0, deadline).await?)
+        }
+        Err(unusable) => (Err(unusable), Vec::new()),
+    };
+    Ok(Report { made_at: now, filter, settings, series, looked_at, shown, changes, short, month, judge, evidence })
 }
 
 struct Found {

@@ -172,7 +172,7 @@ async fn an_issuer_by_its_name_and_audience_alone_is_as_ever() {
         "analytics:settings:write",
         "analytics:usage:read",
     ];
-    let everything = [&all[..], &["analytics:ci:read", "analytics:ci:pii"]].concat();
+    let everything = [&all[..], &["analytics:ci:read", "analytics:ci:pii", "analytics:ci:write"]].concat();
     let with = |changes: Value| with(&claims(ONE), changes);
     for (claims, expected) in [
         (with(json!({"scope": "openid analytics:exports:read"})), vec![READ]),
