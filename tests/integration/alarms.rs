@@ -37,7 +37,11 @@ const WRITTEN: [(&str, &str, &[&str]); 11] = [
     ("functions/telemetry", "DocumentsStored DocumentsUnchanged RejectedDocuments DocumentErrors Gone", &[]),
     ("functions/deliver", "BucketsDelivered BucketsRetried BucketsFailed", &[]),
     ("functions/notify", "Deliveries DeliveriesRetried DeliveriesFailed DeliveriesRefused", &[]),
-    ("functions/api", "RequestMs ServerErrors ClientErrors LinksSigned SignIns SignInsFailed SignOuts TargetsUnusable", &["Route"]),
+    (
+        "functions/api",
+        "RequestMs ServerErrors ClientErrors LinksSigned SignIns SignInsFailed SignOuts TargetsUnusable",
+        &["Route"],
+    ),
     ("shared/auth", "IssuerFetchFailed", &[]),
 ];
 

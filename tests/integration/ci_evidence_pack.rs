@@ -85,9 +85,8 @@ async fn a_pack_is_whole_the_same_each_time_and_verified_offline() {
     stack.database.insert_runs(&runs).await;
     let (files, _) = pack(&stack, "2004-01").await;
     let names: Vec<&str> = files.keys().map(String::as_str).collect();
-    let expected = [
-        "README.txt", "SHA256SUMS", "evidence.html", "evidence.json", "manifest.json", "manifest.sig", "targets.json",
-    ];
+    let expected =
+        ["README.txt", "SHA256SUMS", "evidence.html", "evidence.json", "manifest.json", "manifest.sig", "targets.json"];
     assert_eq!(names, expected);
     let sums = String::from_utf8(files["SHA256SUMS"].clone()).unwrap();
     assert_eq!(sums.lines().count(), files.len() - 1);

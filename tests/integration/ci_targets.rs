@@ -169,7 +169,8 @@ async fn who_may_only_read_changes_nothing() {
     }
     // Who may only write reads nothing.
     let writer = stack.issuer.token("writer", &[], "analytics:ci:write");
-    for path in ["/ci/targets", "/ci/targets/versions", "/ci/evidence?month=2025-11", "/ci/evidence/pack?month=2025-11"] {
+    for path in ["/ci/targets", "/ci/targets/versions", "/ci/evidence?month=2025-11", "/ci/evidence/pack?month=2025-11"]
+    {
         stack.api.get(path, &writer).await.problem(403, "forbidden");
     }
     // Nobody reads the platform's trail by claiming to be of the platform.
@@ -206,7 +207,8 @@ async fn targets_that_cannot_be_used_are_told_everywhere_until_they_are_replaced
     let (shown, tag) = present(&stack).await;
     assert_eq!((&shown["version"], &shown["isUsable"]), (&json!(version), &json!(false)));
     assert_eq!((shown.get("targets"), &shown["storedText"]), (None, &json!(text)), "not those of before");
-    let pointers: Vec<&str> = shown["mistakes"].as_array().unwrap().iter().filter_map(|it| it["pointer"].as_str()).collect();
+    let pointers: Vec<&str> =
+        shown["mistakes"].as_array().unwrap().iter().filter_map(|it| it["pointer"].as_str()).collect();
     assert_eq!(pointers, expected);
     let month = this_month();
     for path in [format!("evidence?month={month}"), format!("evidence/pack?month={month}")] {
@@ -226,7 +228,7 @@ async fn targets_that_cannot_be_used_are_told_everywhere_until_they_are_replaced
 
     until("the metric of the operator's alarm", WAIT_TIMEOUT, async || {
         let lines = logs::metrics("api", "TargetsUnusable", since).await;
-        if lines.iter().any(|line| line["version"] == version.to_string()) { Ok(()) } else { Err(lines) }
+        if lines.iter().any(|line| line["targets_version"] == version.to_string()) { Ok(()) } else { Err(lines) }
     })
     .await;
 

@@ -7,9 +7,11 @@ use domain::{
 };
 use jiff::{SignedDuration, Timestamp};
 use jobs::{Created, new_job_id};
+use reqwest::Method;
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use tests::{
-    Organization, Rollup, Stack, Table, lambda,
+    Answer, CiRun, Organization, Rollup, Stack, Table, lambda,
     organization::RETENTION,
     poll::{WAIT_TIMEOUT, until},
     stack::variable,
@@ -165,6 +167,33 @@ async fn many(org: &Organization<'_>, month: Month) {
     org.stack.database.client.batch_execute(&insert).await.unwrap();
 }
 
+/// Returns the page of a pack of evidence with many targets on services of evil names.
+async fn evidence(stack: &Stack) -> String {
+    let target = |n: u32| {
+        json!({
+            "id": format!("target-{n}"), "service": format!("{EVIL}{n}"), "command": "make check",
+            "measure": "success_rate", "bound": 0.95, "minimumRuns": 3,
+        })
+    };
+    let targets = json!({"targets": (0..60).map(target).collect::<Vec<_>>()});
+    let now = Timestamp::now();
+    for n in 0..2 {
+        let mut runs = vec![CiRun::new(&format!("{EVIL}{n}"), now, Decimal::TEN); 4];
+        for (index, run) in runs.iter_mut().enumerate() {
+            run.status = if n == 0 || index > 0 { "success" } else { "failure" };
+            run.run_id = format!("{n}-{index}");
+            run.object_key = format!("metrics/2026/01/01/{n}-{index}.json");
+        }
+        stack.database.insert_runs(&runs).await;
+    }
+    let token = stack.issuer.token("operator", &[], "analytics:ci:write");
+    let request = stack.api.request(Method::PUT, "/ci/targets").bearer_auth(token).header("if-match", "\"0\"");
+    Answer::to(request.json(&targets)).await.expect(200);
+    let pack = stack.ci(&format!("evidence/pack?month={}", Month::of(now))).await.expect(200);
+    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(pack.body)).unwrap();
+    std::io::read_to_string(zip.by_name("evidence.html").unwrap()).unwrap()
+}
+
 #[tokio::test]
 #[ignore = "prepares the stack of the suite `console`"]
 async fn the_console_has_an_organization_of_each_state() {
@@ -216,6 +245,7 @@ async fn the_console_has_an_organization_of_each_state() {
         "due": due.id, "due_job": due_job.id(),
         "states": {"org": states_org.id, "jobs": states(&states_org, month).await},
         "evil": evil(&evil_org, month).await,
+        "evidence": evidence(&stack).await,
     });
     std::fs::write(variable("CONSOLE_SEEDS"), serde_json::to_vec_pretty(&seeds).unwrap()).unwrap();
 }

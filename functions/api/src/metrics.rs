@@ -98,13 +98,13 @@ pub(crate) fn log(call: &Call, seen: &Seen, response: &mut Response, answered: A
 struct Unusable {
     #[metrics(name = "TargetsUnusable")]
     targets_unusable: u64,
-    version: String,
+    targets_version: String,
     mistakes: String,
 }
 
 /// Writes the line of a reading of targets that cannot be used.
 pub(crate) fn targets_unusable(version: u32, mistakes: String) {
-    let line = Unusable { targets_unusable: 1, version: version.to_string(), mistakes };
+    let line = Unusable { targets_unusable: 1, targets_version: version.to_string(), mistakes };
     write(Level::ERROR, "the targets of CI cannot be used", line);
 }
 

@@ -22,9 +22,8 @@ pub(crate) fn version(headers: &HeaderMap) -> Result<u32, Problem> {
     };
     let version = value.to_str().ok().and_then(|value| value.trim().strip_prefix('"')?.strip_suffix('"'));
     let version = version.and_then(|version| version.parse().ok()).filter(|_| values.next().is_none());
-    version.ok_or_else(|| {
-        Problem::invalid_field("/header/If-Match", "must be the one ETag that was read, such as \"3\"")
-    })
+    version
+        .ok_or_else(|| Problem::invalid_field("/header/If-Match", "must be the one ETag that was read, such as \"3\""))
 }
 
 #[cfg(test)]

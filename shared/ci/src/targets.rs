@@ -192,9 +192,9 @@ impl Reader<'_> {
             return self.mistake("minimumRuns", "is required: the number of runs that a verdict needs");
         };
         let number = value.as_u64().filter(|runs| (1..=MAX_MINIMUM_RUNS).contains(runs));
-        number.and_then(|runs| runs.try_into().ok()).or_else(|| {
-            self.mistake("minimumRuns", format!("must be a whole number from 1 to {MAX_MINIMUM_RUNS}"))
-        })
+        number
+            .and_then(|runs| runs.try_into().ok())
+            .or_else(|| self.mistake("minimumRuns", format!("must be a whole number from 1 to {MAX_MINIMUM_RUNS}")))
     }
 
     fn string<'v>(&mut self, fields: &'v Map<String, Value>, field: &str) -> Option<&'v str> {

@@ -223,12 +223,7 @@ impl Errors {
     }
 
     /// Returns the fields of an object, and records a mistake for each field that is not among `known`.
-    pub fn object<'a>(
-        &mut self,
-        value: &'a Value,
-        pointer: &str,
-        known: &[&str],
-    ) -> Option<&'a Map<String, Value>> {
+    pub fn object<'a>(&mut self, value: &'a Value, pointer: &str, known: &[&str]) -> Option<&'a Map<String, Value>> {
         let Value::Object(fields) = value else {
             return self.add(pointer, format!("must be a JSON object with the fields {}", known.join(", ")));
         };

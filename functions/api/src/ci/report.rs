@@ -128,9 +128,7 @@ async fn make(context: &Context, question: Question, now: Timestamp, deadline: D
     changes.sort_by(|(_, a), (_, b)| b.change_percent.total_cmp(&a.change_percent));
     // What is found about durations does not depend on the targets.
     let (judge, evidence) = match in_force(context, month, None).await? {
-        Ok(InForce { targets, judge }) => {
-            (Ok(judge), evidence::of_month(context, &targets, month, 0, deadline).await?)
-        }
+        Ok(InForce { targets, judge }) => (Ok(judge), evidence::of_month(context, &targets, month, 0, deadline).await?),
         Err(unusable) => (Err(unusable), Vec::new()),
     };
     Ok(Report { made_at: now, filter, settings, series, looked_at, shown, changes, short, month, judge, evidence })

@@ -30,11 +30,7 @@ impl Session {
         Self::open(connection, true, variable)
     }
 
-    fn open(
-        connection: Connection,
-        is_of_platform: bool,
-        variable: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self> {
+    fn open(connection: Connection, is_of_platform: bool, variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let missing = |what: &str, option: &str, name: &str| {
             Outcome::WrongUsage(format!("{what} is missing: give {option}, or set {name}"))

@@ -30,8 +30,7 @@ impl Page<'_> {
     fn markup(&self) -> Markup {
         let Content { month, is_over, in_force, .. } = self.0;
         let digest = BASE64_STANDARD.encode(Sha256::digest(STYLE));
-        let policy =
-            format!("default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'");
+        let policy = format!("default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'");
         html! {
             (DOCTYPE)
             html lang="en" {

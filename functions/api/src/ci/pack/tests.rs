@@ -88,7 +88,10 @@ fn the_month_that_runs_is_told_in_every_file() {
 #[test]
 fn no_name_adds_markup_or_turns_text_around() {
     let page = file(&content(vec![evidence("<script>\u{202e}", 1, Vec::new())]), "evidence.html");
-    assert!(page.contains("&lt;script&gt;⟨U+202E⟩") && !page.contains("<script") && !page.contains('\u{202e}'), "{page}");
+    assert!(
+        page.contains("&lt;script&gt;⟨U+202E⟩") && !page.contains("<script") && !page.contains('\u{202e}'),
+        "{page}"
+    );
     assert!(page.contains("180.0000001 s") && page.contains("✗ fail"), "{page}");
 }
 

@@ -54,17 +54,7 @@ pub(crate) struct Unusable {
 #[error("version {0} of the targets has mistakes")]
 struct Mistaken(u32);
 
-impl Judge {
-    /// Returns the number of the version; 0 for those of the service itself.
-    pub(crate) const fn version(&self) -> u32 {
-        match self {
-            Self::BuiltIn => 0,
-            Self::Stored { version, .. } => *version,
-        }
-    }
-}
-
-/// Returns the targets of which a month is judged by: those of a version that was asked for, or those that were in force at
+/// Returns the targets that a month is judged by: those of a version that was asked for, or those that were in force at
 /// the month's end. Targets that cannot be used are told in the log.
 pub(crate) async fn in_force(
     context: &Context,
@@ -147,7 +137,7 @@ mod tests {
     #[test]
     fn the_targets_of_the_service_judge_where_none_are_stored() {
         let found = read(None).unwrap();
-        assert_eq!((found.judge.version(), found.targets), (0, Targets::built_in().unwrap()));
+        assert_eq!((found.judge, found.targets), (Judge::BuiltIn, Targets::built_in().unwrap()));
     }
 
     #[test]
@@ -163,14 +153,17 @@ mod tests {
         for (text, pointers) in [
             ("", &[""][..]),
             ("{}", &["/targets"]),
-            (r#"{"targets": [{"id": "/", "measure": 1}]}"#, &[
-                "/targets/0/id",
-                "/targets/0/service",
-                "/targets/0/command",
-                "/targets/0/measure",
-                "/targets/0/bound",
-                "/targets/0/minimumRuns",
-            ]),
+            (
+                r#"{"targets": [{"id": "/", "measure": 1}]}"#,
+                &[
+                    "/targets/0/id",
+                    "/targets/0/service",
+                    "/targets/0/command",
+                    "/targets/0/measure",
+                    "/targets/0/bound",
+                    "/targets/0/minimumRuns",
+                ],
+            ),
         ] {
             let unusable = read(stored(text)).unwrap_err();
             let found: Vec<&str> = unusable.mistakes.iter().map(|mistake| mistake.pointer.as_str()).collect();

@@ -17,11 +17,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub(super) use self::note::judged_by;
+use self::{in_force::read, view::VersionView};
 pub(super) use self::{
     in_force::{InForce, Judge, Unusable, in_force},
     view::{JudgeView, TargetsView},
 };
-use self::{in_force::read, view::VersionView};
 use crate::{
     body,
     context::Context,
@@ -74,7 +74,11 @@ pub(crate) struct TargetsVersions {
     ),
     security(("bearer" = [])),
 )]
-pub(crate) async fn show(State(context): State<Arc<Context>>, _: CiReader, mut query: Query) -> Result<Tagged, Problem> {
+pub(crate) async fn show(
+    State(context): State<Arc<Context>>,
+    _: CiReader,
+    mut query: Query,
+) -> Result<Tagged, Problem> {
     let version = query.optional::<u32>("version");
     let found = match query.finish(Some(version))? {
         None => read(context.jobs.targets().await?),

@@ -31,8 +31,12 @@ impl Report {
 /// Says which targets judge.
 pub(in crate::ci) fn judged_by(judge: &Judge) -> String {
     match judge {
-        Judge::BuiltIn => "Judged by the targets of the service itself: none were stored by the month's end.".to_owned(),
-        Judge::Stored { version, at, by } => format!("Judged by version {version} of the targets, set at {at} by {by}."),
+        Judge::BuiltIn => {
+            "Judged by the targets of the service itself: none were stored by the month's end.".to_owned()
+        }
+        Judge::Stored { version, at, by } => {
+            format!("Judged by version {version} of the targets, set at {at} by {by}.")
+        }
     }
 }
 
@@ -53,10 +57,8 @@ mod tests {
 
     #[test]
     fn every_mistake_is_on_the_page_and_adds_no_markup() {
-        let mistakes = ["/targets/0/<b>", ""].map(|pointer| FieldError {
-            pointer: pointer.to_owned(),
-            detail: "must not be <script>".to_owned(),
-        });
+        let mistakes = ["/targets/0/<b>", ""]
+            .map(|pointer| FieldError { pointer: pointer.to_owned(), detail: "must not be <script>".to_owned() });
         let judge = Err(Unusable { version: 4, mistakes: mistakes.into(), text: None });
         let report = Report { judge, ..Report::empty() };
         let page = report.page();

@@ -5,11 +5,7 @@ use clap::Subcommand;
 use domain::Month;
 use serde_json::json;
 
-use crate::{
-    cli::Destination,
-    file::Sink,
-    session::Session,
-};
+use crate::{cli::Destination, file::Sink, session::Session};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Evidence {

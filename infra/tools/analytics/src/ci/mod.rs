@@ -19,11 +19,7 @@ pub(crate) enum Ci {
 }
 
 /// Runs a command. Only what needs the service opens a session.
-pub(crate) fn run(
-    connection: Connection,
-    command: &Ci,
-    variable: impl Fn(&str) -> Option<String>,
-) -> Result<()> {
+pub(crate) fn run(connection: Connection, command: &Ci, variable: impl Fn(&str) -> Option<String>) -> Result<()> {
     let json = connection.json;
     let open = || Session::of_platform(connection, variable);
     match command {

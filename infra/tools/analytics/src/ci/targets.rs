@@ -149,18 +149,14 @@ pub(super) fn check(file: &Path, is_json: bool) -> Result<()> {
         let status = if found.is_ok() { "usable" } else { "mistaken" };
         let answer = json!({"status": status, "mistakes": mistakes.iter().map(named).collect::<Vec<_>>()});
         terminal::answer(&answer.to_string());
+    } else if let Ok(targets) = &found {
+        terminal::answer(&format!("{name}: {} targets, no mistakes", targets.list().len()));
     }
-    match &found {
-        Ok(targets) if is_json => Ok(drop(targets)),
-        Ok(targets) => {
-            terminal::answer(&format!("{name}: {} targets, no mistakes", targets.list().len()));
-            Ok(())
-        }
-        Err(_) => {
-            let named: String = mistakes.iter().map(|mistake| line(&mistake.pointer, &mistake.detail)).collect();
-            Err(Outcome::Mismatch(format!("{name} has {} mistakes:{named}", mistakes.len())).into())
-        }
+    if mistakes.is_empty() {
+        return Ok(());
     }
+    let named: String = mistakes.iter().map(|mistake| line(&mistake.pointer, &mistake.detail)).collect();
+    Err(Outcome::Mismatch(format!("{name} has {} mistakes:{named}", mistakes.len())).into())
 }
 
 /// Returns a mistake as a line of its own.
