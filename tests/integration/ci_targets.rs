@@ -4,7 +4,7 @@
 //! ended before, to which what is stored now does not apply.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::{Month, OrgId, Subject};
+use domain::{Month, OrgId, Subject, instant::whole_second};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use reqwest::Method;
@@ -106,7 +106,7 @@ async fn a_target_is_changed_without_a_build_and_every_version_is_kept() {
 
     // The trail of the platform has who did it, from where, by which route.
     let admin = stack.issuer.platform_admin("auditor", &[]);
-    let path = format!("/orgs/{}/audit?action=change-targets&limit=100&from={now}", OrgId::PLATFORM);
+    let path = format!("/orgs/{}/audit?action=change-targets&limit=100&from={}", OrgId::PLATFORM, whole_second(now));
     let trail: Value = stack.api.get(&path, &admin).await.expect(200).json();
     let records = trail["items"].as_array().unwrap();
     let mine = records.iter().filter(|record| record["operation"] == "PUT /analytics/v1/ci/targets").count();

@@ -1,7 +1,5 @@
 //! A pack of the evidence of a month: its manifest, as far as it is verified.
 
-use std::io;
-
 use domain::Month;
 use serde::Deserialize;
 
@@ -25,13 +23,13 @@ struct Kind {
 pub(super) struct Evidence {
     schema_version: u32,
     pub(super) month: Month,
-    pub(super) files: Vec<FileFacts>,
-    pub(super) documents_left_out: u64,
-    pub(super) documents_without_sha256: u64,
+    files: Vec<FileFacts>,
+    documents_left_out: u64,
+    documents_without_sha256: u64,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct FileFacts {
+struct FileFacts {
     name: String,
     sha256: String,
 }
@@ -57,18 +55,14 @@ impl Evidence {
     }
 
     /// Compares each file with the manifest.
-    pub(super) fn check(&self, archive: &mut Archive) -> io::Result<Vec<Finding>> {
-        let mut findings = Vec::new();
-        for FileFacts { name, sha256 } in &self.files {
-            match sum_of(archive, name)? {
-                None => findings.push(Finding::of(name, "is in the manifest and missing")),
-                Some(found) if found != *sha256 => {
-                    findings.push(Finding::of(name, "its SHA-256 is not that of the manifest"));
-                }
-                Some(_) => {}
-            }
-        }
-        Ok(findings)
+    pub(super) fn check(&self, archive: &mut Archive) -> Vec<Finding> {
+        let finding = |FileFacts { name, sha256 }: &FileFacts| match sum_of(archive, name) {
+            Err(error) => Some(Finding::unreadable(name, &error)),
+            Ok(None) => Some(Finding::of(name, "is in the manifest and missing")),
+            Ok(Some(found)) if found != *sha256 => Some(Finding::of(name, "its SHA-256 is not that of the manifest")),
+            Ok(Some(_)) => None,
+        };
+        self.files.iter().filter_map(finding).collect()
     }
 
     /// Returns what was verified, in lines.
