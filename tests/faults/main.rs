@@ -33,6 +33,7 @@ mod sessions;
 mod silence;
 mod store;
 mod sweeps;
+mod targets;
 mod telemetry;
 mod traces;
 mod turns;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         writes::CASES,
         bookings::CASES,
         buckets::CASES,
+        targets::CASES,
         deliveries::CASES,
         events::CASES,
         audit::CASES,

@@ -43,7 +43,11 @@ const WRITTEN: [(&str, &str, &[&str]); 11] = [
     ),
     ("functions/deliver", "BucketsDelivered BucketsRetried BucketsFailed", &[]),
     ("functions/notify", "Deliveries DeliveriesRetried DeliveriesFailed DeliveriesRefused", &[]),
-    ("functions/api", "RequestMs ServerErrors ClientErrors LinksSigned SignIns SignInsFailed SignOuts", &["Route"]),
+    (
+        "functions/api",
+        "RequestMs ServerErrors ClientErrors LinksSigned SignIns SignInsFailed SignOuts TargetsUnusable",
+        &["Route"],
+    ),
     ("shared/auth", "IssuerFetchFailed", &[]),
 ];
 

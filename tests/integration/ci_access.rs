@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tests::{Answer, CiRun, Stack, ci_runs::unique};
 use uuid::Uuid;
 
-const ROUTES: [&str; 8] = [
+const ROUTES: [&str; 11] = [
     "/ci/runs",
     "/ci/rejections",
     "/ci/trends",
@@ -14,6 +14,9 @@ const ROUTES: [&str; 8] = [
     "/ci/regressions?minPercent=5",
     "/ci/badge.svg?service=none&command=none",
     "/ci/evidence?month=2025-11",
+    "/ci/evidence/pack?month=2025-11",
+    "/ci/targets",
+    "/ci/targets/versions",
     "/ci/report",
 ];
 

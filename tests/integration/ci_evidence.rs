@@ -115,5 +115,6 @@ async fn more_objects_than_fit_are_counted() {
     for target in [duration, success] {
         assert_eq!(target["runs"], 4010);
         assert_eq!(target["objects"].as_array().unwrap().len(), 4000);
+        assert_eq!(target["objectsLeftOut"], 10);
     }
 }

@@ -141,6 +141,7 @@ async fn concurrent_writers_in_any_order_end_in_the_same_state() {
             key: service.key(key),
             version: Some(format!("{key}{seconds}{sequencer}")),
             etag: format!("{seconds}{sequencer}"),
+            sha256: None,
             time: Timestamp::from_second(1_762_600_000 + seconds).unwrap(),
             sequencer: s3::sequencer(sequencer),
         };
@@ -202,6 +203,7 @@ fn taken_over(service: &Service<'_>) -> [(CiRun, ObjectVersion); 4] {
             key: service.key(key),
             version: Some(format!("{key}{seconds}-{}", service.name)),
             etag: seconds.to_string(),
+            sha256: None,
             time: Timestamp::from_second(1_762_600_000 + seconds).unwrap(),
             sequencer: s3::sequencer(&format!("{seconds:02}")),
         };

@@ -172,6 +172,7 @@ async fn the_log_quotes_no_row_that_the_database_refuses() {
         key: service.key("refused"),
         version: None,
         etag: String::new(),
+        sha256: None,
         time: Timestamp::now(),
         sequencer: Sequencer::default(),
     };

@@ -129,7 +129,7 @@ fn what_writes_jobs_may_not_change_audit_records() {
         "Condition": {
             "ForAllValues:StringLike": {
                 "dynamodb:LeadingKeys":
-                    ["AUDIT#*", "BOOKINGS#*", "CHAIN#*", "COMPARISONS#*", "HEADS#*", "SETTINGS#*"],
+                    ["AUDIT#*", "BOOKINGS#*", "CHAIN#*", "COMPARISONS#*", "HEADS#*", "SETTINGS#*", "TARGETS#*"],
             },
             "Null": {"dynamodb:LeadingKeys": "false"},
         },

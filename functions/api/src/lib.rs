@@ -1,6 +1,7 @@
 //! The HTTP function: checks requests for exports, queues them, and reports on jobs, usage and CI.
 
 mod accept;
+mod archive;
 mod body;
 mod chain;
 mod ci;
@@ -16,6 +17,7 @@ mod keys;
 mod ledger;
 mod metrics;
 mod openapi;
+mod precondition;
 mod problem;
 mod query;
 mod request_span;

@@ -164,25 +164,35 @@ impl FromRequestParts<Arc<Context>> for CiReader {
     }
 }
 
-/// A verified caller who may answer changes in CI telemetry. Extracting it checks the permission.
+/// A verified caller who may answer changes in CI telemetry, and change what it is judged by. Extracting it checks the
+/// permission.
 #[derive(Debug)]
-pub(crate) struct CiWriter(Caller);
+pub(crate) struct CiWriter {
+    caller: Caller,
+    origin: Origin,
+}
 
 impl CiWriter {
     /// Checks the permission of a verified caller.
-    pub(crate) fn of(caller: Caller) -> Result<Self, Problem> {
+    pub(crate) fn of(caller: Caller, origin: Origin) -> Result<Self, Problem> {
         caller.authorize_on_platform(Permission::WriteCi).map_err(|error| denied(error, &caller))?;
-        Ok(Self(caller))
+        Ok(Self { caller, origin })
     }
 
     /// Returns the caller as records name them.
     pub(crate) const fn subject(&self) -> &Subject {
-        self.0.subject()
+        self.caller.subject()
     }
 
     /// Returns a name of the caller that is always the same and names no person, for the log.
     pub(crate) fn pseudonym(&self) -> String {
-        pseudonym(&self.0)
+        pseudonym(&self.caller)
+    }
+
+    /// Creates the audit record of an action of the caller, now. It is in the trail of the platform.
+    pub(crate) fn audit(&self, action: Action) -> AuditRecord {
+        let (subject, origin) = (self.caller.subject().clone(), self.origin.clone());
+        AuditRecord { at: Timestamp::now(), action, subject, org: OrgId::PLATFORM, job: None, origin }
     }
 }
 
@@ -192,7 +202,7 @@ impl FromRequestParts<Arc<Context>> for CiWriter {
     async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Problem> {
         let caller = context.verifier.verify(bearer_token(parts)?).await?;
         seen(parts, &caller, None);
-        Self::of(caller)
+        Self::of(caller, origin(parts)?)
     }
 }
 

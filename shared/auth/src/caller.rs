@@ -55,7 +55,7 @@ impl Caller {
     /// # Errors
     /// When the organization is not one of the caller's, or the permission is not granted.
     pub fn authorize(&self, permission: Permission, org: OrgId) -> Result<Access, Forbidden> {
-        let own = self.organizations.contains(&org);
+        let own = org != OrgId::PLATFORM && self.organizations.contains(&org);
         let Grants { permissions, is_admin, is_platform_admin } = &self.grants;
         let granted = *is_admin || permissions.contains(&permission);
         if own && (granted || *is_platform_admin) {

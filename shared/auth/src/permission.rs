@@ -27,7 +27,7 @@ pub enum Permission {
     ReadCi,
     /// See the persons in CI telemetry. Belongs to the platform as well.
     ReadCiPersons,
-    /// Answer changes of durations in CI telemetry. Belongs to the platform as well.
+    /// Answer changes of durations in CI telemetry, and change what it is judged by. Belongs to the platform as well.
     WriteCi,
 }
 

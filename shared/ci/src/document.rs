@@ -10,12 +10,17 @@ use serde_json::value::RawValue;
 
 use crate::{CiRun, CiStatus, numbers::digits_of_exponents};
 
+/// The maximum length of a service's name, in bytes.
+pub(crate) const MAX_NAME_BYTES: usize = 256;
+/// The maximum length of a command, in bytes.
+pub(crate) const MAX_COMMAND_BYTES: usize = 1024;
+
 /// The texts that a document must have, each with its maximum of bytes. Those of a run's name and of its series fit
 /// into an entry of an index, which PostgreSQL limits to 2,704 bytes.
 const TEXTS: [(&str, usize); 7] = [
     ("run_id", 256),
-    ("service", 256),
-    ("command", 1024),
+    ("service", MAX_NAME_BYTES),
+    ("command", MAX_COMMAND_BYTES),
     ("commit_sha", 256),
     ("actor", 256),
     ("environment", 256),

@@ -2,7 +2,7 @@
 //!
 //! | part | modules | feature |
 //! |---|---|---|
-//! | documents, versions, targets, changes | [`run`], [`version`], [`target`], [`regression`], [`change`], [`pseudonym`] | none |
+//! | documents, versions, targets, changes | [`run`], [`version`], [`target`], [`targets`], [`regression`], [`change`], [`pseudonym`] | none |
 //! | from the bucket to the tables | [`telemetry`] | `telemetry` |
 //! | from the tables to reports | [`reports`] | `reports` |
 //! | changes that are told and kept, and answers to them | [`watch`], [`acknowledge`] | `reports` |
@@ -42,6 +42,7 @@ pub mod search;
 #[cfg(any(feature = "reports", feature = "telemetry"))]
 mod sql;
 pub mod target;
+pub mod targets;
 #[cfg(feature = "telemetry")]
 pub mod telemetry;
 pub mod version;
@@ -53,4 +54,5 @@ pub use pseudonym::Pseudonyms;
 pub use regression::{Neighbour, Regression, Series, SeriesRun, TooFewRuns};
 pub use run::{CiRun, CiStatus, UnknownCiStatus};
 pub use target::{Measure, Target, Verdict};
+pub use targets::Targets;
 pub use version::{ObjectVersion, Sequencer};

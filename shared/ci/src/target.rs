@@ -1,20 +1,18 @@
 //! Targets of non-functional requirements, and the verdict on a measurement.
 
-use std::collections::BTreeSet;
-
 use rust_decimal::Decimal;
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde::{Serialize, Serializer, ser::Error as _};
+use serde_json::Number;
 
 use crate::CiStatus;
 
-/// The checked-in targets, `shared/ci/nfr-targets.json`.
-const TARGETS: &str = include_str!("../nfr-targets.json");
-
 /// A bound that the runs of a command must keep in a month.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Target {
-    /// The target's unique name.
+    /// The target's unique name: letters, digits, `-`, `_` and `.`, of which the first is a letter or a digit.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"))]
     pub id: String,
     /// The service whose runs count.
     pub service: String,
@@ -22,15 +20,18 @@ pub struct Target {
     pub command: String,
     /// The measure.
     pub measure: Measure,
-    /// The bound of the measure: seconds, or a share from 0 to 1.
-    #[serde(deserialize_with = "exact")]
+    /// The bound of the measure: seconds, at most 2,592,000, or a share from 0 to 1. It is greater than 0 and has at most
+    /// 6 decimals.
+    #[serde(serialize_with = "as_number")]
+    #[cfg_attr(feature = "openapi", schema(value_type = f64))]
     pub bound: Decimal,
     /// The minimum of runs for a verdict.
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 1_000_000))]
     pub minimum_runs: u32,
 }
 
 /// A measure of a month's runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Measure {
@@ -63,44 +64,7 @@ pub enum Verdict {
     Insufficient,
 }
 
-/// The checked-in targets cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TargetsError {
-    /// The file is not a list of targets.
-    #[error("could not read nfr-targets.json")]
-    Form(#[from] serde_json::Error),
-    /// Two targets share a name.
-    #[error("two targets are called {0}")]
-    Duplicate(String),
-    /// A bound that no measurement can reach, or none can miss.
-    #[error("the bound of {0} is not possible")]
-    Bound(String),
-}
-
 impl Target {
-    /// Returns the checked-in targets, in the order of the file.
-    ///
-    /// # Errors
-    /// When the file is invalid. A test reads it, so a released build has a valid one.
-    pub fn checked_in() -> Result<Vec<Self>, TargetsError> {
-        Self::read(TARGETS)
-    }
-
-    fn read(text: &str) -> Result<Vec<Self>, TargetsError> {
-        let targets: Vec<Self> = serde_json::from_str(text)?;
-        let mut ids = BTreeSet::new();
-        for Self { id, measure, bound, .. } in &targets {
-            if !ids.insert(id) {
-                return Err(TargetsError::Duplicate(id.clone()));
-            }
-            let share = *measure == Measure::SuccessRate;
-            if *bound <= Decimal::ZERO || share && *bound > Decimal::ONE {
-                return Err(TargetsError::Bound(id.clone()));
-            }
-        }
-        Ok(targets)
-    }
-
     /// Judges a measurement. A value that equals the bound passes.
     pub fn judge(&self, measured: Measured) -> Verdict {
         match measured.value {
@@ -115,6 +79,17 @@ impl Target {
 }
 
 impl Measure {
+    /// Every measure.
+    pub const ALL: [Self; 2] = [Self::P95DurationSeconds, Self::SuccessRate];
+
+    /// Returns the greatest bound that a target may have: 30 days, or every run.
+    pub const fn greatest_bound(self) -> Decimal {
+        match self {
+            Self::P95DurationSeconds => Decimal::from_parts(2_592_000, 0, 0, false, 0),
+            Self::SuccessRate => Decimal::ONE,
+        }
+    }
+
     /// Returns the name in the file and in answers.
     pub const fn name(self) -> &'static str {
         match self {
@@ -143,10 +118,9 @@ impl Verdict {
     }
 }
 
-/// Reads a number exactly as it is written, without conversion to binary floating point.
-fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
-    let number = serde_json::Number::deserialize(deserializer)?;
-    number.to_string().parse().map_err(D::Error::custom)
+/// Writes a bound as a number. With at most 13 digits it is read back as the same one.
+fn as_number<S: Serializer>(bound: &Decimal, serializer: S) -> Result<S::Ok, S::Error> {
+    bound.to_string().parse::<Number>().map_err(S::Error::custom)?.serialize(serializer)
 }
 
 #[cfg(test)]
@@ -163,13 +137,6 @@ mod tests {
             bound: bound.parse().unwrap(),
             minimum_runs: 20,
         }
-    }
-
-    #[test]
-    fn the_checked_in_targets_can_be_read() {
-        let targets = Target::checked_in().unwrap();
-        assert!(!targets.is_empty());
-        assert_eq!(targets[1].bound.to_string(), "0.9");
     }
 
     #[test]
@@ -191,21 +158,10 @@ mod tests {
     }
 
     #[test]
-    fn an_impossible_target_is_refused() {
-        let one = |measure: &str, bound: &str| {
-            format!(
-                r#"{{"id":"a","service":"s","command":"c","measure":"{measure}","bound":{bound},"minimum_runs":1}}"#
-            )
-        };
-        let good = one("success_rate", "1");
-        assert!(Target::read(&format!("[{good}]")).is_ok());
-        assert!(matches!(Target::read(&format!("[{good},{good}]")), Err(TargetsError::Duplicate(_))));
-        for (measure, bound) in [("success_rate", "1.01"), ("success_rate", "0"), ("p95_duration_seconds", "-1")] {
-            let read = Target::read(&format!("[{}]", one(measure, bound)));
-            assert!(matches!(read, Err(TargetsError::Bound(_))), "{measure} {bound}");
-        }
-        for wrong in [one("mean", "1"), one("success_rate", "\"1\""), good.replace("minimum_runs", "minimum")] {
-            assert!(matches!(Target::read(&format!("[{wrong}]")), Err(TargetsError::Form(_))), "{wrong}");
+    fn a_bound_is_written_as_it_was_read() {
+        for bound in ["0.9", "0.001", "2592000", "2591999.999999", "180"] {
+            let text = serde_json::to_string(&target(Measure::P95DurationSeconds, bound)).unwrap();
+            assert!(text.contains(&format!("\"bound\":{bound},")), "{text}");
         }
     }
 }

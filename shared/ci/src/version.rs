@@ -17,6 +17,8 @@ pub struct ObjectVersion {
     pub etag: String,
     /// The time at which the store accepted this version, in whole seconds.
     pub time: Timestamp,
+    /// The SHA-256 of the bytes; `None` if they were not read as a whole.
+    pub sha256: Option<[u8; 32]>,
     /// The position of the version's event among the events of the key.
     pub sequencer: Sequencer,
 }

@@ -32,6 +32,8 @@ pub enum Action {
     ChangeSettings,
     /// The secret of the webhook was replaced.
     RotateSecret,
+    /// The targets by which CI's runs are judged were changed.
+    ChangeTargets,
     /// The figures of a booked month are no longer those of the booked file.
     Restate,
     /// The figures of a booked month are those of the booked file again.
@@ -50,13 +52,13 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "is not an action; use one of: create, download, pack, expire, verify-file, compare, book, deliver, change-settings, \
-     rotate-secret, restate, restore, hold, release-hold, erase, cross-organization-access"
+     rotate-secret, change-targets, restate, restore, hold, release-hold, erase, cross-organization-access"
 )]
 pub struct UnknownAction;
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Create,
         Self::Download,
         Self::Pack,
@@ -67,6 +69,7 @@ impl Action {
         Self::Deliver,
         Self::ChangeSettings,
         Self::RotateSecret,
+        Self::ChangeTargets,
         Self::Restate,
         Self::Restore,
         Self::Hold,
@@ -88,6 +91,7 @@ impl Action {
             Self::Deliver => "deliver",
             Self::ChangeSettings => "change-settings",
             Self::RotateSecret => "rotate-secret",
+            Self::ChangeTargets => "change-targets",
             Self::Restate => "restate",
             Self::Restore => "restore",
             Self::Hold => "hold",

@@ -73,6 +73,11 @@ id!(
     /// A tenant: the unit of access control.
     OrgId
 );
+impl OrgId {
+    /// The platform itself, in records of what belongs to no organization. No token is of it.
+    pub const PLATFORM: Self = Self(Uuid::nil());
+}
+
 id!(
     /// A model whose usage is counted.
     ModelId

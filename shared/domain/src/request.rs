@@ -212,23 +212,18 @@ fn read_models(fields: &Map<String, Value>, errors: &mut Errors) -> Option<Vec<M
 }
 
 /// The mistakes that readers of a body found.
-#[derive(Default)]
-pub(crate) struct Errors(pub(crate) Vec<FieldError>);
+#[derive(Debug, Default)]
+pub struct Errors(pub Vec<FieldError>);
 
 impl Errors {
     /// Records a mistake and returns `None`, so that a reader can return the result.
-    pub(crate) fn add<T>(&mut self, pointer: &str, detail: impl ToString) -> Option<T> {
+    pub fn add<T>(&mut self, pointer: &str, detail: impl ToString) -> Option<T> {
         self.0.push(FieldError { pointer: pointer.to_owned(), detail: detail.to_string() });
         None
     }
 
     /// Returns the fields of an object, and records a mistake for each field that is not among `known`.
-    pub(crate) fn object<'a>(
-        &mut self,
-        value: &'a Value,
-        pointer: &str,
-        known: &[&str],
-    ) -> Option<&'a Map<String, Value>> {
+    pub fn object<'a>(&mut self, value: &'a Value, pointer: &str, known: &[&str]) -> Option<&'a Map<String, Value>> {
         let Value::Object(fields) = value else {
             return self.add(pointer, format!("must be a JSON object with the fields {}", known.join(", ")));
         };

@@ -12,6 +12,7 @@
 //! | number of a job's comparisons | `COMPARED#<org>#<job>` | `COUNT` |
 //! | version of a month's booking | `BOOKINGS#<org>` | `<month>#<version>` |
 //! | version of an organization's settings | `SETTINGS#<org>` | `VERSION#<version>` |
+//! | version of the targets of CI | `TARGETS#CI` | `VERSION#<version>` |
 //! | schedule of an organization's own | `SCHEDULES` | `ORG#<org>` |
 //! | secrets of an organization's webhook | `WEBHOOK#<org>` | `SECRET` |
 //! | booked month, compared each night | `BOOKED#<month>` | `ORG#<org>` |
@@ -57,6 +58,7 @@ mod runs;
 mod schedules;
 mod sessions;
 mod settings;
+mod targets;
 mod transaction;
 mod unsucceeded;
 mod versions;
@@ -89,6 +91,7 @@ pub use self::{
     resend::ResendPolicy,
     sessions::Place,
     settings::{delivery_buckets_from_env, retention_from_env},
+    targets::{MAX_TARGETS_VERSIONS, StoredTargets, TargetsError, TargetsVersion},
 };
 use self::{
     item::{JobItem, StoredJob},

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use axum::{Extension, Json, extract::State};
 use ci::{
-    Measure, Target, Verdict,
+    Measure, Targets, Verdict,
     reports::{self, Evidence, EvidenceObject, MAX_OBJECTS},
-    target::TargetsError,
 };
 use domain::Month;
 use platform::Deadline;
@@ -14,10 +13,16 @@ use rust_decimal::{Decimal, prelude::ToPrimitive as _};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{context::Context, problem::Problem, query::Query, scope::CiReader};
+use super::targets::{InForce, Judge, JudgeView, in_force};
+use crate::{
+    context::Context,
+    problem::{Problem, ProblemBody},
+    query::Query,
+    scope::CiReader,
+};
 
 /// Maximum number of objects in one answer, whatever the number of targets: an answer of a function may have 6 MB.
-const MAX_OBJECTS_IN_ALL: usize = 16_000;
+pub(super) const MAX_OBJECTS_IN_ALL: usize = 16_000;
 
 /// The evidence of a month.
 #[derive(Debug, Serialize, ToSchema)]
@@ -26,6 +31,8 @@ pub(crate) struct EvidenceReport {
     /// The month, UTC.
     #[schema(example = "2025-11")]
     month: String,
+    /// Which targets the month is judged by.
+    judged_by: JudgeView,
     /// All targets.
     targets: Vec<TargetView>,
 }
@@ -61,6 +68,9 @@ struct TargetView {
     /// The objects of these runs, by key: at most the first 4,000 of a target, and 16,000 in total. The list of runs
     /// has all.
     objects: Vec<ObjectView>,
+    /// The number of these runs whose objects are not named here; absent if all are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    objects_left_out: Option<u64>,
 }
 
 /// A document in the telemetry bucket.
@@ -83,14 +93,30 @@ struct ObjectView {
 struct NoNumber(Decimal);
 
 /// Returns, for each non-functional target, the measurement of a month's runs, the verdict, and the objects of the
-/// runs.
+/// runs. A month is judged by the targets that were in force at its end, and the present one by the present targets.
 #[utoipa::path(
     get, path = "/ci/evidence", tag = "ci", operation_id = "showEvidence",
-    params((
-        "month" = String, Query, pattern = r"^[0-9]{4}-(0[1-9]|1[0-2])$", example = "2025-11",
-        description = "The month, UTC, in which the runs began, as YYYY-MM; it must not be in the future",
-    )),
-    responses((status = 200, description = "The verdict on each target", body = EvidenceReport)),
+    params(
+        (
+            "month" = String, Query, pattern = r"^[0-9]{4}-(0[1-9]|1[0-2])$", example = "2025-11",
+            description = "The month, UTC, in which the runs began, as YYYY-MM; it must not be in the future",
+        ),
+        (
+            "targets" = Option<u32>, Query, minimum = 0,
+            description = "The version of the targets to judge by; that which was in force at the month's end by default",
+        ),
+    ),
+    responses(
+        (status = 200, description = "The verdict on each target", body = EvidenceReport),
+        (
+            status = 404, description = "There is no such version of the targets",
+            body = ProblemBody, content_type = "application/problem+json",
+        ),
+        (
+            status = 409, description = "The targets have mistakes, which `errors` names",
+            body = ProblemBody, content_type = "application/problem+json",
+        ),
+    ),
     security(("bearer" = [])),
 )]
 pub(crate) async fn evidence(
@@ -100,50 +126,55 @@ pub(crate) async fn evidence(
     mut query: Query,
 ) -> Result<Json<EvidenceReport>, Problem> {
     let month = query.required("month", "a month such as 2025-11", str::parse);
-    let month = query.finish(month)?;
-    let evidence = of_month(&context, month, MAX_OBJECTS_IN_ALL, deadline).await?;
-    let targets = evidence.into_iter().map(TargetView::try_from).collect::<Result<_, _>>()?;
-    Ok(Json(EvidenceReport { month: month.to_string(), targets }))
+    let asked = query.optional("targets");
+    let (month, asked) = query.finish(month.map(|month| (month, asked)))?;
+    let InForce { targets, judge } = in_force(&context, month, asked).await?.map_err(Problem::from)?;
+    let evidence = of_month(&context, &targets, month, MAX_OBJECTS_IN_ALL, deadline).await?;
+    Ok(Json(EvidenceReport::of(month, &judge, &evidence)?))
 }
 
 /// Returns the evidence of all targets, with at most `max` objects in total.
 pub(super) async fn of_month(
     context: &Context,
+    targets: &Targets,
     month: Month,
     max: usize,
     deadline: Deadline,
 ) -> Result<Vec<Evidence>, Problem> {
-    let targets = Target::checked_in()?;
-    let max = MAX_OBJECTS.min(max / targets.len().max(1));
+    let max = MAX_OBJECTS.min(max / targets.list().len());
     let client = context.database.client().await?;
-    let mut all = Vec::with_capacity(targets.len());
-    for target in targets {
+    let mut all = Vec::with_capacity(targets.list().len());
+    for target in targets.list().iter().cloned() {
         all.push(reports::evidence(&client, target, month, max, deadline.left()).await?);
     }
     Ok(all)
 }
 
-impl From<TargetsError> for Problem {
-    fn from(error: TargetsError) -> Self {
-        Self::internal(error)
+impl EvidenceReport {
+    /// Creates the report of a month.
+    pub(super) fn of(month: Month, judge: &Judge, evidence: &[Evidence]) -> Result<Self, Problem> {
+        let targets = evidence.iter().map(TargetView::try_from).collect::<Result<_, _>>()?;
+        Ok(Self { month: month.to_string(), judged_by: JudgeView::from(judge), targets })
     }
 }
 
-impl TryFrom<Evidence> for TargetView {
+impl TryFrom<&Evidence> for TargetView {
     type Error = Problem;
 
-    fn try_from(Evidence { target, measured, verdict, replaced_runs, objects }: Evidence) -> Result<Self, Problem> {
+    fn try_from(evidence: &Evidence) -> Result<Self, Problem> {
+        let Evidence { target, measured, verdict, replaced_runs, objects } = evidence;
         Ok(Self {
-            id: target.id,
-            service: target.service,
-            command: target.command,
+            id: target.id.clone(),
+            service: target.service.clone(),
+            command: target.command.clone(),
             measure: target.measure,
             bound: number(target.bound)?,
             value: measured.value.map(number).transpose()?,
             runs: measured.runs,
-            verdict,
-            replaced_runs: Some(replaced_runs).filter(|count| *count > 0),
-            objects: objects.into_iter().map(ObjectView::from).collect(),
+            verdict: *verdict,
+            replaced_runs: Some(*replaced_runs).filter(|count| *count > 0),
+            objects: objects.iter().map(ObjectView::from).collect(),
+            objects_left_out: Some(evidence.left_out()).filter(|count| *count > 0),
         })
     }
 }
@@ -152,8 +183,12 @@ fn number(exact: Decimal) -> Result<f64, Problem> {
     exact.to_f64().ok_or(NoNumber(exact)).map_err(Problem::internal)
 }
 
-impl From<EvidenceObject> for ObjectView {
-    fn from(EvidenceObject { key, version, replacements }: EvidenceObject) -> Self {
-        Self { key, version, replacements: Some(replacements).filter(|count| *count > 0) }
+impl From<&EvidenceObject> for ObjectView {
+    fn from(object: &EvidenceObject) -> Self {
+        Self {
+            key: object.key.clone(),
+            version: object.version.clone(),
+            replacements: Some(object.replacements).filter(|count| *count > 0),
+        }
     }
 }

@@ -19,6 +19,7 @@ use super::{
     chart::{Chart, Frame},
     density::{Density, Dot},
     numbers,
+    targets::{Judge, Unusable},
     told::{Shape, Told},
 };
 use crate::visible::visible;
@@ -47,6 +48,8 @@ pub(crate) struct Report {
     /// The series with too few successful runs, and the number of those.
     pub(super) short: Vec<(Series, usize)>,
     pub(super) month: Month,
+    /// Which targets the evidence is judged by, or why there is none.
+    pub(super) judge: Result<Judge, Unusable>,
     pub(super) evidence: Vec<Evidence>,
 }
 
@@ -118,7 +121,7 @@ impl Report {
                 (self.head())
                 (self.verdict())
                 section { h2 { "Changes" } (self.changes(actions)) }
-                section { h2 { "Evidence for " (self.month) } (self.evidence()) }
+                section { h2 { "Evidence for " (self.month) } (self.judgement()) }
                 section { h2 { "Series" } (self.charts()) }
                 @if !self.short.is_empty() {
                     section { h2 { "Too few runs for a verdict" } (self.short()) }
@@ -249,7 +252,7 @@ pub(super) fn name(series: &Series) -> String {
 mod tests {
     use changepoints::State;
     use ci::{
-        SeriesRun, Target, Verdict,
+        SeriesRun, Targets, Verdict,
         reports::{Durations, MAX_RUNS},
         target::Measured,
     };
@@ -259,25 +262,29 @@ mod tests {
         *,
     };
 
-    fn empty() -> Report {
-        Report {
-            made_at: "2025-12-01T00:00:00Z".parse().unwrap(),
-            filter: Filter::default(),
-            settings: Settings::default(),
-            series: 0,
-            looked_at: 0,
-            shown: Vec::new(),
-            changes: Vec::new(),
-            withdrawn: Vec::new(),
-            short: Vec::new(),
-            month: "2025-11".parse().unwrap(),
-            evidence: Vec::new(),
+    impl Report {
+        /// Creates a page of nothing.
+        pub(in crate::ci) fn empty() -> Self {
+            Self {
+                made_at: "2025-12-01T00:00:00Z".parse().unwrap(),
+                filter: Filter::default(),
+                settings: Settings::default(),
+                series: 0,
+                looked_at: 0,
+                shown: Vec::new(),
+                changes: Vec::new(),
+                withdrawn: Vec::new(),
+                short: Vec::new(),
+                month: "2025-11".parse().unwrap(),
+                judge: Ok(Judge::BuiltIn),
+                evidence: Vec::new(),
+            }
         }
     }
 
     #[test]
     fn no_name_turns_text_around() {
-        let mut report = empty();
+        let mut report = Report::empty();
         report.filter.service = Some("a\u{202e}nimda\u{2069}".to_owned());
         let page = report.page();
         assert!(page.contains("a⟨U+202E⟩nimda⟨U+2069⟩"), "{page}");
@@ -288,7 +295,7 @@ mod tests {
     fn what_nobody_knows_does_not_look_healthy() {
         let verdict = |verdicts: &[Verdict], short: usize| {
             let evidence = |verdict: &Verdict| Evidence {
-                target: Target::checked_in().unwrap().remove(0),
+                target: Targets::built_in().unwrap().list()[0].clone(),
                 measured: Measured { value: None, runs: 0 },
                 verdict: *verdict,
                 replaced_runs: 0,
@@ -296,7 +303,7 @@ mod tests {
             };
             let name = Series { service: "s".to_owned(), command: "c".to_owned(), environment: "e".to_owned() };
             let evidence = verdicts.iter().map(evidence).collect();
-            let report = Report { series: 2, looked_at: 2, short: vec![(name, 1); short], evidence, ..empty() };
+            let report = Report { series: 2, looked_at: 2, short: vec![(name, 1); short], evidence, ..Report::empty() };
             report.verdict().into_string()
         };
         let all = verdict(&[Verdict::Pass, Verdict::Pass], 0);
@@ -324,7 +331,7 @@ mod tests {
         let series = Series { service: "s".to_owned(), command: "c".to_owned(), environment: "e".to_owned() };
         let verdict = |all: Vec<Told>| {
             let changes = all.into_iter().map(|told| (series.clone(), told)).collect();
-            Report { series: 1, looked_at: 1, changes, ..empty() }.verdict().into_string()
+            Report { series: 1, looked_at: 1, changes, ..Report::empty() }.verdict().into_string()
         };
         let (provisional, confirmed) = (told(State::Provisional, None), told(State::Confirmed, None));
         let known = told(State::Confirmed, Some("expected"));
@@ -379,7 +386,7 @@ mod tests {
             looked_at: 100,
             shown: (0..MAX_CHARTS).map(shown).collect(),
             short: (0..50).map(|n| (series(n), 1)).collect(),
-            ..empty()
+            ..Report::empty()
         };
         // The function sends it as a JSON string.
         let sent = serde_json::Value::from(report.page()).to_string();

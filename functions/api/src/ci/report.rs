@@ -26,6 +26,7 @@ use super::{
     matching::matched,
     page::{self, Report, Shown},
     searching::{end_of_search, log},
+    targets::{InForce, in_force},
     told::Told,
 };
 use crate::{context::Context, problem::Problem, query::Query, scope::CiReader};
@@ -157,8 +158,25 @@ pub(crate) async fn make(
     }
     let worst = |told: &Told| told.change.change_percent;
     changes.sort_by(|(_, a), (_, b)| worst(b).total_cmp(&worst(a)));
-    let evidence = evidence::of_month(context, month, 0, deadline).await?;
-    Ok(Report { made_at: now, filter, settings, series, looked_at, shown, changes, withdrawn, short, month, evidence })
+    // What is found about durations does not depend on the targets.
+    let (judge, evidence) = match in_force(context, month, None).await? {
+        Ok(InForce { targets, judge }) => (Ok(judge), evidence::of_month(context, &targets, month, 0, deadline).await?),
+        Err(unusable) => (Err(unusable), Vec::new()),
+    };
+    Ok(Report {
+        made_at: now,
+        filter,
+        settings,
+        series,
+        looked_at,
+        shown,
+        changes,
+        withdrawn,
+        short,
+        month,
+        judge,
+        evidence,
+    })
 }
 
 /// Returns the successful runs of a series as a chart needs them.

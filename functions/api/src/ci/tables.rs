@@ -155,7 +155,7 @@ fn probability(p_value: f64) -> String {
 }
 
 /// Formats a share in percent, rounded down, so that it never reaches a bound that it misses.
-fn share(share: Decimal) -> String {
+pub(super) fn share(share: Decimal) -> String {
     let percent = share * Decimal::ONE_HUNDRED;
     format!("{} %", percent.round_dp_with_strategy(2, RoundingStrategy::ToZero).normalize())
 }

@@ -39,6 +39,10 @@ impl Report {
                 }
                 p {
                     @match (verdicts(Verdict::Fail), verdicts(Verdict::Pass), verdicts(Verdict::Insufficient)) {
+                        _ if self.judge.is_err() => {
+                            span.fail { "✗ Targets of " (self.month) ": they cannot be used." }
+                            " There is no verdict. See the mistakes below."
+                        }
                         (0, 0, _) => {
                             span.soft { "– Targets of " (self.month) ": no verdict." }
                             " None has enough runs."

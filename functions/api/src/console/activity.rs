@@ -174,6 +174,7 @@ const fn name(texts: &Texts, action: Action) -> &'static str {
         Action::Deliver => texts.action_deliver,
         Action::ChangeSettings => texts.action_change_settings,
         Action::RotateSecret => texts.action_rotate_secret,
+        Action::ChangeTargets => texts.action_change_targets,
         Action::Erase => texts.action_erase,
         Action::CrossOrganizationAccess => texts.action_cross,
     }

@@ -3,11 +3,7 @@
 //! The zip is an answer of the function, which Lambda limits to 6 MB of text. A larger CSV is left out: its line in
 //! `SHA256SUMS` stays, and the download route has it.
 
-use std::{
-    fmt::Write as _,
-    io::{self, Cursor, Write as _},
-    sync::Arc,
-};
+use std::{fmt::Write as _, sync::Arc};
 
 use auth::Permission;
 use axum::{
@@ -21,7 +17,6 @@ use jobs::Counted;
 use objects::ExportObject;
 use platform::Deadline;
 use sha2::{Digest as _, Sha256};
-use zip::{CompressionMethod, DateTime, ZipWriter, result::ZipError, write::SimpleFileOptions};
 
 use super::{
     audit::{AuditList, MAX_RECORDS},
@@ -29,6 +24,7 @@ use super::{
     find, manifest, reconciliation,
 };
 use crate::{
+    archive::{Archive, json},
     context::Context,
     problem::{Problem, ProblemBody},
     scope::OrgScope,
@@ -77,7 +73,7 @@ pub(crate) async fn pack(
     scope.count(Counted::Downloads).await?;
     context.jobs.record(&scope.audit(Action::Pack, Some(job.id()))).await?;
     let manifest = manifest::bytes(&job)?;
-    let mut pack = Pack::default();
+    let mut pack = Archive::default();
     let name = ExportObject::of(&job).name(job.request());
     if file.bytes <= MAX_CSV_BYTES {
         pack.add(&name, &csv(&context, &job, file).await?)?;
@@ -97,12 +93,6 @@ pub(crate) async fn pack(
     let disposition = format!("attachment; filename=\"{id}.zip\"");
     let headers = [(header::CONTENT_TYPE, "application/zip".to_owned()), (header::CONTENT_DISPOSITION, disposition)];
     Ok((headers, pack.finish()?).into_response())
-}
-
-fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, Problem> {
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(Problem::internal)?;
-    bytes.push(b'\n');
-    Ok(bytes)
 }
 
 /// Reads the stored file, which must be the one that was written.
@@ -158,44 +148,4 @@ fn readme(job: &Job, name: &str, is_apart: bool) -> Result<String, Problem> {
         let _ = writeln!(text, "{}: {}{unit}\n    {}", column.name, column.kind, column.meaning);
     }
     Ok(text)
-}
-
-/// A zip in the making, without compression, and the lines of its `SHA256SUMS`.
-struct Pack {
-    zip: ZipWriter<Cursor<Vec<u8>>>,
-    sums: String,
-}
-
-impl Default for Pack {
-    fn default() -> Self {
-        Self { zip: ZipWriter::new(Cursor::new(Vec::new())), sums: String::new() }
-    }
-}
-
-impl Pack {
-    fn add(&mut self, name: &str, bytes: &[u8]) -> Result<(), Problem> {
-        let sum = hex::encode(Sha256::digest(bytes));
-        self.list(name, &sum);
-        self.write(name, bytes)
-    }
-
-    /// Lists a file that is not in the zip.
-    fn list(&mut self, name: &str, sum: &str) {
-        let _ = writeln!(self.sums, "{sum}  {name}");
-    }
-
-    fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), Problem> {
-        let options = SimpleFileOptions::default()
-            .compression_method(CompressionMethod::Stored)
-            .last_modified_time(DateTime::default())
-            .unix_permissions(0o644);
-        self.zip.start_file(name, options).map_err(|error: ZipError| Problem::internal(error))?;
-        self.zip.write_all(bytes).map_err(|error: io::Error| Problem::internal(error))
-    }
-
-    fn finish(mut self) -> Result<Vec<u8>, Problem> {
-        let sums = std::mem::take(&mut self.sums);
-        self.write("SHA256SUMS", sums.as_bytes())?;
-        Ok(self.zip.finish().map_err(Problem::internal)?.into_inner())
-    }
 }

@@ -7,7 +7,7 @@ use ci::{
 };
 use jobs::{
     BookError, CompareError, Counted, CreateError, HoldError, JobsError, LimitError, MAX_BOOKINGS, MAX_COMPARISONS,
-    MAX_HOLD_CHANGES, MAX_SETTINGS_VERSIONS, SettingsError,
+    MAX_HOLD_CHANGES, MAX_SETTINGS_VERSIONS, MAX_TARGETS_VERSIONS, SettingsError, TargetsError,
 };
 use platform::StoreError;
 use postgres::DatabaseError;
@@ -122,6 +122,27 @@ impl From<SettingsError> for Problem {
                 ),
             ),
             SettingsError::Jobs(error) => error.into(),
+        }
+    }
+}
+
+impl From<TargetsError> for Problem {
+    fn from(error: TargetsError) -> Self {
+        match error {
+            TargetsError::Changed(present) => Self::new(
+                Kind::TargetsChanged,
+                format!(
+                    "The targets have version {present} now. Read them, make the change again, and send it with their ETag."
+                ),
+            ),
+            TargetsError::TooMany => Self::new(
+                Kind::TargetsFull,
+                format!(
+                    "The targets were changed {MAX_TARGETS_VERSIONS} times, which is the most that is kept. Contact platform \
+                     engineering."
+                ),
+            ),
+            TargetsError::Jobs(error) => error.into(),
         }
     }
 }

@@ -33,6 +33,9 @@ pub(crate) enum Kind {
     NoSuchVersion,
     SettingsChanged,
     SettingsFull,
+    TargetsChanged,
+    TargetsFull,
+    TargetsUnusable,
     IfMatchRequired,
     NotComparable,
     ChangesTooLarge,
@@ -85,6 +88,11 @@ impl Kind {
                 ("settings-changed", StatusCode::PRECONDITION_FAILED, "Others changed the settings meanwhile")
             }
             Self::SettingsFull => ("settings-full", StatusCode::CONFLICT, "There is no room for another version"),
+            Self::TargetsChanged => {
+                ("targets-changed", StatusCode::PRECONDITION_FAILED, "Others changed the targets meanwhile")
+            }
+            Self::TargetsFull => ("targets-full", StatusCode::CONFLICT, "There is no room for another version"),
+            Self::TargetsUnusable => ("targets-unusable", StatusCode::CONFLICT, "The targets of CI cannot be used"),
             Self::IfMatchRequired => {
                 ("if-match-required", StatusCode::PRECONDITION_REQUIRED, "The header If-Match is needed")
             }

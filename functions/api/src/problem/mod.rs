@@ -16,7 +16,7 @@ use domain::request::FieldError;
 
 pub(crate) use self::{
     kind::Kind,
-    render::{Answered, Call, ProblemBody, render},
+    render::{Answered, Call, FieldErrorBody, ProblemBody, render},
 };
 
 /// Seconds after which a caller may send a request again that failed on our side.
@@ -95,6 +95,11 @@ impl Problem {
     /// Adds the cause, which goes to the log.
     pub(crate) fn because(self, cause: impl Error + Send + Sync + 'static) -> Self {
         Self { cause: Some(Box::new(cause)), ..self }
+    }
+
+    /// Adds mistakes that are not the request's.
+    pub(crate) fn with_mistakes(self, errors: Vec<FieldError>) -> Self {
+        Self { errors, ..self }
     }
 
     /// Adds the path by which the person signs in.

@@ -43,7 +43,7 @@ pub(crate) struct ProblemBody {
     /// The request's id in the service's log.
     #[serde(skip_serializing_if = "String::is_empty")]
     request_id: String,
-    /// Every mistake in the request, if it is invalid.
+    /// Every mistake in the request, if it is invalid, or in the stored targets, if they cannot be used.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldErrorBody>,
 }
@@ -51,7 +51,7 @@ pub(crate) struct ProblemBody {
 /// One mistake in a request.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = FieldError)]
-struct FieldErrorBody {
+pub(crate) struct FieldErrorBody {
     /// A JSON pointer into the body, or `/path/…`, `/query/…` or `/header/…` for a parameter.
     pointer: String,
     /// Instructions for the caller.

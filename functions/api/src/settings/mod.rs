@@ -1,7 +1,6 @@
 //! `…/settings`: what an organization set for its schedule, the delivery of its files, its tolerance, the days until its
 //! months are final, and its webhook.
 
-mod precondition;
 pub(crate) mod secret;
 mod view;
 
@@ -24,6 +23,7 @@ pub(crate) use self::view::{SettingsBody, SettingsView};
 use crate::{
     body,
     context::Context,
+    precondition,
     problem::{Kind, Problem, ProblemBody},
     query::Query,
     scope::OrgScope,

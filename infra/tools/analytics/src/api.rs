@@ -1,4 +1,4 @@
-//! The HTTP API of one organization.
+//! The HTTP API of one organization, or of the platform.
 
 use std::io;
 
@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Api {
     agent: Agent,
-    /// The address of the organization.
+    /// The address of the organization, or that of all routes for what belongs to the platform.
     base: String,
     tokens: Tokens,
 }
@@ -45,8 +45,9 @@ struct Answer {
 
 impl Api {
     /// Creates a client; `url` is the part of the API's address before `/analytics/v1`.
-    pub(crate) fn new(transport: Transport, url: &str, organization: OrgId, tokens: Tokens) -> Self {
-        let base = format!("{}/analytics/v1/orgs/{organization}", url.trim_end_matches('/'));
+    pub(crate) fn new(transport: Transport, url: &str, organization: Option<OrgId>, tokens: Tokens) -> Self {
+        let organization = organization.map(|organization| format!("/orgs/{organization}")).unwrap_or_default();
+        let base = format!("{}/analytics/v1{organization}", url.trim_end_matches('/'));
         Self { agent: transport.agent(), base, tokens }
     }
 
@@ -101,10 +102,9 @@ impl Api {
         text(self.send(&request, &[StatusCode::OK])?.body)
     }
 
-    /// Returns the bytes of a job's pack, a zip.
-    pub(crate) fn pack(&self, job: JobId) -> Result<Vec<u8>, RequestError> {
-        let request = Request::Get { url: format!("{}/exports/{job}/pack", self.base) };
-        Ok(self.send(&request, &[StatusCode::OK])?.body)
+    /// Returns the bytes of a path below the organization.
+    pub(crate) fn get_bytes(&self, path: &str, query: &[(&str, String)]) -> Result<Vec<u8>, RequestError> {
+        Ok(self.send(&Request::Get { url: self.url(path, query) }, &[StatusCode::OK])?.body)
     }
 
     /// Creates an export and returns the JSON of its job. The key makes it safe to send it again.

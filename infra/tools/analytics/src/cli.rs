@@ -10,7 +10,7 @@ use domain::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::{hold::Hold, ledger::Ledger, outcome::Outcome, settings::Settings};
+use crate::{ci::Ci, hold::Hold, ledger::Ledger, outcome::Outcome, settings::Settings};
 
 /// Export an organization's usage as CSV, and check it
 ///
@@ -73,6 +73,11 @@ pub(crate) enum Command {
     Changes(Changes),
     /// Show the present usage of a range: its totals and their completeness; with --json also the series
     Usage(UsageArguments),
+    /// Show, change or check the targets by which CI's runs are judged, and save the evidence of a month
+    ///
+    /// Needs no organization: CI's telemetry belongs to the platform.
+    #[command(subcommand)]
+    Ci(Ci),
     /// Verify a local file: by the job that made it, or offline by its signed manifest
     ///
     /// With --job, asks the service, and compares checksum, rows and totals with the bytes of the file.
@@ -82,6 +87,8 @@ pub(crate) enum Command {
     /// CSV, its row count, its totals and its checksum against the manifest. Names the first file, line, byte and column
     /// that is wrong. A value that was changed into another that is as good can be placed no closer than its column, or,
     /// of a model's id or a time, than the file.
+    ///
+    /// A pack of `ci evidence pack` is known by its manifest: its signature and the checksums of its files are checked.
     Verify(Verify),
     /// Verify an audit trail that `audit export` saved: names the first record that was altered, left out, put in or moved
     ///
@@ -320,7 +327,7 @@ Exit status:
   1  failed: the network, the service, a file
   2  wrong usage
   3  the job failed, or its file expired
-  4  mismatch: the reconciliation, the comparison, the verified file, or the downloaded bytes
+  4  mismatch: the reconciliation, the comparison, the verified file, the checked targets, or the downloaded bytes
   5  the figures are not final, with --require-final
 "
     };
@@ -357,6 +364,10 @@ Examples:
   analytics verify-audit trail.jsonl --key key.pem --head kept.jws
   analytics usage --month 2024-01
   analytics settings set settings.json
+  analytics ci targets get > targets.json
+  analytics ci targets check targets.json
+  analytics ci targets put targets.json --from 3
+  analytics ci evidence pack --month 2024-01 -o evidence.zip
 
 A request that fails for a moment is sent again, a few times. After an interruption, `export create` with the same
 --idempotency-key continues with the same job."

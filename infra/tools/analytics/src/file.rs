@@ -94,6 +94,14 @@ fn require_absent(path: &Path, force: bool) -> Result<()> {
     Ok(())
 }
 
+/// Returns the text of a file; `-` is standard input.
+pub(crate) fn text(path: &Path) -> Result<String> {
+    if path.as_os_str() == "-" {
+        return io::read_to_string(io::stdin()).context("could not read standard input");
+    }
+    std::fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))
+}
+
 /// Returns the file's name from `Content-Disposition`, if it is one that can be used as it is: a server must not choose
 /// a folder, nor a hidden file.
 pub(crate) fn name(disposition: &str) -> Option<&str> {

@@ -6,6 +6,7 @@
 mod api;
 mod audit;
 mod changes;
+mod ci;
 mod cli;
 mod create;
 mod deliveries;
@@ -69,8 +70,14 @@ fn run(cli: Cli) -> Result<()> {
         }
         return changes::run_local(old, new, arguments);
     }
-    let session = Session::new(cli.connection, |name| std::env::var(name).ok())?;
+    let variable = |name: &str| std::env::var(name).ok();
+    if let Command::Ci(command) = &cli.command {
+        return ci::run(cli.connection, command, variable);
+    }
+    let session = Session::new(cli.connection, variable)?;
     match cli.command {
+        // Above, since it needs no organization.
+        Command::Ci(_) => Ok(()),
         Command::Export(Export::Create(arguments)) => create::run(&session, &arguments),
         Command::Export(Export::List(arguments)) => list::run(&session, &arguments),
         Command::Export(Export::Show { job }) => job::show(&session, job),

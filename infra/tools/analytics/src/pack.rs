@@ -16,7 +16,7 @@ pub(crate) fn run(session: &Session, arguments: &Pack) -> Result<()> {
     let (job, body) = Job::get(session, arguments.job)?;
     job.note_warnings();
     job.require_no_failure()?;
-    let bytes = session.api.pack(job.job_id)?;
+    let bytes = session.api.get_bytes(&format!("/exports/{}/pack", job.job_id), &[])?;
     // The folder appears when it is whole.
     let mut part = folder.clone().into_os_string();
     part.push(".part");

@@ -22,6 +22,15 @@ pub(crate) struct Session {
 impl Session {
     /// Reads the settings. `variable` returns a variable of the environment; an empty one counts as missing.
     pub(crate) fn new(connection: Connection, variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        Self::open(connection, false, variable)
+    }
+
+    /// Reads the settings of a connection for what belongs to the platform, which needs no organization.
+    pub(crate) fn of_platform(connection: Connection, variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        Self::open(connection, true, variable)
+    }
+
+    fn open(connection: Connection, is_of_platform: bool, variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let missing = |what: &str, option: &str, name: &str| {
             Outcome::WrongUsage(format!("{what} is missing: give {option}, or set {name}"))
@@ -33,6 +42,7 @@ impl Session {
             return Err(Outcome::WrongUsage("the address of the service must have no query".to_owned()).into());
         }
         let organization = match (connection.organization, variable("ANALYTICS_ORGANIZATION")) {
+            _ if is_of_platform => OrgId::PLATFORM,
             (Some(organization), _) => organization,
             (None, Some(text)) => {
                 text.parse::<OrgId>().map_err(|error| Outcome::WrongUsage(format!("ANALYTICS_ORGANIZATION {error}")))?
@@ -45,7 +55,7 @@ impl Session {
         let source = source.ok_or_else(|| {
             missing("the token", "--token-file or --token-command", "ANALYTICS_TOKEN, _FILE or _COMMAND")
         })?;
-        let api = Api::new(transport, &url, organization, Tokens::new(source));
+        let api = Api::new(transport, &url, Some(organization).filter(|_| !is_of_platform), Tokens::new(source));
         Ok(Self { api, organization, json: connection.json })
     }
 
@@ -80,6 +90,9 @@ mod tests {
         assert!(refused(&[url]).contains("--organization"));
         assert!(refused(&[url, ("ANALYTICS_ORGANIZATION", "")]).contains("--organization"));
         assert!(refused(&[url, organization]).contains("--token-command"));
+        let none = Connection { url: None, organization: None, token_file: None, token_command: None, json: false };
+        let error = Session::of_platform(none, |name| (name == url.0).then(|| url.1.to_owned())).unwrap_err();
+        assert!(error.to_string().contains("--token-command"), "the platform needs no organization: {error}");
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! `settings`: the organization's schedule, delivery, tolerance, days until final, and webhook.
 
-use std::{fs, io, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use crate::{api::read, session::Session, text::pairs};
+use crate::{api::read, file, session::Session, text::pairs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Settings {
@@ -48,11 +48,7 @@ pub(crate) fn run(session: &Session, command: &Settings) -> Result<()> {
 
 /// Sets the settings.
 fn set(session: &Session, arguments: &Set) -> Result<()> {
-    let text = if arguments.file.as_os_str() == "-" {
-        io::read_to_string(io::stdin()).context("could not read standard input")?
-    } else {
-        fs::read_to_string(&arguments.file).with_context(|| format!("could not read {}", arguments.file.display()))?
-    };
+    let text = file::text(&arguments.file)?;
     let body: Value = serde_json::from_str(&text).context("the settings are not JSON")?;
     let from = match arguments.from {
         Some(from) => u64::from(from),

@@ -35,8 +35,19 @@ pub struct EvidenceObject {
     pub key: String,
     /// Its version, where the bucket keeps versions.
     pub version: Option<String>,
+    /// Its entity tag, without quotes.
+    pub etag: String,
+    /// The SHA-256 of its bytes when its run was read from them; `None` if it was read when none was recorded.
+    pub sha256: Option<Vec<u8>>,
     /// The number of other objects that told of its run and do not count.
     pub replacements: u64,
+}
+
+impl Evidence {
+    /// Returns the number of measured runs whose objects are not named.
+    pub fn left_out(&self) -> u64 {
+        self.measured.runs.saturating_sub(self.objects.len() as u64)
+    }
 }
 
 /// Measures a target by the runs that began in a month, UTC. At most `max_objects` objects are named. The measurement
@@ -69,13 +80,16 @@ pub async fn evidence(
     let limit = parameters.push(Type::INT8, rows(max_objects));
     let query = format!(
         "with counted as (
-             select status, duration_seconds, object_key, object_version, {REPLACEMENTS} from ci_runs
+             select status, duration_seconds, object_key, object_version, object_etag, object_sha256,
+                    {REPLACEMENTS} from ci_runs
              where service = {service} and command = {command}
                and started_at >= {start} and started_at < {end} and status = any({statuses})),
-         named as (select object_key, object_version, replacements from counted order by object_key limit {limit})
+         named as (select * from counted order by object_key limit {limit})
          select count(*) as runs, count(*) filter (where replacements > 0) as replaced_runs, ({value})::text as value,
                 (select coalesce(array_agg(object_key order by object_key), '{{}}') from named) as keys,
                 (select coalesce(array_agg(object_version order by object_key), '{{}}') from named) as versions,
+                (select coalesce(array_agg(object_etag order by object_key), '{{}}') from named) as etags,
+                (select coalesce(array_agg(object_sha256 order by object_key), '{{}}') from named) as checksums,
                 (select coalesce(array_agg(replacements order by object_key), '{{}}') from named) as replacements
          from counted"
     );
@@ -87,11 +101,14 @@ pub async fn evidence(
     let measured = Measured { runs: read_count(&row, "runs")?, value };
     let keys: Vec<String> = row.try_get("keys")?;
     let versions: Vec<Option<String>> = row.try_get("versions")?;
+    let etags: Vec<String> = row.try_get("etags")?;
+    let checksums: Vec<Option<Vec<u8>>> = row.try_get("checksums")?;
     let replacements: Vec<i64> = row.try_get("replacements")?;
     let mut objects = Vec::with_capacity(keys.len());
-    for ((key, version), replacements) in keys.into_iter().zip(versions).zip(replacements) {
+    let columns = keys.into_iter().zip(versions).zip(etags).zip(checksums).zip(replacements);
+    for ((((key, version), etag), sha256), replacements) in columns {
         let replacements = replacements.try_into().map_err(|_| ReportError::Row("ci_replacements"))?;
-        objects.push(EvidenceObject { key, version, replacements });
+        objects.push(EvidenceObject { key, version, etag, sha256, replacements });
     }
     let replaced_runs = read_count(&row, "replaced_runs")?;
     Ok(Evidence { verdict: target.judge(measured), target, measured, replaced_runs, objects })

@@ -16,6 +16,7 @@ use platform::{
     StoreError,
     config::{self, ConfigError},
 };
+use sha2::{Digest as _, Sha256};
 
 use super::{ObjectRef, s3};
 use crate::{ObjectVersion, document::MAX_DOCUMENT_BYTES};
@@ -97,11 +98,12 @@ impl MetricsBucket {
         let key = object.key.clone();
         let failed = |error: InvalidAnswer| StoreError::new("read", &key, error);
         let size = stated_size(&answer).map_err(failed)?;
-        let object = version(object, answer).map_err(failed)?;
+        let mut object = version(object, answer).map_err(failed)?;
         if size > MAX_DOCUMENT_BYTES as u64 {
             return Ok(Found::TooLarge(object, size));
         }
         let bytes = read_up_to(MAX_DOCUMENT_BYTES, body).await.map_err(failed)?;
+        object.sha256 = Some(Sha256::digest(&bytes).into());
         Ok(Found::Document(object, bytes))
     }
 
@@ -134,6 +136,7 @@ fn version(object: ObjectRef, answer: GetObjectOutput) -> Result<ObjectVersion, 
         time: time.ok_or(InvalidAnswer::Header("Last-Modified"))?,
         etag: s3::etag(answer.e_tag().ok_or(InvalidAnswer::Header("ETag"))?),
         version: s3::version_id(answer.version_id),
+        sha256: None,
         key: object.key,
         sequencer: object.sequencer,
     })

@@ -47,6 +47,7 @@ pub async fn store_run(client: &Client, run: &CiRun, object: &ObjectVersion) -> 
         let error = match upsert(client, run, object).await {
             Ok(Stored::Unchanged) => {
                 if !record(client, run, object).await? {
+                    add_checksum(client, object).await?;
                     return Ok(Stored::Unchanged);
                 }
                 // What its object said before counts no more, and what counted for the run may be gone meanwhile.
@@ -125,6 +126,7 @@ fn columns<'a>(run: &'a CiRun, object: &'a ObjectVersion) -> Vec<Column<'a>> {
         Column::text("object_key", &object.key),
         Column::text("object_version", &object.version),
         Column::text("object_etag", &object.etag),
+        Column::new("object_sha256", Type::BYTEA, object.sha256.as_ref().map(<[u8; 32]>::as_slice)),
         Column::new("object_time", Type::TIMESTAMPTZ, to_system_time(object.time)),
         Column::text("object_sequencer", object.sequencer.as_str()),
     ]
@@ -194,6 +196,23 @@ async fn upsert(client: &Client, run: &CiRun, object: &ObjectVersion) -> Result<
         Some(false) => Stored::Replaced,
         None => Stored::Unchanged,
     })
+}
+
+/// Adds the checksum of a version to its row, if that was stored when no checksums were kept.
+async fn add_checksum(client: &Client, object: &ObjectVersion) -> Result<(), DatabaseError> {
+    let Some(sha256) = &object.sha256 else { return Ok(()) };
+    let mut parameters = Parameters::default();
+    let key = parameters.text(&object.key);
+    let version = parameters.text(&object.version);
+    let etag = parameters.text(&object.etag);
+    let sha256 = parameters.push(Type::BYTEA, sha256.as_slice());
+    let statement = format!(
+        "update ci_runs set object_sha256 = {sha256}
+         where object_key = {key} and object_version is not distinct from {version} and object_etag = {etag}
+           and object_sha256 is null"
+    );
+    client.query_typed_opt(&statement, &parameters.typed()).await?;
+    Ok(())
 }
 
 /// Adds the values that identify a run, in the order of [`KEY`].

@@ -269,6 +269,7 @@ pub(super) const TEXTS: Texts = Texts {
     action_deliver: "delivered the file",
     action_change_settings: "changed the settings",
     action_rotate_secret: "made a webhook secret",
+    action_change_targets: "changed the targets of CI",
     held: "Held",
     action_erase: "erased the organization",
     action_cross: "looked in from the platform",

@@ -269,6 +269,7 @@ pub(super) const TEXTS: Texts = Texts {
     action_deliver: "lieferte die Datei",
     action_change_settings: "änderte die Einstellungen",
     action_rotate_secret: "erzeugte ein Webhook-Geheimnis",
+    action_change_targets: "änderte die CI-Ziele",
     held: "Aufbewahrt",
     action_erase: "löschte die Daten der Organisation",
     action_cross: "sah von der Plattform aus hinein",

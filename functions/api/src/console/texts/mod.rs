@@ -165,7 +165,7 @@ texts! {
     activity_about, at, who, what, from_address, from, to, no_records, next,
     action_create, action_download, action_pack, action_expire, action_verify, action_compare, action_book,
     action_restate, action_restore, action_hold, action_release_hold, action_deliver, action_change_settings,
-    action_rotate_secret, action_erase, held, action_cross, job,
+    action_rotate_secret, action_change_targets, action_erase, held, action_cross, job,
     // The platform.
     platform_about, due_jobs, no_due_jobs, more_due, failed_jobs, failed_about, no_failed_jobs, more_failed, ci_report,
     // The report of CI.

@@ -1,6 +1,7 @@
 //! `verify --key`: a file with its manifest and the manifest's signature, without the service.
 
 mod archive;
+mod evidence;
 mod finding;
 mod keys;
 mod manifest;
@@ -10,12 +11,12 @@ mod sums;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use domain::JobId;
+use domain::{JobId, Month};
 use engine::recount::Recount;
 use serde::Serialize;
 
 pub(crate) use self::keys::Keys;
-use self::{archive::Archive, finding::Finding, manifest::Manifest, rows::Rows};
+use self::{archive::Archive, evidence::Evidence, finding::Finding, manifest::Manifest, rows::Rows};
 use crate::{
     facts::{Facts, different},
     outcome::Outcome,
@@ -37,8 +38,18 @@ struct Answer {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     job_id: Option<JobId>,
+    /// The month of a pack of evidence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    month: Option<Month>,
     /// What was found wrong, the first first.
     findings: Vec<Finding>,
+}
+
+/// What a manifest is of.
+#[derive(Debug)]
+enum Verified {
+    Export(Manifest),
+    Evidence(Evidence),
 }
 
 /// Verifies a folder or a zip.
@@ -52,17 +63,19 @@ pub(crate) fn run(path: &Path, key: &Path, json: bool) -> Result<()> {
         Some(first) => Err(Outcome::Mismatch(first.to_string())),
     };
     let text = as_text(manifest.as_ref(), &findings);
-    let answer = Answer {
-        status: if verdict.is_ok() { "verified" } else { "different" },
-        job_id: manifest.map(|manifest| manifest.job_id),
-        findings,
+    let (job_id, month) = match manifest {
+        Some(Verified::Export(manifest)) => (Some(manifest.job_id), None),
+        Some(Verified::Evidence(evidence)) => (None, Some(evidence.month)),
+        None => (None, None),
     };
+    let status = if verdict.is_ok() { "verified" } else { "different" };
+    let answer = Answer { status, job_id, month, findings };
     terminal::answer(if json { serde_json::to_string(&answer)? } else { text }.trim_end());
     verdict.with_context(|| path.display().to_string())
 }
 
 /// Returns the manifest, if it can be read, and all that is wrong.
-fn verify(archive: &mut Archive, keys: &Keys) -> Result<(Option<Manifest>, Vec<Finding>)> {
+fn verify(archive: &mut Archive, keys: &Keys) -> Result<(Option<Verified>, Vec<Finding>)> {
     let mut findings = sums::check(archive)?;
     let Some(bytes) = archive.read(MANIFEST)? else {
         findings.push(Finding::of(MANIFEST, "is missing"));
@@ -77,8 +90,20 @@ fn verify(archive: &mut Archive, keys: &Keys) -> Result<(Option<Manifest>, Vec<F
         )),
         Some(_) => {}
     }
-    let manifest = match Manifest::parse(&bytes) {
-        Ok(manifest) => manifest,
+    let manifest = if Evidence::is_of(&bytes) {
+        Evidence::parse(&bytes).map(Verified::Evidence)
+    } else {
+        Manifest::parse(&bytes).map(Verified::Export)
+    };
+    let manifest = match manifest {
+        Ok(Verified::Export(manifest)) => manifest,
+        Ok(Verified::Evidence(evidence)) => {
+            let found = evidence.check(archive);
+            // The sums name a file as well.
+            findings.retain(|sum| !sum.is_sum || found.iter().all(|finding| finding.file != sum.file));
+            findings.extend(found);
+            return Ok((Some(Verified::Evidence(evidence)), findings));
+        }
         Err(finding) => {
             findings.push(finding);
             return Ok((None, findings));
@@ -90,7 +115,7 @@ fn verify(archive: &mut Archive, keys: &Keys) -> Result<(Option<Manifest>, Vec<F
     if findings.iter().any(|finding| of_file(finding) && !finding.is_sum) {
         findings.retain(|finding| !(of_file(finding) && finding.is_sum));
     }
-    Ok((Some(manifest), findings))
+    Ok((Some(Verified::Export(manifest)), findings))
 }
 
 /// Compares the CSV with the manifest.
@@ -144,9 +169,12 @@ fn check_rows(archive: &mut Archive, manifest: &Manifest) -> Result<Vec<Finding>
         .collect())
 }
 
-fn as_text(manifest: Option<&Manifest>, findings: &[Finding]) -> String {
+fn as_text(manifest: Option<&Verified>, findings: &[Finding]) -> String {
     let mut lines = Vec::new();
-    if let (Some(manifest), []) = (manifest, findings) {
+    if let (Some(Verified::Evidence(evidence)), []) = (manifest, findings) {
+        lines.push(evidence.text());
+    }
+    if let (Some(Verified::Export(manifest)), []) = (manifest, findings) {
         lines.push(format!("verified: the file of job {}", manifest.job_id));
         lines
             .push(format!("  {}: {} bytes, {} rows", manifest.file.name, manifest.file.bytes, manifest.file.row_count));

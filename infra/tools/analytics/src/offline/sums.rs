@@ -49,7 +49,7 @@ fn is_sum(text: &str) -> bool {
 }
 
 /// Returns the SHA-256 of a file in hex; `None` if it is not there.
-fn sum_of(archive: &mut Archive, name: &str) -> io::Result<Option<String>> {
+pub(super) fn sum_of(archive: &mut Archive, name: &str) -> io::Result<Option<String>> {
     let Some(mut reader) = archive.stream(name)? else { return Ok(None) };
     let mut hash = Sha256::new();
     let mut buffer = vec![0; BUFFER_BYTES];

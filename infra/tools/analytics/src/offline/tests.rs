@@ -215,3 +215,47 @@ fn a_manifest_leads_to_no_file_elsewhere() {
     folder.sum();
     assert!(folder.told()[0].starts_with("../usage.csv: is missing"), "{:?}", folder.told());
 }
+
+/// Returns a folder with a pack of evidence, whose manifest is signed.
+fn evidence() -> Folder {
+    let folder = Folder::new();
+    folder.write("evidence.json", b"{\"verdict\": \"fail\"}");
+    let sha256 = hex::encode(Sha256::digest(folder.read("evidence.json")));
+    let manifest = format!(
+        r#"{{"schemaVersion": 1, "kind": "ci-evidence", "month": "2026-10", "documentsLeftOut": 0,
+        "documentsWithoutSha256": 3, "files": [{{"name": "evidence.json", "bytes": 19, "sha256": "{sha256}"}}]}}"#
+    );
+    folder.write(MANIFEST, manifest.as_bytes());
+    folder.sign();
+    folder.sum();
+    folder
+}
+
+#[test]
+fn a_pack_of_evidence_is_known_by_its_manifest() {
+    let folder = evidence();
+    let keys = Keys::of(folder.key.public_key().as_ref());
+    let (manifest, findings) = verify(&mut Archive::open(&folder.path).unwrap(), &keys).unwrap();
+    assert_eq!(findings, []);
+    let text = as_text(manifest.as_ref(), &findings);
+    assert!(text.contains("the evidence of 2026-10") && text.contains("3 documents have no SHA-256"), "{text}");
+}
+
+#[test]
+fn evidence_that_was_altered_or_left_out_is_named() {
+    let folder = evidence();
+    folder.replace("evidence.json", "fail", "pass");
+    folder.sum();
+    assert_eq!(folder.told(), ["evidence.json: its SHA-256 is not that of the manifest"]);
+    fs::remove_file(folder.path.join("evidence.json")).unwrap();
+    assert_eq!(folder.told(), ["evidence.json: is in the manifest and missing"]);
+    let folder = evidence();
+    folder.replace(MANIFEST, "2026-10", "2026-11");
+    folder.sum();
+    assert!(folder.told()[0].contains("the signature is not one of manifest.json"), "{:?}", folder.told());
+    let folder = evidence();
+    folder.replace(MANIFEST, "\"schemaVersion\": 1", "\"schemaVersion\": 2");
+    folder.sign();
+    folder.sum();
+    assert!(folder.told()[0].contains("the form of version 2"), "{:?}", folder.told());
+}

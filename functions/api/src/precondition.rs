@@ -1,11 +1,11 @@
-//! The header `If-Match`, by which a change names the settings that it changes.
+//! The header `If-Match`, by which a change names the version that it changes.
 
 use axum::http::{HeaderMap, header};
 
 use crate::problem::{Kind, Problem};
 
 /// Returns the entity tag of a version.
-pub(super) fn tag(version: u32) -> String {
+pub(crate) fn tag(version: u32) -> String {
     format!("\"{version}\"")
 }
 
@@ -13,18 +13,17 @@ pub(super) fn tag(version: u32) -> String {
 ///
 /// # Errors
 /// When the header is missing, or is not one entity tag of this resource.
-pub(super) fn version(headers: &HeaderMap) -> Result<u32, Problem> {
+pub(crate) fn version(headers: &HeaderMap) -> Result<u32, Problem> {
     let mut values = headers.get_all(header::IF_MATCH).iter();
     let Some(value) = values.next() else {
-        let detail = "Read the settings, change them, and send them with the header If-Match and the ETag that you read, \
-                      so that no change of others is lost.";
+        let detail = "Read what is there, change it, and send it with the header If-Match and the ETag that you read, so \
+                      that no change of others is lost.";
         return Err(Problem::new(Kind::IfMatchRequired, detail));
     };
     let version = value.to_str().ok().and_then(|value| value.trim().strip_prefix('"')?.strip_suffix('"'));
     let version = version.and_then(|version| version.parse().ok()).filter(|_| values.next().is_none());
-    version.ok_or_else(|| {
-        Problem::invalid_field("/header/If-Match", "must be the one ETag that the settings had, such as \"3\"")
-    })
+    version
+        .ok_or_else(|| Problem::invalid_field("/header/If-Match", "must be the one ETag that was read, such as \"3\""))
 }
 
 #[cfg(test)]
