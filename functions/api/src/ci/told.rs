@@ -5,7 +5,6 @@ use ci::{
     Regression,
     change::{Acknowledgement, ToldChange, reason_text},
 };
-use jiff::Timestamp;
 use maud::{Markup, html};
 use uuid::Uuid;
 
@@ -166,7 +165,7 @@ pub(super) mod tests {
 
     /// A change of a state, slower by 30 %.
     pub(in super::super) fn told(state: State, note: Option<&str>) -> Told {
-        let at: Timestamp = "2025-11-08T10:00:00Z".parse().unwrap();
+        let at: jiff::Timestamp = "2025-11-08T10:00:00Z".parse().unwrap();
         let change = Regression {
             changed_at: at,
             first_run_id: "run-1".to_owned(),

@@ -66,8 +66,8 @@ pub(super) async fn acknowledge(
     path: Result<Path<String>, PathRejection>,
     SentFromLobby { lobby, form }: SentFromLobby,
 ) -> Result<Response, Problem> {
-    let Lobby { shell, caller, .. } = lobby;
-    let writer = CiWriter::of(caller.clone())?;
+    let Lobby { shell, caller, origin, .. } = lobby;
+    let writer = CiWriter::of(caller.clone(), origin)?;
     let id = change_id(path)?;
     let query = Query::parse(&form.text("back"));
     let answering = Answering::read(id, &form);
