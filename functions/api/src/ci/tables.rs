@@ -133,9 +133,9 @@ fn row(series: &Series, told: &Told, actions: &Actions<'_>) -> Markup {
         tr id=[told.id.as_ref().map(|id| format!("change-{id}"))] {
             th scope="row" data-label="Series" { span { (name(series)) } }
             td data-label="State" { div { (told.badge()) (actions(told)) } }
-            td.whole data-label="Since, UTC" { (minute_of(change.changed_at)) }
+            td data-label="Since, UTC" { (minute_of(change.changed_at)) }
             td.whole data-label="Change" { (told.effect()) }
-            td.whole data-label="Median" {
+            td data-label="Median" {
                 span { (exact(change.before_median_seconds)) " → " (exact(change.after_median_seconds)) }
             }
             td.whole data-label="p" { (probability(change.p_value)) }
