@@ -6,8 +6,15 @@ use serde_json::{Value, json};
 use tests::{Answer, CiRun, Stack, ci_runs::unique};
 use uuid::Uuid;
 
-const ROUTES: [&str; 6] =
-    ["/ci/runs", "/ci/rejections", "/ci/trends", "/ci/regressions", "/ci/evidence?month=2025-11", "/ci/report"];
+const ROUTES: [&str; 7] = [
+    "/ci/runs",
+    "/ci/rejections",
+    "/ci/trends",
+    "/ci/regressions",
+    "/ci/tests",
+    "/ci/evidence?month=2025-11",
+    "/ci/report",
+];
 
 #[tokio::test]
 async fn only_a_token_with_the_permission_reads_ci_telemetry() {

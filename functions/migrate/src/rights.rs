@@ -62,7 +62,10 @@ const WRITE: &[Right] = &[
     right("execute", &["usage_load(uuid[], uuid[], uuid[], timestamptz[], bigint[], bigint[], text[], numeric[])"]),
 ];
 
-const RUNS: &[Right] = &[right("select", &["ci_pseudonym_key", "ci_rejections", "ci_replacements", "ci_runs"])];
+const RUNS: &[Right] = &[right(
+    "select",
+    &["ci_pseudonym_key", "ci_rejections", "ci_replacements", "ci_runs", "ci_test_names", "ci_tests"],
+)];
 
 /// The reading of the schema's version, to say when it is not this one's.
 const VERSION: &[Right] = &[right("select", &["refinery_schema_history"])];
@@ -71,6 +74,7 @@ const INGEST: &[Right] = &[
     right("select, insert, update, delete", &["ci_rejections", "ci_runs"]),
     // Records of replacements are never changed.
     right("select, insert", &["ci_replacements"]),
+    right("select, insert, update", &["ci_test_names", "ci_tests"]),
 ];
 
 /// The rights of the refresh, which the retention runs as well.
@@ -94,6 +98,7 @@ const RETENTION: &[Right] = &[
     right("select, insert", &["usage_events_packed_sums"]),
     right("insert", &["usage_dirty_hours"]),
     right("delete", &["usage_days", "usage_slices"]),
+    right("select, delete", &["ci_test_names", "ci_tests"]),
     right("select, delete", &["usage_event_keys", "usage_events_default", "usage_events_refused"]),
     right("select, delete", &["analytics_daily_rollups_default", "analytics_hourly_rollups_default"]),
     right(

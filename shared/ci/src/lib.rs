@@ -2,7 +2,7 @@
 //!
 //! | part | modules | feature |
 //! |---|---|---|
-//! | documents, versions, targets, changes | [`run`], [`version`], [`target`], [`regression`], [`pseudonym`] | none |
+//! | documents, versions, targets, changes | [`run`], [`test_results`], [`version`], [`target`], [`regression`], [`pseudonym`] | none |
 //! | from the bucket to the tables | [`telemetry`] | `telemetry` |
 //! | from the tables to reports | [`reports`] | `reports` |
 //!
@@ -40,6 +40,7 @@ mod sql;
 pub mod target;
 #[cfg(feature = "telemetry")]
 pub mod telemetry;
+pub mod test_results;
 pub mod version;
 
 pub use document::InvalidDocument;
@@ -47,4 +48,5 @@ pub use pseudonym::Pseudonyms;
 pub use regression::{Neighbour, Regression, Series, SeriesRun, TooFewRuns};
 pub use run::{CiRun, CiStatus, UnknownCiStatus};
 pub use target::{Measure, Target, Verdict};
+pub use test_results::TestRun;
 pub use version::{ObjectVersion, Sequencer};

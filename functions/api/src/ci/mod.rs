@@ -10,5 +10,6 @@ pub(crate) mod report;
 pub(crate) mod runs;
 mod searching;
 mod tables;
+pub(crate) mod tests;
 pub(crate) mod trends;
 mod verdict;

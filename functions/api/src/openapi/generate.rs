@@ -79,6 +79,7 @@ struct Description;
     ci::rejections::rejections,
     ci::trends::trends,
     ci::regressions::regressions,
+    ci::tests::tests,
     ci::evidence::evidence,
     ci::report::report,
     keys::list,
