@@ -1,9 +1,9 @@
 //! Results of single tests: from their documents to rows and reports.
 
 use ci::{
-    ObjectVersion, Sequencer, TestRun,
+    ObjectVersion, TestRun,
     telemetry::{Stored, s3, store_tests},
-    test_results::{Files, Outcome, TestName, TestResult, TestResults},
+    test_results::{Files, Outcome, Results, TestName, TestResult},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ const LONG: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// Returns a run with these results: suite, name, outcome and milliseconds.
 fn run(service: &str, id: &str, commit: &str, at: Timestamp, tests: &[(&str, &str, Outcome, u32)]) -> TestRun {
-    let mut results = TestResults::default();
+    let mut results = Results::default();
     for (suite, name, outcome, milliseconds) in tests {
         let test = TestName { suite: (*suite).to_owned(), name: (*name).to_owned() };
         results.add(test, TestResult { outcome: *outcome, milliseconds: Some(*milliseconds) });

@@ -62,7 +62,7 @@ fn test_run(run: u32, random: &mut fastrand::Rng) -> TestRun {
         modified: false,
         files: Files { read: 1, ..Files::default() },
         left_out: 0,
-        results: ci::test_results::TestResults::default(),
+        results: ci::test_results::Results::default(),
     };
     for test in 0..TESTS {
         let suite = format!("com.example.shop.module{}.Suite{}Test", test / 200, test / 20);

@@ -230,7 +230,8 @@ mod tests {
     }
 
     fn reports(tests: usize, name: &str) -> Reports {
-        let mut reports = Reports { files: Files { read: 1, unreadable: 2, older: 0, other: 0 }, ..Reports::default() };
+        let mut reports = Reports::default();
+        reports.files = Files { read: 1, unreadable: 2, older: 0, other: 0 };
         for number in 0..tests {
             let test = TestName { suite: "s".to_owned(), name: format!("{name}{number}") };
             let milliseconds = u32::try_from(number).ok();

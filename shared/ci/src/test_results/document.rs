@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Files, MAX_SUITE_BYTES, MAX_TEST_NAME_BYTES, MAX_TESTS, MAX_TESTS_DOCUMENT_BYTES, Outcome, TestName, TestResult,
-    TestResults, TestRun,
+    Files, MAX_SUITE_BYTES, MAX_TEST_NAME_BYTES, MAX_TESTS, MAX_TESTS_DOCUMENT_BYTES, Outcome, Results, TestName,
+    TestResult, TestRun,
 };
 use crate::{
     InvalidDocument,
@@ -123,8 +123,8 @@ impl TestRun {
 }
 
 /// Checks and collects the results.
-fn results(reader: &mut Reader<'_>, suites: Vec<Suite<'_>>) -> Option<TestResults> {
-    let mut results = TestResults::default();
+fn results(reader: &mut Reader<'_>, suites: Vec<Suite<'_>>) -> Option<Results> {
+    let mut results = Results::default();
     for (place, Suite { name: suite, tests }) in (1..).zip(suites) {
         if let Some(why) = mistake(&suite, MAX_SUITE_BYTES) {
             return reader.mistake(format!("the name of suite {place} {why}"));
@@ -239,7 +239,7 @@ mod tests {
         ) {
             let mut run = read(&sample()).unwrap();
             run.modified = modified;
-            run.results = TestResults::default();
+            run.results = Results::default();
             for (suite, name, result) in tests {
                 run.results.add(TestName { suite, name }, result);
             }

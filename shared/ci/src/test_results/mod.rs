@@ -40,7 +40,7 @@ pub struct TestRun {
     /// The number of results that the document has no room for.
     pub left_out: u32,
     /// The results.
-    pub results: TestResults,
+    pub results: Results,
 }
 
 /// The number of files that matched the recorder's patterns, by what became of them.
@@ -94,9 +94,9 @@ pub enum Outcome {
 
 /// The results of a run: each test once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TestResults(BTreeMap<TestName, TestResult>);
+pub struct Results(BTreeMap<TestName, TestResult>);
 
-impl TestResults {
+impl Results {
     /// Adds a result. A test that is there already has both: the sum of their times, and [`Outcome::Flaky`] if it passed
     /// once and failed once.
     pub fn add(&mut self, test: TestName, result: TestResult) {
@@ -205,7 +205,7 @@ pub(crate) mod tests {
         ] {
             assert_eq!((one.and(other), other.and(one)), (both, both), "{one} and {other}");
         }
-        let mut results = TestResults::default();
+        let mut results = Results::default();
         results.add(test("a"), result(Failed, 20));
         results.add(test("a"), TestResult { outcome: Passed, milliseconds: None });
         results.add(test("a"), result(Passed, 22));
@@ -214,7 +214,7 @@ pub(crate) mod tests {
 
     #[test]
     fn what_failed_and_what_is_slow_stays_where_room_is_short() {
-        let mut results = TestResults::default();
+        let mut results = Results::default();
         for (name, outcome, milliseconds) in [
             ("fast", Outcome::Passed, 1),
             ("slow", Outcome::Passed, 900),
@@ -240,7 +240,7 @@ pub(crate) mod tests {
             results in prop::collection::vec((0_u8..3, any_result()), 0..8), turn in 0_usize..8,
         ) {
             let collect = |results: &[(u8, TestResult)]| {
-                let mut collected = TestResults::default();
+                let mut collected = Results::default();
                 results.iter().for_each(|(name, result)| collected.add(test(&name.to_string()), *result));
                 collected
             };

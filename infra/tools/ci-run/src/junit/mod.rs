@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ci::test_results::{Files, MAX_TESTS, TestResults};
+use ci::test_results::{Files, MAX_TESTS, Results};
 use glob::{Pattern, glob};
 
 use self::xml::Unread;
@@ -41,7 +41,7 @@ struct State {
 /// What the reports say.
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
-    pub(crate) results: TestResults,
+    pub(crate) results: Results,
     pub(crate) files: Files,
     /// The results that have no room in a document.
     pub(crate) left_out: u32,
@@ -133,7 +133,7 @@ fn find(patterns: &[String]) -> (BTreeMap<PathBuf, Metadata>, Vec<String>) {
     let (mut files, mut errors) = (BTreeMap::new(), Vec::new());
     // A pattern was checked when the command line was read.
     for found in patterns.iter().filter_map(|pattern| glob(pattern).ok()).flatten() {
-        let found = found.map_err(|error| (error.path().to_owned(), error.into_error()));
+        let found = found.map_err(|error| (error.path().to_owned(), std::io::Error::from(error)));
         match found.and_then(|path| path.metadata().map(|file| (path.clone(), file)).map_err(|error| (path, error))) {
             Ok((path, file)) if file.is_file() => drop(files.insert(path, file)),
             Ok(_) => {}

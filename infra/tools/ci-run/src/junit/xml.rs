@@ -177,10 +177,9 @@ impl Test {
 
 /// The name of a suite; that of the root is the file's.
 fn suite(element: &BytesStart<'_>) -> String {
-    let named = element.attributes().with_checks(false).flatten();
-    let mut named = named.filter(|attribute| attribute.key.local_name().into_inner() == "name");
     let is_root = element.local_name().into_inner() == "testsuites";
-    named.next().filter(|_| !is_root).map(|attribute| value(&attribute)).unwrap_or_default()
+    let name = element.try_get_attribute("name").ok().flatten().filter(|_| !is_root);
+    name.map(|name| value(&name)).unwrap_or_default()
 }
 
 /// The states of `GoogleTest` and `CTest`.
@@ -220,7 +219,7 @@ fn cut(mut name: String, max: usize) -> String {
 #[cfg(test)]
 mod tests {
     use Outcome::{Errored, Failed, Flaky, Passed, Skipped};
-    use ci::test_results::TestResults;
+    use ci::test_results::Results;
     use proptest::prelude::*;
 
     use super::*;
@@ -228,7 +227,7 @@ mod tests {
     /// Returns the tests of a report, by suite and name, each with its outcome and duration.
     #[track_caller]
     fn tests(report: &[u8]) -> Vec<(String, Outcome, Option<u32>)> {
-        let mut results = TestResults::default();
+        let mut results = Results::default();
         read(report).unwrap().into_iter().for_each(|(test, result)| results.add(test, result));
         let all = results
             .iter()
