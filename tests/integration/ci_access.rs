@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 use tests::{Answer, CiRun, Stack, ci_runs::unique};
 use uuid::Uuid;
 
-const ROUTES: [&str; 11] = [
+const ROUTES: [&str; 12] = [
     "/ci/runs",
     "/ci/rejections",
     "/ci/trends",
     "/ci/regressions",
+    "/ci/tests",
     "/ci/regressions?minPercent=5",
     "/ci/badge.svg?service=none&command=none",
     "/ci/evidence?month=2025-11",

@@ -169,6 +169,65 @@ async fn many(org: &Organization<'_>, month: Month) {
     org.stack.database.client.batch_execute(&insert).await.unwrap();
 }
 
+/// Adds runs of CI: a command with 20, one with 2,000 of which some took much longer, and one with changes and failures.
+async fn ci_runs(stack: &Stack) -> Value {
+    let service = unique("console-ci");
+    let run = "insert into ci_runs (run_id, service, command, status, started_at, finished_at, duration_seconds,
+                 commit_sha, actor, environment, collector_version, extra, object_key, object_version, object_etag,
+                 object_time)
+             select run_id, service, command, status, start, start + interval '1 second' * seconds, seconds,
+                    md5(run_id), 'dev@example.com', environment, '1.0.0', '{}', 'metrics/' || run_id || '.json', run_id,
+                    'etag', start
+             from";
+    // The noise is the same at every run of the suite.
+    let few = format!(
+        "(select '{service}-few-' || n as run_id, '{service}' as service, 'make few' as command, 'success' as status,
+                 date_trunc('day', now()) - interval '1 day' * (20 - n) as start,
+                 round((60 + 3 * sin(1.7 * n * n))::numeric, 3) as seconds, 'linux' as environment
+          from generate_series(1, 20) n) runs"
+    );
+    let many = format!(
+        "(select '{service}-many-' || n as run_id, '{service}' as service, 'make many' as command, 'success' as status,
+                 now() - interval '57 minutes' * (2000 - n) - interval '1 hour' as start,
+                 round(((300 + 12 * sin(1.7 * n * n)) * case when n > 1600 then 1.25 else 1 end
+                        * case when n = 1234 then 20 when n % 97 = 0 then 1.6 else 1 end)::numeric, 3) as seconds,
+                 'linux' as environment
+          from generate_series(1, 2000) n) runs"
+    );
+    let changed = format!(
+        "(select '{service}-changed-' || n as run_id, '{service}' as service, 'make changed' as command,
+                 case when n % 17 = 0 then 'failure' else 'success' end as status,
+                 date_trunc('day', now()) - interval '8 hours' * (150 - n) as start,
+                 round((case when n <= 50 then 100 when n <= 100 then 140 else 80 end + 2 * sin(1.7 * n * n))::numeric, 3)
+                     as seconds, 'macos' as environment
+          from generate_series(1, 150) n) runs"
+    );
+    let told = format!(
+        "(select '{service}-told-' || n as run_id, '{service}' as service, 'make told' as command, 'success' as status,
+                 date_trunc('day', now()) - interval '12 hours' * (100 - n) as start,
+                 round((case when n < 20 then 100 when n < 45 then 130 when n < 94 then 110 else 150 end
+                        + 2 * sin(1.7 * n * n))::numeric, 3) as seconds, 'linux' as environment
+          from generate_series(1, 100) n) runs"
+    );
+    let client = &stack.database.client;
+    for runs in [few, many, changed, told] {
+        client.batch_execute(&format!("{run} {runs}")).await.unwrap();
+    }
+    // A change of each state, as the schedule would have told them, which must not look at these runs once more.
+    let changes = format!(
+        "delete from ci_unseen where service = '{service}';
+         insert into ci_changes (id, service, command, environment, number, told_run_id, run_id, commit_sha, changed_at, state,
+                                 reason, before_seconds, after_seconds, told, p_value, correlated, low_confidence,
+                                 possible_causes, is_history, told_at, confirmed_at, withdrawn_at)
+         select gen_random_uuid(), '{service}', 'make told', 'linux', number, run_id, run_id, commit_sha, started_at, state,
+                reason, before, after, after / before - 1, 0.001, false, false, '{{}}', false, now(),
+                case when state = 'provisional' then null else now() end,
+                case when state = 'withdrawn' then now() end
+         from (values (0, 20, 'confirmed', null, 100.0, 130.0), (1, 45, 'confirmed', null, 130.0, 110.0),
+                      (2, 70, 'withdrawn', 'chance', 110.0, 120.0), (3, 94, 'provisional', null, 110.0, 150.0))
+                  changes (number, n, state, reason, before, after)
+              join ci_runs on run_id = '{service}-told-' || n"
+    );
     client.batch_execute(&changes).await.unwrap();
     json!({"service": service})
 }

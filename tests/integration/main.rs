@@ -29,6 +29,7 @@ mod ci_report;
 mod ci_runs;
 mod ci_screenshots;
 mod ci_targets;
+mod ci_tests;
 mod ci_trends;
 mod completeness;
 mod console;

@@ -76,6 +76,7 @@ async fn the_document_names_every_route_and_no_other() {
             "GET /analytics/v1/ci/targets",
             "PUT /analytics/v1/ci/targets",
             "GET /analytics/v1/ci/targets/versions",
+            "GET /analytics/v1/ci/tests",
             "GET /analytics/v1/ci/trends",
             "GET /analytics/v1/keys",
             "GET /analytics/v1/keys/{keyId}",

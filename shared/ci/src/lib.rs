@@ -2,7 +2,8 @@
 //!
 //! | part | modules | feature |
 //! |---|---|---|
-//! | documents, versions, targets, changes | [`run`], [`version`], [`target`], [`targets`], [`regression`], [`change`], [`pseudonym`] | none |
+//! | documents, versions, targets | [`run`], [`test_results`], [`version`], [`target`], [`targets`], [`pseudonym`] | none |
+//! | changes of durations | [`regression`], [`change`] | none |
 //! | from the bucket to the tables | [`telemetry`] | `telemetry` |
 //! | from the tables to reports | [`reports`] | `reports` |
 //! | changes that are told and kept, and answers to them | [`watch`], [`acknowledge`] | `reports` |
@@ -45,6 +46,7 @@ pub mod target;
 pub mod targets;
 #[cfg(feature = "telemetry")]
 pub mod telemetry;
+pub mod test_results;
 pub mod version;
 #[cfg(feature = "reports")]
 pub mod watch;
@@ -55,4 +57,5 @@ pub use regression::{Neighbour, Regression, Series, SeriesRun, TooFewRuns};
 pub use run::{CiRun, CiStatus, UnknownCiStatus};
 pub use target::{Measure, Target, Verdict};
 pub use targets::Targets;
+pub use test_results::TestRun;
 pub use version::{ObjectVersion, Sequencer};

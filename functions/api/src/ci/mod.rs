@@ -20,6 +20,7 @@ pub(crate) mod runs;
 mod searching;
 mod tables;
 pub(crate) mod targets;
+pub(crate) mod tests;
 pub(crate) mod told;
 pub(crate) mod trends;
 mod verdict;
