@@ -130,6 +130,13 @@ impl SharedClient {
         Ok(Limited::new(response.into_body(), MAX_BYTES).collect().await?.to_bytes())
     }
 
+    /// Makes the client, on another thread: that reads hundreds of files.
+    pub(super) async fn make(&self) {
+        let made = Arc::clone(&self.0);
+        // It is made by the first request otherwise.
+        let _ = tokio::task::spawn_blocking(move || _ = made.get_or_init(client)).await;
+    }
+
     /// Returns the status and the body of the answer to a request, which is sent once.
     pub(super) async fn send(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), BoxError> {
         let response = self.0.get_or_init(client).request(request).await?;

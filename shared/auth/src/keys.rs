@@ -83,6 +83,8 @@ impl Keys {
         let keys = Arc::clone(keys);
         tokio::spawn(async move {
             let mut cache = keys.cache.lock().await;
+            // This thread asks for the first event meanwhile.
+            keys.http.make().await;
             match keys.fetch(&mut cache.discovered, AHEAD_TIMEOUT).await {
                 Ok(found) => {
                     cache.keys = found;
