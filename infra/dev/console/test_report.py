@@ -134,7 +134,7 @@ class Report(BrowserTest):
         expect(shapes).to_have_count(2)
         expect(chart.locator("ol li")).to_have_count(2)
         expect(chart.locator("ol li").first).to_contain_text(re.compile(r"confirmed: .*\+.* % slower since"))
-        self.assertEqual(shapes.locator("text").all_inner_texts(), ["1", "2"])
+        self.assertEqual(shapes.locator("text").all_text_contents(), ["1", "2"])
         self.shot(page, "ci-changed")
         self.look(page, TOLD)
         chart = self.chart(page, "make told")
@@ -235,7 +235,8 @@ class Report(BrowserTest):
         page = self.engineer(color_scheme="dark")
         page.goto(PATH)
         page.emulate_media(media="print", color_scheme="dark")
-        expect(page.locator("main form")).to_be_hidden()
+        for form in page.locator("main form").all():
+            expect(form).to_be_hidden()
         expect(page.get_by_role("navigation")).to_be_hidden()
         self.assertEqual(page.evaluate("getComputedStyle(document.body).backgroundColor"), "rgb(255, 255, 255)")
         self.assertEqual(page.locator("article").first.evaluate("it => getComputedStyle(it).breakInside"), "avoid")
