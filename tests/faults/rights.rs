@@ -84,6 +84,9 @@ impl<'a> World<'a> {
         }
         service.wait("the run is stored", |runs| runs.len() == 1).await;
         service.rejection(&documents[1].0).await;
+        // So that the API has names of tests to read.
+        service.put(&service.tests_key("run"), service.tests_document("run").to_string()).await;
+        service.wait_for_tests("the tests are stored", |runs| runs.len() == 1).await;
         let documents = documents.try_into().expect("two documents");
         let slowed = unique("slowed");
         stack.database.insert_runs(&slowdown(&slowed)).await;
@@ -120,7 +123,7 @@ impl<'a> World<'a> {
         }
         let token = self.stack.issuer.token("ci-reader", &[], "analytics:ci:read analytics:ci:pii");
         for token in [self.stack.ci_token(), token] {
-            for path in ["runs", "rejections", "trends", "regressions", "evidence?month=2025-11", "report"] {
+            for path in ["runs", "rejections", "trends", "regressions", "tests", "evidence?month=2025-11", "report"] {
                 let path = format!("/ci/{path}");
                 succeeded(&path, &self.stack.api.get(&path, &token).await)?;
             }
@@ -176,8 +179,11 @@ impl<'a> World<'a> {
         document["command"] = Uuid::new_v4().to_string().into();
         let version = self.service.put(key, document.to_string()).await;
         let good = &(key.clone(), version);
+        let key = self.service.tests_key("run");
+        let version = self.service.put(&key, self.service.tests_document("run").to_string()).await;
+        let tests = &(key, version);
         let records: Vec<Value> =
-            [good, bad].map(|(key, version)| self.service.record(key, Some(version), "FF")).to_vec();
+            [good, bad, tests].map(|(key, version)| self.service.record(key, Some(version), "FF")).to_vec();
         let answer = invoke(&variable("TELEMETRY_FUNCTION"), &json!({"Records": records})).await?;
         if answer == json!({"batchItemFailures": []}) { Ok(()) } else { Err(answer.to_string()) }
     }

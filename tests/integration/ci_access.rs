@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 use tests::{Answer, CiRun, Stack, ci_runs::unique};
 use uuid::Uuid;
 
-const ROUTES: [&str; 8] = [
+const ROUTES: [&str; 9] = [
     "/ci/runs",
     "/ci/rejections",
     "/ci/trends",
     "/ci/regressions",
     "/ci/regressions?minPercent=5",
     "/ci/badge.svg?service=none&command=none",
+    "/ci/tests",
     "/ci/evidence?month=2025-11",
     "/ci/report",
 ];

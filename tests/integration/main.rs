@@ -27,6 +27,7 @@ mod ci_rejections;
 mod ci_report;
 mod ci_runs;
 mod ci_screenshots;
+mod ci_tests;
 mod ci_trends;
 mod completeness;
 mod console;

@@ -72,6 +72,7 @@ async fn the_document_names_every_route_and_no_other() {
             "GET /analytics/v1/ci/rejections",
             "GET /analytics/v1/ci/report",
             "GET /analytics/v1/ci/runs",
+            "GET /analytics/v1/ci/tests",
             "GET /analytics/v1/ci/trends",
             "GET /analytics/v1/keys",
             "GET /analytics/v1/keys/{keyId}",

@@ -38,7 +38,9 @@ const LEFT: &str = "
         (select string_agg(child, ' ' order by child) from usage_partitions where parent like 'usage%'),
         (select count(*) from usage_events), (select count(*) from usage_events_unpacked),
         (select count(*) from usage_event_keys), (select count(*) from usage_events_refused),
-        (select count(*) from usage_watermarks))";
+        (select count(*) from usage_watermarks),
+        (select string_agg(object_key, ' ' order by object_key) from ci_tests),
+        (select string_agg(name, ' ' order by name) from ci_test_names))";
 
 struct Maintenance {
     database: UsageDatabase,
@@ -89,7 +91,12 @@ impl Maintenance {
                  insert into analytics_hourly_rollups values
                      ('2024-03-01T05:00:00Z', '00000000-0000-0000-0000-000000000004', null, 7, 7, 7, 7),
                      ('2020-03-01T05:00:00Z', '00000000-0000-0000-0000-000000000001', null, 7, 7, 7, 7);
-                 insert into usage_refreshed values ('00000000-0000-0000-0000-000000000004', '2024-03-01', '2024-03-01')",
+                 insert into usage_refreshed values ('00000000-0000-0000-0000-000000000004', '2024-03-01', '2024-03-01');
+                 insert into ci_test_names (service, suite, name, last_on) values ('s', 's', 'n', '2023-01-01');
+                 insert into ci_tests (object_key, object_etag, object_time, run_id, service, command, environment,
+                     commit_sha, modified, started_at, collector_version, files_read, files_unreadable, files_older,
+                     files_other, left_out, tests, test_ids, milliseconds, outcomes)
+                 values ('k', 'e', '2023-01-01', 'r', 's', 'c', 'e', 'c', false, '2023-01-01', '1', 0, 0, 0, 0, 0, 0, '', '', '')",
                 vec![
                     event(WHOLE, "2022-06-01T12:00:00Z"),
                     event(WHOLE, "2024-02-29T12:00:00Z"),

@@ -74,6 +74,7 @@ async fn a_retention_that_leaves_work_tells_so_on_the_first_night() {
         ("EVENTS_KEPT_DAYS", "400".to_owned()),
         ("EVENT_KEYS_KEPT_DAYS", "8".to_owned()),
         ("ROLLUPS_KEPT_MONTHS", "13".to_owned()),
+        ("TESTS_KEPT_DAYS", "90".to_owned()),
     ];
     // A rollup of a month that has no partition yet.
     let far = "insert into analytics_daily_rollups values (date_trunc('month', now()) + interval '2 years', $1, null, 1, 1, 0, 1)";

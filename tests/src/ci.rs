@@ -53,6 +53,19 @@ pub struct ReplacementRow {
     pub replaced_by_key: String,
 }
 
+/// A row of `ci_tests`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestsRow {
+    /// The run.
+    pub run_id: String,
+    /// The object.
+    pub object_key: String,
+    /// Its version.
+    pub object_version: Option<String>,
+    /// The number of results.
+    pub tests: i64,
+}
+
 impl<'a> Service<'a> {
     pub(crate) fn new(stack: &'a Stack) -> Self {
         Self { stack, name: format!("service-{}", Uuid::new_v4()) }
@@ -78,6 +91,51 @@ impl<'a> Service<'a> {
             "environment": "github-actions",
             "collector_version": "1.0.0"
         })
+    }
+
+    /// Returns the key of a document of test results.
+    pub fn tests_key(&self, name: &str) -> String {
+        format!("metrics/tests/2025/11/08/{}/{name}.json", self.name)
+    }
+
+    /// Returns the document of a run's tests: one that passed and one that failed.
+    pub fn tests_document(&self, run: &str) -> Value {
+        json!({
+            "run_id": run,
+            "service": self.name,
+            "command": "make check",
+            "commit_sha": "abcdef1234567890",
+            "environment": "github-actions",
+            "collector_version": "1.0.0",
+            "started_at": "2025-11-08T15:04:05Z",
+            "modified": false,
+            "files": {"read": 1, "unreadable": 0, "older": 0, "other": 0},
+            "left_out": 0,
+            "suites": [{"name": "cart", "tests": [{"name": "total", "ms": 12}, {"name": "tax", "outcome": "failed"}]}],
+        })
+    }
+
+    /// Reads the rows of this service's tests, by key.
+    pub async fn tests(&self) -> Vec<TestsRow> {
+        let query =
+            "select run_id, object_key, object_version, tests from ci_tests where service = $1 order by object_key";
+        let rows = self.stack.database.client.query(query, &[&self.name]).await.unwrap();
+        let row = |row: tokio_postgres::Row| TestsRow {
+            run_id: row.get(0),
+            object_key: row.get(1),
+            object_version: row.get(2),
+            tests: row.get(3),
+        };
+        rows.into_iter().map(row).collect()
+    }
+
+    /// Waits until the rows of the service's tests are what `is` accepts.
+    pub async fn wait_for_tests(&self, what: &str, is: impl Fn(&[TestsRow]) -> bool) -> Vec<TestsRow> {
+        until(what, WAIT_TIMEOUT, async || {
+            let rows = self.tests().await;
+            if is(&rows) { Ok(rows) } else { Err(rows) }
+        })
+        .await
     }
 
     /// Puts an object into the metrics bucket. Returns the new version's id.

@@ -16,8 +16,13 @@ use uuid::Uuid;
 use crate::{Sums, Table, poll::until, stack::variable};
 
 /// The periods of the template.
-pub const PERIODS: Periods =
-    Periods { events_plain_days: 7, events_kept_days: 400, keys_kept_days: 8, rollups_kept_months: 13 };
+pub const PERIODS: Periods = Periods {
+    events_plain_days: 7,
+    events_kept_days: 400,
+    keys_kept_days: 8,
+    rollups_kept_months: 13,
+    tests_kept_days: 90,
+};
 
 /// A database with the product's tables and nothing in them, on the stack's server.
 #[derive(Debug)]

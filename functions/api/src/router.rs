@@ -65,6 +65,7 @@ fn routes() -> Router<Arc<Context>> {
         .route("/ci/runs", get(ci::runs::runs))
         .route("/ci/rejections", get(ci::rejections::rejections))
         .route("/ci/trends", get(ci::trends::trends))
+        .route("/ci/tests", get(ci::tests::tests))
         .route("/ci/regressions", get(ci::regressions::regressions))
         .route("/ci/changes/{changeId}", get(ci::changes::show))
         .route(

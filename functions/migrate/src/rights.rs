@@ -65,7 +65,16 @@ const WRITE: &[Right] = &[
 const RUNS: &[Right] = &[
     right(
         "select",
-        &["ci_changes_now", "ci_pseudonym_key", "ci_rejections", "ci_replacements", "ci_runs", "ci_unseen"],
+        &[
+            "ci_changes_now",
+            "ci_pseudonym_key",
+            "ci_rejections",
+            "ci_replacements",
+            "ci_runs",
+            "ci_test_names",
+            "ci_tests",
+            "ci_unseen",
+        ],
     ),
     // Answers to changes are never changed.
     right("select, insert", &["ci_acknowledgements"]),
@@ -82,6 +91,7 @@ const INGEST: &[Right] = &[
     right("select", &["ci_changes_now"]),
     right("select, delete", &["ci_unseen"]),
     right("select, insert, update", &["ci_change_events", "ci_changes", "ci_looks"]),
+    right("select, insert, update", &["ci_test_names", "ci_tests"]),
 ];
 
 /// The rights of the refresh, which the retention runs as well.
@@ -105,6 +115,7 @@ const RETENTION: &[Right] = &[
     right("select, insert", &["usage_events_packed_sums"]),
     right("insert", &["usage_dirty_hours"]),
     right("delete", &["usage_days", "usage_slices"]),
+    right("select, delete", &["ci_test_names", "ci_tests"]),
     right("select, delete", &["usage_event_keys", "usage_events_default", "usage_events_refused"]),
     right("select, delete", &["analytics_daily_rollups_default", "analytics_hourly_rollups_default"]),
     right(

@@ -15,7 +15,8 @@ impl Context {
     /// Reads:
     ///
     /// - `DATABASE_URL`, `PGSSLROOTCERT`: see [`Database::from_env`];
-    /// - `EVENTS_PLAIN_DAYS`, `EVENTS_KEPT_DAYS`, `EVENT_KEYS_KEPT_DAYS`, `ROLLUPS_KEPT_MONTHS`: see [`Periods`].
+    /// - `EVENTS_PLAIN_DAYS`, `EVENTS_KEPT_DAYS`, `EVENT_KEYS_KEPT_DAYS`, `ROLLUPS_KEPT_MONTHS`,
+    ///   `TESTS_KEPT_DAYS`: see [`Periods`].
     pub(crate) fn from_env() -> Result<Self, ConfigError> {
         Ok(Self { database: Database::from_env("analytics-exports-retention")?, periods: periods()? })
     }
@@ -28,6 +29,7 @@ fn periods() -> Result<Periods, ConfigError> {
         events_kept_days: config::parsed("EVENTS_KEPT_DAYS", DAYS)?,
         keys_kept_days: config::parsed("EVENT_KEYS_KEPT_DAYS", DAYS)?,
         rollups_kept_months: config::parsed("ROLLUPS_KEPT_MONTHS", "a whole number of months")?,
+        tests_kept_days: config::parsed("TESTS_KEPT_DAYS", DAYS)?,
     };
     // Dropped data does not come back, so a typo must not delete any.
     if periods.events_kept_days <= periods.events_plain_days {
@@ -35,6 +37,9 @@ fn periods() -> Result<Periods, ConfigError> {
     }
     if periods.rollups_kept_months == 0 {
         return Err(ConfigError::Invalid { name: "ROLLUPS_KEPT_MONTHS", expected: "1 or more" });
+    }
+    if periods.tests_kept_days == 0 {
+        return Err(ConfigError::Invalid { name: "TESTS_KEPT_DAYS", expected: "1 or more" });
     }
     Ok(periods)
 }

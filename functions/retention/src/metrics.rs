@@ -39,6 +39,10 @@ struct Counts {
     #[metrics(flags(NoMetric))]
     keys_forgotten: u64,
     #[metrics(flags(NoMetric))]
+    test_runs_deleted: u64,
+    #[metrics(flags(NoMetric))]
+    test_names_deleted: u64,
+    #[metrics(flags(NoMetric))]
     events_refused: u64,
     #[metrics(flags(NoMetric))]
     hours_abandoned: u64,
@@ -81,6 +85,8 @@ pub(crate) fn of_run(report: &RetentionReport) {
             rollup_partitions_dropped: report.rollup_partitions_dropped,
             rows_deleted: report.rows_deleted,
             keys_forgotten: report.keys_forgotten,
+            test_runs_deleted: report.test_runs_deleted,
+            test_names_deleted: report.test_names_deleted,
             events_refused: report.events_refused,
             hours_abandoned: report.hours_abandoned,
             days_audited: report.days_audited,

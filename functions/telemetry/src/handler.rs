@@ -176,9 +176,13 @@ pub(crate) struct Counts {
 impl Counts {
     fn add(&mut self, outcome: Result<Outcome, IngestError>) {
         match outcome {
-            Ok(Outcome::Run(Stored::New)) => self.new += 1,
-            Ok(Outcome::Run(Stored::Replaced)) => self.replaced += 1,
-            Ok(Outcome::Run(Stored::Unchanged) | Outcome::Rejected { before: true }) => self.unchanged += 1,
+            Ok(Outcome::Run(Stored::New) | Outcome::Tests(Stored::New)) => self.new += 1,
+            Ok(Outcome::Run(Stored::Replaced) | Outcome::Tests(Stored::Replaced)) => self.replaced += 1,
+            Ok(
+                Outcome::Run(Stored::Unchanged)
+                | Outcome::Tests(Stored::Unchanged)
+                | Outcome::Rejected { before: true },
+            ) => self.unchanged += 1,
             Ok(Outcome::Rejected { before: false }) => self.rejected += 1,
             Ok(Outcome::Gone) => self.gone += 1,
             Err(error) => {

@@ -184,6 +184,19 @@ class Report(BrowserTest):
                 hands.press(row.get_by_role("button", name="Take the answer back"))
                 expect(page.locator(".verdict")).to_contain_text("△ Perhaps slower, provisional:")
 
+    def test_single_tests_are_those_of_a_service(self):
+        page = self.engineer()
+        expect(page.locator(".report")).to_contain_text("Choose a service to see its slowest tests")
+        page.goto(address(**TOLD))
+        rows = {name: page.get_by_role("region", name=name).locator("tbody tr")
+                for name in ["Tests that became slower", "Flaky tests", "Slowest tests"]}
+        expect(rows["Tests that became slower"]).to_have_count(1)
+        expect(rows["Tests that became slower"]).to_contain_text("cart · adds up")
+        expect(rows["Flaky tests"]).to_have_count(1)
+        expect(rows["Flaky tests"]).to_contain_text("cart · sends mail")
+        expect(rows["Slowest tests"]).to_have_count(3)
+        expect(rows["Slowest tests"].first).to_contain_text("cart · loads")
+
     def test_a_form_of_elsewhere_answers_nothing(self):
         page = self.engineer()
         page.goto(address(**TOLD))

@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use domain::{instant::parse_precise as parse_precise_instant, strict};
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::{CiRun, CiStatus, numbers::digits_of_exponents};
 
 /// The texts that a document must have, each with its maximum of bytes. Those of a run's name and of its series fit
 /// into an entry of an index, which PostgreSQL limits to 2,704 bytes.
-const TEXTS: [(&str, usize); 7] = [
+pub(crate) const TEXTS: [(&str, usize); 7] = [
     ("run_id", 256),
     ("service", 256),
     ("command", 1024),
@@ -62,22 +63,7 @@ impl CiRun {
     /// # Errors
     /// [`InvalidDocument`] names all mistakes. Of the document's text they quote only keys.
     pub fn from_document(bytes: &[u8], now: Timestamp) -> Result<Self, InvalidDocument> {
-        let text = std::str::from_utf8(bytes).map_err(|error| {
-            InvalidDocument::new(format!("the document must be UTF-8; byte {} is not", error.valid_up_to()))
-        })?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        if text.trim_ascii().is_empty() {
-            return Err(InvalidDocument::new("the document is empty"));
-        }
-        strict::check(text).map_err(|error| InvalidDocument::new(format!("the document must be JSON: {error}")))?;
-        if digits_of_exponents(text).saturating_add(text.len()) > MAX_DOCUMENT_BYTES {
-            let mistake =
-                format!("the document must be at most {MAX_DOCUMENT_BYTES} bytes long with its numbers written out");
-            return Err(InvalidDocument::new(mistake));
-        }
-        let fields = serde_json::from_str(text)
-            .map_err(|_| InvalidDocument::new("the document must be a JSON object, one run per document"))?;
-        let mut reader = Reader { fields, mistakes: Vec::new() };
+        let mut reader = Reader::open(bytes, MAX_DOCUMENT_BYTES, "one run per document")?;
         match reader.run(now) {
             Some(run) if reader.mistakes.is_empty() => Ok(run),
             _ => Err(InvalidDocument(reader.mistakes)),
@@ -86,12 +72,47 @@ impl CiRun {
 }
 
 /// Takes the known fields from a document. The fields that remain are extra.
-struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     fields: BTreeMap<String, &'a RawValue>,
     mistakes: Vec<String>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// Reads a document of at most `max` bytes as a JSON object. `content` says what a document has.
+    ///
+    /// # Errors
+    /// When it is none; the error has one mistake.
+    pub(crate) fn open(bytes: &'a [u8], max: usize, content: &str) -> Result<Self, InvalidDocument> {
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            InvalidDocument::new(format!("the document must be UTF-8; byte {} is not", error.valid_up_to()))
+        })?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if text.trim_ascii().is_empty() {
+            return Err(InvalidDocument::new("the document is empty"));
+        }
+        strict::check(text).map_err(|error| InvalidDocument::new(format!("the document must be JSON: {error}")))?;
+        if digits_of_exponents(text).saturating_add(text.len()) > max {
+            let mistake = format!("the document must be at most {max} bytes long with its numbers written out");
+            return Err(InvalidDocument::new(mistake));
+        }
+        let fields = serde_json::from_str(text)
+            .map_err(|_| InvalidDocument::new(format!("the document must be a JSON object, {content}")))?;
+        Ok(Self { fields, mistakes: Vec::new() })
+    }
+
+    /// Returns what was read.
+    ///
+    /// # Errors
+    /// When there are mistakes. Each field that was not taken is one.
+    pub(crate) fn finish<T>(mut self, value: Option<T>) -> Result<T, InvalidDocument> {
+        let unknown = self.fields.keys().map(|name| format!("{name} is no field of this document"));
+        self.mistakes.extend(unknown);
+        match value {
+            Some(value) if self.mistakes.is_empty() => Ok(value),
+            _ => Err(InvalidDocument(self.mistakes)),
+        }
+    }
+
     fn run(&mut self, now: Timestamp) -> Option<CiRun> {
         let [run_id, service, command, commit_sha, actor, environment, collector_version] =
             TEXTS.map(|(name, max)| self.name(name, max));
@@ -120,7 +141,7 @@ impl Reader<'_> {
         })
     }
 
-    fn mistake<T>(&mut self, mistake: impl Into<String>) -> Option<T> {
+    pub(crate) fn mistake<T>(&mut self, mistake: impl Into<String>) -> Option<T> {
         self.mistakes.push(mistake.into());
         None
     }
@@ -133,14 +154,19 @@ impl Reader<'_> {
     }
 
     fn text(&mut self, name: &str, form: &str) -> Option<String> {
-        let Ok(text) = serde_json::from_str(self.field(name, form)?) else {
+        self.value(name, form)
+    }
+
+    /// Takes a field of any form, which `form` describes.
+    pub(crate) fn value<T: DeserializeOwned>(&mut self, name: &str, form: &str) -> Option<T> {
+        let Ok(value) = serde_json::from_str(self.field(name, form)?) else {
             return self.mistake(format!("{name} must be {form}"));
         };
-        Some(text)
+        Some(value)
     }
 
     /// Takes a name: not empty, one line, at most `max` bytes.
-    fn name(&mut self, name: &str, max: usize) -> Option<String> {
+    pub(crate) fn name(&mut self, name: &str, max: usize) -> Option<String> {
         let text = self.text(name, "a string")?;
         if text.trim().is_empty() {
             return self.mistake(format!("{name} must not be empty"));
@@ -154,7 +180,7 @@ impl Reader<'_> {
         Some(text)
     }
 
-    fn instant(&mut self, name: &str, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn instant(&mut self, name: &str, now: Timestamp) -> Option<Timestamp> {
         let text = self.text(name, "a string: an RFC 3339 timestamp such as 2024-01-01T00:00:00Z")?;
         let instant = match parse_precise_instant(&text) {
             Ok(instant) => instant,

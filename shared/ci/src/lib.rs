@@ -2,7 +2,7 @@
 //!
 //! | part | modules | feature |
 //! |---|---|---|
-//! | documents, versions, targets, changes | [`run`], [`version`], [`target`], [`regression`], [`change`], [`pseudonym`] | none |
+//! | documents, versions, targets, changes | [`run`], [`test_results`], [`version`], [`target`], [`regression`], [`change`], [`pseudonym`] | none |
 //! | from the bucket to the tables | [`telemetry`] | `telemetry` |
 //! | from the tables to reports | [`reports`] | `reports` |
 //! | changes that are told and kept, and answers to them | [`watch`], [`acknowledge`] | `reports` |
@@ -44,6 +44,7 @@ mod sql;
 pub mod target;
 #[cfg(feature = "telemetry")]
 pub mod telemetry;
+pub mod test_results;
 pub mod version;
 #[cfg(feature = "reports")]
 pub mod watch;
@@ -53,4 +54,5 @@ pub use pseudonym::Pseudonyms;
 pub use regression::{Neighbour, Regression, Series, SeriesRun, TooFewRuns};
 pub use run::{CiRun, CiStatus, UnknownCiStatus};
 pub use target::{Measure, Target, Verdict};
+pub use test_results::TestRun;
 pub use version::{ObjectVersion, Sequencer};

@@ -29,9 +29,13 @@ impl Query {
     }
 
     /// Reads the smallest change that counts: minPercent and minSeconds.
-    #[allow(clippy::float_arithmetic, reason = "a share of a duration, no money")]
     pub(super) fn settings(&mut self) -> Settings {
-        let default = Settings::default();
+        self.settings_or(Settings::default())
+    }
+
+    /// Reads the smallest change that counts, where it is another one by default.
+    #[allow(clippy::float_arithmetic, reason = "a share of a duration, no money")]
+    pub(super) fn settings_or(&mut self, default: Settings) -> Settings {
         let percent = self.optional_with("minPercent", |text| threshold(text, 1000.0));
         let seconds = self.optional_with("minSeconds", |text| threshold(text, 86_400.0));
         Settings {

@@ -19,6 +19,7 @@ use super::{
     chart::{Chart, Frame},
     density::{Density, Dot},
     numbers,
+    single_tests::SingleTests,
     told::{Shape, Told},
 };
 use crate::visible::visible;
@@ -48,6 +49,8 @@ pub(crate) struct Report {
     pub(super) short: Vec<(Series, usize)>,
     pub(super) month: Month,
     pub(super) evidence: Vec<Evidence>,
+    /// Single tests; `None` if no service was chosen.
+    pub(super) tests: Option<SingleTests>,
 }
 
 /// Renders what can be done with a change.
@@ -120,6 +123,13 @@ impl Report {
                 section { h2 { "Changes" } (self.changes(actions)) }
                 section { h2 { "Evidence for " (self.month) } (self.evidence()) }
                 section { h2 { "Series" } (self.charts()) }
+                section {
+                    h2 { "Single tests" }
+                    @match &self.tests {
+                        Some(tests) => { (tests.view()) }
+                        None => { p { "Choose a service to see its slowest tests, the flaky ones, and those that became slower." } }
+                    }
+                }
                 @if !self.short.is_empty() {
                     section { h2 { "Too few runs for a verdict" } (self.short()) }
                 }
@@ -272,6 +282,7 @@ mod tests {
             short: Vec::new(),
             month: "2025-11".parse().unwrap(),
             evidence: Vec::new(),
+            tests: None,
         }
     }
 

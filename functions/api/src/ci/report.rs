@@ -26,6 +26,7 @@ use super::{
     matching::matched,
     page::{self, Report, Shown},
     searching::{end_of_search, log},
+    single_tests::SingleTests,
     told::Told,
 };
 use crate::{context::Context, problem::Problem, query::Query, scope::CiReader};
@@ -158,7 +159,8 @@ pub(crate) async fn make(
     let worst = |told: &Told| told.change.change_percent;
     changes.sort_by(|(_, a), (_, b)| worst(b).total_cmp(&worst(a)));
     let evidence = evidence::of_month(context, month, 0, deadline).await?;
-    Ok(Report { made_at: now, filter, settings, series, looked_at, shown, changes, withdrawn, short, month, evidence })
+    let tests = SingleTests::read(context, &filter, deadline).await?;
+    Ok(Report { made_at: now, filter, settings, series, looked_at, shown, changes, withdrawn, short, month, evidence, tests })
 }
 
 /// Returns the successful runs of a series as a chart needs them.

@@ -5,7 +5,6 @@ use ci::{
     Regression,
     change::{Acknowledgement, ToldChange, reason_text},
 };
-use jiff::Timestamp;
 use maud::{Markup, html};
 use uuid::Uuid;
 
@@ -161,6 +160,7 @@ pub(super) mod tests {
     use std::collections::BTreeSet;
 
     use changepoints::Reason;
+    use jiff::Timestamp;
 
     use super::*;
 

@@ -84,6 +84,7 @@ struct Description;
     ci::acknowledgement::put,
     ci::acknowledgement::delete,
     ci::badge::badge,
+    ci::tests::tests,
     ci::evidence::evidence,
     ci::report::report,
     keys::list,

@@ -28,8 +28,13 @@ const MIN_SPEED: f64 = 0.6;
 /// Maximum number of bytes of keys for each event of a month.
 const MAX_KEY_BYTES: f64 = 40.0;
 /// The periods of the template.
-const PERIODS: Periods =
-    Periods { events_plain_days: 7, events_kept_days: 400, keys_kept_days: 8, rollups_kept_months: 13 };
+const PERIODS: Periods = Periods {
+    events_plain_days: 7,
+    events_kept_days: 400,
+    keys_kept_days: 8,
+    rollups_kept_months: 13,
+    tests_kept_days: 90,
+};
 /// The part of the events that come through the trigger, one by one.
 const SINGLE_PART: u64 = 10;
 

@@ -1,7 +1,7 @@
 //! What CI writes: documents, and their addresses.
 
 use ci::{
-    CiRun,
+    CiRun, TestRun,
     telemetry::{Found, MetricsBucket, ObjectRef, s3},
 };
 use jiff::Timestamp;
@@ -11,8 +11,13 @@ use crate::{input::Input, world::World};
 /// 2025-11-09, after the times of the sample documents.
 const NOW: Timestamp = Timestamp::constant(1_762_700_000, 0);
 
-/// The input is a document. One that is accepted can be sent to the database as JSON.
+/// The input is a document. One that is accepted can be sent to the database as JSON; results of tests read back as they were.
 pub(crate) fn document(bytes: &[u8]) {
+    if let Ok(run) = TestRun::from_document(bytes, NOW) {
+        let written = run.to_document().expect("it can be written");
+        let again = TestRun::from_document(written.as_bytes(), NOW).expect("what is written can be read");
+        assert_eq!(again.results, run.results);
+    }
     match CiRun::from_document(bytes, NOW) {
         Ok(run) => {
             let extra: serde_json::Value = serde_json::from_str(&run.extra).expect("the other fields are JSON");

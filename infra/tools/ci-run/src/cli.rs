@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::folder::Folder;
+use crate::{folder::Folder, junit};
 
 /// Runs a command of CI and records how long it took
 ///
@@ -55,6 +55,11 @@ pub(crate) struct Record {
     /// Who started the run; by default whom the CI system names
     #[arg(long, env = "CI_RUN_ACTOR", value_name = "NAME")]
     pub(crate) actor: Option<String>,
+    /// Record the tests that the command reports in these files, such as 'target/**/*.xml'; may be repeated
+    ///
+    /// Files of JUnit's XML that the command writes. Quoted, so that the shell leaves the pattern as it is.
+    #[arg(long, value_name = "PATTERN", value_parser = junit::pattern)]
+    pub(crate) junit: Vec<String>,
     /// Fail with status 1 if the document could not be uploaded and the command succeeded
     #[arg(long)]
     pub(crate) require_upload: bool,
@@ -93,7 +98,7 @@ pub(crate) struct Destination {
 pub(crate) enum Layout {
     /// `metrics/YYYY/MM/DD/<service>/<run_id>.json`: rights to write can be given for a service
     Service,
-    /// `metrics/YYYY/MM/DD/<run_id>.json`
+    /// `metrics/YYYY/MM/DD/<run_id>.json`; results of tests are at `metrics/tests/YYYY/…` in either form
     Flat,
 }
 
@@ -127,6 +132,7 @@ Examples:
   ci-run --service user-org-service -- make check               record into .ci-run
   ci-run --service user-org-service --bucket ci-metrics -- make check
   ci-run --service web --name unit -- npm test -- --shard 3/8    one series, whatever the arguments are
+  ci-run --service api --junit 'target/**/*.xml' -- mvn verify    with the results of single tests
   ci-run upload --bucket ci-metrics                              send what was left
 
 Environment:

@@ -10,7 +10,10 @@ use anyhow::{Context, Result, ensure};
 use jiff::tz::TimeZone;
 use walkdir::WalkDir;
 
-use crate::{cli::Layout, document::Document};
+use crate::{
+    cli::Layout,
+    document::{Document, Kind},
+};
 
 /// The folder.
 #[derive(Debug)]
@@ -78,11 +81,15 @@ impl Folder {
     }
 
     fn key(&self, document: &Document) -> String {
-        let Document { service, run_id, started_at, .. } = document;
+        let Document { kind, service, run_id, started_at, .. } = document;
+        let folder = match kind {
+            Kind::Run => "metrics",
+            Kind::Tests => "metrics/tests",
+        };
         let day = TimeZone::UTC.to_datetime(*started_at).date().strftime("%Y/%m/%d");
         match self.layout {
-            Layout::Service => format!("metrics/{day}/{service}/{run_id}.json"),
-            Layout::Flat => format!("metrics/{day}/{run_id}.json"),
+            Layout::Service => format!("{folder}/{day}/{service}/{run_id}.json"),
+            Layout::Flat => format!("{folder}/{day}/{run_id}.json"),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! What the CI system says of a run in its variables.
 
-use std::{env, process::Command};
+use std::{
+    env,
+    process::{Command, Stdio},
+};
 
 /// A CI system and the variables in which it tells what a document needs.
 struct System {
@@ -51,6 +54,9 @@ const SYSTEMS: [System; 4] = [
     },
 ];
 
+/// The environment outside of any CI system.
+const LOCAL: &str = "local";
+
 /// Where and by whom a run was started.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
@@ -60,6 +66,8 @@ pub(crate) struct Origin {
     pub(crate) commit: String,
     pub(crate) actor: String,
     pub(crate) branch: Option<String>,
+    /// Whether files of a working copy differ from the commit, as far as somebody looked. CI systems build commits.
+    pub(crate) modified: bool,
 }
 
 impl Origin {
@@ -68,16 +76,22 @@ impl Origin {
         Self::of(&|name| env::var(name).ok().filter(|value| !value.is_empty()), git_commit)
     }
 
+    /// Looks whether the working copy differs from the commit, where no CI system tells of one.
+    pub(crate) fn look_for_changes(&mut self) {
+        self.modified = self.environment == LOCAL && is_modified();
+    }
+
     fn of(variable: &dyn Fn(&str) -> Option<String>, git_commit: impl FnOnce() -> Option<String>) -> Self {
         let unknown = || "unknown".to_owned();
         let first = |names: &[&str]| names.iter().find_map(|name| variable(name));
         let Some(system) = SYSTEMS.iter().find(|system| variable(system.mark).is_some()) else {
             return Self {
-                environment: "local".to_owned(),
+                environment: LOCAL.to_owned(),
                 run: None,
                 commit: git_commit().unwrap_or_else(unknown),
                 actor: first(&["USER", "LOGNAME"]).unwrap_or_else(unknown),
                 branch: None,
+                modified: false,
             };
         };
         let run: Vec<String> = system.run.iter().filter_map(|name| variable(name)).collect();
@@ -88,8 +102,15 @@ impl Origin {
             // Scheduled runs of Jenkins have nobody.
             actor: first(system.actor).unwrap_or_else(unknown),
             branch: first(system.branch),
+            modified: false,
         }
     }
+}
+
+/// Reports whether files of the working copy that git knows differ from the commit. Without git there is no commit, either.
+fn is_modified() -> bool {
+    let status = Command::new("git").args(["diff", "--quiet", "HEAD"]).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.code() == Some(1))
 }
 
 /// Returns the commit of the working copy.
@@ -171,6 +192,7 @@ mod tests {
                 commit: "abc".to_owned(),
                 actor: "ada".to_owned(),
                 branch: Some("main".to_owned()),
+                modified: false,
             };
             assert_eq!(origin(variables), expected);
         }

@@ -190,6 +190,77 @@ fn names_that_lead_out_of_the_folder_are_refused_and_the_build_goes_on() {
     }
 }
 
+/// Writes a report, one that is cut off, and one of something else.
+const REPORTING: &str = r#"mkdir -p out/deep
+    echo '<testsuite name="s"><testcase classname="c" name="a" time="1,234.5"/><testcase classname="c" name="b"><failure/></testcase></testsuite>' > out/deep/new.xml
+    echo '<testsuite name="s"><testcase name="lost"' > out/cut.xml
+    echo '<coverage/>' > out/coverage.xml"#;
+
+#[test]
+fn tests_that_the_command_reports_have_a_document_and_the_others_are_named() {
+    let folder = Folder::create();
+    std::fs::create_dir(folder.0.join("out")).unwrap();
+    let old = "<testsuite name='s'><testcase name='old'/></testsuite>";
+    std::fs::write(folder.0.join("out/old.xml"), old).unwrap();
+    let script = format!("{REPORTING}; exit 3");
+    let output = folder.run(&["--junit", "out/**/*.xml", "--run-id", "r-1"], &["sh", "-c", &script]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(3), 0), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    for part in [
+        "can't be read as reports of tests: out/cut.xml (",
+        "the command did not write them: out/old.xml",
+        "are no reports of tests: out/coverage.xml (its root is coverage)",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let mut documents = folder.documents();
+    documents.sort_by(|one, other| one.0.cmp(&other.0));
+    let [(run_key, run), (tests_key, tests)] = documents.as_slice() else { panic!("{documents:?}") };
+    let day = &run_key["metrics/".len().."metrics/YYYY/MM/DD".len()];
+    assert_eq!(*tests_key, format!("metrics/tests/{day}/web/r-1.json"));
+    let files = json!({"read": 1, "unreadable": 1, "older": 1, "other": 1});
+    assert_eq!(run["junit"], json!({"tests": 2, "left_out": 0, "files": files}));
+    let expected =
+        json!([{"name": "c", "tests": [{"name": "a", "ms": 1_234_500}, {"name": "b", "outcome": "failed"}]}]);
+    assert_eq!((&tests["suites"], &tests["files"]), (&expected, &files));
+}
+
+#[test]
+fn a_command_that_reports_nothing_says_so_and_ends_as_it_did() {
+    let folder = Folder::create();
+    let output = folder.run(&["--junit", "out/*.xml"], &["sh", "-c", "exit 5"]);
+    assert_eq!(output.status.code(), Some(5));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no file matches --junit"), "{output:?}");
+    let documents = folder.documents();
+    assert!(documents.len() == 2 && documents.iter().any(|(_, run)| run["junit"]["tests"] == 0), "{documents:?}");
+    // A mistake in the pattern is told before the command runs.
+    let output = folder.run(&["--junit", "a**"], &["touch", "ran"]);
+    assert!(output.status.code() == Some(2) && !folder.0.join("ran").exists(), "{output:?}");
+}
+
+#[tokio::test]
+async fn the_documents_of_tests_reach_the_bucket_and_are_what_the_service_reads() {
+    let s3 = s3().await;
+    let bucket = create_bucket(&s3).await;
+    let folder = Folder::create();
+    let to = ["--bucket", &bucket, "--path-style", "--run-id", "r-1", "--junit", "out/**/*.xml"];
+    for layout in ["service", "flat"] {
+        let output = folder.run(&[&to[..], &["--layout", layout]].concat(), &["sh", "-c", REPORTING]);
+        assert!(output.status.success(), "{output:?}");
+    }
+    let keys = keys(&s3, &bucket).await;
+    let day = keys[0]["metrics/".len()..].trim_end_matches("/r-1.json");
+    let expected = ["", "/web"].map(|service| format!("metrics/{day}{service}/r-1.json"));
+    let of_tests = ["", "/web"].map(|service| format!("metrics/tests/{day}{service}/r-1.json"));
+    assert_eq!(keys, [expected, of_tests].concat());
+    assert!(folder.documents().is_empty());
+    let key = keys.iter().find(|key| key.starts_with("metrics/tests/")).unwrap();
+    let object = s3.get_object().bucket(&bucket).key(key).send().await.unwrap();
+    let now = jiff::Timestamp::now();
+    let run = ci::TestRun::from_document(&object.body.collect().await.unwrap().into_bytes(), now).unwrap();
+    assert_eq!((run.service.as_str(), run.run_id.as_str(), run.results.len()), ("web", "r-1", 2));
+}
+
 #[tokio::test]
 async fn a_document_reaches_the_bucket_at_either_key_and_leaves_the_folder() {
     let s3 = s3().await;

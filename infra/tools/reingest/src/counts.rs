@@ -22,9 +22,9 @@ impl Counts {
     /// Counts a document; `None` for an object that is not a document by its key.
     pub(crate) fn add(&mut self, outcome: Option<Outcome>) {
         match outcome {
-            Some(Outcome::Run(Stored::New)) => self.new += 1,
-            Some(Outcome::Run(Stored::Replaced)) => self.replaced += 1,
-            Some(Outcome::Run(Stored::Unchanged)) => self.unchanged += 1,
+            Some(Outcome::Run(Stored::New) | Outcome::Tests(Stored::New)) => self.new += 1,
+            Some(Outcome::Run(Stored::Replaced) | Outcome::Tests(Stored::Replaced)) => self.replaced += 1,
+            Some(Outcome::Run(Stored::Unchanged) | Outcome::Tests(Stored::Unchanged)) => self.unchanged += 1,
             Some(Outcome::Rejected { .. }) => self.rejected += 1,
             Some(Outcome::Gone) | None => self.passed_over += 1,
         }

@@ -2,6 +2,9 @@
 
 use jiff::{ToSpan as _, civil::Date};
 
+/// The folder of the results of tests, which sort behind all days of runs.
+const TESTS: &str = "metrics/tests/";
+
 /// A range of keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Keys {
@@ -13,10 +16,13 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// Creates the range of the keys with `prefix` of the days from `since` to `until`, both included.
+    /// Creates the range of the keys with `prefix` of the days from `since` to `until`, both included. Days are those of
+    /// runs, or of tests if the prefix is theirs.
     pub(crate) fn new(prefix: String, since: Option<Date>, until: Option<Date>) -> Self {
-        let day = |date: Date| date.strftime("metrics/%Y/%m/%d").to_string();
-        let before = until.and_then(|date| date.checked_add(1.day()).ok()).map(day);
+        let folder = if prefix.starts_with(TESTS) { TESTS } else { "metrics/" };
+        let day = |date: Date| format!("{folder}{}", date.strftime("%Y/%m/%d"));
+        let end = || (since.is_some() && folder != TESTS).then(|| TESTS.to_owned());
+        let before = until.and_then(|date| date.checked_add(1.day()).ok()).map(day).or_else(end);
         Self { prefix, after: since.map(day).unwrap_or_default(), before: before.unwrap_or_default() }
     }
 
@@ -52,6 +58,21 @@ mod tests {
         }
         assert_eq!(keys.after("metrics/2025/02/28/b.json"), "metrics/2025/02/28/b.json");
         let all = Keys::new("metrics/".to_owned(), None, None);
-        assert!(all.after("").is_empty() && !all.is_beyond("metrics/9999/12/31/z.json"));
+        assert!(all.after("").is_empty() && !all.is_beyond("metrics/tests/9999/12/31/z.json"));
+    }
+
+    #[test]
+    fn days_are_those_of_runs_or_of_tests() {
+        let day = || "2025-02-28".parse().ok();
+        let runs = Keys::new("metrics/".to_owned(), day(), None);
+        assert!(runs.is_beyond("metrics/tests/2025/03/01/a.json") && !runs.is_beyond("metrics/2025/03/01/a.json"));
+        let tests = Keys::new("metrics/tests/".to_owned(), day(), day());
+        for (key, is_in) in [
+            ("metrics/tests/2025/02/27/z.json", false),
+            ("metrics/tests/2025/02/28/a.json", true),
+            ("metrics/tests/2025/03/01/a.json", false),
+        ] {
+            assert_eq!(key > tests.after("") && !tests.is_beyond(key), is_in, "{key}");
+        }
     }
 }

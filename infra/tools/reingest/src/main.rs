@@ -49,6 +49,7 @@ const EXAMPLES: &str = "\
 Examples:
   reingest --prefix metrics/2025/11/                    one month
   reingest --since 2025-01-01 --state backfill.state    this year; the same line resumes after an interruption
+  reingest --prefix metrics/tests/ --since 2025-11-01   the results of tests, which days without that prefix leave out
 
 Environment:
   DATABASE_URL     postgres://user:password@host:port/database

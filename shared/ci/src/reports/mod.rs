@@ -1,4 +1,5 @@
-//! Reports of CI telemetry, read from the tables `ci_runs` and `ci_rejections` in PostgreSQL.
+//! Reports of CI telemetry, read from the tables `ci_runs`, `ci_rejections` and `ci_tests` in
+//! PostgreSQL.
 //!
 //! Columns are read by name, and placeholders are numbered by [`Parameters`](crate::sql::Parameters): see the recipe in
 //! the crate's documentation.
@@ -13,6 +14,7 @@ mod names;
 mod rejections;
 mod runs;
 mod series;
+mod test_results;
 mod trends;
 
 use std::time::SystemTime;
@@ -31,6 +33,10 @@ pub use rejections::{Rejection, RejectionCursor, RejectionPage, rejection_cursor
 pub use runs::{RunCursor, RunPage, StoredRun, pseudonyms, run_cursor, runs};
 pub(crate) use series::with_runs;
 pub use series::{MAX_RUNS, SeriesCursor, SeriesPage, SeriesRuns, busiest, series, series_cursor};
+pub use test_results::{
+    FlakyTest, MAX_RESULTS, ReportedTest, SlowTest, SlowerTest, SlowerTests, TEST_SETTINGS, TestList, TestResults,
+    TestScope,
+};
 pub use trends::{Durations, MAX_DAYS, Trend, TrendCursor, TrendPage, trend_cursor, trends};
 
 use crate::Series;

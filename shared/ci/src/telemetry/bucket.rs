@@ -17,8 +17,8 @@ use platform::{
     config::{self, ConfigError},
 };
 
-use super::{ObjectRef, s3};
-use crate::{ObjectVersion, document::MAX_DOCUMENT_BYTES};
+use super::{ObjectRef, key::Kind, s3};
+use crate::ObjectVersion;
 
 /// The timeout of one attempt, up to the start of the answer.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -83,6 +83,7 @@ impl MetricsBucket {
     /// # Errors
     /// When the store refuses, the connection breaks, or the answer lacks a header that every object has.
     pub async fn read(&self, object: ObjectRef) -> Result<Found, StoreError> {
+        let max = Kind::of(&object.key).max_bytes();
         let request = self.client.get_object().bucket(&self.name).key(&object.key);
         let mut answer = match request.set_version_id(object.version.clone()).send().await {
             Ok(answer) => answer,
@@ -98,10 +99,10 @@ impl MetricsBucket {
         let failed = |error: InvalidAnswer| StoreError::new("read", &key, error);
         let size = stated_size(&answer).map_err(failed)?;
         let object = version(object, answer).map_err(failed)?;
-        if size > MAX_DOCUMENT_BYTES as u64 {
+        if size > max as u64 {
             return Ok(Found::TooLarge(object, size));
         }
-        let bytes = read_up_to(MAX_DOCUMENT_BYTES, body).await.map_err(failed)?;
+        let bytes = read_up_to(max, body).await.map_err(failed)?;
         Ok(Found::Document(object, bytes))
     }
 

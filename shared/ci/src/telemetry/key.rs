@@ -1,29 +1,65 @@
 //! What the key of a document says about it.
 
-use crate::{CiRun, InvalidDocument};
+use crate::{InvalidDocument, document::MAX_DOCUMENT_BYTES, test_results::MAX_TESTS_DOCUMENT_BYTES};
 
-/// Refuses a run that is not the one of its key: `metrics/YYYY/MM/DD/<run_id>.json` or
-/// `metrics/YYYY/MM/DD/<service>/<run_id>.json`. Rights to write are given by keys: without this, whoever may write one
-/// service's documents, or one run's, could replace others.
+/// What a document is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A run, at `metrics/YYYY/MM/DD/…`.
+    Run,
+    /// The tests of a run, at `metrics/tests/YYYY/MM/DD/…`. No document of a run could ever be there.
+    Tests,
+}
+
+const TESTS: &str = "metrics/tests/";
+
+impl Kind {
+    /// Returns what the document at a key is about.
+    pub(super) fn of(key: &str) -> Self {
+        if key.starts_with(TESTS) { Self::Tests } else { Self::Run }
+    }
+
+    /// Returns the maximum size of such a document, in bytes.
+    pub(super) const fn max_bytes(self) -> usize {
+        match self {
+            Self::Run => MAX_DOCUMENT_BYTES,
+            Self::Tests => MAX_TESTS_DOCUMENT_BYTES,
+        }
+    }
+
+    /// Returns the folder of the days, with its slash.
+    const fn folder(self) -> &'static str {
+        match self {
+            Self::Run => "metrics/",
+            Self::Tests => TESTS,
+        }
+    }
+}
+
+/// Refuses a run that is not the one of its key: `…/YYYY/MM/DD/<run_id>.json` or `…/YYYY/MM/DD/<service>/<run_id>.json`.
+/// Rights to write are given by keys: without this, whoever may write one service's documents, or one run's, could
+/// replace others.
 ///
 /// Names are compared byte by byte: another case, a look-alike and a space at the end are other names.
 ///
 /// # Errors
 /// When the service or the run id differs, or the key is of neither form.
-pub(super) fn check(key: &str, run: CiRun) -> Result<CiRun, InvalidDocument> {
-    let Some(name) = name(key) else {
-        let mistake = "the document must be at metrics/YYYY/MM/DD/<run_id>.json or \
-                       metrics/YYYY/MM/DD/<service>/<run_id>.json";
+pub(super) fn check(key: &str, service: &str, run_id: &str) -> Result<(), InvalidDocument> {
+    let folder = Kind::of(key).folder();
+    let Some(name) = name(key, folder) else {
+        let mistake = format!(
+            "the document must be at {folder}YYYY/MM/DD/<run_id>.json or {folder}YYYY/MM/DD/<service>/<run_id>.json"
+        );
         return Err(InvalidDocument::new(mistake));
     };
     let Some((folder, _)) = name.split_once('/') else {
-        return if name == run.run_id { Ok(run) } else { Err(other_run(name)) };
+        return if name == run_id { Ok(()) } else { Err(other_run(name)) };
     };
     // A service, and a run id, may itself have a slash.
-    let rest = name.strip_prefix(run.service.as_str()).and_then(|rest| rest.strip_prefix('/'));
+    let rest = name.strip_prefix(service).and_then(|rest| rest.strip_prefix('/'));
     match rest {
         None => Err(InvalidDocument::new(format!("service must be {folder:?}, as the folder of the document says"))),
-        Some(rest) if rest == run.run_id => Ok(run),
+        Some(rest) if rest == run_id => Ok(()),
         Some(rest) => Err(other_run(rest)),
     }
 }
@@ -33,30 +69,20 @@ fn other_run(expected: &str) -> InvalidDocument {
 }
 
 /// Returns what follows the day in a key, without the suffix.
-fn name(key: &str) -> Option<&str> {
-    let mut parts = key.strip_suffix(".json")?.splitn(5, '/');
-    let day = [parts.next()?, parts.next()?, parts.next()?, parts.next()?];
+fn name<'a>(key: &'a str, folder: &str) -> Option<&'a str> {
+    let mut parts = key.strip_prefix(folder)?.strip_suffix(".json")?.splitn(4, '/');
+    let day = [parts.next()?, parts.next()?, parts.next()?];
     let is_number = |text: &str, digits| text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
-    let is_day = day[0] == "metrics" && is_number(day[1], 4) && is_number(day[2], 2) && is_number(day[3], 2);
+    let is_day = is_number(day[0], 4) && is_number(day[1], 2) && is_number(day[2], 2);
     parts.next().filter(|_| is_day)
 }
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-    use serde_json::json;
-
     use super::*;
 
     fn mistake(key: &str, service: &str, run_id: &str) -> Option<String> {
-        let document = json!({
-            "run_id": run_id, "service": service, "command": "make check", "status": "success",
-            "started_at": "2025-11-08T15:04:05Z", "finished_at": "2025-11-08T15:06:07Z", "duration_seconds": 122.3,
-            "commit_sha": "abc", "actor": "a", "environment": "e", "collector_version": "1",
-        });
-        let now = Timestamp::constant(1_762_700_000, 0);
-        let run = CiRun::from_document(document.to_string().as_bytes(), now).unwrap();
-        check(key, run).err().map(|error| error.to_string())
+        check(key, service, run_id).err().map(|error| error.to_string())
     }
 
     #[test]
@@ -69,7 +95,9 @@ mod tests {
             ("a/1.json", "a", "1.json"),
             ("実行 1", "a", "実行 1"),
         ] {
-            assert_eq!(mistake(&format!("metrics/2025/11/08/{name}.json"), service, run_id), None, "{name}");
+            for folder in ["metrics", "metrics/tests"] {
+                assert_eq!(mistake(&format!("{folder}/2025/11/08/{name}.json"), service, run_id), None, "{name}");
+            }
         }
     }
 
@@ -117,6 +145,9 @@ mod tests {
             "Metrics/2025/11/08/1.json",
             "metrics//2025/11/08/1.json",
             "metrics/x/2025/11/08/1.json",
+            "metrics/tests/1.json",
+            "metrics/tests/tests/2025/11/08/1.json",
+            "metrics/Tests/2025/11/08/1.json",
         ] {
             let found = mistake(key, "a", "1");
             assert!(found.is_some_and(|found| found.contains("the document must be at metrics/")), "{key}");

@@ -52,6 +52,8 @@ pub struct Periods {
     pub keys_kept_days: u32,
     /// Calendar months after which rollups are dropped.
     pub rollups_kept_months: u32,
+    /// Days after which the results of tests in CI are deleted, by the start of their run.
+    pub tests_kept_days: u32,
 }
 
 /// The part of the time that the preceding refresh gets.
@@ -91,6 +93,10 @@ pub struct RetentionReport {
     pub rows_deleted: u64,
     /// Ids of events that were forgotten.
     pub keys_forgotten: u64,
+    /// Runs of CI whose results of tests were deleted. The runs themselves stay.
+    pub test_runs_deleted: u64,
+    /// Names of tests that were deleted, since no kept run has them.
+    pub test_names_deleted: u64,
     /// Events that were refused since yesterday began: of a dropped day, or of the future.
     pub events_refused: u64,
     /// Hours whose raw events were dropped before they could be computed.
@@ -172,6 +178,7 @@ async fn all(
 
     forget_keys(client, days_before(now, periods.keys_kept_days), end, report).await?;
     review_refused(client, now, events_from, end, report).await?;
+    delete_tests(client, days_before(now, periods.tests_kept_days), end, report).await?;
     let audit = audit::audit(client, now, end.min(Instant::now() + AUDIT_TIMEOUT)).await?;
     report.days_audited = audit.days;
     report.days_repaired = audit.repaired;
@@ -490,6 +497,22 @@ async fn review_refused(
         warn!(events = report.events_refused, "events refused, usage_events_refused has the reasons");
     }
     delete(client, "usage_events_refused", "refused_at < $1", midnight(events_from), end, report).await
+}
+
+/// Deletes the results of tests in runs before `from`, and the names that only these have.
+async fn delete_tests(
+    client: &Client,
+    from: Date,
+    end: Instant,
+    report: &mut RetentionReport,
+) -> Result<(), DatabaseError> {
+    let unfinished = &mut report.unfinished;
+    let limit = midnight(from);
+    report.test_runs_deleted = delete_steps(client, "ci_tests", "started_at < $1", limit, end, unfinished).await?;
+    // The last day of a name may have been written a week before its last run.
+    let old = "last_on < (($1::timestamptz - interval '7 days') at time zone 'UTC')::date";
+    report.test_names_deleted = delete_steps(client, "ci_test_names", old, limit, end, unfinished).await?;
+    Ok(())
 }
 
 /// Counts the successive nights on which work was left to the next one.

@@ -14,8 +14,13 @@ use uuid::Uuid;
 use crate::stack::{Stack, variable};
 
 /// The periods of the template.
-const PERIODS: Periods =
-    Periods { events_plain_days: 7, events_kept_days: 400, keys_kept_days: 8, rollups_kept_months: 13 };
+const PERIODS: Periods = Periods {
+    events_plain_days: 7,
+    events_kept_days: 400,
+    keys_kept_days: 8,
+    rollups_kept_months: 13,
+    tests_kept_days: 90,
+};
 /// Events in one statement of a writer.
 const STATEMENT: u32 = 10_000;
 /// Time that no work takes.
