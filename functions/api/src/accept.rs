@@ -2,16 +2,20 @@
 //!
 //! Own code: `axum` has no typed header for it, and the choice between two types is short.
 
+use std::cmp::Reverse;
+
 use axum::http::{HeaderMap, header};
 
 const JSON: &str = "application/json";
 
-/// How much a client wants a type: by the closest range of its header, and whether that names the type itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+/// How much a client wants a type: by the quality of the closest range of its header, then whether a range names the type
+/// itself, then by the order of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Wish {
     /// Thousandths.
     quality: u16,
-    is_named: bool,
+    /// The place of the range that names the type.
+    named: Option<Reverse<usize>>,
 }
 
 /// Reports whether the client prefers `other` to JSON. JSON is the answer to a client that states no preference, and to
@@ -25,9 +29,10 @@ pub(crate) fn prefers(headers: &HeaderMap, other: &str) -> bool {
 
 fn wish(ranges: &[(String, u16)], name: &str) -> Wish {
     let kind = name.split('/').next().unwrap_or_default();
-    let of = |range: &str| ranges.iter().find(|(name, _)| name == range).map(|(_, quality)| *quality);
-    let quality = of(name).or_else(|| of(&format!("{kind}/*"))).or_else(|| of("*/*"));
-    Wish { quality: quality.unwrap_or(0), is_named: of(name).is_some_and(|quality| quality > 0) }
+    let place = |range: &str| ranges.iter().position(|(name, _)| name == range);
+    let named = place(name);
+    let closest = named.or_else(|| place(&format!("{kind}/*"))).or_else(|| place("*/*"));
+    Wish { quality: closest.map_or(0, |place| ranges[place].1), named: named.map(Reverse) }
 }
 
 /// Reads a range of types with its quality, in thousandths; `None` of one that is not well-formed.
@@ -63,13 +68,14 @@ mod tests {
     }
 
     #[test]
-    fn the_greater_quality_counts_and_then_the_name() {
+    fn the_greater_quality_counts_and_then_the_name_and_then_the_order() {
         for markdown in [
             "text/markdown",
             "Text/Markdown; charset=utf-8",
             "text/markdown, */*",
             "*/*, text/markdown",
             "text/*",
+            "text/markdown, application/json",
             "application/json;q=0.5, text/markdown;q=0.6",
             "text/markdown;q=0.1",
             "application/json;q=0, */*",
@@ -81,7 +87,6 @@ mod tests {
             "*/*",
             "application/json",
             "application/json, text/markdown",
-            "text/markdown, application/json",
             "text/markdown;q=0.5, application/json;q=0.6",
             "text/markdown;q=0.5, */*",
             "text/markdown;q=0",

@@ -25,7 +25,7 @@ use tracing::{error, info, warn};
 use crate::{context::Context, metrics};
 
 /// Maximum number of series that are listed at once.
-const LISTED: u32 = 200;
+const LISTED: usize = 200;
 
 /// The time in which what is left has to be read, after the end of the work: a part of the reserve.
 const STANDING_TIME: Duration = Duration::from_secs(2);
@@ -110,7 +110,8 @@ pub(crate) async fn pass(deadline: Deadline, context: &Context) -> Result<Pass, 
     let mut tried: Vec<Series> = Vec::new();
     loop {
         let client = context.database.client().await?;
-        let found = watch::unseen(&client, LISTED, deadline.left()).await?;
+        // Those that were tried and are still there failed, or another pass is at them.
+        let found = watch::unseen(&client, LISTED + tried.len(), deadline.left()).await?;
         let new: Vec<Series> = found.into_iter().filter(|series| !tried.contains(series)).collect();
         if new.is_empty() {
             break;

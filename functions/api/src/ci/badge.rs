@@ -98,7 +98,7 @@ const GREY: &str = "#5f6368";
 impl Verdict {
     fn of(series: &[SeriesChanges], now: Timestamp) -> Self {
         let say = |text: &str, colour| Self { text: text.to_owned(), colour };
-        let least = 2 * Settings::default().side as u64;
+        let least = u64::try_from(2 * Settings::default().side).unwrap_or(u64::MAX);
         let is_shown = |change: &&ToldChange| {
             let holds = !matches!(change.state, Certainty::Withdrawn(_)) && !change.is_over;
             holds && (change.needs_attention || now.duration_since(change.change.changed_at) <= SHOWN)
@@ -167,5 +167,85 @@ fn image(command: &str, Verdict { text, colour }: &Verdict) -> Markup {
                 text x=(left + SPACE) y="14" textLength=(right - 2 * SPACE) lengthAdjust="spacingAndGlyphs" { (text) }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use changepoints::Reason;
+    use ci::{Regression, Series, change::Acknowledgement};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-11-27T00:00:00Z".parse().unwrap()
+    }
+
+    fn told(change_percent: f64, changed_at: &str, state: Certainty) -> ToldChange {
+        ToldChange {
+            id: Uuid::nil(),
+            series: Series { service: "s".to_owned(), command: "c".to_owned(), environment: "e".to_owned() },
+            change: Regression {
+                changed_at: changed_at.parse().unwrap(),
+                first_run_id: "run".to_owned(),
+                first_commit_sha: "sha".to_owned(),
+                before_median_seconds: 100.0,
+                after_median_seconds: 130.0,
+                change_percent,
+                p_value: 0.001,
+                possible_causes: Vec::new(),
+            },
+            state,
+            low_confidence: false,
+            told_at: now(),
+            confirmed_at: None,
+            withdrawn_at: None,
+            is_over: false,
+            needs_attention: change_percent > 0.0 && state == Certainty::Confirmed,
+            acknowledgement: None,
+        }
+    }
+
+    fn text(changes: &[ToldChange], runs: u64) -> String {
+        let series = told(0.0, "2026-11-01T00:00:00Z", Certainty::Confirmed).series;
+        let one = SeriesChanges { series, runs, changes: changes.to_vec(), is_unseen: false };
+        Verdict::of(&[one], now()).text
+    }
+
+    #[test]
+    fn a_badge_says_the_worst() {
+        let slower = told(12.0, "2026-11-08T10:00:00Z", Certainty::Confirmed);
+        assert_eq!(text(std::slice::from_ref(&slower), 60), "12.0 % slower since 2026-11-08");
+        let worse = told(40.0, "2026-11-20T10:00:00Z", Certainty::Provisional);
+        assert_eq!(text(&[slower.clone(), worse.clone()], 60), "12.0 % slower since 2026-11-08", "certain before large");
+        assert_eq!(text(std::slice::from_ref(&worse), 60), "40.0 % slower since 2026-11-20, provisional");
+        let answer = Acknowledgement { version: 1, note: "ok".to_owned(), at: now(), by: Uuid::nil() };
+        let answered = ToldChange { acknowledgement: Some(answer), needs_attention: false, ..slower.clone() };
+        assert_eq!(text(std::slice::from_ref(&answered), 60), "12.0 % slower since 2026-11-08, acknowledged");
+        let faster = told(-20.0, "2026-11-09T10:00:00Z", Certainty::Confirmed);
+        assert_eq!(text(&[faster], 60), "20.0 % faster since 2026-11-09");
+    }
+
+    #[test]
+    fn a_badge_shows_what_is_over_no_longer() {
+        let at = "2026-11-08T10:00:00Z";
+        let over = ToldChange { is_over: true, needs_attention: false, ..told(12.0, at, Certainty::Confirmed) };
+        let withdrawn = told(12.0, at, Certainty::Withdrawn(Reason::Chance));
+        let old = ToldChange { needs_attention: false, ..told(12.0, "2026-09-01T00:00:00Z", Certainty::Confirmed) };
+        assert_eq!(text(&[over, withdrawn, old], 60), "steady");
+        let unanswered = told(12.0, "2026-09-01T00:00:00Z", Certainty::Confirmed);
+        assert_eq!(text(&[unanswered], 60), "12.0 % slower since 2026-09-01");
+        assert_eq!((text(&[], 60), text(&[], 23)), ("steady".to_owned(), "too few runs".to_owned()));
+        assert_eq!(Verdict::of(&[], now()).text, "no runs");
+    }
+
+    #[test]
+    fn no_name_is_markup() {
+        let verdict = Verdict { text: "steady".to_owned(), colour: GREEN };
+        let image = image("<script>\u{1}\"'&</text>", &verdict).into_string();
+        assert_eq!(image.matches("<text").count(), 2, "{image}");
+        assert!(!image.contains("<script") && !image.contains('\u{1}') && !image.contains("\"'&<"), "{image}");
+        assert!(image.contains("role=\"img\"") && image.contains("<title>"), "{image}");
     }
 }

@@ -148,3 +148,25 @@ fn name(text: &str) -> String {
     written.push_str("</code>");
     written
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_no_character_that_means_something() {
+        let all: String = (0..=0xFF).filter_map(char::from_u32).collect();
+        for hostile in ["</code><script>", "a|b", "`x`", "[a](b)", "@team #1 www.evil.example", "a\nb\r\n| c", &all] {
+            let written = name(hostile);
+            let inner = written.strip_prefix("<code>").unwrap().strip_suffix("</code>").unwrap();
+            for part in inner.split('&').skip(1) {
+                let (number, _) = part.strip_prefix('#').unwrap().split_once(';').unwrap();
+                assert!(number.parse::<u32>().is_ok_and(|number| (0x20..0x7F).contains(&number)), "{inner}");
+            }
+            let is_plain = |one: char| one.is_alphanumeric() || " -/&#;\u{fffd}".contains(one) || !one.is_ascii();
+            assert!(inner.chars().all(is_plain), "{inner}");
+        }
+        assert_eq!(name("make check"), "<code>make check</code>");
+        assert_eq!(name(&"a".repeat(300)).chars().filter(|one| *one == 'a').count(), MAX_NAME);
+    }
+}

@@ -89,11 +89,9 @@ pub(crate) struct RegressionView {
     pub(super) id: Option<Uuid>,
     /// How certain it is; absent if it was not told.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(inline)]
     pub(super) state: Option<StateView>,
     /// Why it was withdrawn; absent if it was not.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(inline)]
     reason: Option<ReasonView>,
     /// The time at which it was first told; absent if it was not.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -41,13 +41,14 @@ pub struct Looked {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn unseen(client: &Client, limit: u32, timeout: Duration) -> Result<Vec<Series>, ReportError> {
+pub async fn unseen(client: &Client, limit: usize, timeout: Duration) -> Result<Vec<Series>, ReportError> {
     let reads = LimitedReads::begin(client, timeout).await?;
     let query = "select service, command, environment from ci_unseen
                  group by service, command, environment
                  order by min(id)
                  limit $1";
-    let rows = reads.query_typed(query, &[(&i64::from(limit), Type::INT8)]).await?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = reads.query_typed(query, &[(&limit, Type::INT8)]).await?;
     rows.iter().map(read_series).collect()
 }
 
