@@ -350,6 +350,7 @@ mod tests {
 
     /// Builds a year of the maximum number of charts, each with failures on every day and the maximum number of runs.
     #[test]
+    #[allow(clippy::float_arithmetic, reason = "times and durations, no money")]
     fn the_largest_page_leaves_a_function() {
         let series = |n: usize| Series {
             service: format!("{n}{}", "<".repeat(255)),

@@ -160,7 +160,20 @@ pub(crate) async fn make(
     changes.sort_by(|(_, a), (_, b)| worst(b).total_cmp(&worst(a)));
     let evidence = evidence::of_month(context, month, 0, deadline).await?;
     let tests = SingleTests::read(context, &filter, deadline).await?;
-    Ok(Report { made_at: now, filter, settings, series, looked_at, shown, changes, withdrawn, short, month, evidence, tests })
+    Ok(Report {
+        made_at: now,
+        filter,
+        settings,
+        series,
+        looked_at,
+        shown,
+        changes,
+        withdrawn,
+        short,
+        month,
+        evidence,
+        tests,
+    })
 }
 
 /// Returns the successful runs of a series as a chart needs them.
