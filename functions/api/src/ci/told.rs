@@ -156,7 +156,7 @@ impl Shape {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::collections::BTreeSet;
 
     use changepoints::Reason;
@@ -165,7 +165,7 @@ pub(super) mod tests {
     use super::*;
 
     /// A change of a state, slower by 30 %.
-    pub(in super::super) fn told(state: State, note: Option<&str>) -> Told {
+    pub(crate) fn told(state: State, note: Option<&str>) -> Told {
         let at: Timestamp = "2025-11-08T10:00:00Z".parse().unwrap();
         let change = Regression {
             changed_at: at,
