@@ -182,6 +182,11 @@ pub(crate) mod tests {
         Told { change, state, id: None, acknowledged, is_over: false }
     }
 
+    /// The same as one that was told under an id.
+    pub(crate) fn named(id: Uuid, state: State, note: Option<&str>) -> Told {
+        Told { id: Some(id), ..told(state, note) }
+    }
+
     #[test]
     fn states_differ_in_shape_character_word_and_class() {
         let all = [

@@ -92,7 +92,7 @@ mod tests {
     use changepoints::State;
 
     use super::{super::sample, *};
-    use crate::ci::told::tests::told;
+    use crate::ci::told::tests::{named, told};
 
     fn shown(answering: &Answering, told: &Told) -> String {
         let shell = sample::shell();
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn a_mistake_is_at_its_change_and_keeps_the_note() {
         let id = Uuid::from_u128(7);
-        let change = Told { id: Some(id), ..told(State::Confirmed, None) };
+        let change = named(id, State::Confirmed, None);
         let wrong = shown(&Answering::read(id, "<b>\n", false), &change);
         assert!(!wrong.contains("aria-invalid"), "a line break at the end is none: {wrong}");
         let wrong = shown(&Answering::read(id, "a\n<b>", false), &change);
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn what_was_answered_can_be_taken_back() {
-        let change = Told { id: Some(Uuid::nil()), ..told(State::Provisional, Some("expected")) };
+        let change = named(Uuid::nil(), State::Provisional, Some("expected"));
         let page = shown(&Answering::default(), &change);
         assert!(page.contains("name=\"take_back\"") && page.contains("value=\"expected\""), "{page}");
     }
