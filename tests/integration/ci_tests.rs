@@ -89,6 +89,16 @@ async fn a_document_becomes_a_row_that_the_newest_version_replaces() {
         "runs": 1, "medianSeconds": 0.015, "p95Seconds": 0.015, "share": 1.0,
     });
     assert_eq!((&found["slowest"], &found["leftOut"]), (&json!([test]), &json!(0)));
+    let page =
+        stack.ci(&format!("report?service={}&from=2025-11-01&to=2025-11-30", service.name)).await.expect(200).text();
+    for told in [
+        "Of 1 tests in 1 runs, 2025-11-08 to 2025-11-08.",
+        "cart · total",
+        "0.015 s",
+        "⚠ Files that could not be read: 1.",
+    ] {
+        assert!(page.contains(told), "{told}: {page}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,11 @@
 //! The organizations whose pages the suite `console` looks at, one for each state. The suite runs this first; the file that
 //! `CONSOLE_SEEDS` names then has their ids.
 
+use ci::{
+    ObjectVersion, TestRun,
+    telemetry::{s3, store_tests},
+    test_results::{Files, Outcome, Results, TestName, TestResult},
+};
 use domain::{
     Action, AuditRecord, Booking, CreateRequest, ExportFile, ExportRequest, Failure, Granularity, Job, Month, NewJob,
     Origin, Progress, Retention, Subject, Submission, Totals,
@@ -229,6 +234,7 @@ async fn ci_runs(stack: &Stack) -> Value {
               join ci_runs on run_id = '{service}-told-' || n"
     );
     client.batch_execute(&changes).await.unwrap();
+    single_tests(stack, &service).await;
     json!({"service": service})
 }
 
@@ -257,6 +263,44 @@ async fn evidence(stack: &Stack) -> String {
     let pack = stack.ci(&format!("evidence/pack?month={}", Month::of(now))).await.expect(200);
     let mut zip = zip::ZipArchive::new(std::io::Cursor::new(pack.body)).unwrap();
     std::io::read_to_string(zip.by_name("evidence.html").unwrap()).unwrap()
+}
+
+/// Adds results of tests to a service: one that became slower, and one that passes and fails on the same commit.
+async fn single_tests(stack: &Stack, service: &str) {
+    let start = Timestamp::now() - SignedDuration::from_hours(24 * 30);
+    for n in 0..40_u32 {
+        let mut results = Results::default();
+        let flaky = if n % 7 == 0 { Outcome::Failed } else { Outcome::Passed };
+        let slower = if n < 20 { 400 + n % 5 } else { 900 + n % 5 };
+        for (name, outcome, milliseconds) in
+            [("adds up", Outcome::Passed, slower), ("sends mail", flaky, 30), ("loads", Outcome::Passed, 2500 + n)]
+        {
+            let test = TestName { suite: "cart".to_owned(), name: name.to_owned() };
+            results.add(test, TestResult { outcome, milliseconds: Some(milliseconds) });
+        }
+        let run = TestRun {
+            run_id: format!("{service}-tests-{n}"),
+            service: service.to_owned(),
+            command: "make told".to_owned(),
+            commit_sha: format!("commit-{}", n / 5),
+            environment: "linux".to_owned(),
+            collector_version: "1.0.0".to_owned(),
+            started_at: start + SignedDuration::from_hours(12 * i64::from(n)),
+            modified: false,
+            files: Files { read: 1, ..Files::default() },
+            left_out: 0,
+            results,
+        };
+        let object = ObjectVersion {
+            key: format!("metrics/tests/{service}/{n}.json"),
+            version: Some("1".to_owned()),
+            etag: "etag".to_owned(),
+            time: run.started_at,
+            sequencer: s3::sequencer("01"),
+            sha256: None,
+        };
+        store_tests(&stack.database.client, &run, &object).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -134,7 +134,7 @@ class Report(BrowserTest):
         expect(shapes).to_have_count(2)
         expect(chart.locator("ol li")).to_have_count(2)
         expect(chart.locator("ol li").first).to_contain_text(re.compile(r"confirmed: .*\+.* % slower since"))
-        self.assertEqual(shapes.locator("text").all_inner_texts(), ["1", "2"])
+        self.assertEqual(shapes.locator("text").all_text_contents(), ["1", "2"])
         self.shot(page, "ci-changed")
         self.look(page, TOLD)
         chart = self.chart(page, "make told")
@@ -183,6 +183,19 @@ class Report(BrowserTest):
                 hands.press(row.get_by_text("Change the answer"))
                 hands.press(row.get_by_role("button", name="Take the answer back"))
                 expect(page.locator(".verdict")).to_contain_text("△ Perhaps slower, provisional:")
+
+    def test_single_tests_are_those_of_a_service(self):
+        page = self.engineer()
+        expect(page.locator(".report")).to_contain_text("Choose a service to see its slowest tests")
+        page.goto(address(**TOLD))
+        rows = {name: page.get_by_role("region", name=name).locator("tbody tr")
+                for name in ["Tests that became slower", "Flaky tests", "Slowest tests"]}
+        expect(rows["Tests that became slower"]).to_have_count(1)
+        expect(rows["Tests that became slower"]).to_contain_text("cart · adds up")
+        expect(rows["Flaky tests"]).to_have_count(1)
+        expect(rows["Flaky tests"]).to_contain_text("cart · sends mail")
+        expect(rows["Slowest tests"]).to_have_count(3)
+        expect(rows["Slowest tests"].first).to_contain_text("cart · loads")
 
     def test_a_form_of_elsewhere_answers_nothing(self):
         page = self.engineer()
@@ -235,7 +248,8 @@ class Report(BrowserTest):
         page = self.engineer(color_scheme="dark")
         page.goto(PATH)
         page.emulate_media(media="print", color_scheme="dark")
-        expect(page.locator("main form")).to_be_hidden()
+        for form in page.locator("main form").all():
+            expect(form).to_be_hidden()
         expect(page.get_by_role("navigation")).to_be_hidden()
         self.assertEqual(page.evaluate("getComputedStyle(document.body).backgroundColor"), "rgb(255, 255, 255)")
         self.assertEqual(page.locator("article").first.evaluate("it => getComputedStyle(it).breakInside"), "avoid")

@@ -18,6 +18,7 @@ pub(crate) mod rejections;
 pub(crate) mod report;
 pub(crate) mod runs;
 mod searching;
+mod single_tests;
 mod tables;
 pub(crate) mod targets;
 pub(crate) mod tests;

@@ -19,6 +19,7 @@ use super::{
     chart::{Chart, Frame},
     density::{Density, Dot},
     numbers,
+    single_tests::SingleTests,
     targets::{Judge, Unusable},
     told::{Shape, Told},
 };
@@ -51,6 +52,8 @@ pub(crate) struct Report {
     /// Which targets the evidence is judged by, or why there is none.
     pub(super) judge: Result<Judge, Unusable>,
     pub(super) evidence: Vec<Evidence>,
+    /// Single tests; `None` if no service was chosen.
+    pub(super) tests: Option<SingleTests>,
 }
 
 /// Renders what can be done with a change.
@@ -123,6 +126,13 @@ impl Report {
                 section { h2 { "Changes" } (self.changes(actions)) }
                 section { h2 { "Evidence for " (self.month) } (self.judgement()) }
                 section { h2 { "Series" } (self.charts()) }
+                section {
+                    h2 { "Single tests" }
+                    @match &self.tests {
+                        Some(tests) => { (tests.view()) }
+                        None => { p { "Choose a service to see its slowest tests, the flaky ones, and those that became slower." } }
+                    }
+                }
                 @if !self.short.is_empty() {
                     section { h2 { "Too few runs for a verdict" } (self.short()) }
                 }
@@ -278,6 +288,7 @@ mod tests {
                 month: "2025-11".parse().unwrap(),
                 judge: Ok(Judge::BuiltIn),
                 evidence: Vec::new(),
+                tests: None,
             }
         }
     }
@@ -346,6 +357,7 @@ mod tests {
 
     /// Builds a year of the maximum number of charts, each with failures on every day and the maximum number of runs.
     #[test]
+    #[allow(clippy::float_arithmetic, reason = "times and durations, no money")]
     fn the_largest_page_leaves_a_function() {
         let series = |n: usize| Series {
             service: format!("{n}{}", "<".repeat(255)),

@@ -26,6 +26,7 @@ use super::{
     matching::matched,
     page::{self, Report, Shown},
     searching::{end_of_search, log},
+    single_tests::SingleTests,
     targets::{InForce, in_force},
     told::Told,
 };
@@ -163,6 +164,7 @@ pub(crate) async fn make(
         Ok(InForce { targets, judge }) => (Ok(judge), evidence::of_month(context, &targets, month, 0, deadline).await?),
         Err(unusable) => (Err(unusable), Vec::new()),
     };
+    let tests = SingleTests::read(context, &filter, deadline).await?;
     Ok(Report {
         made_at: now,
         filter,
@@ -176,6 +178,7 @@ pub(crate) async fn make(
         month,
         judge,
         evidence,
+        tests,
     })
 }
 

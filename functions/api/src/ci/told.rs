@@ -156,15 +156,16 @@ impl Shape {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::collections::BTreeSet;
 
     use changepoints::Reason;
+    use jiff::Timestamp;
 
     use super::*;
 
     /// A change of a state, slower by 30 %.
-    pub(in super::super) fn told(state: State, note: Option<&str>) -> Told {
+    pub(crate) fn told(state: State, note: Option<&str>) -> Told {
         let at: jiff::Timestamp = "2025-11-08T10:00:00Z".parse().unwrap();
         let change = Regression {
             changed_at: at,
@@ -179,6 +180,11 @@ pub(super) mod tests {
         let by = Uuid::nil();
         let acknowledged = note.map(|note| Acknowledgement { version: 1, note: note.to_owned(), at, by });
         Told { change, state, id: None, acknowledged, is_over: false }
+    }
+
+    /// The same as one that was told under an id.
+    pub(crate) fn named(id: Uuid, state: State, note: Option<&str>) -> Told {
+        Told { id: Some(id), ..told(state, note) }
     }
 
     #[test]

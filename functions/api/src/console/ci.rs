@@ -70,7 +70,7 @@ pub(super) async fn acknowledge(
     let writer = CiWriter::of(caller.clone(), origin)?;
     let id = change_id(path)?;
     let query = Query::parse(&form.text("back"));
-    let answering = Answering::read(id, &form);
+    let answering = Answering::read(id, &form.text("note"), !form.text("take_back").is_empty());
     let Some(note) = answering.answer() else {
         return answer(&context, &shell, caller, query, answering, deadline).await;
     };

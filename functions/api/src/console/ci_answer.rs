@@ -4,7 +4,7 @@ use ci::change::Note;
 use maud::{Markup, html};
 use uuid::Uuid;
 
-use super::{ci::PATH, ci_form::Choice, page::Form, shell::Shell};
+use super::{ci::PATH, ci_form::Choice, shell::Shell};
 use crate::ci::told::Told;
 
 /// The answer that somebody gives; by default none.
@@ -17,10 +17,9 @@ pub(super) struct Answering {
 
 impl Answering {
     /// Reads the form of a change.
-    pub(super) fn read(change: Uuid, form: &Form) -> Self {
+    pub(super) fn read(change: Uuid, note: &str, takes_back: bool) -> Self {
         // Nobody sees a space at an end.
-        let note = form.text("note").trim().to_owned();
-        Self { change: Some(change), note, takes_back: !form.text("take_back").is_empty() }
+        Self { change: Some(change), note: note.trim().to_owned(), takes_back }
     }
 
     /// Returns the note, or `None` in place of it if the answer is taken back; `None` if the note is none.
@@ -85,5 +84,51 @@ impl Answering {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use changepoints::State;
+
+    use super::{super::sample, *};
+    use crate::ci::told::tests::{named, told};
+
+    fn shown(answering: &Answering, told: &Told) -> String {
+        let shell = sample::shell();
+        html! { (answering.mistake(&shell)) (answering.form(&shell, &Choice::default(), told)) }.into_string()
+    }
+
+    #[test]
+    fn an_answer_is_a_note_or_takes_one_back() {
+        let answer = |note, takes_back| Answering::read(Uuid::nil(), note, takes_back).answer();
+        assert_eq!(answer(" expected ", false).unwrap().unwrap().as_str(), "expected");
+        assert_eq!(answer("", true), Some(None));
+        for text in ["", "  ", "a\nb", &"a".repeat(501)] {
+            assert_eq!(answer(text, false), None, "{text:?}");
+        }
+        assert!(!Answering::default().is_wrong());
+    }
+
+    #[test]
+    fn a_mistake_is_at_its_change_and_keeps_the_note() {
+        let id = Uuid::from_u128(7);
+        let change = named(id, State::Confirmed, None);
+        let wrong = shown(&Answering::read(id, "<b>\n", false), &change);
+        assert!(!wrong.contains("aria-invalid"), "a line break at the end is none: {wrong}");
+        let wrong = shown(&Answering::read(id, "a\n<b>", false), &change);
+        assert!(wrong.contains(&format!("href=\"#note-{id}\"")) && wrong.contains("value=\"a\n&lt;b&gt;\""), "{wrong}");
+        assert!(wrong.contains("<details class=\"answer\" open") && wrong.contains("aria-invalid=\"true\""), "{wrong}");
+        let other = shown(&Answering::read(Uuid::nil(), "", false), &change);
+        assert!(!other.contains("aria-invalid"), "{other}");
+        let nobody_was_told = shown(&Answering::default(), &told(State::Confirmed, None));
+        assert_eq!(nobody_was_told, "");
+    }
+
+    #[test]
+    fn what_was_answered_can_be_taken_back() {
+        let change = named(Uuid::nil(), State::Provisional, Some("expected"));
+        let page = shown(&Answering::default(), &change);
+        assert!(page.contains("name=\"take_back\"") && page.contains("value=\"expected\""), "{page}");
     }
 }
