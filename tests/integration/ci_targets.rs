@@ -226,9 +226,10 @@ async fn targets_that_cannot_be_used_are_told_everywhere_until_they_are_replaced
     // Months that ended before are judged as they were.
     stack.ci("evidence?month=2003-11").await.expect(200);
 
+    let told = json!(version.to_string());
     until("the metric of the operator's alarm", WAIT_TIMEOUT, async || {
         let lines = logs::metrics("api", "TargetsUnusable", since).await;
-        if lines.iter().any(|line| line["targets_version"] == version.to_string()) { Ok(()) } else { Err(lines) }
+        if lines.iter().any(|line| line["targets_version"] == told) { Ok(()) } else { Err(lines) }
     })
     .await;
 

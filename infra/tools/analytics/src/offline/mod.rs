@@ -48,7 +48,7 @@ struct Answer {
 /// What a manifest is of.
 #[derive(Debug)]
 enum Verified {
-    Export(Manifest),
+    Export(Box<Manifest>),
     Evidence(Evidence),
 }
 
@@ -93,7 +93,7 @@ fn verify(archive: &mut Archive, keys: &Keys) -> Result<(Option<Verified>, Vec<F
     let manifest = if Evidence::is_of(&bytes) {
         Evidence::parse(&bytes).map(Verified::Evidence)
     } else {
-        Manifest::parse(&bytes).map(Verified::Export)
+        Manifest::parse(&bytes).map(|manifest| Verified::Export(Box::new(manifest)))
     };
     let manifest = match manifest {
         Ok(Verified::Export(manifest)) => manifest,
