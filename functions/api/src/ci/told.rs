@@ -160,7 +160,6 @@ pub(crate) mod tests {
     use std::collections::BTreeSet;
 
     use changepoints::Reason;
-    use jiff::Timestamp;
 
     use super::*;
 

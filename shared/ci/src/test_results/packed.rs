@@ -131,11 +131,11 @@ mod tests {
         let packed = Packed::of(vec![(1, result), (70_000, result)]);
         assert_eq!((packed.ids.len(), packed.milliseconds.len(), packed.outcomes.as_slice()), (4, 4, &b"pp"[..]));
         let damage: [fn(&mut Packed); 6] = [
-            |packed| drop(packed.ids.pop()),
+            |packed| _ = packed.ids.pop(),
             |packed| packed.ids.push(0),
-            |packed| drop(packed.milliseconds.pop()),
+            |packed| _ = packed.milliseconds.pop(),
             |packed| packed.milliseconds[1] = 0xff,
-            |packed| drop(packed.outcomes.pop()),
+            |packed| _ = packed.outcomes.pop(),
             |packed| packed.outcomes[0] = b'P',
         ];
         for damage in damage {
