@@ -131,7 +131,10 @@ async fn a_slowdown_that_goes_is_withdrawn_with_the_reason_and_told_again() {
     let listed: Value = stack.ci(&format!("regressions?service={service}")).await.expect(200).json();
     assert_eq!(listed["items"], json!([]), "by default those that hold");
     let [event] = &listener.events(1, WAIT_TIMEOUT).await[..] else { panic!("one event") };
-    assert_eq!((&event["detail-type"], &event["detail"]["reason"]), (&json!("CiChangeWithdrawn"), &withdrawn["reason"]));
+    assert_eq!(
+        (&event["detail-type"], &event["detail"]["reason"]),
+        (&json!("CiChangeWithdrawn"), &withdrawn["reason"])
+    );
     assert_ne!(event["detail"]["eventId"], told["detail"]["eventId"]);
     listener.end().await;
 }

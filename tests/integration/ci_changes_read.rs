@@ -85,7 +85,9 @@ async fn only_who_has_the_permission_answers_a_change() {
     let writer = token("analytics:ci:write");
     acknowledge(&stack, id, &writer, &note).await.expect(200);
     stack.api.get(&format!("/ci/changes/{id}"), &writer).await.problem(403, "forbidden");
-    acknowledge(&stack, id, &stack.issuer.platform_admin("someone", &[]), &json!({"note": "another"})).await.expect(200);
+    acknowledge(&stack, id, &stack.issuer.platform_admin("someone", &[]), &json!({"note": "another"}))
+        .await
+        .expect(200);
     for wrong in [json!({}), json!({"note": ""}), json!({"note": "a\nb"}), json!({"note": "a", "by": "me"})] {
         acknowledge(&stack, id, &writer, &wrong).await.problem(400, "invalid-request");
     }
@@ -115,7 +117,10 @@ async fn a_summary_is_a_table_in_which_a_name_is_nothing_but_a_name() {
     let note = json!({"note": "expected | <b>all</b> of it"});
     acknowledge(&stack, change["id"].as_str().unwrap(), &stack.ci_writer_token(), &note).await.expect(200);
     let text = markdown(&stack, &service).await;
-    assert!(text.starts_with("### CI durations: 1 slowdown\n") && text.contains("acknowledged: <code>expected "), "{text}");
+    assert!(
+        text.starts_with("### CI durations: 1 slowdown\n") && text.contains("acknowledged: <code>expected "),
+        "{text}"
+    );
     assert!(!text.contains("<b>"), "{text}");
 }
 

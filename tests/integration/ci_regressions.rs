@@ -82,9 +82,16 @@ async fn a_series_that_is_too_short_is_named_instead_of_looking_healthy() {
     assert_eq!((&told["insufficient"], &told["searched"]), (&answer["insufficient"], &json!(false)));
     let one_more = CiRun::new(&service, start() + SignedDuration::from_hours(30), 100.into());
     stack.database.insert_runs(&[one_more]).await;
-    let answer: Value =
-        stack.ci(&format!("regressions?service={service}&minPercent=5&environment=github-actions")).await.expect(200).json();
-    assert_eq!((&answer["items"], &answer["insufficient"]), (&json!([]), &json!([])), "24 are enough, and nothing changed");
+    let answer: Value = stack
+        .ci(&format!("regressions?service={service}&minPercent=5&environment=github-actions"))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(
+        (&answer["items"], &answer["insufficient"]),
+        (&json!([]), &json!([])),
+        "24 are enough, and nothing changed"
+    );
 }
 
 #[tokio::test]
@@ -98,8 +105,11 @@ async fn other_changes_at_the_same_point_are_possible_causes() {
     moved.iter_mut().for_each(|run| run.environment = "jenkins".to_owned());
     let last = moved[40].started_at;
     stack.database.insert_runs(&[runs, moved].concat()).await;
-    let answer: Value =
-        stack.ci(&format!("regressions?service={service}&minPercent=5&environment=github-actions")).await.expect(200).json();
+    let answer: Value = stack
+        .ci(&format!("regressions?service={service}&minPercent=5&environment=github-actions"))
+        .await
+        .expect(200)
+        .json();
     assert_eq!(
         answer["items"][0]["possibleCauses"],
         json!([

@@ -63,7 +63,10 @@ const WRITE: &[Right] = &[
 ];
 
 const RUNS: &[Right] = &[
-    right("select", &["ci_changes_now", "ci_pseudonym_key", "ci_rejections", "ci_replacements", "ci_runs", "ci_unseen"]),
+    right(
+        "select",
+        &["ci_changes_now", "ci_pseudonym_key", "ci_rejections", "ci_replacements", "ci_runs", "ci_unseen"],
+    ),
     // Answers to changes are never changed.
     right("select, insert", &["ci_acknowledgements"]),
 ];

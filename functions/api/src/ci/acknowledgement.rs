@@ -152,9 +152,8 @@ mod tests {
     #[test]
     fn a_body_has_a_note_and_nothing_else() {
         assert_eq!(note(&json!({"note": "expected"})).unwrap().as_str(), "expected");
-        let pointers = |body: Value| -> Vec<String> {
-            note(&body).unwrap_err().into_iter().map(|error| error.pointer).collect()
-        };
+        let pointers =
+            |body: Value| -> Vec<String> { note(&body).unwrap_err().into_iter().map(|error| error.pointer).collect() };
         assert_eq!(pointers(json!([])), [""]);
         for (body, wrong) in [
             (json!({}), vec!["/note"]),

@@ -218,7 +218,11 @@ mod tests {
         let slower = told(12.0, "2026-11-08T10:00:00Z", Certainty::Confirmed);
         assert_eq!(text(std::slice::from_ref(&slower), 60), "12.0 % slower since 2026-11-08");
         let worse = told(40.0, "2026-11-20T10:00:00Z", Certainty::Provisional);
-        assert_eq!(text(&[slower.clone(), worse.clone()], 60), "12.0 % slower since 2026-11-08", "certain before large");
+        assert_eq!(
+            text(&[slower.clone(), worse.clone()], 60),
+            "12.0 % slower since 2026-11-08",
+            "certain before large"
+        );
         assert_eq!(text(std::slice::from_ref(&worse), 60), "40.0 % slower since 2026-11-20, provisional");
         let answer = Acknowledgement { version: 1, note: "ok".to_owned(), at: now(), by: Uuid::nil() };
         let answered = ToldChange { acknowledgement: Some(answer), needs_attention: false, ..slower.clone() };

@@ -156,7 +156,11 @@ fn missing() -> Problem {
 }
 
 /// Returns a change with the answers to it.
-pub(super) async fn answer(client: &Connection, change: ToldChange, deadline: Deadline) -> Result<ChangeAnswer, Problem> {
+pub(super) async fn answer(
+    client: &Connection,
+    change: ToldChange,
+    deadline: Deadline,
+) -> Result<ChangeAnswer, Problem> {
     let history = answers(client, change.id, deadline.left()).await?;
     Ok(ChangeAnswer {
         change: RegressionView::told(change),

@@ -4,8 +4,8 @@
 //! number, so that a name is nothing but its characters, in any dialect, also within a table.
 
 use super::{
-    chart::{day_of, exact, percent},
     changes::StateView,
+    chart::{day_of, exact, percent},
     regressions::{InsufficientView, RegressionList, RegressionView},
 };
 use crate::visible::visible;

@@ -331,14 +331,7 @@ fn read(mut query: Query) -> Result<Question, Problem> {
 
 impl RegressionList {
     const fn new(searched: bool, series: usize) -> Self {
-        Self {
-            items: Vec::new(),
-            insufficient: Vec::new(),
-            searched,
-            waiting: None,
-            series,
-            next_cursor: None,
-        }
+        Self { items: Vec::new(), insufficient: Vec::new(), searched, waiting: None, series, next_cursor: None }
     }
 }
 

@@ -11,7 +11,9 @@ pub struct Note(String);
 
 /// Text that is not a note.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be 1 to {MAX_CHARS} characters of visible text without line breaks, such as \"expected: new test suite\"")]
+#[error(
+    "must be 1 to {MAX_CHARS} characters of visible text without line breaks, such as \"expected: new test suite\""
+)]
 pub struct InvalidNote;
 
 impl Note {

@@ -20,13 +20,13 @@ use postgres::DatabaseError;
 use tokio_postgres::Row;
 
 pub use changes::{SeriesChanges, SeriesChangesPage, change, changes_of, series_changes};
+pub(crate) use changes::{read_answer, read_one};
 pub use evidence::{Evidence, EvidenceObject, MAX_OBJECTS, evidence};
 pub use filter::Filter;
 pub use rejections::{Rejection, RejectionCursor, RejectionPage, rejection_cursor, rejections};
 pub use runs::{RunCursor, RunPage, StoredRun, pseudonyms, run_cursor, runs};
-pub use series::{MAX_RUNS, SeriesCursor, SeriesPage, SeriesRuns, busiest, series, series_cursor};
-pub(crate) use changes::{read_answer, read_one};
 pub(crate) use series::with_runs;
+pub use series::{MAX_RUNS, SeriesCursor, SeriesPage, SeriesRuns, busiest, series, series_cursor};
 pub use trends::{Durations, MAX_DAYS, Trend, TrendCursor, TrendPage, trend_cursor, trends};
 
 use crate::Series;

@@ -109,13 +109,7 @@ impl Kept {
     }
 
     /// Returns the detail of an event that tells of the change.
-    pub(super) fn detail(
-        &self,
-        series: &Series,
-        number: usize,
-        kind: EventKind,
-        now: Timestamp,
-    ) -> ChangeDetail {
+    pub(super) fn detail(&self, series: &Series, number: usize, kind: EventKind, now: Timestamp) -> ChangeDetail {
         let Series { service, command, environment } = series.clone();
         let StoredChange { id, begins, state, before, after, told, p_value, .. } = &self.change;
         let change_id = change_id(series, number, id);
@@ -300,7 +294,8 @@ mod tests {
     #[test]
     fn only_what_is_old_at_the_first_look_is_history() {
         let durations = [around(100.0, 40), around(150.0, 30)].concat();
-        let at = |is_first, hours: i64| next(&[], &runs(&durations), &[], is_first, start() + hours.hours())[0].is_history;
+        let at =
+            |is_first, hours: i64| next(&[], &runs(&durations), &[], is_first, start() + hours.hours())[0].is_history;
         assert!(!at(true, 70) && !at(true, 40 + 14 * 24));
         assert!(at(true, 41 + 14 * 24));
         assert!(!at(false, 4000), "a run that arrives late");

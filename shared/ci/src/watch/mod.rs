@@ -119,9 +119,8 @@ async fn take_marks(client: &Client, series: &Series) -> Result<u64, ReportError
     let Series { service, command, environment } = series;
     let mut parameters = Parameters::default();
     let [service, command, environment] = [service, command, environment].map(|name| parameters.text(name));
-    let statement = format!(
-        "delete from ci_unseen where (service, command, environment) = ({service}, {command}, {environment})"
-    );
+    let statement =
+        format!("delete from ci_unseen where (service, command, environment) = ({service}, {command}, {environment})");
     let types = parameters.typed();
     Ok(client.execute_typed(&statement, &types).await?)
 }
