@@ -54,7 +54,7 @@ pub(crate) fn measure(stack: &Stack, plan: &Plan) -> Result<Section> {
         let goals = match binary.name.as_str() {
             "api" => [
                 goal("≤ 6 ms", answered.median().as_micros() <= 6000),
-                goal("≤ 8 MiB", size <= 8 << 20),
+                goal("≤ 12 MiB", size <= 12 << 20),
                 goal("≤ 12 MiB", *memory <= 12 << 20),
             ]
             .join(", "),
