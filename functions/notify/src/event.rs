@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 #[derive(Debug)]
 pub(crate) enum Event {
     /// Of an organization's exports and months.
-    Export(Told),
+    Export(Box<Told>),
     /// A confirmed slowdown of CI, which belongs to no organization.
     Slowdown(Box<ChangeDetail>),
 }
@@ -55,7 +55,7 @@ impl Event {
         }
         let kind = EventKind::of_detail_type(&detail_type).filter(|_| source == EVENT_SOURCE);
         let Some(kind) = kind else { return Err(NoEvent::Other(source, detail_type)) };
-        Ok(Self::Export(Told { kind, detail: serde_json::from_str(raw.get())?, raw }))
+        Ok(Self::Export(Box::new(Told { kind, detail: serde_json::from_str(raw.get())?, raw })))
     }
 }
 
@@ -64,7 +64,7 @@ impl Told {
     /// Reads the body of a message about an organization.
     pub(crate) fn read(body: &str) -> Result<Self, NoEvent> {
         match Event::read(body)? {
-            Event::Export(told) => Ok(told),
+            Event::Export(told) => Ok(*told),
             Event::Slowdown(_) => panic!("an event of no organization"),
         }
     }
