@@ -5,7 +5,7 @@ use ci::change::ChangeDetail;
 /// The name of the event in the message's attributes.
 pub(super) const EVENT: &str = "ci.change.confirmed";
 /// Maximum length of the command in a subject, which has at most 100 characters.
-const MAX_NAME: usize = 50;
+const MAX_NAME: usize = 40;
 
 /// Returns the subject: at most 100 ASCII characters in one line, as SNS requires.
 pub(super) fn subject(detail: &ChangeDetail) -> String {
