@@ -1,4 +1,5 @@
-//! The retention: runs every night, compresses and drops old usage, and creates partitions in advance.
+//! The retention: runs every night, compresses and drops old usage, creates partitions in advance, and deletes old results
+//! of tests in CI.
 
 mod context;
 mod handler;

@@ -24,6 +24,7 @@ use crate::{context::Context, instant::whole_second, problem::Problem, query::Qu
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TestReport {
+    view: TestsView,
     scope: ScopeView,
     /// The slowest tests by median, the slowest first; with `view=slowest`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,9 +157,9 @@ struct NameView {
     name: String,
 }
 
-/// A report on tests.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ToSchema)]
-#[schema(rename_all = "lowercase")]
+/// Which report on tests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum TestsView {
     /// The slowest tests.
     #[default]
@@ -201,7 +202,7 @@ pub(crate) async fn tests(
     let Question { view, filter, settings, limit } = read(query)?;
     let client = context.database.client().await?;
     let results = TestResults::read(&client, &filter, deadline.left()).await?;
-    let mut report = TestReport::of(&results.scope);
+    let mut report = TestReport::of(view, &results.scope);
     match view {
         TestsView::Slowest => {
             let list = results.slowest(&client, limit, deadline.left()).await?;
@@ -253,11 +254,11 @@ fn view(text: &str) -> Result<TestsView, &'static str> {
 }
 
 impl TestReport {
-    fn of(scope: &TestScope) -> Self {
+    fn of(view: TestsView, scope: &TestScope) -> Self {
         let TestScope { runs, runs_left_out, from, to, tests, unreadable_files, results_left_out } = *scope;
         let (from, to) = (from.map(whole_second), to.map(whole_second));
         let scope = ScopeView { runs, runs_left_out, from, to, tests, unreadable_files, results_left_out };
-        Self { scope, slowest: None, flaky: None, slower: None, left_out: 0, searched: None, not_searched: None }
+        Self { view, scope, slowest: None, flaky: None, slower: None, left_out: 0, searched: None, not_searched: None }
     }
 
     /// Takes over what a list leaves out, and returns its entries.

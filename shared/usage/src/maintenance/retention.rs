@@ -5,6 +5,8 @@
 //! and the hourly and daily rollups of a month are dropped together. The transaction of a drop also moves a limit in
 //! `usage_state`, from which on older events are refused and older buckets are not computed.
 //!
+//! It also deletes old results of tests in CI, which nothing else maintains.
+//!
 //! No organization delays the others: the refresh gets a part of the time, an hour that cannot be computed is recorded
 //! as abandoned after a night, and a rollup table that accepts no deletes is reported while the rest continues.
 

@@ -184,6 +184,8 @@ mod tests {
         };
         report("old.xml", "old");
         report("again.xml", "before");
+        // Beyond the resolution of the file system's clock: no command starts as fast as this test.
+        std::thread::sleep(std::time::Duration::from_millis(50));
         let patterns = [format!("{}/**/*.xml", folder.display()), format!("{}/*.xml", folder.display())];
         let before = Before::look(&patterns);
         report("again.xml", "after!");

@@ -9,6 +9,9 @@ use rust_decimal::{Decimal, RoundingStrategy, prelude::ToPrimitive as _};
 pub(super) fn milliseconds(text: &str) -> Option<u32> {
     let text = text.trim();
     let plain = plain(text.strip_suffix('s').unwrap_or(text))?;
+    // GoogleTest writes `0.`, others `.5`.
+    let plain = plain.trim_end_matches('.');
+    let plain = if plain.starts_with('.') { format!("0{plain}") } else { plain.to_owned() };
     let seconds = if plain.contains(['e', 'E']) {
         Decimal::from_scientific(&plain).ok()?
     } else {
@@ -52,6 +55,8 @@ mod tests {
             ("12", Some(12_000)),
             (" 1.5 ", Some(1500)),
             (".5", Some(500)),
+            ("7.", Some(7000)),
+            (".", None),
             ("0.0004999", Some(0)),
             ("0.0005", Some(1)),
             ("1.2E-4", Some(0)),
