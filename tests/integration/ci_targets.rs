@@ -95,6 +95,7 @@ async fn a_target_is_changed_without_a_build_and_every_version_is_kept() {
     let last = stack.ci("evidence?month=2003-11").await.expect(200).json::<Value>();
     assert_eq!(last["judgedBy"], json!({"source": "built-in", "version": 0}), "nothing was stored by then");
     assert!(last["targets"].as_array().unwrap().len() > 1, "{last}");
+    stack.ci("targets?version=x").await.problem(400, "invalid-request");
     stack.ci("targets?version=4711").await.problem(404, "no-such-version");
     stack.ci(&format!("evidence?month={}&targets=4711", this_month())).await.problem(404, "no-such-version");
 

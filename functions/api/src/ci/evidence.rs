@@ -13,7 +13,7 @@ use rust_decimal::{Decimal, prelude::ToPrimitive as _};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::targets::{InForce, Judge, JudgeView, in_force};
+use super::targets::{InForce, Judge, JudgeView, in_force, version_of};
 use crate::{
     context::Context,
     problem::{Problem, ProblemBody},
@@ -126,7 +126,7 @@ pub(crate) async fn evidence(
     mut query: Query,
 ) -> Result<Json<EvidenceReport>, Problem> {
     let month = query.required("month", "a month such as 2025-11", str::parse);
-    let asked = query.optional("targets");
+    let asked = version_of(&mut query, "targets");
     let (month, asked) = query.finish(month.map(|month| (month, asked)))?;
     let InForce { targets, judge } = in_force(&context, month, asked).await?.map_err(Problem::from)?;
     let evidence = of_month(&context, &targets, month, MAX_OBJECTS_IN_ALL, deadline).await?;

@@ -24,7 +24,7 @@ use self::{
 };
 use super::{
     evidence::{EvidenceReport, MAX_OBJECTS_IN_ALL, of_month},
-    targets::{InForce, TargetsView, in_force, judged_by},
+    targets::{InForce, TargetsView, in_force, judged_by, version_of},
 };
 use crate::{
     archive::{Archive, json},
@@ -76,7 +76,7 @@ pub(crate) async fn pack(
     mut query: Query,
 ) -> Result<([(HeaderName, String); 2], Vec<u8>), Problem> {
     let month = query.required("month", "a month such as 2025-11", str::parse::<Month>);
-    let asked = query.optional("targets");
+    let asked = version_of(&mut query, "targets");
     let (month, asked) = query.finish(month.map(|month| (month, asked)))?;
     let in_force = in_force(&context, month, asked).await?.map_err(Problem::from)?;
     let mut evidence = of_month(&context, &in_force.targets, month, MAX_OBJECTS_IN_ALL, deadline).await?;

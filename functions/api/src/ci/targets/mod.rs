@@ -79,7 +79,7 @@ pub(crate) async fn show(
     _: CiReader,
     mut query: Query,
 ) -> Result<Tagged, Problem> {
-    let version = query.optional::<u32>("version");
+    let version = version_of(&mut query, "version");
     let found = match query.finish(Some(version))? {
         None => read(context.jobs.targets().await?),
         Some(version) => in_force::of_version(&context, version).await?,
@@ -167,6 +167,11 @@ pub(crate) async fn versions(
     let stored = context.jobs.targets_versions().await?;
     let items = stored.into_iter().map(|stored| VersionView::of(stored.version, read(Some(stored)))).collect();
     Ok(Json(TargetsVersions { items }))
+}
+
+/// Reads an optional parameter that is the number of a version; `None` if it is absent or wrong.
+pub(super) fn version_of(query: &mut Query, name: &'static str) -> Option<u32> {
+    query.optional_with(name, |text| text.parse().map_err(|_| "must be a whole number from 0 on"))
 }
 
 /// Creates the problem of a version that does not exist.
