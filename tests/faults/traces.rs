@@ -193,7 +193,7 @@ async fn traces_unheard(scene: &Scene) -> Found {
     }
     daemon.set(Conduct::Reads).await;
     until("the log says that spans were not sent", Duration::from_secs(20), async || {
-        let lines = logs::lines("/aws/lambda/").await;
+        let lines = logs::lines(logs::GROUPS).await;
         let told: BTreeSet<String> = lines
             .into_iter()
             .filter(|(_, line)| line.contains("spans of traces not sent") && line.contains("\"level\":\"WARN\""))

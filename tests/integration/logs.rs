@@ -16,7 +16,7 @@ const LEVELS: [&str; 5] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR"];
 async fn every_line_is_an_object_with_time_level_and_message() {
     lambda::insist(&variable("SWEEP_FUNCTION"), &json!({})).await;
     let lines = until("the sweep has logged", Duration::from_secs(30), async || {
-        let lines = logs::lines("/aws/lambda/").await;
+        let lines = logs::lines(logs::GROUPS).await;
         if lines.iter().any(|(group, _)| group.ends_with("-sweep")) { Ok(lines) } else { Err(lines.len()) }
     })
     .await;
@@ -59,7 +59,7 @@ fn is_embedded_metric(line: &Value) {
 /// Returns the lines of all functions with a text, once there is one of `function`.
 async fn lines_with(text: &str, function: &str) -> Vec<Value> {
     until("its lines are there", Duration::from_secs(60), async || {
-        let lines = logs::lines("/aws/lambda/").await.into_iter().filter(|(_, line)| line.contains(text));
+        let lines = logs::lines(logs::GROUPS).await.into_iter().filter(|(_, line)| line.contains(text));
         let lines: Vec<Value> = lines.map(|(_, line)| serde_json::from_str(&line).unwrap()).collect();
         if lines.iter().any(|line| line["service"] == function) { Ok(lines) } else { Err(lines) }
     })
@@ -125,7 +125,7 @@ async fn no_line_has_a_secret_a_token_or_a_value_of_a_row() {
         }
     }
     assert!(planted.len() >= 4 + 8, "the secrets of the functions are known: {}", planted.len());
-    for (group, line) in logs::lines("/aws/lambda/").await {
+    for (group, line) in logs::lines(logs::GROUPS).await {
         for (what, text) in &planted {
             assert!(!line.contains(text), "{group}: {what} is in the log");
         }

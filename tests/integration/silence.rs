@@ -149,7 +149,7 @@ async fn a_rollup_that_changed_behind_the_platforms_back_is_a_mismatch() {
     let (report, _) = reconcile(org.id).await;
     assert_eq!(numbers(&report), [1, 1, 0, 0]);
     until("a line names the export", WAIT_TIMEOUT, async || {
-        let lines = logs::lines("/aws/lambda/").await;
+        let lines = logs::lines(logs::GROUPS).await;
         let names = |line: &str| line.contains(&job.to_string()) && line.contains("does not agree");
         let found = lines.iter().find(|(_, line)| names(line) && line.contains(&org.id.to_string()));
         found.map(|(_, line)| assert!(line.contains("\"WARN\""), "{line}")).ok_or(lines.len())
@@ -178,7 +178,7 @@ async fn a_difference_of_which_no_record_tells_is_counted_and_named() {
     assert_eq!(numbers(&report), [1, 0, 1], "{report}");
     assert_eq!((&line["ReconciliationsUnknown"], &line["level"]), (&json!(1), &json!("WARN")), "{line}");
     until("a line names the export", WAIT_TIMEOUT, async || {
-        let lines = logs::lines("/aws/lambda/").await;
+        let lines = logs::lines(logs::GROUPS).await;
         let names = |line: &str| line.contains(&job.to_string()) && line.contains("no record tells");
         if lines.iter().any(|(_, line)| names(line)) { Ok(()) } else { Err(lines.len()) }
     })

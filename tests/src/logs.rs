@@ -8,6 +8,9 @@ use crate::{aws, function::is_metric};
 /// Lines of Lambda itself, which are text on the emulator.
 const PLATFORM: [&str; 4] = ["INIT_START ", "START ", "END ", "REPORT "];
 
+/// The beginning of the names of the stack's log groups. Tests make others meanwhile, of stacks of their own.
+pub const GROUPS: &str = "/aws/lambda/analytics-exports-";
+
 /// Returns all lines of the log groups with a prefix, each with its group.
 ///
 /// # Panics
@@ -58,11 +61,12 @@ pub async fn metrics(function: &str, name: &str, since: Timestamp) -> Vec<Value>
 
 /// Returns the lines of a function since a moment. Earlier ones, which may be thousands, are not read.
 async fn lines_since(function: &str, since: Timestamp) -> Vec<Value> {
-    let groups = aws::logs("DescribeLogGroups", &json!({"logGroupNamePrefix": "/aws/lambda/"})).await;
-    let mut names =
-        groups["logGroups"].as_array().into_iter().flatten().filter_map(|group| group["logGroupName"].as_str());
+    let group = format!("{GROUPS}{function}");
+    let groups = aws::logs("DescribeLogGroups", &json!({"logGroupNamePrefix": group})).await;
     // A function that has not run yet may have none.
-    let Some(group) = names.find(|name| name.ends_with(&format!("-{function}"))) else { return Vec::new() };
+    if groups["logGroups"].as_array().is_none_or(Vec::is_empty) {
+        return Vec::new();
+    }
     let mut request = json!({"logGroupName": group, "startTime": since.as_millisecond()});
     let mut lines = Vec::new();
     loop {

@@ -131,7 +131,7 @@ async fn a_run_that_is_replaced_from_a_key_without_a_folder_says_so() {
     };
     check("at first").await;
     let line = until("it is logged", WAIT_TIMEOUT, async || {
-        let lines = logs::lines("/aws/lambda/").await;
+        let lines = logs::lines(logs::GROUPS).await;
         let mut lines = lines.into_iter().map(|(_, line)| line);
         lines.find(|line| line.contains(REPLACED) && line.contains(&forged)).ok_or(())
     })

@@ -19,7 +19,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::regressions::RegressionView;
+use super::regression_view::RegressionView;
 use crate::{
     BASE,
     context::Context,

@@ -6,7 +6,8 @@
 use super::{
     axis::{day_of, exact, percent},
     changes::StateView,
-    regressions::{InsufficientView, RegressionList, RegressionView},
+    regression_view::{InsufficientView, RegressionView},
+    regressions::RegressionList,
 };
 use crate::visible::visible;
 

@@ -13,6 +13,7 @@ mod matching;
 mod numbers;
 pub(crate) mod pack;
 pub(crate) mod page;
+mod regression_view;
 pub(crate) mod regressions;
 pub(crate) mod rejections;
 pub(crate) mod report;
