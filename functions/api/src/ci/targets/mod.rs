@@ -171,7 +171,7 @@ pub(crate) async fn versions(
 
 /// Reads an optional parameter that is the number of a version; `None` if it is absent or wrong.
 pub(super) fn version_of(query: &mut Query, name: &'static str) -> Option<u32> {
-    query.optional_with(name, |text| text.parse().map_err(|_| "must be a whole number from 0 on"))
+    query.optional_with(name, |text| text.parse::<u32>().map_err(|_| "must be a whole number from 0 on"))
 }
 
 /// Creates the problem of a version that does not exist.
