@@ -72,17 +72,24 @@ async fn the_jobs_that_failed_are_found_by_their_time_and_no_sweep_looks_at_them
     let org = stack.organization();
     let job = org.add_unqueued().await;
     let at = Timestamp::now();
-    stack.jobs.finish(org.claim(&job).await.fail(Failure::TookTooLong, false, at)).await.unwrap();
+    stack.jobs.finish(org.claim(&job).await.fail(Failure::TookTooLong, true, at)).await.unwrap();
     let named = (job.org(), job.id());
-    // Others fail jobs meanwhile; to the millisecond they are few.
-    let failed = stack.jobs.failed(&(at..=at)).await.unwrap();
+    // A job has failed in a whole second. Others fail meanwhile, but few in one.
+    let second = at - SignedDuration::from_secs(1)..=at;
+    let failed = stack.jobs.failed(&second).await.unwrap();
     assert!(failed.jobs.contains(&named), "{failed:?}");
-    let later = at + SignedDuration::from_secs(1);
-    assert!(!stack.jobs.failed(&(later..=later)).await.unwrap().jobs.contains(&named));
+    let later = at + SignedDuration::from_secs(1)..=at + SignedDuration::from_secs(2);
+    assert!(!stack.jobs.failed(&later).await.unwrap().jobs.contains(&named));
     for kind in [DueKind::Work, DueKind::Expiry] {
-        let due = stack.jobs.due(kind, &(at..=at), None).await.unwrap();
+        let due = stack.jobs.due(kind, &second, None).await.unwrap();
         assert!(!due.jobs.contains(&named), "{kind:?}");
     }
+
+    // Somebody sends its message again, a second later, and it is no more among them.
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    let again = org.claim(&job).await;
+    assert!(!stack.jobs.failed(&second).await.unwrap().jobs.contains(&named));
+    stack.jobs.finish(again.fail(Failure::TookTooLong, false, at)).await.unwrap();
 }
 
 #[tokio::test]

@@ -97,7 +97,9 @@ use self::{
     item::{JobItem, StoredJob},
     transaction::Refused,
 };
-use domain::{AuditRecord, Claim, ClaimRefused, ClaimedJob, Event, Job, JobId, OrgId, Progress, Transition, Version};
+use domain::{
+    AuditRecord, Claim, ClaimRefused, ClaimedJob, Event, Job, JobId, OrgId, Progress, Status, Transition, Version,
+};
 use platform::config::{self, ConfigError};
 
 type Item = HashMap<String, AttributeValue>;
@@ -334,7 +336,11 @@ impl JobsTable {
             .expression_attribute_values(":status", AttributeValue::S(expected.status().to_string()))
             .expression_attribute_values(":fence", AttributeValue::N(expected.fence().to_string()));
         transaction::put(match expected {
-            Version::Held { .. } => put.condition_expression("#status = :status and fence = :fence"),
+            // A failed job is in the index by the time at which it failed, if this version stored it. No sweep changes it, so
+            // its status and fence are all of its version.
+            Version::Held { .. } | Version::Read { status: Status::Failed, .. } => {
+                put.condition_expression("#status = :status and fence = :fence")
+            }
             Version::Read { due_at: Some(due_at), .. } => put
                 .condition_expression("#status = :status and fence = :fence and due_at = :due")
                 .expression_attribute_values(":due", due::millisecond(due_at)),
