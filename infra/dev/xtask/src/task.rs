@@ -36,6 +36,8 @@ pub(crate) enum Task {
         #[arg(long, value_name = "UUID")]
         organization: Option<OrgId>,
     },
+    /// Look at the series of CI with new runs, and tell changes of their durations
+    Changes,
     /// Compress and drop old usage, and create partitions ahead of time
     Retention(Database),
     /// Apply the migrations that the database does not have
@@ -91,6 +93,7 @@ fn parts(task: &Task) -> (&'static str, Value, Option<&str>) {
         Task::Reconcile { organization } => {
             ("reconcile", organization.map_or(json!({}), |id| json!({"organization": id})), None)
         }
+        Task::Changes => ("telemetry", json!({"source": "aws.events"}), None),
         Task::Refresh(database) => ("refresh", json!({}), database.url.as_deref()),
         Task::Retention(database) => ("retention", json!({}), database.url.as_deref()),
         Task::Migrate(database) => ("migrate", json!({}), database.url.as_deref()),
