@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::Mutex,
+    time::{sleep, timeout},
+};
 
 use platform::log::Causes;
 
@@ -18,11 +21,12 @@ use crate::{
     metrics,
 };
 
-/// Maximum time of the issuer's answers, while a request waits for them.
+/// Maximum time of the issuer's answers, and of a request's wait for them. A request that comes while they are fetched
+/// ahead waits for that fetch: another one would begin anew, and take longer than the request has.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
-/// Maximum time of the issuer's answers before the first request. A request that waits for this fetch has time left for
-/// its own.
-const AHEAD_TIMEOUT: Duration = Duration::from_secs(3);
+/// The time before keys are fetched ahead, in which the function asks for its first event. Reading root certificates takes
+/// longer than the rest of its start, and not every request has a token.
+const AHEAD_AFTER: Duration = Duration::from_millis(2);
 /// Minimum time between fetches, whatever key ids arrive, so that forged tokens do not burden the issuer.
 const MIN_REFETCH_INTERVAL: Duration = Duration::from_secs(60);
 /// Minimum time after a fetch that failed, however many requests wait for keys.
@@ -82,10 +86,13 @@ impl Keys {
         let Self::Published(keys) = self else { return };
         let keys = Arc::clone(keys);
         tokio::spawn(async move {
+            sleep(AHEAD_AFTER).await;
             let mut cache = keys.cache.lock().await;
-            // This thread asks for the first event meanwhile.
+            if cache.fetched.is_some() {
+                return;
+            }
             keys.http.make().await;
-            match keys.fetch(&mut cache.discovered, AHEAD_TIMEOUT).await {
+            match keys.fetch(&mut cache.discovered, FETCH_TIMEOUT).await {
                 Ok(found) => {
                     cache.keys = found;
                     cache.fetched = Some(Instant::now());
@@ -110,6 +117,7 @@ impl Keys {
 
 impl Published {
     async fn find(&self, id: &str) -> Result<Vec<Key>, KeysUnavailable> {
+        let come = Instant::now();
         let mut cache = self.cache.lock().await;
         let found = called(&cache.keys, id);
         let is_stale = cache.fetched.is_none_or(|at| at.elapsed() > MAX_AGE);
@@ -121,7 +129,7 @@ impl Published {
             return if found.is_empty() { Err(KeysUnavailable::NotYet(wait)) } else { Ok(found) };
         }
         let now = Instant::now();
-        let fetched = self.fetch(&mut cache.discovered, FETCH_TIMEOUT).await;
+        let fetched = self.fetch(&mut cache.discovered, FETCH_TIMEOUT.saturating_sub(come.elapsed())).await;
         cache.has_failed = fetched.is_err();
         if let Err(error) = &fetched {
             metrics::fetch_failed(&self.issuer, error);
