@@ -81,7 +81,7 @@ enum Command {
     /// Measure the functions' release binaries; writes infra/dev/bench/RESULTS.md
     ///
     /// Builds the functions with the release profile, starts a stack of its own and loads it with millions of rollups.
-    /// All of it takes about a quarter of an hour and 12 GB of disk; leave the machine alone meanwhile. Timings stand
+    /// All of it takes about an hour and a half and 25 GB of disk; leave the machine alone meanwhile. Timings stand
     /// beside their goals and never fail the run; wrong bytes, and memory that grows, do.
     ///
     /// To compare two versions, check out the other one into a worktree of its own and run `cargo xtask bench --only
