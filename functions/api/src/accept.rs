@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, header};
 
 const JSON: &str = "application/json";
 
-/// How much a client wants a type: by the quality of the closest range of its header, then whether a range names the type
+/// The weight of a type for a client: by the quality of the closest range of its header, then whether a range names the type
 /// itself, then by the order of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Wish {

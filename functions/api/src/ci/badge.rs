@@ -83,7 +83,7 @@ impl Query {
     }
 }
 
-/// What a badge says. The text says all; the colour repeats it.
+/// The text of a badge, which says all, and its colour, which repeats it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Verdict {
     text: String,

@@ -28,7 +28,7 @@ use crate::{
     scope::CiReader,
 };
 
-/// How certain a change is.
+/// The certainty of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = ChangeState)]
@@ -64,7 +64,7 @@ impl StateView {
     }
 }
 
-/// What a person answered to a change.
+/// The answer of a person to a change.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ChangeAcknowledgement)]

@@ -23,7 +23,7 @@ pub(super) struct Dot {
     pub(super) seconds: f64,
 }
 
-/// What a chart shows of its runs.
+/// The runs of a chart, as it shows them.
 #[derive(Debug, PartialEq)]
 pub(super) enum Density {
     /// All runs, in their order.

@@ -31,7 +31,7 @@ pub(crate) struct EvidenceReport {
     /// The month, UTC.
     #[schema(example = "2025-11")]
     month: String,
-    /// Which targets the month is judged by.
+    /// The version of the targets that judges the month.
     judged_by: JudgeView,
     /// All targets.
     targets: Vec<TargetView>,

@@ -43,7 +43,7 @@ pub(crate) struct RegressionView {
     /// The id of the change, which it keeps; absent if it was found by this search and was not told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) id: Option<Uuid>,
-    /// How certain it is; absent if it was not told.
+    /// The certainty; absent if it was not told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) state: Option<StateView>,
     /// Why it was withdrawn; absent if it was not.

@@ -15,7 +15,7 @@ const SCHEMA_VERSION: u32 = 1;
 pub(super) struct Manifest<'a> {
     /// The version of this document's form.
     schema_version: u32,
-    /// What the files are, so that it is not taken for the manifest of an export.
+    /// The kind of the files, so that it is not taken for the manifest of an export.
     kind: &'static str,
     month: String,
     /// `false` if more runs of the month may come.

@@ -37,7 +37,7 @@ use crate::{
 /// Maximum length of what names documents in all files together. In base64 it takes a third more, and the rest must fit, too.
 const MAX_NAMED_BYTES: usize = 3_500_000;
 
-/// What an entry takes besides its values, in the manifest or in the evidence: names of fields, and indentation.
+/// The bytes of an entry besides its values, in the manifest or in the evidence: names of fields, and indentation.
 const ENTRY_BYTES: usize = 200;
 
 /// Returns a zip with the evidence of a month as JSON and as a page to print, the targets that it is judged by, a manifest
