@@ -14,7 +14,7 @@ use crate::{CiRun, CiStatus, numbers::digits_of_exponents};
 /// The maximum length of a service's name, in bytes.
 pub(crate) const MAX_NAME_BYTES: usize = 256;
 /// The maximum length of a command, in bytes.
-pub(crate) const MAX_COMMAND_BYTES: usize = 1024;
+pub const MAX_COMMAND_BYTES: usize = 1024;
 
 /// The texts that a document must have, each with its maximum of bytes. Those of a run's name and of its series fit
 /// into an entry of an index, which PostgreSQL limits to 2,704 bytes.

@@ -51,7 +51,7 @@ pub mod version;
 #[cfg(feature = "reports")]
 pub mod watch;
 
-pub use document::InvalidDocument;
+pub use document::{InvalidDocument, MAX_COMMAND_BYTES};
 pub use pseudonym::Pseudonyms;
 pub use regression::{Neighbour, Regression, Series, SeriesRun, TooFewRuns};
 pub use run::{CiRun, CiStatus, UnknownCiStatus};

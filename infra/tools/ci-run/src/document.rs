@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow};
 use ci::{
-    CiRun, TestRun,
+    CiRun, MAX_COMMAND_BYTES, TestRun,
     test_results::{Files, MAX_TESTS_DOCUMENT_BYTES},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::{
     cli::Record,
     junit::Reports,
+    line::{cut, line},
     origin::Origin,
     process::{Outcome, Ran},
 };
@@ -90,11 +91,12 @@ impl<'a> Facts<'a> {
     /// # Errors
     /// When the run ended after the end of time.
     pub(crate) fn of(record: &'a Record, ran: &'a Ran, origin: &'a Origin) -> Result<Self> {
-        let line = || record.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+        // A script may have many lines, and be long.
+        let words = || record.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
         Ok(Self {
             run_id: record.run_id.clone().unwrap_or_else(|| new_id(origin.run.as_deref())),
             service: record.service(),
-            command: record.name.clone().unwrap_or_else(line),
+            command: record.name.clone().unwrap_or_else(|| cut(line(&words()), MAX_COMMAND_BYTES)),
             commit: record.commit.as_ref().unwrap_or(&origin.commit),
             actor: record.actor.as_ref().unwrap_or(&origin.actor),
             environment: record.environment.as_ref().unwrap_or(&origin.environment),

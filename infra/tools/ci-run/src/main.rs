@@ -5,6 +5,7 @@ mod cli;
 mod document;
 mod folder;
 mod junit;
+mod line;
 mod origin;
 mod process;
 mod upload;

@@ -5,6 +5,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use crate::line::{cut, line};
+
 /// A CI system and the variables in which it tells what a document needs.
 struct System {
     name: &'static str,
@@ -57,6 +59,9 @@ const SYSTEMS: [System; 4] = [
 /// The environment outside of any CI system.
 const LOCAL: &str = "local";
 
+/// The longest that any of these texts may be in a document, in bytes.
+const MAX_BYTES: usize = 256;
+
 /// Where and by whom a run was started.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
@@ -73,7 +78,8 @@ pub(crate) struct Origin {
 impl Origin {
     /// Reads the variables. What nobody tells is `unknown`.
     pub(crate) fn from_env() -> Self {
-        Self::of(&|name| env::var(name).ok().filter(|value| !value.is_empty()), git_commit)
+        let variable = |name: &str| env::var(name).ok().map(|value| cut(line(&value), MAX_BYTES));
+        Self::of(&|name| variable(name).filter(|value| !value.is_empty()), git_commit)
     }
 
     /// Looks whether the working copy differs from the commit, where no CI system tells of one.

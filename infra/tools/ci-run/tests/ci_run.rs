@@ -181,6 +181,18 @@ fn a_command_that_cannot_run_has_the_shells_status() {
 }
 
 #[test]
+fn a_script_is_recorded_as_one_line_that_the_service_accepts() {
+    let folder = Folder::create();
+    let script = format!("\n\t: {}\nexit 4\n", "é".repeat(2000));
+    let output = folder.run(&["--junit", "*.xml"], &["sh", "-c", &script]);
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    let documents = folder.documents();
+    let commands: Vec<_> = documents.iter().map(|(_, document)| document["command"].as_str().unwrap()).collect();
+    let [one, other] = commands.as_slice() else { panic!("{documents:?}, {output:?}") };
+    assert!(one == other && one.starts_with("sh -c   : éé") && one.len() <= 1024, "{one}");
+}
+
+#[test]
 fn names_that_lead_out_of_the_folder_are_refused_and_the_build_goes_on() {
     for option in ["--run-id=../../../../../x", "--run-id=/x"] {
         let folder = Folder::create();

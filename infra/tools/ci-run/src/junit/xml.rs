@@ -7,16 +7,14 @@
 //!
 //! The reader never calls itself, resolves no entity but the five of XML, and opens no other file.
 
-use std::fmt::Write as _;
-
 use ci::test_results::{MAX_SUITE_BYTES, MAX_TEST_NAME_BYTES, Outcome, TestName, TestResult};
 use quick_xml::{
     Reader, XmlVersion,
     events::{BytesStart, Event, attributes::Attribute},
 };
-use sha2::{Digest as _, Sha256};
 
 use super::time::milliseconds;
+use crate::line::{cut, line};
 
 /// The maximum depth of elements. Suites are nested by folders and classes.
 const MAX_DEPTH: usize = 100;
@@ -191,29 +189,6 @@ fn is_skipped(status: &str) -> bool {
 fn value(attribute: &Attribute<'_>) -> String {
     let value = attribute.normalized_value(XmlVersion::Implicit1_0);
     line(&value.unwrap_or_else(|_| attribute.value.clone()))
-}
-
-/// Returns a text as one line: control characters become spaces.
-fn line(text: &str) -> String {
-    let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    spaced.trim().to_owned()
-}
-
-/// Cuts a name to `max` bytes. What is cut off is replaced by a part of the whole name's hash, so that names that begin alike
-/// stay different.
-fn cut(mut name: String, max: usize) -> String {
-    const HASH_BYTES: usize = 8;
-    if name.len() <= max {
-        return name;
-    }
-    let hash = Sha256::digest(name.as_bytes());
-    name.truncate(name.floor_char_boundary(max - 2 * HASH_BYTES - '…'.len_utf8()));
-    name.push('…');
-    for byte in &hash[..HASH_BYTES] {
-        // A string takes everything.
-        let _ = write!(name, "{byte:02x}");
-    }
-    name
 }
 
 #[cfg(test)]
@@ -426,15 +401,6 @@ mod tests {
         assert_tests(&big, &expected);
         big.pop();
         assert_eq!(read(&big), Err(Unread::Invalid("it is not UTF-16".to_owned())));
-    }
-
-    #[test]
-    fn long_names_stay_different() {
-        let name = |end: &str| cut(format!("{}{end}", "é".repeat(600)), MAX_TEST_NAME_BYTES);
-        assert!(name("a").len() <= MAX_TEST_NAME_BYTES && name("a").starts_with("ééé"));
-        assert_ne!(name("a"), name("b"));
-        assert_eq!(name("a"), name("a"));
-        assert_eq!(cut("short".to_owned(), MAX_TEST_NAME_BYTES), "short");
     }
 
     fn escape(text: &str) -> String {
