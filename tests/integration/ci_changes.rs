@@ -7,9 +7,9 @@ use tests::{
     Answer, CiRun, Stack,
     bus::Listener,
     ci_runs::{around, lately, unique},
-    lambda,
+    lambda, logs,
     mailbox::Mailbox,
-    poll::WAIT_TIMEOUT,
+    poll::{WAIT_TIMEOUT, until},
     stack::variable,
 };
 
@@ -238,6 +238,7 @@ async fn a_pass_says_what_it_did_and_what_is_left() {
     only(&stack, &service, "confirmed").await;
     let event = include_str!("../../events/telemetry-schedule.json");
     let event: Value = serde_json::from_str(event).unwrap();
+    let since = Timestamp::now();
     let report = lambda::insist(&variable("TELEMETRY_FUNCTION"), &event).await;
     for count in ["series", "failed", "told", "confirmed", "withdrawn", "events", "eventsFailed"] {
         assert!(report[count].is_u64(), "{count}: {report}");
@@ -245,4 +246,12 @@ async fn a_pass_says_what_it_did_and_what_is_left() {
     let open = "select count(*) from ci_changes_now where service = $1 and needs_attention";
     let open: i64 = stack.database.client.query_one(open, &[&service]).await.unwrap().get(0);
     assert_eq!(open, 1, "what the metric of the alarm counts");
+    // Slowdowns of other tests are counted, too.
+    until("the metric of the alarm", WAIT_TIMEOUT, async || {
+        let lines = logs::metrics("telemetry", "UnacknowledgedSlowdowns", since).await;
+        let counts =
+            |line: &Value| line["UnacknowledgedSlowdowns"].as_u64() >= Some(1) && line["OldestUntoldSeconds"].is_u64();
+        if lines.iter().any(counts) { Ok(()) } else { Err(lines) }
+    })
+    .await;
 }

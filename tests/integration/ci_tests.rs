@@ -292,7 +292,7 @@ async fn old_results_and_the_names_that_only_they_have_are_deleted() {
         (row.get(0), row.get(1))
     };
     let retained = async |client: &mut postgres::Connection, now: &str| {
-        let report = retention(client, instant(now), &PERIODS, LONG).await.unwrap();
+        let report = retention(client, &mut [], instant(now), &PERIODS, LONG).await.unwrap();
         (report.test_runs_deleted, report.test_names_deleted)
     };
     // 90 days after the first of February 2024.

@@ -331,7 +331,8 @@ impl Life {
     }
 
     async fn night(&mut self) -> RetentionReport {
-        let report = retention(&mut self.client, self.now, &PERIODS, LONG).await.expect("the retention succeeds");
+        let report =
+            retention(&mut self.client, &mut [], self.now, &PERIODS, LONG).await.expect("the retention succeeds");
         assert!(!report.unfinished, "{}: {report:?}", self.now);
         assert!(report.postponed == 0 || !self.troubled().await.is_empty(), "{}: {report:?}", self.now);
         // Counted by hand: whole days of 24 hours, and whole months.

@@ -38,7 +38,7 @@ impl Filled {
         let database = UsageDatabase::create().await;
         let mut client = database.client().await;
         let now = instant("2026-03-05T03:00:00Z");
-        retention(&mut client, now, &PERIODS, LONG).await.unwrap();
+        retention(&mut client, &mut [], now, &PERIODS, LONG).await.unwrap();
         send(&client, &["2026-03-03T10:30:00Z", "2026-03-04T10:30:00Z"].map(|at| Event::at(ORG, instant(at)))).await;
         refresh(&mut client, now, LONG).await.unwrap();
         let request = export_of("2026-03-01T00:00:00Z", "2026-03-05T00:00:00Z", "daily");
@@ -200,7 +200,7 @@ async fn rows_of_a_detached_partition_are_an_error() {
         .batch_execute(&format!("drop table {events}; delete from usage_partitions where child = '{events}'"))
         .await
         .unwrap();
-    retention(&mut client, instant("2028-03-05T03:00:00Z"), &PERIODS, LONG).await.unwrap();
+    retention(&mut client, &mut [], instant("2028-03-05T03:00:00Z"), &PERIODS, LONG).await.unwrap();
     let missing = "select count(*) from usage_partitions
                    where child = any (usage_missing_partitions(parent, '-infinity', 'infinity'))";
     assert_eq!(client.query_one(missing, &[]).await.unwrap().get::<_, i64>(0), 0);

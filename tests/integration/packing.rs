@@ -49,7 +49,7 @@ const DIFFERING: &str = "
     select count(*) from ((table summed except all table direct) union all (table direct except all table summed)) d";
 
 async fn retained(client: &mut Client, now: &str) -> RetentionReport {
-    retention(client, instant(now), &PERIODS, LONG).await.expect("the retention succeeds")
+    retention(client, &mut [], instant(now), &PERIODS, LONG).await.expect("the retention succeeds")
 }
 
 async fn number(client: &Client, query: &str) -> i64 {
@@ -241,7 +241,8 @@ async fn a_pack_that_is_killed_loses_and_doubles_nothing() {
         let pid = number(&client, "select pg_backend_pid()::bigint").await;
         let blocker = database.client().await;
         blocker.batch_execute(&format!("begin; lock table {table} in share mode")).await.unwrap();
-        let killed = tokio::spawn(async move { retention(&mut client, instant(NIGHT), &PERIODS, LONG).await.is_err() });
+        let killed =
+            tokio::spawn(async move { retention(&mut client, &mut [], instant(NIGHT), &PERIODS, LONG).await.is_err() });
         let waits = format!(
             "select count(*) from pg_locks where pid = {pid} and not granted and relation::regclass::text like 'usage_events%'"
         );
@@ -261,6 +262,52 @@ async fn a_pack_that_is_killed_loses_and_doubles_nothing() {
     assert_eq!(retained(&mut client, NIGHT).await.events_packed, 1000);
     assert_eq!(events(&client).await, before);
     assert_eq!(number(&client, DIFFERING).await, 0);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn sessions_that_pack_together_lose_and_double_nothing_when_one_is_killed() {
+    let database = UsageDatabase::create().await;
+    let mut watcher = database.client().await;
+    // The tables of the day exist then.
+    send(&watcher, &dense("2024-06-02T00:00:00Z", 100, 5)).await;
+    retained(&mut watcher, NIGHT).await;
+    let insert = "set session_replication_role = replica;
+        insert into usage_events (event_id, organization_id, occurred_at, received_at, input_tokens, output_tokens, status, cost_usd)
+        select md5(i::text)::uuid, md5((i % 7)::text)::uuid, timestamptz '2024-06-02T10:00:00Z' + i / 3 * interval '1 us',
+               '2024-06-02T11:00:00Z', i, 1, 'success', 0.5
+        from generate_series(1, 250000) i;
+        reset session_replication_role";
+    watcher.batch_execute(insert).await.unwrap();
+    let sums = "select (sum(input_tokens) * 1000 + count(*) + count(distinct event_id))::bigint from usage_events_all";
+    let before = number(&watcher, sums).await;
+    for first in [true, false] {
+        let (mut client, other) = (database.client().await, database.client().await);
+        let pid = number(if first { &client } else { &other }, "select pg_backend_pid()::bigint").await;
+        let blocker = database.client().await;
+        blocker.batch_execute("begin; lock table usage_events_packed in share mode").await.unwrap();
+        let killed =
+            tokio::spawn(
+                async move { retention(&mut client, &mut [other], instant(NIGHT), &PERIODS, LONG).await.is_err() },
+            );
+        // Both have read their events, and wait with them.
+        let waits = "select count(*) from pg_locks where not granted and relation = 'usage_events_packed'::regclass";
+        until("both sessions wait", Duration::from_secs(60), async || {
+            (number(&watcher, waits).await == 2).then_some(()).ok_or("not yet")
+        })
+        .await;
+        assert_eq!(number(&watcher, &format!("select pg_terminate_backend({pid})::int::bigint")).await, 1);
+        assert!(killed.await.unwrap(), "first: {first}");
+        blocker.batch_execute("commit").await.unwrap();
+        assert_eq!(number(&watcher, sums).await, before, "first: {first}");
+        assert_eq!(number(&watcher, DIFFERING).await, 0, "first: {first}");
+    }
+    let mut client = database.client().await;
+    let mut others = [database.client().await];
+    let report = retention(&mut client, &mut others, instant(NIGHT), &PERIODS, LONG).await.unwrap();
+    assert_eq!((report.events_packed, report.postponed), (250_000, 0));
+    assert_eq!(number(&watcher, sums).await, before);
+    assert_eq!(number(&watcher, DIFFERING).await, 0);
     database.drop().await;
 }
 
@@ -308,7 +355,9 @@ async fn a_day_of_several_steps_and_a_crowd_at_one_instant_are_packed_whole() {
     client.batch_execute(insert).await.unwrap();
     let sum = "select (sum(input_tokens) * 1000 + count(distinct event_id))::bigint from usage_events_all";
     let before = number(&client, sum).await;
-    assert_eq!(retained(&mut client, NIGHT).await.events_packed, 250_000);
+    let mut others = [database.client().await, database.client().await];
+    let report = retention(&mut client, &mut others, instant(NIGHT), &PERIODS, LONG).await.unwrap();
+    assert_eq!((report.events_packed, report.postponed), (250_000, 0));
     assert_eq!(number(&client, "select count(*) from usage_events").await, 0);
     assert_eq!(number(&client, sum).await, before);
     assert_eq!(number(&client, "select count(*) from usage_events_all").await, 250_000);

@@ -24,7 +24,7 @@ const MODEL: Uuid = Uuid::from_u128(0xA);
 const LONG: Duration = Duration::from_secs(120);
 
 async fn retained(client: &mut Client, now: &str) -> RetentionReport {
-    retention(client, instant(now), &PERIODS, LONG).await.expect("the retention succeeds")
+    retention(client, &mut [], instant(now), &PERIODS, LONG).await.expect("the retention succeeds")
 }
 
 /// Returns the number of events in plain rows, and in packed ones.
@@ -394,7 +394,7 @@ async fn a_retention_without_time_does_nothing_by_halves() {
     let events = [event("2024-06-02T10:00:00Z"), event("2024-06-03T10:00:00Z")];
     send(&client, &events).await;
     let now = instant("2024-06-20T02:30:00Z");
-    let report = retention(&mut client, now, &PERIODS, Duration::ZERO).await.unwrap();
+    let report = retention(&mut client, &mut [], now, &PERIODS, Duration::ZERO).await.unwrap();
     assert!(report.unfinished && report.refresh.unfinished, "{report:?}");
     assert_eq!(kept_events(&client).await.len(), 2);
     let report = retained(&mut client, "2024-06-20T02:40:00Z").await;

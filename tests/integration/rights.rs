@@ -67,7 +67,7 @@ impl Maintenance {
             let report = if role == "analytics_refresh" {
                 refresh(&mut self.worker, instant(now), LONG).await.map(|report| format!("{report:?}"))
             } else {
-                retention(&mut self.worker, instant(now), &PERIODS, LONG).await.map(|mut report| {
+                retention(&mut self.worker, &mut [], instant(now), &PERIODS, LONG).await.map(|mut report| {
                     // Sizes depend on what the server's pages held before.
                     (report.bytes_before, report.bytes_after) = (0, 0);
                     format!("{report:?}")

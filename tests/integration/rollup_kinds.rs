@@ -163,7 +163,8 @@ async fn every_kind_of_table_goes_through_every_task() {
             read_alike(&database, &client, &name, kind.takes_rows).await;
 
             // The night: events are packed and rollups deleted, where that can be.
-            let report = retention(&mut client, instant("2025-03-10T02:30:00Z"), &PERIODS, LONG).await.unwrap();
+            let report =
+                retention(&mut client, &mut [], instant("2025-03-10T02:30:00Z"), &PERIODS, LONG).await.unwrap();
             assert_eq!((report.events_packed, report.unfinished), (1, false), "{name}: {report:?}");
             assert_eq!(report.rows_deleted, if kind.takes_rows { 2 } else { 0 }, "{name}: {report:?}");
             let expected: &[&str] = if kind.takes_rows {
@@ -222,7 +223,7 @@ async fn of_two_tables_one_may_be_the_platforms() {
     assert_eq!((row.get::<_, bool>(0), row.get::<_, bool>(1)), (true, false));
     let covers = "select indnatts from pg_index where indexrelid = 'analytics_hourly_rollups_key'::regclass";
     assert_eq!(client.query_one(covers, &[]).await.unwrap().get::<_, i16>(0), 7);
-    let report = retention(&mut client, instant("2026-03-10T02:30:00Z"), &PERIODS, LONG).await.unwrap();
+    let report = retention(&mut client, &mut [], instant("2026-03-10T02:30:00Z"), &PERIODS, LONG).await.unwrap();
     assert!(report.partitions_made > 0 && report.postponed == 0, "{report:?}");
     let partitions = "select count(*) from pg_inherits where inhparent = 'analytics_daily_rollups'::regclass";
     assert_eq!(client.query_one(partitions, &[]).await.unwrap().get::<_, i64>(0), 2, "theirs are theirs to make");

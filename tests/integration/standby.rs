@@ -130,7 +130,7 @@ async fn an_export_of_a_standby_that_is_behind_says_so() {
     let primary = UsageDatabase::create().await;
     let mut client = primary.client().await;
     let now = instant("2026-03-05T03:00:00Z");
-    retention(&mut client, now, &PERIODS, LONG).await.unwrap();
+    retention(&mut client, &mut [], now, &PERIODS, LONG).await.unwrap();
     let own = Database::new(primary.url().parse::<Config>().unwrap(), "tests");
     let request =
         ExportRequest::from_json(&export_of("2026-03-01T00:00:00Z", "2026-03-05T00:00:00Z", "daily")).unwrap();

@@ -104,7 +104,8 @@ async fn costs_keep_their_digits_until_the_line() {
             }
         }
         if pass == "plain" {
-            let report = retention(&mut client, instant("2026-03-20T02:30:00Z"), &PERIODS, LONG).await.unwrap();
+            let report =
+                retention(&mut client, &mut [], instant("2026-03-20T02:30:00Z"), &PERIODS, LONG).await.unwrap();
             assert_eq!((report.events_packed, report.days_repaired), (40_005, 0));
             assert!(report.days_audited >= 3, "{report:?}");
         }
@@ -510,12 +511,12 @@ async fn an_audit_finds_what_a_refresh_lost() {
     insert(&client, ORG, "2026-03-02T12:00:00Z", "1", 2).await;
     client.batch_execute("delete from usage_dirty_hours").await.unwrap();
     client.batch_execute("update analytics_daily_rollups set cost_total = cost_total + 0.00001").await.unwrap();
-    let report = retention(&mut client, instant("2026-03-20T02:30:00Z"), &PERIODS, LONG).await.unwrap();
+    let report = retention(&mut client, &mut [], instant("2026-03-20T02:30:00Z"), &PERIODS, LONG).await.unwrap();
     assert_eq!((report.days_audited, report.days_repaired), (3, 3), "{report:?}");
     refreshed(&mut client).await;
     let days: i128 = rollups(&client, Table::Daily).await.values().map(|sums| sums.request_count).sum();
     assert_eq!(days, 10);
-    let report = retention(&mut client, instant("2026-03-21T02:30:00Z"), &PERIODS, LONG).await.unwrap();
+    let report = retention(&mut client, &mut [], instant("2026-03-21T02:30:00Z"), &PERIODS, LONG).await.unwrap();
     assert_eq!((report.days_audited, report.days_repaired), (3, 0), "{report:?}");
     database.drop().await;
 }

@@ -154,7 +154,7 @@ async fn history_is_known_when_its_keys_are_forgotten_packed_or_not() {
     all.extend(events(instant("2024-01-20T12:00:00Z"), 40));
     let (before, after) = all.split_at(11_000);
     assert_eq!(send(&client, before).await, 11_000);
-    retention(&mut client, instant("2024-03-20T02:30:00Z"), &PERIODS, LONG).await.unwrap();
+    retention(&mut client, &mut [], instant("2024-03-20T02:30:00Z"), &PERIODS, LONG).await.unwrap();
     assert_eq!((count(&client, "usage_events").await, count(&client, "usage_event_keys").await), (0, 0));
     // New ones among those that are packed.
     let mut batch = all.clone();

@@ -39,7 +39,7 @@ async fn a_million_events() {
     let database = UsageDatabase::create().await;
     let mut client = database.client().await;
     // As the retention left it the night before.
-    retention(&mut client, instant("2026-03-05T02:30:00Z"), &PERIODS, LONG).await.unwrap();
+    retention(&mut client, &mut [], instant("2026-03-05T02:30:00Z"), &PERIODS, LONG).await.unwrap();
     let rate = |what: &str, start: Instant| {
         let seconds = start.elapsed().as_millis().max(1);
         say(&format!(
@@ -77,7 +77,7 @@ async fn a_million_events() {
     let before = read().await;
     let start = Instant::now();
     let mut packer = database.client().await;
-    let report = retention(&mut packer, instant("2026-03-14T02:30:00Z"), &PERIODS, LONG).await.unwrap();
+    let report = retention(&mut packer, &mut [], instant("2026-03-14T02:30:00Z"), &PERIODS, LONG).await.unwrap();
     rate("compressed", start);
     assert_eq!((report.events_packed, report.days_packed), (u64::from(EVENTS), 1));
     assert_eq!(read().await, before, "the same events, to the last digit");

@@ -32,10 +32,13 @@ impl Code for HandlerError {
     }
 }
 
-/// Runs the retention, on a new connection, since the retention changes the settings and takes locks of its session.
+/// Runs the retention, on new connections, since the retention changes the settings and takes locks of its sessions.
+///
+/// There are two: while the server writes what one packed, the function packs for the other.
 pub(crate) async fn handle(deadline: Deadline, context: &Context) -> Result<RetentionReport, HandlerError> {
     let mut client = context.database.connect().await?;
-    let report = retention(&mut client, Timestamp::now(), &context.periods, deadline.left()).await?;
+    let other = context.database.connect().await?;
+    let report = retention(&mut client, &mut [other], Timestamp::now(), &context.periods, deadline.left()).await?;
     metrics::of_run(&report);
     if report.hours_abandoned > 0 {
         Err(HandlerError::Abandoned(report.hours_abandoned))

@@ -103,7 +103,7 @@ fn rounds_in(folder: &Path, stack: &Stack, events: u64, rounds: usize) -> Result
     execute(stack, "delete from usage_dirty_hours")?;
     stack.runtime.block_on(async {
         let mut client = stack.database.connect().await?;
-        retention(&mut client, Timestamp::now(), &PERIODS, Duration::from_secs(600)).await?;
+        retention(&mut client, &mut [], Timestamp::now(), &PERIODS, Duration::from_secs(600)).await?;
         anyhow::Ok(())
     })?;
     for round in 0..=rounds {

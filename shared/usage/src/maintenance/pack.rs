@@ -9,18 +9,28 @@ mod planes;
 mod row;
 mod step;
 mod sums;
+mod walk;
 
+use std::iter;
+
+use futures_util::future::try_join_all;
 use jiff::civil::Date;
 use tokio::time::Instant;
 use tokio_postgres::Client;
 use tracing::{info, warn};
 
-use self::step::{Step, step};
+use self::walk::{End, Walk};
 use super::{
     is_busy,
     partitions::{self, Partition, Table, midnight},
 };
-use postgres::DatabaseError;
+use postgres::{Connection, DatabaseError};
+
+/// The sessions that pack a day together.
+pub(super) struct Sessions<'a> {
+    pub(super) first: &'a mut Client,
+    pub(super) others: &'a mut [Connection],
+}
 
 /// The counts of a compression.
 #[derive(Debug, Default)]
@@ -38,40 +48,52 @@ pub(super) struct Packed {
 
 /// Packs all partitions of days before `before`.
 pub(super) async fn pack_partitions(
-    client: &mut Client,
+    sessions: &mut Sessions<'_>,
     before: Date,
     end: Instant,
     packed: &mut Packed,
 ) -> Result<(), DatabaseError> {
-    for partition in partitions::older_than(client, Table::Events, midnight(before)).await? {
+    for partition in partitions::older_than(sessions.first, Table::Events, midnight(before)).await? {
         if Instant::now() > end {
             packed.unfinished = true;
             return Ok(());
         }
-        pack_partition(client, &partition, end, packed).await?;
+        pack_partition(sessions, &partition, end, packed).await?;
     }
     Ok(())
 }
 
 async fn pack_partition(
-    client: &mut Client,
+    sessions: &mut Sessions<'_>,
     partition: &Partition,
     end: Instant,
     packed: &mut Packed,
 ) -> Result<(), DatabaseError> {
     let target = Table::Packed.partition(partition.first);
-    let before = size(client, &partition.name).await?;
-    let already = size(client, &target.name).await?;
-    let events = pack_day(client, partition.first, end, packed).await?;
+    let before = size(sessions.first, &partition.name).await?;
+    let already = size(sessions.first, &target.name).await?;
+    let mut events = 0;
+    let is_left = loop {
+        let moved = pack_day(sessions, partition.first, end, packed).await?;
+        events += moved;
+        // One wait for a lock per night is enough.
+        if packed.unfinished || packed.busy > 0 {
+            break true;
+        }
+        match drop_empty(sessions.first, partition).await? {
+            Some(true) => break false,
+            // Events arrived behind the walk.
+            Some(false) if moved > 0 => {}
+            _ => break true,
+        }
+    };
+    packed.days += u64::from(events > 0);
     if packed.unfinished {
         return Ok(());
     }
-    // One wait for a lock per night is enough.
-    if packed.busy > 0 || !drop_empty(client, partition).await? {
-        packed.busy += 1;
-    }
+    packed.busy += u64::from(is_left);
     if events > 0 {
-        let after = size(client, &target.name).await?.saturating_sub(already);
+        let after = size(sessions.first, &target.name).await?.saturating_sub(already);
         info!(day = %partition.first, events, before, after, "raw events of a day compressed");
         packed.bytes_before += before;
         packed.bytes_after += after;
@@ -82,15 +104,15 @@ async fn pack_partition(
 /// Packs the events of days from `from` to before `before` in the default partition: late events, and those of days
 /// that never had a partition.
 pub(super) async fn pack_default(
-    client: &mut Client,
+    sessions: &mut Sessions<'_>,
     from: Date,
     before: Date,
     end: Instant,
     packed: &mut Packed,
 ) -> Result<(), DatabaseError> {
     let mut from = midnight(from);
-    while let Some(day) = partitions::first_day_astray(client, from, midnight(before)).await? {
-        pack_day(client, day, end, packed).await?;
+    while let Some(day) = partitions::first_day_astray(sessions.first, from, midnight(before)).await? {
+        packed.days += u64::from(pack_day(sessions, day, end, packed).await? > 0);
         if packed.unfinished {
             return Ok(());
         }
@@ -99,44 +121,42 @@ pub(super) async fn pack_default(
     Ok(())
 }
 
-/// Packs a day's events, of its partition or of the default one, and returns their number.
-async fn pack_day(client: &mut Client, day: Date, end: Instant, packed: &mut Packed) -> Result<u64, DatabaseError> {
+/// Packs a day's events, of its partition or of the default one, and returns their number. Those that arrive behind the
+/// walk stay: to look for them, the server would pass over everything that was deleted.
+async fn pack_day(
+    sessions: &mut Sessions<'_>,
+    day: Date,
+    end: Instant,
+    packed: &mut Packed,
+) -> Result<u64, DatabaseError> {
     for table in [Table::Packed, Table::Sums] {
-        table.partition(day).create(client).await?;
+        table.partition(day).create(sessions.first).await?;
     }
-    let mut events = 0;
-    let mut place = None;
-    loop {
-        if Instant::now() > end {
-            packed.unfinished = true;
-            break;
-        }
-        match step(client, day, place).await? {
-            Step::Moved(moved, to) => {
-                events += moved;
-                place = Some(to);
-            }
-            // Events that arrived before the place meanwhile.
-            Step::End if place.is_some() => place = None,
-            Step::End => break,
-            Step::Contended => {
-                warn!(%day, "raw events in use, the rest of the day is left to the next night");
-                packed.busy += 1;
-                break;
-            }
-        }
+    let walk = Walk::new(day, end);
+    let walks = try_join_all(sessions.iter_mut().map(|client| walk.walk(client))).await?;
+    let events = walks.iter().map(|(_, moved)| moved).sum();
+    let ended = |reason| walks.iter().any(|(end, _)| *end == reason);
+    if ended(End::Contended) {
+        warn!(%day, "raw events in use, the rest of the day is left to the next night");
+        packed.busy += 1;
     }
-    packed.days += u64::from(events > 0);
+    packed.unfinished |= ended(End::OutOfTime);
     packed.events += events;
     Ok(events)
 }
 
-/// Drops a partition of events and returns `true`, unless events arrived in it since it was packed. Later events go to
-/// the default partition.
-async fn drop_empty(client: &Client, partition: &Partition) -> Result<bool, DatabaseError> {
+impl Sessions<'_> {
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Client> {
+        iter::once(&mut *self.first).chain(self.others.iter_mut().map(|other| &mut **other))
+    }
+}
+
+/// Drops a partition of events and returns `true`; `false` if events arrived in it since it was packed, and `None` if it is
+/// in use. Later events go to the default partition.
+async fn drop_empty(client: &Client, partition: &Partition) -> Result<Option<bool>, DatabaseError> {
     match partition.drop_empty(client).await {
-        Err(error) if is_busy(&error) => Ok(false),
-        other => Ok(other?),
+        Err(error) if is_busy(&error) => Ok(None),
+        other => Ok(Some(other?)),
     }
 }
 

@@ -22,13 +22,13 @@ use super::{
     audit, batch,
     failure::{self, Failure},
     is_busy, notice,
-    pack::{self, Packed},
+    pack::{self, Packed, Sessions},
     partitions::{self, Partition, Table, days_before, midnight, months_before},
     refresh::{self, RefreshReport},
     rollup::Access,
 };
 use crate::at::At;
-use postgres::DatabaseError;
+use postgres::{Connection, DatabaseError};
 
 /// The advisory lock that lets one retention run at a time. The number is arbitrary, but unique.
 const LOCK: i64 = 0x0072_6574_656e_7469;
@@ -119,12 +119,13 @@ pub struct RetentionReport {
     pub unfinished_nights: u64,
 }
 
-/// Does everything that is due at `now`, or as much as `time` allows.
+/// Does everything that is due at `now`, or as much as `time` allows. The other sessions help to compress.
 ///
 /// # Errors
 /// When the database fails. Committed steps remain.
 pub async fn retention(
     client: &mut Client,
+    others: &mut [Connection],
     now: Timestamp,
     periods: &Periods,
     time: Duration,
@@ -136,7 +137,7 @@ pub async fn retention(
         report.already_running = true;
         return Ok(report);
     }
-    let done = all(client, now, periods, end, &mut report).await;
+    let done = all(client, others, now, periods, end, &mut report).await;
     let unlocked = client.execute("select pg_advisory_unlock($1)", &[&LOCK]).await;
     done?;
     unlocked?;
@@ -145,6 +146,7 @@ pub async fn retention(
 
 async fn all(
     client: &mut Client,
+    others: &mut [Connection],
     now: Timestamp,
     periods: &Periods,
     end: Instant,
@@ -154,7 +156,12 @@ async fn all(
     let left = end.saturating_duration_since(Instant::now());
     report.refresh = refresh::refresh(client, now, left / REFRESH_PART).await?;
     // Only now: a statement that waits for a table blocks all later ones on it.
-    client.batch_execute(&format!("set lock_timeout = '{LOCK_TIMEOUT}'; set statement_timeout = 0")).await?;
+    let timeouts = format!("set lock_timeout = '{LOCK_TIMEOUT}'; set statement_timeout = 0");
+    client.batch_execute(&timeouts).await?;
+    for other in &*others {
+        // As the refresh sets it for the first session: the transaction of a caller that disappears ends.
+        other.batch_execute(&format!("{timeouts}; set idle_in_transaction_session_timeout = '60s'")).await?;
+    }
     let packed_before = days_before(now, periods.events_plain_days);
     let events_from = days_before(now, periods.events_kept_days);
     let rollups_from = months_before(now, periods.rollups_kept_months);
@@ -162,7 +169,7 @@ async fn all(
     // Before partitions are created, since for each new one the server scans the default partition under an exclusive
     // lock. After a load of old events, a scan takes many seconds.
     let mut packed = Packed::default();
-    pack::pack_default(client, events_from, packed_before, end, &mut packed).await?;
+    pack::pack_default(&mut Sessions { first: client, others }, events_from, packed_before, end, &mut packed).await?;
     let made = partitions::make_ahead(client, now, packed_before, rollups_from).await?;
     report.partitions_made = made.partitions;
     report.rows_moved = made.moved;
@@ -170,7 +177,7 @@ async fn all(
     drop_events(client, now, events_from, end, report).await?;
     drop_rollups(client, now, rollups_from, end, report).await?;
 
-    pack::pack_partitions(client, packed_before, end, &mut packed).await?;
+    pack::pack_partitions(&mut Sessions { first: client, others }, packed_before, end, &mut packed).await?;
     report.days_packed = packed.days;
     report.events_packed = packed.events;
     report.bytes_before = packed.bytes_before;

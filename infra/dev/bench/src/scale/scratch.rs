@@ -143,7 +143,7 @@ impl<'a> Scratch<'a> {
     pub(super) fn pack(&mut self, events: u64) -> Result<Took> {
         self.measure(async |client| {
             let later = Timestamp::now() + SignedDuration::from_hours(9 * 24);
-            let report = retention(client, later, &PERIODS, LONG).await?;
+            let report = retention(client, &mut [], later, &PERIODS, LONG).await?;
             ensure!(report.events_packed == events, "the retention did not pack {events} events: {report:?}");
             Ok(())
         })

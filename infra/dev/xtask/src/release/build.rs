@@ -12,7 +12,6 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
-use super::Architecture;
 use crate::{
     checkout::Checkout,
     command::{Output, Spec},
@@ -76,12 +75,12 @@ pub(super) fn cargo_home() -> Result<PathBuf> {
     named.or_else(home).context("neither CARGO_HOME nor HOME is set")
 }
 
-/// Builds the functions. Returns the folder with a folder for each, which contains its `bootstrap`.
+/// Builds the functions, or other programs, for the target of these options. Returns the folder with a folder for each, which contains its `bootstrap`.
 pub(super) fn run(
     checkout: &Checkout,
     run: &RunFolder,
     place: &Place,
-    architecture: Architecture,
+    target: &[&str],
     functions: &BTreeSet<String>,
 ) -> Result<PathBuf> {
     // With the user's environment, which says how the network is reached; the build itself needs none.
@@ -102,12 +101,13 @@ pub(super) fn run(
         .env("CARGO_HOME", &place.cargo_home)
         .env("CARGO_TARGET_DIR", &place.target)
         .env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH)
-        .args(["lambda", "build", "--release", "--frozen", architecture.option()])
+        .args(["lambda", "build", "--release", "--frozen"])
+        .args(target)
         .args(functions.iter().flat_map(|name| ["--bin", name.as_str()]))
         .arg("--lambda-dir")
         .arg(&folder)
         .args(["--config", &flags(place)]);
-    terminal::line(&terminal::paint("2", &format!("cargo lambda build --release {}", architecture.option())));
+    terminal::line(&terminal::paint("2", &format!("cargo lambda build --release {}", target.join(" "))));
     spec.run(&Output::Inherit)?;
     Ok(folder)
 }

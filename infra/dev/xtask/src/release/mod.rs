@@ -4,6 +4,7 @@ mod archive;
 mod bill;
 mod build;
 mod crates;
+mod recorder;
 mod second;
 mod template;
 
@@ -37,6 +38,9 @@ pub(crate) struct Release {
     /// Build the commit a second time, in a clone with folders of its own, and fail unless every byte is the same
     #[arg(long)]
     check: bool,
+    /// Build `ci-run` instead, the recorder of CI's commands: one file that runs on any Linux of this architecture
+    #[arg(long, conflicts_with_all = ["only", "check"])]
+    recorder: bool,
 }
 
 /// The processor architecture, by the names of the template's parameter `Architecture`.
@@ -55,6 +59,14 @@ impl Architecture {
     const fn name(self) -> &'static str {
         match self {
             Self::Arm64 => "arm64",
+            Self::X86_64 => "x86_64",
+        }
+    }
+
+    /// The compiler's name of the processor.
+    const fn processor(self) -> &'static str {
+        match self {
+            Self::Arm64 => "aarch64",
             Self::X86_64 => "x86_64",
         }
     }
@@ -85,6 +97,12 @@ pub(crate) fn run(release: &Release) -> Result<ExitCode> {
         ensure!(!release.check, "the checkout has changes that are in no commit, so a clone would lack them");
         terminal::note("the checkout has changes that are in no commit; nobody else can build the same");
     }
+    if release.recorder {
+        let (folder, sums) = recorder::make(&checkout, &run, release.architecture)?;
+        terminal::answer(sums.trim_end());
+        terminal::note(&format!("they are in {}", checkout.short(&folder)));
+        return Ok(ExitCode::SUCCESS);
+    }
     let folder = checkout.root().join("target/release-zips").join(release.architecture.name());
     let sums = make(&checkout, &run, &Place::of(&checkout)?, &folder, release)?;
     terminal::answer(sums.trim_end());
@@ -100,7 +118,7 @@ pub(crate) fn run(release: &Release) -> Result<ExitCode> {
 fn make(checkout: &Checkout, run: &RunFolder, place: &Place, folder: &Path, release: &Release) -> Result<String> {
     let template = Template::read(&place.source().join("template.yaml"))?;
     let functions = chosen(&template, &release.only)?;
-    let binaries = build::run(checkout, run, place, release.architecture, &functions)?;
+    let binaries = build::run(checkout, run, place, &[release.architecture.option()], &functions)?;
     if folder.exists() {
         std::fs::remove_dir_all(folder).with_context(|| format!("can't remove {}", folder.display()))?;
     }

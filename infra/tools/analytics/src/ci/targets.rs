@@ -112,11 +112,12 @@ fn put(session: &Session, file: &Path, from: Option<u32>) -> Result<()> {
     };
     let answer = session.api.put_if_match(PATH, &body, &format!("\"{from}\""))?;
     let Answer { version, changed_at, targets, .. } = read(&answer)?;
+    let targets = targets.with_context(|| format!("the answer to the change has no targets, but version {version}"))?;
     session.answer(&answer, || {
         pairs(&[
             ("version", version.to_string()),
             ("changed", changed_at.unwrap_or_default()),
-            ("targets", targets.unwrap_or_default().len().to_string()),
+            ("targets", targets.len().to_string()),
         ])
     });
     Ok(())

@@ -1,6 +1,6 @@
 //! One raw event of a day, as the server sends it in a binary COPY.
 
-use std::error::Error;
+use std::{error::Error, fmt};
 
 use tokio_postgres::{
     binary_copy::BinaryCopyOutRow,
@@ -76,6 +76,14 @@ impl Event {
 /// The place of a row in its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tid([u8; 6]);
+
+/// As PostgreSQL writes it: the number of the block and that of the row in it.
+impl fmt::Display for Tid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self([a, b, c, d, row @ ..]) = *self;
+        write!(f, "({},{})", u32::from_be_bytes([a, b, c, d]), u16::from_be_bytes(row))
+    }
+}
 
 impl<'a> FromSql<'a> for Tid {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
@@ -162,6 +170,11 @@ impl Event {
 mod tests {
     use super::*;
     use crate::maintenance::pack::numeric::Numeric;
+
+    #[test]
+    fn a_place_is_written_as_the_server_writes_it() {
+        assert_eq!(Tid([0, 1, 0, 2, 1, 4]).to_string(), "(65538,260)");
+    }
 
     #[test]
     fn a_cost_is_read_to_the_last_decimal() {

@@ -13,6 +13,7 @@ use super::{
     event::{COST_SCALE, Event},
     numeric::Numeric,
     planes::Planes,
+    sums::Sums,
 };
 use crate::at::At;
 
@@ -56,12 +57,13 @@ pub(super) const TYPES: [Type; 26] = [
     Type::BOOL,
 ];
 
-/// Writes the row of these events of a day and an organization, which are in the order of time. Changes their order.
+/// Writes the row of these events of a day and an organization, which are in the order of time, and adds them to the control
+/// sums. Changes their order.
 pub(super) async fn write(
     writer: Pin<&mut BinaryCopyInWriter>,
     day: At,
     events: &mut [Event],
-    is_summed: bool,
+    sums: &mut Sums,
 ) -> Result<(), tokio_postgres::Error> {
     let ([first, ..], [.., last]) = (&*events, &*events) else { return Ok(()) };
     let at = |event: &Event| At(day.0 + SignedDuration::from_micros(event.occurred));
@@ -69,6 +71,7 @@ pub(super) async fn write(
     // What is alike comes together. Events without a model come last.
     events.sort_unstable_by_key(|event| (event.model_id.is_none(), event.model_id, event.occurred));
 
+    let is_summed = sums.add(events);
     let number = i32::try_from(events.len()).unwrap_or(i32::MAX);
     let event_ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
     let model_ids: Vec<Option<Uuid>> = events.iter().map(|event| event.model_id).collect();

@@ -16,7 +16,7 @@ use tracing::error;
 use uuid::Uuid;
 
 use super::{
-    event::{self, Event},
+    event::{self, Event, Tid},
     row,
     sums::Sums,
 };
@@ -29,69 +29,87 @@ use postgres::DatabaseError;
 /// The maximum number of events in a step: half a second of work, and about 20 MB of memory.
 const EVENTS: usize = 100_000;
 
-/// The organization and time of the last event of a step, where the next one begins.
+/// The last event of a step, after which the next one begins.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
     organization_id: Uuid,
     at: At,
+    /// Events of one time are in the order of their places in the table.
+    tid: Tid,
+}
+
+/// Events that are read, in the transaction that packs them.
+pub(super) struct Step<'a> {
+    transaction: Transaction<'a>,
+    day: Date,
+    /// By organization and time. There is at least one.
+    events: Vec<Event>,
 }
 
 /// The outcome of a step.
 #[derive(Debug)]
-pub(super) enum Step {
-    /// So many events were packed, up to this place.
-    Moved(u64, Place),
-    /// There are no more events from the place on.
-    End,
+pub(super) enum Outcome {
+    /// So many events were packed.
+    Moved(u64),
     /// Somebody else changed or deleted the events meanwhile. Nothing was packed.
     Contended,
 }
 
-/// Packs the next events of a day, from `from` on.
-pub(super) async fn step(client: &mut Client, day: Date, from: Option<Place>) -> Result<Step, DatabaseError> {
-    match move_events(client, day, from).await {
-        Err(error) if error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE) => Ok(Step::Contended),
-        moved => moved,
+impl<'a> Step<'a> {
+    /// Reads the next events of a day after `place`, and returns them with the place of the last; `None` if there are none.
+    pub(super) async fn read(
+        client: &'a mut Client,
+        day: Date,
+        place: Option<Place>,
+    ) -> Result<Option<(Self, Place)>, DatabaseError> {
+        // One snapshot: an event that arrives meanwhile is neither read nor deleted.
+        let transaction = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start().await?;
+        // By the index of organizations: a scan of the whole partition in each step takes far longer.
+        transaction.batch_execute("set local enable_seqscan = off").await?;
+        let events = read(&transaction, day, place).await?;
+        let Some(last) = events.last() else { return Ok(None) };
+        let at = At(midnight(day) + SignedDuration::from_micros(last.occurred));
+        let last = Place { organization_id: last.organization_id, at, tid: last.place };
+        Ok(Some((Self { transaction, day, events }, last)))
     }
-}
 
-async fn move_events(client: &mut Client, day: Date, from: Option<Place>) -> Result<Step, DatabaseError> {
-    // One snapshot: an event that arrives meanwhile is neither read nor deleted.
-    let transaction = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start().await?;
-    // By the index of organizations: a scan of the whole partition in each step takes far longer.
-    transaction.batch_execute("set local enable_seqscan = off").await?;
-    let mut events = read(&transaction, day, from).await?;
-    let Some(last) = events.last() else { return Ok(Step::End) };
-    let start = At(midnight(day));
-    let place =
-        Place { organization_id: last.organization_id, at: At(start.0 + SignedDuration::from_micros(last.occurred)) };
-    let places: Vec<_> = events.iter().map(|event| event.place).collect();
-
-    write(&transaction, start, &mut events).await?;
-    // In a query of its own, whose number of places the planner does not know: it takes the rows at their places, and no
-    // longer index scan for many of them.
-    let delete = format!("delete from usage_events where {} and ctid = any((select $1::tid[])::tid[])", of_day(day));
-    let deleted = transaction.execute(&delete, &[&places]).await?;
-    if deleted != places.len() as u64 {
-        error!(%day, deleted, read = places.len(), "raw events that were read could not be deleted");
-        return Ok(Step::Contended);
+    /// Writes the events packed, and deletes them where they were.
+    pub(super) async fn write(self) -> Result<Outcome, DatabaseError> {
+        match self.move_events().await {
+            Err(error) if error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE) => Ok(Outcome::Contended),
+            outcome => outcome,
+        }
     }
-    transaction.commit().await?;
-    Ok(Step::Moved(deleted, place))
+
+    async fn move_events(self) -> Result<Outcome, DatabaseError> {
+        let Self { transaction, day, mut events } = self;
+        let places: Vec<_> = events.iter().map(|event| event.place).collect();
+        write(&transaction, At(midnight(day)), &mut events).await?;
+        // In a query of its own, whose number of places the planner does not know: it takes the rows at their places, and
+        // no longer index scan for many of them.
+        let delete =
+            format!("delete from usage_events where {} and ctid = any((select $1::tid[])::tid[])", of_day(day));
+        let deleted = transaction.execute(&delete, &[&places]).await?;
+        if deleted != places.len() as u64 {
+            error!(%day, deleted, read = places.len(), "raw events that were read could not be deleted");
+            return Ok(Outcome::Contended);
+        }
+        transaction.commit().await?;
+        Ok(Outcome::Moved(deleted))
+    }
 }
 
 /// Reads the next events, by organization and time.
 async fn read(
     transaction: &Transaction<'_>,
     day: Date,
-    from: Option<Place>,
+    place: Option<Place>,
 ) -> Result<Vec<Event>, tokio_postgres::Error> {
-    // Events of the same time may be left from the last step.
-    let from = from.map_or_else(String::new, |Place { organization_id, at: At(at) }| {
-        format!(" and (organization_id, occurred_at) >= ('{organization_id}', '{at}')")
+    let after = place.map_or_else(String::new, |Place { organization_id, at: At(at), tid }| {
+        format!(" and (organization_id, occurred_at, ctid) > ('{organization_id}', '{at}', '{tid}')")
     });
     let copy = format!(
-        "copy (select {} from usage_events where {}{from} order by organization_id, occurred_at limit {EVENTS})
+        "copy (select {} from usage_events where {}{after} order by organization_id, occurred_at, ctid limit {EVENTS})
          to stdout (format binary)",
         event::COLUMNS,
         of_day(day)
@@ -108,8 +126,7 @@ async fn write(transaction: &Transaction<'_>, day: At, events: &mut [Event]) -> 
     let mut sums = Sums::default();
     for of_organization in events.chunk_by_mut(|one, next| one.organization_id == next.organization_id) {
         for of_row in of_organization.chunks_mut(row::EVENTS) {
-            let is_summed = sums.add(of_row);
-            row::write(writer.as_mut(), day, of_row, is_summed).await?;
+            row::write(writer.as_mut(), day, of_row, &mut sums).await?;
         }
     }
     writer.finish().await?;

@@ -37,23 +37,18 @@ struct Sum {
 pub(super) struct Sums(BTreeMap<(Uuid, i64, Option<Uuid>), Sum>);
 
 impl Sums {
-    /// Adds the events of a packed row and returns `true`, unless they are too few for their hours and models.
+    /// Adds the events of a packed row, which are of one organization and in the order of model and time, and returns
+    /// `true`; `false` if they are too few for their hours and models.
     pub(super) fn add(&mut self, events: &[Event]) -> bool {
-        let mut of_row: BTreeMap<_, Sum> = BTreeMap::new();
-        for event in events {
-            let hour = event.occurred / HOUR_MICROSECONDS;
-            of_row.entry((event.organization_id, hour, event.model_id)).or_default().add(&Sum {
-                events: 1,
-                errors: i64::from(event.status != b's'),
-                tokens: i128::from(event.input_tokens) + i128::from(event.output_tokens),
-                cost: event.cost,
-            });
-        }
-        if of_row.len() * EVENTS_PER_SUM > events.len() {
+        let hour = |event: &Event| event.occurred / HOUR_MICROSECONDS;
+        let of_sums = || events.chunk_by(move |one, next| (one.model_id, hour(one)) == (next.model_id, hour(next)));
+        if of_sums().count() * EVENTS_PER_SUM > events.len() {
             return false;
         }
-        for (key, sum) in of_row {
-            self.0.entry(key).or_default().add(&sum);
+        for events in of_sums() {
+            let [first, ..] = events else { continue };
+            let sum = self.0.entry((first.organization_id, hour(first), first.model_id)).or_default();
+            events.iter().for_each(|event| sum.add(event));
         }
         true
     }
@@ -78,11 +73,11 @@ impl Sums {
 
 impl Sum {
     /// A step's events are too few for these sums to overflow.
-    const fn add(&mut self, other: &Self) {
-        self.events += other.events;
-        self.errors += other.errors;
-        self.tokens += other.tokens;
-        self.cost += other.cost;
+    fn add(&mut self, event: &Event) {
+        self.events += 1;
+        self.errors += i64::from(event.status != b's');
+        self.tokens += i128::from(event.input_tokens) + i128::from(event.output_tokens);
+        self.cost += event.cost;
     }
 }
 
