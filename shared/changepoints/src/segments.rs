@@ -20,11 +20,27 @@ const CANDIDATE_PERMUTATIONS: u32 = 199;
 /// The maximum number of values on either side of a boundary that its test compares. More would take time, and say more
 /// of what was long before the change than of the change.
 const MAX_COMPARED: usize = 400;
-/// The maximum p-value of a change that was told before: what is usually called significant at all.
-pub(crate) const KEPT_SIGNIFICANCE: f64 = 0.05;
-/// The minimum effect of a change that was told before, as a share of the effect that was told; or it would be told anew.
-/// A change is told when it looks largest, so that a little less is no reason.
-pub(crate) const KEPT_EFFECT: f64 = 0.5;
+
+/// What a change that was told before has to keep, or it is withdrawn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kept {
+    /// The maximum p-value.
+    pub(crate) p_value: f64,
+    /// The minimum effect, as a share of the effect that was told. A change is told when it looks largest, so that a little
+    /// less is no reason.
+    pub(crate) effect: f64,
+}
+
+impl Kept {
+    /// What is usually called significant at all; less than half of the effect would be told anew.
+    pub(crate) const ALONE: Self = Self { p_value: 0.05, effect: 0.5 };
+    /// In correlated noise, which comes and goes in waves: each would withdraw what the next one brings back.
+    const IN_WAVES: Self = Self { p_value: 0.2, effect: 1.0 / 3.0 };
+
+    pub(crate) const fn of(correlated: bool) -> Self {
+        if correlated { Self::IN_WAVES } else { Self::ALONE }
+    }
+}
 
 /// Finds the changes of a series, in the order of time. A series shorter than two sides has none.
 ///
@@ -40,8 +56,16 @@ pub(crate) struct Boundary {
     pub(crate) index: usize,
     /// Where it was found.
     pub(crate) found: usize,
-    /// The change of the median that was told before, as a share.
-    pub(crate) told: Option<f64>,
+    /// What was told of it before.
+    pub(crate) told: Option<Told>,
+}
+
+/// A change that was told before.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told {
+    /// The change of the median, as a share.
+    pub(crate) share: f64,
+    pub(crate) kept: Kept,
 }
 
 /// The changes of a series, and what became of those told before.
@@ -150,7 +174,9 @@ impl<'a> Boundaries<'a> {
         let (before, after) = self.medians(at);
         let change = after - before;
         match self.bounds[at].told {
-            Some(told) => change / ((KEPT_EFFECT * told.abs()).min(self.settings.relative).copysign(told) * before),
+            Some(Told { share, kept }) => {
+                change / ((kept.effect * share.abs()).min(self.settings.relative).copysign(share) * before)
+            }
             None => (change.abs() / (self.settings.relative * before)).min(change.abs() / self.settings.absolute),
         }
     }
@@ -158,7 +184,7 @@ impl<'a> Boundaries<'a> {
     /// Reports whether a boundary was told before, and enough of the effect is left.
     fn is_as_told(&self, at: usize) -> bool {
         let (before, after) = self.medians(at);
-        self.bounds[at].told.is_some_and(|told| (after - before) / (told * before) >= KEPT_EFFECT)
+        self.bounds[at].told.is_some_and(|told| (after - before) / (told.share * before) >= told.kept.effect)
     }
 
     /// Returns the p-value at a boundary if it is significant.
@@ -166,11 +192,12 @@ impl<'a> Boundaries<'a> {
         let (start, end) = self.compared(at);
         let boundary = self.bounds[at];
         let as_told = self.is_as_told(at);
+        let kept = boundary.told.filter(|_| as_told).map(|told| told.kept.p_value);
         let key = (start, boundary.index, end, as_told);
         if let Some(p_value) = self.judged.get(&key) {
             return *p_value;
         }
-        let significance = if as_told { KEPT_SIGNIFICANCE } else { self.settings.significance };
+        let significance = kept.unwrap_or(self.settings.significance);
         let segment = Segment::new(&self.values[start..end], self.side)?;
         // The best split near the boundary, against the best of all in each random order: the test stays conservative.
         // One that was told before is tested at its place.

@@ -7,7 +7,8 @@
 //! (nothing) → provisional    a large change of the last 5 to 11 runs
 //! (nothing) → confirmed      12 runs or more on either side, p ≤ 0.001; 24 after it where the noise is correlated
 //! provisional → confirmed    12 runs later, if p ≤ 0.001
-//! provisional, confirmed → withdrawn    p > 0.05, or less than half of the effect is left, and it is not found anew
+//! provisional, confirmed → withdrawn    p > 0.05, or less than half of the effect is left, and it is not found anew;
+//!                                       where the noise is correlated, p > 0.2 or less than a third
 //! withdrawn → confirmed      found again at about the same place, in the same direction
 //! ```
 
@@ -17,7 +18,7 @@ use crate::{
     Change, Settings,
     correlation::Wander,
     recent,
-    segments::{Boundaries, Boundary, KEPT_EFFECT, KEPT_SIGNIFICANCE},
+    segments::{Boundaries, Boundary, Kept, Told},
 };
 
 /// A change in correlated noise is told when it has lasted this many sides: many waves are over then, which saves a
@@ -69,9 +70,9 @@ pub enum State {
 /// Why a change was withdrawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// With the runs since then it may well be chance: p > 0.05.
+    /// With the runs since then it may well be chance: p > 0.05, or 0.2 where the noise is correlated.
     Chance,
-    /// Less than half of the effect is left, as after a few slow runs that were no lasting change.
+    /// Less than half of the effect is left, or a third where the noise is correlated, as after a few slow runs that were no lasting change.
     Smaller,
 }
 
@@ -99,8 +100,9 @@ impl StoredChange {
         let end = young.map_or(values.len(), |(place, _)| place);
 
         let bounds = active.iter().map(|(place, at)| {
-            let index = place - start;
-            Boundary { index, found: index, told: Some(next[*at].told) }
+            let (index, change) = (place - start, &next[*at]);
+            let told = Told { share: change.told, kept: Kept::of(change.correlated) };
+            Boundary { index, found: index, told: Some(told) }
         });
         let found = Boundaries::find(&values[start..end], settings, bounds.collect());
         for (index, reason) in found.withdrawn {
@@ -150,12 +152,12 @@ impl StoredChange {
 
     /// Tells what is now known of a change with few runs after it.
     fn see_young(&mut self, values: &[f64], index: usize) {
-        let Some(seen) = recent::judge(values, index, KEPT_SIGNIFICANCE) else {
+        let Some(seen) = recent::judge(values, index, Kept::ALONE.p_value) else {
             self.state = State::Withdrawn(Reason::Chance);
             return;
         };
         (self.before, self.after, self.p_value) = (seen.before, seen.after, seen.p_value);
-        if share(seen.before, seen.after) / self.told < KEPT_EFFECT {
+        if share(seen.before, seen.after) / self.told < Kept::ALONE.effect {
             self.state = State::Withdrawn(Reason::Smaller);
         }
     }

@@ -211,6 +211,6 @@ pub(crate) mod tests {
             "{badge}"
         );
         let withdrawn = told(State::Withdrawn(Reason::Smaller), Some("expected")).badge().into_string();
-        assert!(withdrawn.contains("✕</span> withdrawn</span>: less than half of it is left"), "{withdrawn}");
+        assert!(withdrawn.contains("✕</span> withdrawn</span>: too little of it is left"), "{withdrawn}");
     }
 }

@@ -9,7 +9,7 @@ pub const MAX_ERROR: usize = 5;
 /// The median duration before the change, in seconds.
 const BASE: f64 = 120.0;
 /// The seed of the first series of the tables. The constants of the detector were chosen on others, below 30,000,000.
-pub const FIRST_SEED: u64 = 7_700_000_000;
+pub const FIRST_SEED: u64 = 9_100_000_000;
 
 /// The noise of durations when nothing changes.
 #[derive(Debug, Clone, Copy, PartialEq)]

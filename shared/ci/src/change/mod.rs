@@ -69,7 +69,7 @@ impl ToldChange {
 pub const fn reason_text(state: State) -> Option<&'static str> {
     match state {
         State::Withdrawn(Reason::Chance) => Some("with the runs since then it may be chance"),
-        State::Withdrawn(Reason::Smaller) => Some("less than half of it is left"),
+        State::Withdrawn(Reason::Smaller) => Some("too little of it is left"),
         State::Provisional | State::Confirmed => None,
     }
 }
