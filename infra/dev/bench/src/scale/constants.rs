@@ -60,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) refresh_seconds: f64,
     /// For which the retention runs each night.
     pub(crate) pack_seconds: f64,
+    /// The sessions that pack at the same time.
+    pub(crate) pack_connections: f64,
     /// Exports at a time.
     pub(crate) workers: f64,
     /// From the first monthly run to the last.

@@ -63,7 +63,8 @@ pub(crate) fn bill(events: f64, constants: &Constants) -> Vec<Line> {
     let requests = rates.organizations * constants.usage.daily_reads * 30.0 + rates.jobs * JOB_REQUESTS;
     let runs = stacks * SECONDS / constants.settings.refresh_seconds;
     let refresh = load::refresh_seconds(events, constants) / constants.usage.peak;
-    let pack = rates.events_per_day * constants.measured.pack_cpu_us.value / 1e6 * 30.0;
+    let pack =
+        rates.events_per_day * constants.measured.pack_cpu_us.value / 1e6 * 30.0 / constants.settings.pack_connections;
     let worker = rates.jobs * constants.measured.job_time_us.value / 1e6 * WORKER_GB;
     let compute = worker
         + requests * REQUEST_SECONDS * API_GB

@@ -133,7 +133,11 @@ pub(crate) fn loads(events: f64, constants: &Constants) -> Vec<Load> {
             format!("{} s a pass, one connection", settings.refresh_seconds),
             refresh / settings.refresh_seconds,
         ),
-        load("packing", format!("{} s a night, one connection", settings.pack_seconds), pack / settings.pack_seconds),
+        load(
+            "packing",
+            format!("{} s a night, {} connections", settings.pack_seconds, settings.pack_connections),
+            pack / settings.pack_connections / settings.pack_seconds,
+        ),
         load(
             "monthly exports",
             format!("{:.0} h, {} workers", settings.monthly_seconds / 3600.0, settings.workers),

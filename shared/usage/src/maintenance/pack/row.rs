@@ -69,7 +69,8 @@ pub(super) async fn write(
     let at = |event: &Event| At(day.0 + SignedDuration::from_micros(event.occurred));
     let (organization_id, first_at, last_at) = (first.organization_id, at(first), at(last));
     // What is alike comes together. Events without a model come last.
-    events.sort_unstable_by_key(|event| (event.model_id.is_none(), event.model_id, event.occurred));
+    let model = |event: &Event| event.model_id.map(|id| id.as_u128());
+    events.sort_unstable_by_key(|event| (event.model_id.is_none(), model(event), event.occurred));
 
     let is_summed = sums.add(events);
     let number = i32::try_from(events.len()).unwrap_or(i32::MAX);
@@ -124,7 +125,7 @@ struct Costs {
 
 impl Costs {
     fn of(events: &[Event]) -> Self {
-        let scale = events.iter().map(|event| scale(event.cost)).max().unwrap_or(0);
+        let scale = scale(events.iter().map(|event| event.cost));
         let divisor = 10_i128.pow(COST_SCALE - scale);
         let in_units: Result<Vec<i64>, _> = events.iter().map(|event| i64::try_from(event.cost / divisor)).collect();
         let unit = Numeric { value: 1, scale };
@@ -132,7 +133,7 @@ impl Costs {
             Ok(units) => Self { planes: Planes::of(units.iter().copied()), unit, exact: None },
             Err(_) => {
                 let exact = |event: &Event| {
-                    let scale = self::scale(event.cost);
+                    let scale = self::scale([event.cost].into_iter());
                     Numeric { value: event.cost / 10_i128.pow(COST_SCALE - scale), scale }
                 };
                 Self { planes: Planes::default(), unit, exact: Some(events.iter().map(exact).collect()) }
@@ -141,16 +142,16 @@ impl Costs {
     }
 }
 
-/// Returns the number of decimals that a cost needs.
-const fn scale(cost: i128) -> u32 {
-    if cost == 0 {
-        return 0;
-    }
-    let mut scale = COST_SCALE;
-    let mut rest = cost;
-    while scale > 0 && rest % 10 == 0 {
-        rest /= 10;
-        scale -= 1;
+/// Returns the number of decimals that all of these costs need.
+fn scale(costs: impl Iterator<Item = i128>) -> u32 {
+    let mut scale = 0;
+    let mut unit = 10_i128.pow(COST_SCALE);
+    for cost in costs {
+        // At the last decimal the unit is 1.
+        while cost % unit != 0 {
+            unit /= 10;
+            scale += 1;
+        }
     }
     scale
 }
@@ -160,9 +161,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cost_needs_its_decimals() {
+    fn costs_need_the_decimals_of_the_one_with_most() {
         for (cost, expected) in [(0, 0), (1, 18), (-10, 17), (10_i128.pow(18), 0), (12 * 10_i128.pow(13), 5)] {
-            assert_eq!(scale(cost), expected, "{cost}");
+            assert_eq!(scale([cost].into_iter()), expected, "{cost}");
         }
+        assert_eq!(scale([10_i128.pow(17), -(10_i128.pow(12)), 0, 10_i128.pow(15)].into_iter()), 6);
+        assert_eq!(scale([].into_iter()), 0);
     }
 }
