@@ -76,7 +76,8 @@ pub(crate) fn measure(stack: &Stack, plan: &Plan) -> Result<Section> {
             "From exec, medians of {runs}, functions in turns, binaries in the page cache: until the function asks the \
              Runtime API for its first event (ready), and until its answer to it has arrived. The API answers \
              `/status/healthz`; functions of queues and buckets a batch without records; functions on a schedule do \
-             their work, with what the emulator and PostgreSQL take for it. Resident is the most of all runs, after \
+             their work, with what the emulator and PostgreSQL take for it. Root certificates are in one file, as in \
+             Lambda's image. Resident is the most of all runs, after \
              the answer (`VmHWM`)."
         )],
         tables: vec![table],
