@@ -284,21 +284,30 @@ async fn sessions_that_pack_together_lose_and_double_nothing_when_one_is_killed(
     for first in [true, false] {
         let (mut client, other) = (database.client().await, database.client().await);
         let pid = number(if first { &client } else { &other }, "select pg_backend_pid()::bigint").await;
-        let blocker = database.client().await;
-        blocker.batch_execute("begin; lock table usage_events_packed in share mode").await.unwrap();
+        // A wait for a lock would end after two seconds, so the sessions try for one.
+        let slow = "create or replace function slow() returns trigger language plpgsql as $$
+                    begin
+                        while not pg_try_advisory_xact_lock_shared(42) loop perform pg_sleep(0.05); end loop;
+                        return new;
+                    end $$;
+                    create or replace trigger slow before insert on usage_events_packed
+                        for each row execute function slow();
+                    select pg_advisory_lock(42)";
+        watcher.batch_execute(slow).await.unwrap();
         let killed =
             tokio::spawn(
                 async move { retention(&mut client, &mut [other], instant(NIGHT), &PERIODS, LONG).await.is_err() },
             );
-        // Both have read their events, and wait with them.
-        let waits = "select count(*) from pg_locks where not granted and relation = 'usage_events_packed'::regclass";
-        until("both sessions wait", Duration::from_secs(60), async || {
-            (number(&watcher, waits).await == 2).then_some(()).ok_or("not yet")
+        // Both have read their events, and write them.
+        let writing =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
+        until("both sessions write", Duration::from_secs(60), async || {
+            (number(&watcher, writing).await == 2).then_some(()).ok_or("not yet")
         })
         .await;
         assert_eq!(number(&watcher, &format!("select pg_terminate_backend({pid})::int::bigint")).await, 1);
+        watcher.batch_execute("select pg_advisory_unlock(42)").await.unwrap();
         assert!(killed.await.unwrap(), "first: {first}");
-        blocker.batch_execute("commit").await.unwrap();
         assert_eq!(number(&watcher, sums).await, before, "first: {first}");
         assert_eq!(number(&watcher, DIFFERING).await, 0, "first: {first}");
     }
