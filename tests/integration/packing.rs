@@ -265,6 +265,52 @@ async fn a_pack_that_is_killed_loses_and_doubles_nothing() {
     database.drop().await;
 }
 
+/// Lets sessions go on that [`hold_writes`] holds.
+const GO_ON: &str = "select pg_advisory_unlock(42)";
+
+/// Holds each session that packs, when it has read events and writes them. They try for a lock again and again, since a wait
+/// for one would end after two seconds.
+async fn hold_writes(client: &Client) {
+    let hold = "create or replace function hold() returns trigger language plpgsql as $$
+                begin
+                    while not pg_try_advisory_xact_lock_shared(42) loop perform pg_sleep(0.05); end loop;
+                    return new;
+                end $$;
+                create or replace trigger hold before insert on usage_events_packed
+                    for each row execute function hold();
+                select pg_advisory_lock(42)";
+    client.batch_execute(hold).await.unwrap();
+}
+
+async fn until_writing(client: &Client, sessions: i64) {
+    let writing = "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
+    until("the sessions write", Duration::from_secs(60), async || {
+        (number(client, writing).await == sessions).then_some(()).ok_or("not yet")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn events_that_arrive_behind_the_walk_are_packed_in_the_same_night() {
+    let database = UsageDatabase::create().await;
+    let (mut client, watcher) = (database.client().await, database.client().await);
+    // Makes the day's partition.
+    retained(&mut client, "2024-06-03T02:30:00Z").await;
+    send(&client, &dense("2024-06-02T10:00:00Z", 100, 5)).await;
+    hold_writes(&watcher).await;
+    let night =
+        tokio::spawn(async move { retention(&mut client, &mut [], instant(NIGHT), &PERIODS, LONG).await.unwrap() });
+    until_writing(&watcher, 1).await;
+    send(&watcher, &dense("2024-06-02T09:00:00Z", 3, 5)).await;
+    watcher.batch_execute(GO_ON).await.unwrap();
+    let report = night.await.unwrap();
+    assert_eq!((report.events_packed, report.days_packed, report.postponed), (103, 1, 0), "{report:?}");
+    let partition = "select count(*) from pg_class where relname = 'usage_events_20240602'";
+    assert_eq!(number(&watcher, partition).await, 0, "it is dropped");
+    assert_eq!(number(&watcher, "select count(*) from usage_events_all").await, 103);
+    database.drop().await;
+}
+
 #[tokio::test]
 async fn sessions_that_pack_together_lose_and_double_nothing_when_one_is_killed() {
     let database = UsageDatabase::create().await;
@@ -284,29 +330,14 @@ async fn sessions_that_pack_together_lose_and_double_nothing_when_one_is_killed(
     for first in [true, false] {
         let (mut client, other) = (database.client().await, database.client().await);
         let pid = number(if first { &client } else { &other }, "select pg_backend_pid()::bigint").await;
-        // A wait for a lock would end after two seconds, so the sessions try for one.
-        let slow = "create or replace function slow() returns trigger language plpgsql as $$
-                    begin
-                        while not pg_try_advisory_xact_lock_shared(42) loop perform pg_sleep(0.05); end loop;
-                        return new;
-                    end $$;
-                    create or replace trigger slow before insert on usage_events_packed
-                        for each row execute function slow();
-                    select pg_advisory_lock(42)";
-        watcher.batch_execute(slow).await.unwrap();
+        hold_writes(&watcher).await;
         let killed =
             tokio::spawn(
                 async move { retention(&mut client, &mut [other], instant(NIGHT), &PERIODS, LONG).await.is_err() },
             );
-        // Both have read their events, and write them.
-        let writing =
-            "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
-        until("both sessions write", Duration::from_secs(60), async || {
-            (number(&watcher, writing).await == 2).then_some(()).ok_or("not yet")
-        })
-        .await;
+        until_writing(&watcher, 2).await;
         assert_eq!(number(&watcher, &format!("select pg_terminate_backend({pid})::int::bigint")).await, 1);
-        watcher.batch_execute("select pg_advisory_unlock(42)").await.unwrap();
+        watcher.batch_execute(GO_ON).await.unwrap();
         assert!(killed.await.unwrap(), "first: {first}");
         assert_eq!(number(&watcher, sums).await, before, "first: {first}");
         assert_eq!(number(&watcher, DIFFERING).await, 0, "first: {first}");

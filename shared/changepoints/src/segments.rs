@@ -21,7 +21,7 @@ const CANDIDATE_PERMUTATIONS: u32 = 199;
 /// of what was long before the change than of the change.
 const MAX_COMPARED: usize = 400;
 
-/// What a change that was told before has to keep, or it is withdrawn.
+/// Limits beyond which a change that was told before is withdrawn.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kept {
     /// The maximum p-value.
@@ -32,9 +32,10 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// What is usually called significant at all; less than half of the effect would be told anew.
+    /// Limits in independent noise: what is usually called significant at all, and half of the effect, of which less would be
+    /// told anew.
     pub(crate) const ALONE: Self = Self { p_value: 0.05, effect: 0.5 };
-    /// In correlated noise, which comes and goes in waves: each would withdraw what the next one brings back.
+    /// Limits in correlated noise, which comes and goes in waves: each would withdraw what the next one brings back.
     const IN_WAVES: Self = Self { p_value: 0.2, effect: 1.0 / 3.0 };
 
     pub(crate) const fn of(correlated: bool) -> Self {
@@ -56,7 +57,7 @@ pub(crate) struct Boundary {
     pub(crate) index: usize,
     /// Where it was found.
     pub(crate) found: usize,
-    /// What was told of it before.
+    /// The change that was told here before.
     pub(crate) told: Option<Told>,
 }
 

@@ -72,7 +72,8 @@ pub enum State {
 pub enum Reason {
     /// With the runs since then it may well be chance: p > 0.05, or 0.2 where the noise is correlated.
     Chance,
-    /// Less than half of the effect is left, or a third where the noise is correlated, as after a few slow runs that were no lasting change.
+    /// Less than half of the effect is left, or a third where the noise is correlated, as after a few slow runs that were no
+    /// lasting change.
     Smaller,
 }
 

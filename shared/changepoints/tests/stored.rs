@@ -84,6 +84,28 @@ fn a_change_in_noise_that_wanders_is_told_when_it_has_lasted_two_sides() {
     assert!(near(&states[24]) && states[24].iter().all(|change| change.correlated), "{:?}", states[24]);
 }
 
+/// Reports whether a change that was told as +30 % is kept when this much is left of it.
+fn is_kept(left: f64, seed: u64, correlated: bool) -> bool {
+    let values = Noise::Usual.series(60, 30, left, seed);
+    let (id, state) = ("30".to_owned(), State::Confirmed);
+    let (before, after, told, p_value) = (120.0, 156.0, 0.3, 0.001);
+    let told = StoredChange { begins: id.clone(), id, state, before, after, told, p_value, correlated };
+    let now = grow(&values, 0, values.len(), vec![told]).pop().unwrap();
+    now.iter().any(|change| change.id == "30" && change.state == State::Confirmed)
+}
+
+#[test]
+fn what_was_told_in_noise_that_wanders_is_kept_for_longer_but_not_for_ever() {
+    let cases = || (0..10).flat_map(|left| (0..10).map(move |seed| (f64::from(left) / 50.0, seed)));
+    let kept = |correlated| cases().map(|(left, seed)| is_kept(left, seed, correlated)).collect::<Vec<_>>();
+    let (alone, in_waves) = (kept(false), kept(true));
+    assert!(alone.iter().zip(&in_waves).all(|(alone, in_waves)| in_waves >= alone), "{alone:?} {in_waves:?}");
+    let count = |kept: &[bool]| kept.iter().filter(|kept| **kept).count();
+    assert!(count(&in_waves) > count(&alone), "{alone:?}");
+    // Nothing is left of the first ten.
+    assert!(count(&in_waves[..10]) <= 3 && count(&alone) > 0, "{alone:?} {in_waves:?}");
+}
+
 #[test]
 fn a_few_slow_runs_are_withdrawn_with_the_reason() {
     let mut values = Noise::Quiet.series(140, 140, 0.0, 2);

@@ -17,8 +17,8 @@ use crate::process::Process;
 /// The time that an invocation may take, unless a function is given another.
 const TIMEOUT: Duration = Duration::from_secs(300);
 const MEMORY_MIB: u32 = 512;
-/// Where systems have their root certificates in one file. Lambda's image has no other; Debian has each in a file of its own
-/// as well, and a program that is not told reads both, for 3 ms.
+/// Files with all root certificates of a system. Amazon Linux has no others; Debian has each in a file of its own as well,
+/// and a program that is not told which to take reads both, for 3 ms.
 const ROOT_CERTIFICATES: [&str; 2] = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"];
 
 /// One function's program.

@@ -77,8 +77,7 @@ pub(crate) fn measure(stack: &Stack, plan: &Plan) -> Result<Section> {
              Runtime API for its first event (ready), and until its answer to it has arrived. The API answers \
              `/status/healthz`; functions of queues and buckets a batch without records; functions on a schedule do \
              their work, with what the emulator and PostgreSQL take for it. Root certificates are in one file, as in \
-             Lambda's image. Resident is the most of all runs, after \
-             the answer (`VmHWM`)."
+             Amazon Linux. Resident is the most of all runs, after the answer (`VmHWM`)."
         )],
         tables: vec![table],
         broken: Vec::new(),

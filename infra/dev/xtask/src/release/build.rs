@@ -75,7 +75,8 @@ pub(super) fn cargo_home() -> Result<PathBuf> {
     named.or_else(home).context("neither CARGO_HOME nor HOME is set")
 }
 
-/// Builds the functions, or other programs, for the target of these options. Returns the folder with a folder for each, which contains its `bootstrap`.
+/// Builds functions, or other programs, for the target of these options. Returns the folder with a folder for each, which
+/// contains its `bootstrap`.
 pub(super) fn run(
     checkout: &Checkout,
     run: &RunFolder,

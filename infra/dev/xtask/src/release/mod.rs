@@ -97,14 +97,14 @@ pub(crate) fn run(release: &Release) -> Result<ExitCode> {
         ensure!(!release.check, "the checkout has changes that are in no commit, so a clone would lack them");
         terminal::note("the checkout has changes that are in no commit; nobody else can build the same");
     }
-    if release.recorder {
-        let (folder, sums) = recorder::make(&checkout, &run, release.architecture)?;
-        terminal::answer(sums.trim_end());
-        terminal::note(&format!("they are in {}", checkout.short(&folder)));
-        return Ok(ExitCode::SUCCESS);
-    }
-    let folder = checkout.root().join("target/release-zips").join(release.architecture.name());
-    let sums = make(&checkout, &run, &Place::of(&checkout)?, &folder, release)?;
+    let place = Place::of(&checkout)?;
+    let kind = if release.recorder { "target/release-recorder" } else { "target/release-zips" };
+    let folder = checkout.root().join(kind).join(release.architecture.name());
+    let sums = if release.recorder {
+        recorder::make(&checkout, &run, &place, &folder, release.architecture)?
+    } else {
+        make(&checkout, &run, &place, &folder, release)?
+    };
     terminal::answer(sums.trim_end());
     terminal::note(&format!("they are in {}", checkout.short(&folder)));
     if release.check {
@@ -119,10 +119,7 @@ fn make(checkout: &Checkout, run: &RunFolder, place: &Place, folder: &Path, rele
     let template = Template::read(&place.source().join("template.yaml"))?;
     let functions = chosen(&template, &release.only)?;
     let binaries = build::run(checkout, run, place, &[release.architecture.option()], &functions)?;
-    if folder.exists() {
-        std::fs::remove_dir_all(folder).with_context(|| format!("can't remove {}", folder.display()))?;
-    }
-    std::fs::create_dir_all(folder).with_context(|| format!("can't create {}", folder.display()))?;
+    begin(folder)?;
     let crates = Crates::read(place.source(), release.architecture.target(), &run.log("tree"))?;
     let mut bills = Vec::new();
     for function in functions {
@@ -155,6 +152,14 @@ fn chosen(template: &Template, only: &[String]) -> Result<BTreeSet<String>> {
         bail!("template.yaml has no function `{unknown}`; it has {}", all.join(", "));
     }
     Ok(if only.is_empty() { all } else { only.iter().cloned().collect() })
+}
+
+/// Creates an empty folder in the place of an earlier one.
+fn begin(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        std::fs::remove_dir_all(folder).with_context(|| format!("can't remove {}", folder.display()))?;
+    }
+    std::fs::create_dir_all(folder).with_context(|| format!("can't create {}", folder.display()))
 }
 
 /// Writes the digests of the other files, as `sha256sum --check` reads them.

@@ -1,6 +1,6 @@
 //! A packed row: the events of an organization as arrays, one per column.
 
-use std::pin::Pin;
+use std::{iter, pin::Pin};
 
 use jiff::SignedDuration;
 use tokio_postgres::{
@@ -133,7 +133,7 @@ impl Costs {
             Ok(units) => Self { planes: Planes::of(units.iter().copied()), unit, exact: None },
             Err(_) => {
                 let exact = |event: &Event| {
-                    let scale = self::scale([event.cost].into_iter());
+                    let scale = self::scale(iter::once(event.cost));
                     Numeric { value: event.cost / 10_i128.pow(COST_SCALE - scale), scale }
                 };
                 Self { planes: Planes::default(), unit, exact: Some(events.iter().map(exact).collect()) }
@@ -163,9 +163,9 @@ mod tests {
     #[test]
     fn costs_need_the_decimals_of_the_one_with_most() {
         for (cost, expected) in [(0, 0), (1, 18), (-10, 17), (10_i128.pow(18), 0), (12 * 10_i128.pow(13), 5)] {
-            assert_eq!(scale([cost].into_iter()), expected, "{cost}");
+            assert_eq!(scale(iter::once(cost)), expected, "{cost}");
         }
         assert_eq!(scale([10_i128.pow(17), -(10_i128.pow(12)), 0, 10_i128.pow(15)].into_iter()), 6);
-        assert_eq!(scale([].into_iter()), 0);
+        assert_eq!(scale(iter::empty()), 0);
     }
 }
