@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use crate::process;
+use crate::{lambda, process};
 
 /// The action on a request.
 #[derive(Debug, Clone)]
@@ -134,9 +134,9 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    /// Waits for the next held request.
+    /// Waits for the next held request. A job's message may have to wait for a worker that other cases hold.
     pub(crate) async fn held(&mut self) -> Held {
-        let arrival = tokio::time::timeout(Duration::from_secs(45), self.arrivals.recv()).await;
+        let arrival = tokio::time::timeout(lambda::TURN, self.arrivals.recv()).await;
         arrival.expect("the request comes").expect("the rule is in force")
     }
 

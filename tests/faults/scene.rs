@@ -14,9 +14,6 @@ use uuid::Uuid;
 
 use crate::{lambda, proxies::Proxies};
 
-/// The time limit of a job with all its attempts.
-const END_TIMEOUT: Duration = Duration::from_secs(150);
-
 /// The jobs whose messages belong in the dead-letter queue.
 pub(crate) static DEAD: Mutex<BTreeSet<Uuid>> = Mutex::new(BTreeSet::new());
 
@@ -98,7 +95,7 @@ impl Scene {
 
     /// Waits until all jobs of an organization have ended, running the sweep meanwhile, and checks their promises.
     pub(crate) async fn end(&self, org: &Organization<'_>) -> Found {
-        let jobs: JobList = until("all jobs end", END_TIMEOUT, async || {
+        let jobs: JobList = until("all jobs end", lambda::TURN, async || {
             let jobs: JobList = org.get("?limit=100").await.expect(200).json();
             if jobs.items.iter().all(ExportJob::is_ended) {
                 return Ok(jobs);

@@ -185,18 +185,22 @@ async fn a_head_is_signed_once_a_day_and_proves_what_was_before_it() {
     org.record(2).await;
     assert_eq!(org.linked().await, 6);
     let heads = org.audit("/heads").await;
-    // Newest first. A sweep whose signature another one's links outran signs once more.
+    // Newest first. Sweeps of other tests may come in between, and sign what was linked until then.
     let items = heads["items"].as_array().unwrap();
-    assert!((1..=2).contains(&items.len()), "{heads}");
+    assert!((1..=3).contains(&items.len()), "{heads}");
     let head = &items[0];
     assert_eq!((&heads["isSigned"], &heads["seq"]), (&json!(true), &json!(6)));
     let covered = head["seq"].as_u64().unwrap();
-    assert!(covered == 4 || covered == 6, "{heads}");
+    assert!((4..=6).contains(&covered), "{heads}");
 
+    // All that is listed is stored. A sweep that another one overtook may leave the object of a true head beside it.
     let objects = &stack.objects;
     let keys = objects.keys(&format!("analytics/audit-heads/{}/", org.id)).await;
-    assert_eq!((keys.len(), json!(keys.last())), (items.len(), head["object"].clone()));
-    let object = objects.client.get_object().bucket(&objects.bucket).key(keys.last().unwrap()).send().await.unwrap();
+    for item in items {
+        assert!(keys.iter().any(|key| item["object"] == *key), "{item}: {keys:?}");
+    }
+    let key = head["object"].as_str().unwrap();
+    let object = objects.client.get_object().bucket(&objects.bucket).key(key).send().await.unwrap();
     let jws = object.body.collect().await.unwrap().into_bytes();
     // Two sweeps at once may both have signed the head: the same statement, with two signatures.
     let statement = |jws: &str| jws.rsplit_once('.').unwrap().0.to_owned();
@@ -207,9 +211,12 @@ async fn a_head_is_signed_once_a_day_and_proves_what_was_before_it() {
     let (status, answer) = folder.verify("--head kept.jws");
     assert_eq!((status, &answer["signed"]), (Some(0), &json!(covered)), "{answer}");
 
-    // The chain does not grow: no other head is signed.
-    lambda::insist(&variable("SWEEP_FUNCTION"), &json!({})).await;
-    assert_eq!(org.audit("/heads").await["items"].as_array().unwrap().len(), items.len());
+    // The chain does not grow: no other head is signed. The first sweep is for those of other tests to end.
+    let sweep = async || {
+        lambda::insist(&variable("SWEEP_FUNCTION"), &json!({})).await;
+        org.audit("/heads").await["items"].clone()
+    };
+    assert_eq!(sweep().await, sweep().await);
 
     // Whoever may write everything else makes the chain anew, without its last four records.
     let links = org.items("CHAIN").await;

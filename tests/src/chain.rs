@@ -89,7 +89,9 @@ impl Organization<'_> {
         let update = update
             .set_key(Some(key(&format!("HEAD#{}", self.id), "HEAD")))
             .condition_expression("attribute_exists(sign_at)")
-            .update_expression("set sign_at = :past, due = :heads, due_at = :at")
+            // The version, so that no sweep writes the head as it read it before.
+            .update_expression("set sign_at = :past, due = :heads, due_at = :at, version = version + :one")
+            .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
             .expression_attribute_values(":past", AttributeValue::S(past.to_string()))
             .expression_attribute_values(":heads", AttributeValue::S("heads".to_owned()))
             .expression_attribute_values(":at", AttributeValue::N(past.as_millisecond().to_string()));
