@@ -22,7 +22,8 @@ const WRITTEN: [(&str, &str, &[&str]); 11] = [
         "functions/sweep",
         "Sent Resent Released SweepErrors Due OldestUnfinishedSeconds EventsPublished EventsUnpublished \
          OldestUnpublishedSeconds JobsFailed MonthlyUnsucceeded MonthlyRunAgeDays \
-         RecordsLinked RecordsMissing HeadsSigned ChainErrors OldestUnlinkedSeconds OldestUnsignedSeconds",
+         RecordsLinked RecordsMissing HeadsSigned ChainErrors OldestUnlinkedSeconds OldestUnsignedSeconds \
+         TargetsUnusable",
         &["Code"],
     ),
     ("functions/monthly", "MonthlyCreated MonthlyCreateErrors Unfinished Held ProvisionalMonths", &[]),
@@ -43,11 +44,7 @@ const WRITTEN: [(&str, &str, &[&str]); 11] = [
     ),
     ("functions/deliver", "BucketsDelivered BucketsRetried BucketsFailed", &[]),
     ("functions/notify", "Deliveries DeliveriesRetried DeliveriesFailed DeliveriesRefused", &[]),
-    (
-        "functions/api",
-        "RequestMs ServerErrors ClientErrors LinksSigned SignIns SignInsFailed SignOuts TargetsUnusable",
-        &["Route"],
-    ),
+    ("functions/api", "RequestMs ServerErrors ClientErrors LinksSigned SignIns SignInsFailed SignOuts", &["Route"]),
     ("shared/auth", "IssuerFetchFailed", &[]),
 ];
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tests::{
     Answer, CiRun, Stack,
     ci_runs::unique,
-    logs,
+    lambda, logs,
     poll::{WAIT_TIMEOUT, until},
     program::program,
     stack::variable,
@@ -227,17 +227,23 @@ async fn targets_that_cannot_be_used_are_told_everywhere_until_they_are_replaced
     // Months that ended before are judged as they were.
     stack.ci("evidence?month=2003-11").await.expect(200);
 
-    let told = json!(version.to_string());
-    until("the metric of the operator's alarm", WAIT_TIMEOUT, async || {
-        let lines = logs::metrics("api", "TargetsUnusable", since).await;
-        if lines.iter().any(|line| line["targets_version"] == told) { Ok(()) } else { Err(lines) }
-    })
-    .await;
+    // Nobody has to ask: the sweep looks by itself.
+    let last_of_the_sweep = async |expected: u64| {
+        lambda::insist(&variable("SWEEP_FUNCTION"), &json!({})).await;
+        until("the metric of the operator's alarm", WAIT_TIMEOUT, async || {
+            let lines = logs::metrics("sweep", "TargetsUnusable", since).await;
+            let last = lines.last().map(|line| line["TargetsUnusable"].clone());
+            if last == Some(json!(expected)) { Ok(()) } else { Err(last) }
+        })
+        .await;
+    };
+    last_of_the_sweep(1).await;
 
     // The ETag of what cannot be used lets an operator replace it.
     let fixed = put(&stack, &operator(&stack), &tag, &targets(&unique("fixed"), &json!(1))).await.expect(200);
     assert_eq!(fixed.json::<Value>()["version"], version + 1);
     stack.ci(&format!("evidence?month={month}")).await.expect(200);
+    last_of_the_sweep(0).await;
     let versions: Value = stack.ci("targets/versions").await.expect(200).json();
     assert_eq!(versions["items"][1], json!({"source": "stored", "version": version, "isUsable": false}));
 }

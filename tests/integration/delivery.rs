@@ -1,12 +1,14 @@
-//! Duplicate and unreadable messages.
+//! Duplicate, deferred and unreadable messages.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use domain::{JobId, State};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tests::{
-    Organization, Rollup, Stack, Table,
+    Organization, Rollup, Stack, Table, lambda,
     organization::export_of,
     poll::{WAIT_TIMEOUT, until},
     stack::variable,
@@ -33,6 +35,27 @@ async fn drain(org: &Organization<'_>) {
     for _ in 0..3 {
         org.export(&export_of("2024-06-01T00:00:00Z", "2024-06-02T00:00:00Z", "daily")).await;
     }
+}
+
+#[tokio::test]
+async fn a_deferred_message_is_sent_by_the_sweep_before_and_received_at_its_time() {
+    let stack = Stack::from_env().await;
+    let org = stack.organization();
+    let send_at = Timestamp::now() + SignedDuration::from_secs(15);
+    let soon = org.add_deferred(send_at).await;
+    // After the next sweep, whenever that is.
+    let later = org.add_deferred(Timestamp::now() + SignedDuration::from_mins(30)).await;
+    lambda::insist(&variable("SWEEP_FUNCTION"), &json!({})).await;
+    let is_sent = async |id: JobId| {
+        let stored = stack.jobs.get(org.id.into(), id).await.unwrap().unwrap();
+        !matches!(stored.state(), State::Pending { sent: false, .. })
+    };
+    assert!(is_sent(soon.id()).await);
+    assert!(!is_sent(later.id()).await);
+    let ended = org.ended(soon.id().uuid()).await;
+    // The queue counts whole seconds, as do the times of a job.
+    let earliest = send_at - SignedDuration::from_secs(2);
+    assert!(ended.completed_at.unwrap() >= earliest, "{ended:?} was to begin at {send_at}");
 }
 
 #[tokio::test]

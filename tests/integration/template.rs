@@ -77,7 +77,7 @@ fn a_parameter_is_obeyed_everywhere() {
         ("EventBus", "EVENT_BUS", &["Worker", "Sweep", "Telemetry"]),
         ("WebhookRetryDelay", "WEBHOOK_RETRY_SECONDS", &["Notify"]),
         ("WebhookRetryDelay", "DELIVERY_RETRY_SECONDS", &["Deliver"]),
-        ("SweepMinutes", "SWEEP_MINUTES", &["Monthly"]),
+        ("SweepMinutes", "SWEEP_MINUTES", &["Monthly", "Sweep"]),
         ("RetryDelay", "RETRY_DELAY_SECONDS", &["Worker"]),
     ] {
         for function in functions {

@@ -98,7 +98,12 @@ impl<'a> Organization<'a> {
 
     /// Adds a job whose message the next sweep sends.
     pub async fn add_unsent(&self) -> Job {
-        self.add(|submission| NewJob::deferred(submission, Timestamp::now(), RETENTION)).await
+        self.add_deferred(Timestamp::now()).await
+    }
+
+    /// Adds a job whose message is to be received from an instant on, and which a sweep sends.
+    pub async fn add_deferred(&self, send_at: Timestamp) -> Job {
+        self.add(|submission| NewJob::deferred(submission, send_at, RETENTION)).await
     }
 
     async fn add(&self, new: impl FnOnce(Submission) -> NewJob) -> Job {

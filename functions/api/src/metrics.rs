@@ -94,20 +94,6 @@ pub(crate) fn log(call: &Call, seen: &Seen, response: &mut Response, answered: A
     write(level, message, line);
 }
 
-#[metrics(rename_all = "snake_case")]
-struct Unusable {
-    #[metrics(name = "TargetsUnusable")]
-    targets_unusable: u64,
-    targets_version: String,
-    mistakes: String,
-}
-
-/// Writes the line of a reading of targets that cannot be used.
-pub(crate) fn targets_unusable(version: u32, mistakes: String) {
-    let line = Unusable { targets_unusable: 1, targets_version: version.to_string(), mistakes };
-    write(Level::ERROR, "the targets of CI cannot be used", line);
-}
-
 /// What became of an attempt or a session.
 #[derive(Debug)]
 pub(crate) enum SignIn {

@@ -155,8 +155,8 @@ impl Export<'_> {
         let origin = Origin::of_service(self.request_id);
         let record =
             AuditRecord { at: now, action: Action::Create, subject: subject.clone(), org, job: Some(id), origin };
-        // The sweep sends what is due after its next run. SQS allows longer delays, but counts them in the age of the
-        // oldest message, which has an alarm.
+        // The sweep sends what is due after its next run, each message with the delay that is left then. SQS allows longer
+        // delays, but counts them in the age of the oldest message, which has an alarm.
         let is_deferred = delay > context.sweep_interval;
         let request_id = self.request_id.to_owned();
         let submission = Submission { id, org, request, note: None, subject, at: now, request_id };

@@ -21,6 +21,7 @@ use crate::{
     context::Context,
     metrics,
     months::Months,
+    targets,
 };
 
 /// Maximum number of jobs processed at the same time. Each takes two or three requests.
@@ -30,7 +31,7 @@ const MAX_CONCURRENT: usize = 16;
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// Pending jobs whose first message was sent.
+    /// Pending jobs whose first message was sent, some of them with a delay.
     pub(crate) sent: u32,
     /// Pending jobs whose message was sent again, since no worker had taken it and the queue held no messages.
     pub(crate) resent: u32,
@@ -113,7 +114,7 @@ impl Code for SweepFailed {
     }
 }
 
-/// Sweeps, attends to the audit chains, looks at the monthly exports, and writes the metrics of all.
+/// Sweeps, attends to the audit chains, looks at the monthly exports and the targets of CI, and writes the metrics of all.
 ///
 /// # Errors
 /// When the table does not answer, an item cannot be read, or no due job could be processed.
@@ -125,7 +126,8 @@ pub async fn handle(request_id: &str, deadline: Deadline, context: &Context) -> 
     report.chained = chain(deadline, context).await;
     report.published = Events::of(published?, Timestamp::now());
     let months = Months::at(Timestamp::now(), &context.jobs).await?;
-    metrics::of_run(&report, &months);
+    let targets_unusable = targets::are_unusable(&context.jobs).await?;
+    metrics::of_run(&report, &months, targets_unusable);
     if report.errors > 0 && report.is_idle() { Err(SweepFailed::NothingWorks(report.errors)) } else { Ok(report) }
 }
 
@@ -137,11 +139,14 @@ pub async fn handle(request_id: &str, deadline: Deadline, context: &Context) -> 
 pub async fn sweep(request_id: &str, deadline: Deadline, context: &Context) -> Result<Report, JobsError> {
     let run = Run { context, request_id, deadline, backlog: Backlog::default() };
     let mut report = Report::default();
-    let expiries = Timestamp::UNIX_EPOCH..=Timestamp::now();
+    let now = Timestamp::now();
+    let expiries = Timestamp::UNIX_EPOCH..=now;
     let mut work = expiries.clone();
     let mut next = None;
+    run.work(&work, &mut report).await?;
+    // Messages that are to arrive before the next sweep. None arrives late, and none at the same time as thousands.
+    run.work(&(after(&work)..=now.saturating_add(context.ahead).unwrap_or(Timestamp::MAX)), &mut report).await?;
     loop {
-        run.work(&work, &mut report).await?;
         if deadline.left().is_zero() {
             report.unfinished = true;
             return Ok(report);
@@ -151,6 +156,7 @@ pub async fn sweep(request_id: &str, deadline: Deadline, context: &Context) -> R
             return Ok(report);
         }
         work = after(&work)..=Timestamp::now();
+        run.work(&work, &mut report).await?;
     }
 }
 
@@ -170,6 +176,8 @@ struct Looked {
 /// The change of a due job.
 enum Done {
     Nothing,
+    /// Not due yet.
+    Early,
     Left,
     Made(SweepAction),
 }
@@ -225,10 +233,16 @@ impl Run<'_> {
         let now = Timestamp::now();
         // The index may lag behind the table: the job itself decides.
         let Some(job) = context.jobs.get(org, id).await? else { return Ok(Done::Nothing) };
-        let swept = job.sweep(now, context.max_attempts, context.resend.resend_at(now));
+        // The queue keeps a message until its time. All else is left alone before that.
+        let at = match job.state() {
+            State::Pending { sent: false, resend_at } => now.max(*resend_at),
+            _ if job.due_at().is_some_and(|due| due > now) => return Ok(Done::Early),
+            _ => now,
+        };
+        let swept = job.sweep(at, context.max_attempts, context.resend.resend_at(at));
         let Some(Swept { action, transition }) = swept else { return Ok(Done::Nothing) };
         let since = self.waits_since(&job);
-        *waited = since.map(|since| now.duration_since(since));
+        *waited = since.filter(|since| *since <= now).map(|since| now.duration_since(since));
         if let (SweepAction::Resend, State::Pending { resend_at, .. }) = (action, job.state())
             && self.backlog.may_hold(*resend_at, now, &context.queue).await
         {
@@ -248,7 +262,8 @@ impl Run<'_> {
                 .map_err(SweepError::DeadLetter)?;
         }
         if action.sends() {
-            dispatch(&job, since.unwrap_or(now), Duration::ZERO, &context.queue, &context.jobs).await?;
+            let delay = at.duration_since(now).unsigned_abs();
+            dispatch(&job, since.unwrap_or(now), delay, &context.queue, &context.jobs).await?;
         }
         Ok(Done::Made(action))
     }
@@ -267,7 +282,7 @@ impl Run<'_> {
 
 fn log(action: SweepAction, job: &Job) {
     match action {
-        SweepAction::Send => info!("deferred export job due, sending its message"),
+        SweepAction::Send => info!("message of a deferred export job sent"),
         SweepAction::Resend => {
             warn!("no worker took the message of an export job, and the queue holds none: sending it again")
         }
@@ -296,6 +311,7 @@ impl Report {
             self.oldest_unfinished_seconds = self.oldest_unfinished_seconds.max(seconds);
         }
         let count = match &looked.done {
+            Ok(Done::Early) => return,
             Ok(Done::Nothing) => &mut self.passed_over,
             Ok(Done::Left) => &mut self.waiting,
             Ok(Done::Made(SweepAction::Send)) => &mut self.sent,

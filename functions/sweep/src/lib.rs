@@ -1,5 +1,6 @@
 //! The sweep: runs on a schedule and processes the jobs that are due: lost messages, lost workers and
-//! expired files. It also links audit records to their chains.
+//! expired files. It also links audit records to their chains, and looks at what nobody else looks at by itself: the monthly
+//! exports, and whether the targets of CI can be used.
 
 mod backlog;
 mod chain;
@@ -7,6 +8,7 @@ mod context;
 mod handler;
 mod metrics;
 mod months;
+mod targets;
 
 pub use chain::Chained;
 pub use context::Context;

@@ -22,6 +22,7 @@ struct Run {
     oldest_unpublished_seconds: u64,
     monthly_unsucceeded: Option<u64>,
     monthly_run_age_days: u64,
+    targets_unusable: u64,
     records_linked: u32,
     records_missing: u32,
     heads_signed: u32,
@@ -53,13 +54,14 @@ struct FailedJob {
 }
 
 /// Writes the metrics of a run.
-pub(crate) fn of_run(report: &Report, months: &Months) {
+pub(crate) fn of_run(report: &Report, months: &Months, targets_unusable: bool) {
     let chained = &report.chained;
     let is_troubled = report.errors > 0
         || report.published.events_unpublished > 0
         || chained.errors > 0
         || chained.missing > 0
-        || months.unsucceeded.is_some_and(|count| count > 0);
+        || months.unsucceeded.is_some_and(|count| count > 0)
+        || targets_unusable;
     let run = Run {
         sent: report.sent,
         resent: report.resent,
@@ -72,6 +74,7 @@ pub(crate) fn of_run(report: &Report, months: &Months) {
         oldest_unpublished_seconds: report.published.oldest_unpublished_seconds,
         monthly_unsucceeded: months.unsucceeded,
         monthly_run_age_days: months.run_age_days,
+        targets_unusable: targets_unusable.into(),
         records_linked: chained.linked.saturating_add(chained.backfilled),
         records_missing: chained.missing,
         heads_signed: chained.signed,

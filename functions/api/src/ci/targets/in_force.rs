@@ -5,13 +5,13 @@ use domain::{Month, request::FieldError};
 use jiff::Timestamp;
 use jobs::StoredTargets;
 use platform::log::Causes;
+use tracing::error;
 use uuid::Uuid;
 
 use super::no_version;
 use crate::{
     context::Context,
     instant::whole_second,
-    metrics,
     problem::{Kind, Problem},
 };
 
@@ -103,10 +103,11 @@ pub(super) fn read(stored: Option<StoredTargets>) -> Result<InForce, Unusable> {
 }
 
 impl Unusable {
-    /// Writes to the log, and counts, that somebody met targets that cannot be used.
+    /// Writes to the log that somebody met targets that cannot be used. The sweep rings the alarm.
     pub(super) fn tell(&self) {
         let mistakes = self.mistakes.iter().map(|mistake| format!("{} {}", mistake.pointer, mistake.detail));
-        metrics::targets_unusable(self.version, mistakes.collect::<Vec<_>>().join("; "));
+        let mistakes = mistakes.collect::<Vec<_>>().join("; ");
+        error!(targets_version = self.version, mistakes, "the targets of CI cannot be used");
     }
 }
 
