@@ -46,6 +46,10 @@ log file = {folder}/$name.log
 rgw data = {folder}/rgw
 rgw frontends = beast endpoint=127.0.0.1:{port}
 rgw dns name = localhost
+# Deleted files give back their memory within seconds instead of hours.
+rgw gc obj min wait = 1
+rgw gc processor period = 5
+rgw gc processor max time = 5
 """
 
 # A first start makes a dozen pools.
