@@ -123,9 +123,12 @@ impl Database {
             let added = self.client.execute(&statement, &row).await;
             added.unwrap_or_else(|error| panic!("{run:?}: {error:?}"));
         };
+        // In one transaction: a pass that another test starts sees all of them or none.
+        self.client.batch_execute("begin").await.expect("a transaction begins");
         for run in runs {
             add(run).await;
         }
+        self.client.batch_execute("commit").await.expect("the runs are stored");
     }
 
     /// Returns the number of a service's runs that were not looked at.
