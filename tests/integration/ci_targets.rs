@@ -227,7 +227,7 @@ async fn targets_that_cannot_be_used_are_told_everywhere_until_they_are_replaced
     // Months that ended before are judged as they were.
     stack.ci("evidence?month=2003-11").await.expect(200);
 
-    // Nobody has to ask: the sweep looks by itself.
+    // The sweep checks the targets without a request.
     let last_of_the_sweep = async |expected: u64| {
         lambda::insist(&variable("SWEEP_FUNCTION"), &json!({})).await;
         until("the metric of the operator's alarm", WAIT_TIMEOUT, async || {

@@ -1,6 +1,6 @@
 //! The sweep: runs on a schedule and processes the jobs that are due: lost messages, lost workers and
-//! expired files. It also links audit records to their chains, and looks at what nobody else looks at by itself: the monthly
-//! exports, and whether the targets of CI can be used.
+//! expired files. It also links audit records to their chains, and checks that the monthly exports ended well and that the
+//! targets of CI can be used.
 
 mod backlog;
 mod chain;

@@ -1,5 +1,5 @@
-//! The watch over the targets of CI: whether the present ones can be used. Nothing is judged by others, so that nobody
-//! would learn of it before somebody asks for a verdict.
+//! The check of the present targets of CI. Without it, operators would learn that they cannot be used only when somebody
+//! asks for a verdict.
 
 use ci::Targets;
 use domain::request::FieldError;
